@@ -1,0 +1,3 @@
+"""rnnserve: serving recurrent networks that keep their state."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The bundle: the contract between training, which writes it, and serving, which reads it."""

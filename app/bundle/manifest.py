@@ -1,0 +1,216 @@
+"""``manifest.json``: what a bundle holds, as the one schema both sides share.
+
+Unknown fields are refused, so a typing error in a hand-written manifest is found at load.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+FORMAT_VERSION: Final = 1
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Task = Literal["forecast", "sentiment", "generate"]
+Cell = Literal["rnn", "lstm", "gru"]
+
+GRAPH_FILE = "model.onnx"
+VECTORS_FILE = "vectors.npz"
+TOKENIZER_FILE = "tokenizer.json"
+CARD_FILE = "README.md"
+
+
+class Section(BaseModel):
+    """Base of every part of the manifest: immutable, and strict about field names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RowField(Section):
+    """One named part of the state row."""
+
+    name: str = Field(min_length=1, max_length=64)
+    offset: int = Field(ge=0)
+    shape: tuple[int, ...] = Field(min_length=1)
+
+
+class Row(Section):
+    """Layout of the packed state row, in float32 elements."""
+
+    size: int = Field(ge=1, le=1_000_000)
+    fields: tuple[RowField, ...]
+
+    @model_validator(mode="after")
+    def _contiguous(self) -> Row:
+        offset = 0
+        for field in self.fields:
+            if field.offset != offset:
+                raise ValueError(f"row field {field.name!r} starts at {field.offset}, expected {offset}")
+            elements = 1
+            for axis in field.shape:
+                elements *= axis
+            offset += elements
+        if offset != self.size:
+            raise ValueError(f"row fields cover {offset} of {self.size} elements")
+        return self
+
+
+class GraphInput(Section):
+    """The steps the graph consumes: ``[batch, time]`` tokens or ``[batch, time, *shape]`` numbers."""
+
+    name: Literal["tokens", "x"]
+    dtype: Literal["int64", "float32"]
+    shape: tuple[int, ...] = Field(description="of one step; empty for tokens")
+
+
+class GraphOutput(Section):
+    """What a step yields: float32 ``[batch, read, *shape]``."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class GraphSpec(Section):
+    """The graph's own border, besides ``state``, ``state_out`` and ``head_from``."""
+
+    opset: int
+    input: GraphInput
+    outputs: tuple[GraphOutput, ...] = Field(min_length=1)
+
+
+class Network(Section):
+    """The trained network, for people."""
+
+    cell: Cell
+    nonlinearity: Literal["tanh", "relu"] | None = None
+    layers: int = Field(ge=1)
+    hidden: int = Field(ge=1)
+    parameters: int = Field(ge=1)
+
+
+class Frequency(Section):
+    """How a forecaster treats one sampling frequency; lengths in steps."""
+
+    index: int = Field(ge=0, description="row of the frequency embedding; 0 is any other frequency")
+    season: int = Field(ge=1)
+    long_season: int = Field(ge=1)
+
+
+class ForecastSpec(Section):
+    """What a forecaster's answer means."""
+
+    task: Literal["forecast"] = "forecast"
+    horizon: int = Field(ge=1, description="steps ahead that every step predicts")
+    quantiles: tuple[float, ...] = Field(
+        min_length=1, description="levels, ascending, of the last output axis"
+    )
+    columns: tuple[str, ...] = Field(description="meaning of each element of a step, in order")
+    window: int = Field(
+        ge=1, description="steps back that the row remembers exactly; no season may be longer"
+    )
+    frequencies: dict[str, Frequency] = Field(description="frequencies seen in training")
+
+    @field_validator("quantiles")
+    @classmethod
+    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < level < 1 for level in value) or list(value) != sorted(set(value)):
+            raise ValueError("quantile levels must ascend strictly inside (0, 1)")
+        return value
+
+
+class SentimentSpec(Section):
+    """What a classifier's answer means."""
+
+    task: Literal["sentiment"] = "sentiment"
+    vocabulary: int = Field(ge=2)
+    labels: tuple[str, ...] = Field(min_length=2)
+
+
+class GenerateSpec(Section):
+    """How a language model begins and ends a text."""
+
+    task: Literal["generate"] = "generate"
+    vocabulary: int = Field(ge=2)
+    unit: Literal["character", "token"]
+    start_token: int = Field(ge=0, description="fed first when the prompt is empty")
+    end_token: int | None = Field(default=None, ge=0, description="ends a text when it is produced")
+    start_always: bool = Field(default=False, description="the start token precedes every prompt")
+
+
+TaskSpec = Annotated[ForecastSpec | SentimentSpec | GenerateSpec, Field(discriminator="task")]
+
+
+class Source(Section):
+    """One data file a bundle was trained on."""
+
+    name: str
+    sha256: Sha256
+    url: str | None = None
+    licence: str | None = None
+
+
+class Provenance(Section):
+    """Where the weights come from, precise enough to make them again."""
+
+    created: str = Field(description="ISO 8601, UTC")
+    command: str
+    seed: int
+    data: tuple[Source, ...] = ()
+    packages: dict[str, str] = Field(default_factory=dict)
+    training_seconds: float | None = None
+
+
+class Quality(Section):
+    """One measured figure, with the honest baselines measured on the same split beside it."""
+
+    metric: str
+    dataset: str
+    split: str
+    value: float
+    higher_is_better: bool
+    baselines: dict[str, float] = Field(default_factory=dict)
+    references: dict[str, float] = Field(
+        default_factory=dict, description="published figures, not measured here"
+    )
+
+
+class Parity(Section):
+    """Largest absolute difference between ONNX Runtime and PyTorch, seen at export."""
+
+    bound: float = Field(
+        gt=0, description="relative to the largest golden output, and no less than this times one"
+    )
+    one_shot: float
+    step_by_step: float
+    batched: float
+
+
+class Manifest(Section):
+    """The whole of ``manifest.json``."""
+
+    format: Literal[1] = FORMAT_VERSION
+    name: Name
+    version: Version
+    description: str = Field(max_length=500)
+    network: Network
+    graph: GraphSpec
+    row: Row
+    spec: TaskSpec
+    provenance: Provenance
+    quality: tuple[Quality, ...] = ()
+    parity: Parity
+    files: dict[FileName, Sha256]
+
+    @property
+    def task(self) -> Task:
+        """Which task the bundle serves."""
+        return self.spec.task
+
+    @property
+    def reference(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"

@@ -1,0 +1,135 @@
+"""Reading a bundle: a folder on disk becomes a verified ``Bundle`` value.
+
+Files are checked against the manifest's sha256 before anything in them is parsed; arrays are
+read with pickling disabled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE, VECTORS_FILE, Manifest
+from app.core.errors import BundleError, DigestMismatch, InvalidManifest
+
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """One recorded input with PyTorch's answer.
+
+    Attributes:
+        steps: ``[batch, time, ...]``, the supplied steps.
+        outputs: by name, ``[batch, time, ...]``, all steps read.
+        state_out: ``[batch, S]``, the rows after the last step, started from the start row.
+    """
+
+    steps: NDArray[np.generic]
+    outputs: dict[str, NDArray[np.float32]]
+    state_out: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle in memory.
+
+    Attributes:
+        manifest: the parsed manifest.
+        graph: bytes of the ONNX model.
+        start: ``[S]`` float32, the row a new sequence begins with.
+        golden: the recorded vectors.
+        tokenizer: JSON text of the tokenizer, for text tasks.
+    """
+
+    manifest: Manifest
+    graph: bytes
+    start: NDArray[np.float32]
+    golden: Golden
+    tokenizer: str | None
+
+    @property
+    def graph_sha256(self) -> str:
+        """Identity of the graph, which a stored state is bound to."""
+        return self.manifest.files[GRAPH_FILE]
+
+
+def find_bundles(folder: Path) -> list[Path]:
+    """The bundle folders ``<folder>/<name>/<version>``, sorted.
+
+    Raises:
+        BundleError: ``folder`` is not a directory.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"the models folder {str(folder)!r} does not exist or is not a directory")
+    return sorted(
+        path.parent for path in folder.glob(f"*/*/{MANIFEST_FILE}") if not path.parent.name.startswith(".")
+    )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Parse a bundle's manifest.
+
+    Raises:
+        InvalidManifest: it is missing or malformed; the message names the first wrong field.
+    """
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
+    except OSError as error:
+        raise InvalidManifest(f"cannot read {MANIFEST_FILE}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise InvalidManifest(f"{MANIFEST_FILE}: {where}: {first['msg']}") from error
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and verify a bundle.
+
+    Raises:
+        InvalidManifest: the manifest is malformed or does not list the files its task needs.
+        DigestMismatch: a file differs from its recorded sha256.
+        BundleError: a file is missing or cannot be parsed.
+    """
+    manifest = read_manifest(folder)
+    files = {name: _read_file(folder, name, digest) for name, digest in manifest.files.items()}
+    needed = [GRAPH_FILE, VECTORS_FILE] + ([] if manifest.task == "forecast" else [TOKENIZER_FILE])
+    for name in needed:
+        if name not in files:
+            raise InvalidManifest(f"{manifest.reference}: the manifest lists no {name}")
+    start, golden = _read_vectors(manifest, files[VECTORS_FILE])
+    tokenizer = files[TOKENIZER_FILE].decode("utf-8") if TOKENIZER_FILE in files else None
+    return Bundle(manifest, files[GRAPH_FILE], start, golden, tokenizer)
+
+
+def _read_file(folder: Path, name: str, digest: str) -> bytes:
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {name}: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise DigestMismatch(f"{name} does not have the sha256 that the manifest records")
+    return data
+
+
+def _read_vectors(manifest: Manifest, data: bytes) -> tuple[NDArray[np.float32], Golden]:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            start = np.asarray(arrays["start"], np.float32)
+            steps = arrays["steps"]
+            state_out = np.asarray(arrays["state_out"], np.float32)
+            outputs = {
+                output.name: np.asarray(arrays[f"output.{output.name}"], np.float32)
+                for output in manifest.graph.outputs
+            }
+    except (ValueError, KeyError, OSError) as error:
+        raise BundleError(f"{VECTORS_FILE} cannot be read: {error}") from error
+    if start.shape != (manifest.row.size,) or not np.isfinite(start).all():
+        raise BundleError(f"{VECTORS_FILE}: the start row must hold {manifest.row.size} finite numbers")
+    return start, Golden(steps, outputs, state_out)

@@ -1,0 +1,74 @@
+"""Writing a bundle: whole or not at all.
+
+Files go to a hidden sibling folder first, which is then renamed; a reader never sees half a
+bundle, and an interrupted export leaves the old version in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.bundle.manifest import CARD_FILE, GRAPH_FILE, VECTORS_FILE, Manifest
+from app.bundle.reader import MANIFEST_FILE, Golden
+from app.core.errors import BundleError
+
+
+def pack_vectors(start: NDArray[np.float32], golden: Golden) -> bytes:
+    """Bytes of ``vectors.npz``: the start row and the golden vectors."""
+    arrays: dict[str, NDArray[np.generic]] = {
+        "start": start,
+        "steps": golden.steps,
+        "state_out": golden.state_out,
+        **{f"output.{name}": value for name, value in golden.outputs.items()},
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def write_bundle(
+    folder: Path, manifest: Manifest, graph: bytes, vectors: bytes, files: dict[str, bytes], card: str
+) -> Path:
+    """Write ``<folder>/<name>/<version>``, replacing an earlier bundle of that version.
+
+    Args:
+        folder: the models folder; made when missing.
+        manifest: everything but ``files``, which is filled in here.
+        graph: the ONNX model.
+        vectors: what :func:`pack_vectors` returned.
+        files: further files by name, such as the tokenizer.
+        card: Markdown text of the model card.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        BundleError: the folder cannot be written.
+    """
+    contents = {GRAPH_FILE: graph, VECTORS_FILE: vectors, **files, CARD_FILE: card.encode()}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    final = manifest.model_copy(update={"files": digests})
+    target = folder / manifest.name / manifest.version
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+        try:
+            staging.chmod(0o755)
+            for name, data in contents.items():
+                (staging / name).write_bytes(data)
+            (staging / MANIFEST_FILE).write_text(final.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            if target.exists():
+                shutil.rmtree(target)
+            staging.rename(target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise BundleError(f"cannot write the bundle {manifest.reference}: {error.strerror}") from error
+    return target

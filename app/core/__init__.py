@@ -1,0 +1,1 @@
+"""Words shared by every layer: errors, steps, plans and ports. No behaviour."""

@@ -1,0 +1,177 @@
+"""One request is one sequence: what a task hands to the engine, and what comes back.
+
+task --SequenceRequest--> engine --Outputs* | Tokens* --> reader
+                                 --exactly one Finished | Failed-->
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.core.errors import RnnserveError
+
+
+class Read(Enum):
+    """Which supplied steps' outputs the caller wants."""
+
+    NONE = "none"
+    LAST = "last"
+    ALL = "all"
+
+
+class FinishReason(Enum):
+    """Why a sequence ended well."""
+
+    SUPPLIED = "supplied"
+    """All supplied steps were consumed and nothing was to be fed back."""
+    LENGTH = "length"
+    """The number of fed-back steps reached its maximum."""
+    END = "end"
+    """The network produced an end token."""
+    STOP = "stop"
+    """The task's stop rule matched."""
+
+
+class StopRule(Protocol):
+    """Decides, token by token, whether a generation is over. One instance serves one sequence."""
+
+    def __call__(self, token: int) -> bool:
+        """Whether the text that ends in ``token`` is complete."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn from the logits.
+
+    Attributes:
+        temperature: divides the logits; 0 takes the most likely token.
+        top_k: keep only the k most likely; 0 keeps all.
+        top_p: keep the smallest set of most likely tokens whose probabilities reach this sum.
+        seed: with the position, the key of the random number (0 <= seed < 2**63).
+        alternatives: how many of the most likely tokens are reported with each one drawn;
+            ``None`` reports no probabilities at all.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    alternatives: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feedback:
+    """What happens after the supplied steps: the network's own output is fed back.
+
+    Attributes:
+        max_tokens: how many tokens may be produced, at least one.
+        sampling: how each is drawn.
+        end_tokens: ids that end the sequence; they are not reported.
+        stop: consulted after each token, or ``None``.
+        banned: ids that are never drawn, such as the unknown token.
+    """
+
+    max_tokens: int
+    sampling: Sampling
+    end_tokens: frozenset[int] = frozenset()
+    stop: StopRule | None = None
+    banned: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceRequest:
+    """One sequence for the engine. Validated: nothing here can make a run fail.
+
+    Attributes:
+        steps: ``[time, ...]`` supplied steps in the graph's input type, at least one.
+        read: which of them to read.
+        feedback: how to go on after them, or ``None``.
+        start: ``[S]`` row to start from; ``None`` takes the bundle's start row.
+        keep_row: whether the final row comes back with the terminal event.
+    """
+
+    steps: NDArray[np.generic]
+    read: Read = Read.NONE
+    feedback: Feedback | None = None
+    start: NDArray[np.float32] | None = None
+    keep_row: bool = False
+
+    @property
+    def num_steps(self) -> int:
+        """The most steps this sequence can take."""
+        return len(self.steps) + (self.feedback.max_tokens if self.feedback else 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """Outputs of supplied steps that were read.
+
+    Attributes:
+        first: index of the first of these steps in the sequence.
+        values: in manifest order, each ``[count, ...]``.
+    """
+
+    first: int
+    values: tuple[NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One produced token.
+
+    Attributes:
+        id: in the vocabulary.
+        logprob: natural log of its probability under the unmodified distribution; ``None``
+            when probabilities were not asked for.
+        alternatives: the most likely tokens with theirs, most likely first.
+    """
+
+    id: int
+    logprob: float | None = None
+    alternatives: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a sequence cost.
+
+    Attributes:
+        queue_s: seconds from submission to the first run it took part in.
+        compute_s: seconds of the runs it took part in.
+        supplied: supplied steps consumed.
+        produced: tokens produced.
+        largest_batch: of the runs it took part in.
+    """
+
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    supplied: int = 0
+    produced: int = 0
+    largest_batch: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """Terminal: the sequence ended well."""
+
+    reason: FinishReason
+    usage: Usage
+    row: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Terminal: the sequence did not end well."""
+
+    error: RnnserveError
+    usage: Usage = field(default_factory=Usage)
+
+
+Event = Outputs | Token | Finished | Failed
+Terminal = Finished | Failed

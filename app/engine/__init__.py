@@ -1,0 +1,1 @@
+"""Continuous batching: who runs next, on which rows, and who hears about it."""

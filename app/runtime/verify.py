@@ -1,0 +1,80 @@
+"""Replaying a bundle's golden vectors: does this machine compute what PyTorch computed?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.bundle.reader import Bundle, Golden
+from app.core.errors import ParityError
+from app.runtime.session import GraphSession
+
+
+def golden_difference(
+    session: GraphSession,
+    start: NDArray[np.float32],
+    golden: Golden,
+    *,
+    chunk: int | None = None,
+    alone: bool = False,
+) -> float:
+    """The largest difference between a session and the golden vectors.
+
+    Args:
+        session: the graph under test.
+        start: ``[S]``, the start row.
+        golden: PyTorch's answer.
+        chunk: feed so many steps at a time; ``None`` feeds all at once.
+        alone: run each sequence by itself instead of in one batch.
+
+    Returns:
+        The largest absolute difference over all outputs and rows, divided by the largest golden
+        magnitude of that array where it is above one.
+    """
+    batch, time = golden.steps.shape[:2]
+    groups = [slice(index, index + 1) for index in range(batch)] if alone else [slice(0, batch)]
+    worst = 0.0
+    for group in groups:
+        steps = golden.steps[group]
+        rows = np.repeat(start[None], steps.shape[0], axis=0)
+        pieces: list[list[NDArray[np.float32]]] = []
+        for first in range(0, time, chunk or time):
+            outputs, rows = session.run(
+                np.ascontiguousarray(steps[:, first : first + (chunk or time)]), np.ascontiguousarray(rows), 0
+            )
+            pieces.append(outputs)
+        for index, name in enumerate(session.output_names):
+            whole = np.concatenate([outputs[index] for outputs in pieces], axis=1)
+            worst = max(worst, _difference(whole, golden.outputs[name][group], golden.outputs[name]))
+        worst = max(worst, _difference(rows, golden.state_out[group], golden.state_out))
+    return worst
+
+
+def verify_bundle(bundle: Bundle, session: GraphSession) -> float:
+    """Replay the golden vectors in one batch.
+
+    Returns:
+        The difference found.
+
+    Raises:
+        ParityError: it is above the manifest's bound.
+    """
+    difference = golden_difference(session, bundle.start, bundle.golden)
+    bound = bundle.manifest.parity.bound
+    if not difference <= bound:
+        raise ParityError(
+            f"{bundle.manifest.reference}: the graph differs from its golden vectors by {difference:.2e}, "
+            f"more than the bound of {bound:.2e}"
+        )
+    return difference
+
+
+def _difference(
+    actual: NDArray[np.float32], expected: NDArray[np.float32], scale_of: NDArray[np.float32]
+) -> float:
+    if actual.shape != expected.shape:
+        return float("inf")
+    if actual.size == 0:
+        return 0.0
+    largest = float(np.max(np.abs(actual.astype(np.float64) - expected)))
+    return largest / max(1.0, float(np.max(np.abs(scale_of))))

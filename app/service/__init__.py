@@ -1,0 +1,10 @@
+"""The one inference path for every transport: admit, prepare, submit, finish, time, count.
+
+Routes and sockets translate to and from this; nothing else decides anything about a request.
+"""
+
+from app.service.call import RequestObserver, Timing
+from app.service.generation import GenerationStream
+from app.service.inference import Deployment, InferenceService
+
+__all__ = ["Deployment", "GenerationStream", "InferenceService", "RequestObserver", "Timing"]

@@ -1,0 +1,95 @@
+"""One request's clock and its outcome, counted exactly once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from app.core.errors import CallerError, CapacityError
+from app.core.sequence import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time of one answer went, in seconds."""
+
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    total_s: float = 0.0
+
+
+class RequestObserver(Protocol):
+    """Whoever counts requests; see ``app.telemetry``."""
+
+    def request(self, task: str, model: str, outcome: str, timing: Timing) -> None:
+        """One request ended: ``ok``, ``caller``, ``capacity``, ``server`` or ``cancelled``."""
+        ...
+
+    def first_token(self, model: str, seconds: float) -> None:
+        """The first token of a generation came this long after its submission."""
+        ...
+
+    def tokens(self, model: str, count: int, seconds: float) -> None:
+        """``count`` further tokens of one choice came ``seconds`` after the ones before."""
+        ...
+
+
+class Call:
+    """Times one request and reports its outcome exactly once; a context manager.
+
+    Args:
+        observe: whom to tell.
+        task: of the request.
+        model: as the caller wrote it.
+    """
+
+    def __init__(self, observe: RequestObserver, task: str, model: str | None) -> None:
+        self._observe = observe
+        self._task = task
+        self._started = time.perf_counter()
+        self._queue_s = 0.0
+        self._compute_s = 0.0
+        self._reported = False
+        # Until the model is found: names that callers invent must not become metric labels.
+        self.model = "default" if model is None else "unknown"
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.report("ok" if error is None else outcome_of(error))
+
+    def add(self, usage: Usage) -> None:
+        """Book a sequence's cost: sequences run side by side, so the longest counts."""
+        self._queue_s = max(self._queue_s, usage.queue_s)
+        self._compute_s = max(self._compute_s, usage.compute_s)
+
+    def timing(self) -> Timing:
+        """The time so far."""
+        return Timing(self._queue_s, self._compute_s, time.perf_counter() - self._started)
+
+    def produced(self, count: int, seconds: float | None) -> None:
+        """Tokens arrived: the first of the request when ``seconds`` is ``None``."""
+        if seconds is None:
+            self._observe.first_token(self.model, time.perf_counter() - self._started)
+        else:
+            self._observe.tokens(self.model, count, seconds)
+
+    def report(self, outcome: str) -> None:
+        """Count the request; later calls change nothing."""
+        if not self._reported:
+            self._reported = True
+            self._observe.request(self._task, self.model, outcome, self.timing())
+
+
+def outcome_of(error: BaseException) -> str:
+    """Whose doing it was: ``caller``, ``capacity``, ``server`` or ``cancelled``."""
+    if isinstance(error, CallerError):
+        return "caller"
+    if isinstance(error, CapacityError):
+        return "capacity"
+    return "server" if isinstance(error, Exception) and not isinstance(error, GeneratorExit) else "cancelled"

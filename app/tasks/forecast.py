@@ -1,0 +1,244 @@
+"""Forecasting: each series is one sequence whose last step's quantiles are the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.bundle.calendar import Frequency, parse_frequency, parse_timestamp, timestamps
+from app.bundle.manifest import ForecastSpec, Manifest
+from app.bundle.series import COLUMNS, SeriesKind, encode
+from app.core.errors import InvalidInput, InvalidManifest
+from app.core.sequence import Read, SequenceRequest
+from app.schemas.forecast import Forecast, ForecastAnswer, ForecastRequest, SeriesInput
+from app.schemas.limits import Limits
+
+# A scale needs a difference, and a difference needs two observations.
+MIN_OBSERVED = 2
+# Answers keep this many digits of their largest number; float32 has no more to say.
+_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """What one series' answer needs besides the outputs."""
+
+    id: str | None
+    timestamps: list[str] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedForecast:
+    """A validated request: the sequences, and how their outputs become the answer."""
+
+    sequences: list[SequenceRequest]
+    horizon: int
+    levels: tuple[float, ...]
+    asked: tuple[_Asked, ...]
+
+
+class ForecastTask:
+    """Requests and answers of one forecaster.
+
+    Args:
+        manifest: of the bundle.
+        limits: what a request may ask for.
+
+    Raises:
+        InvalidManifest: the bundle is no forecaster, or was made for other input columns.
+    """
+
+    def __init__(self, manifest: Manifest, limits: Limits) -> None:
+        if not isinstance(manifest.spec, ForecastSpec):
+            raise InvalidManifest(f"{manifest.reference} is not a forecaster")
+        if manifest.spec.columns != COLUMNS:
+            raise InvalidManifest(f"{manifest.reference} was made for other input columns; export it again")
+        self._spec = manifest.spec
+        self._reference = manifest.reference
+        self._limits = limits
+        self._trained = np.array(manifest.spec.quantiles)
+        self._mean_weights = _mean_weights(self._trained)
+
+    def prepare(self, request: ForecastRequest) -> PreparedForecast:
+        """Turn a request into sequences.
+
+        Raises:
+            InvalidInput: a field is wrong for this model; names it and what is allowed.
+        """
+        if request.horizon > self._spec.horizon:
+            raise InvalidInput(
+                "horizon",
+                f"{self._reference} forecasts 1 to {self._spec.horizon} steps ahead, not {request.horizon}",
+                allowed={"min": 1, "max": self._spec.horizon},
+            )
+        levels = self._levels(request)
+        series = request.all_series()
+        self._check_size(series)
+        sequences: list[SequenceRequest] = []
+        asked: list[_Asked] = []
+        for index, one in enumerate(series):
+            prefix = "" if request.series is None else f"series.{index}."
+            kind = self._kind(one, request.season, prefix)
+            start = _start(one, kind.frequency, prefix)
+            numbers = np.array(one.values, np.float64)
+            observed = int(np.count_nonzero(~np.isnan(numbers)))
+            if observed < MIN_OBSERVED:
+                raise InvalidInput(
+                    f"{prefix}values",
+                    f"a forecast needs {MIN_OBSERVED} or more values that are not null, got {observed}",
+                    allowed={"min_observed": MIN_OBSERVED},
+                )
+            stamps = self._timestamps(start, kind.frequency, len(numbers), request.horizon, prefix)
+            sequences.append(SequenceRequest(encode(numbers, start, kind), Read.LAST))
+            asked.append(_Asked(one.id, stamps))
+        return PreparedForecast(sequences, request.horizon, levels, tuple(asked))
+
+    def finish(self, prepared: PreparedForecast, outputs: list[NDArray[np.float32]]) -> ForecastAnswer:
+        """The answer.
+
+        Args:
+            prepared: the request.
+            outputs: per series, the last step's quantiles ``[1, horizon, levels]``.
+        """
+        interpolation = _interpolation(self._trained, np.array(prepared.levels))
+        names = [f"{level:g}" for level in prepared.levels]
+        forecasts: list[Forecast] = []
+        for asked, output in zip(prepared.asked, outputs, strict=True):
+            table = output[0, : prepared.horizon].astype(np.float64)
+            rounded = _round(
+                np.concatenate([table @ self._mean_weights[:, None], table @ interpolation], axis=1)
+            )
+            mean, *quantiles = rounded.T.tolist()
+            forecasts.append(
+                Forecast.model_construct(
+                    id=asked.id,
+                    timestamps=asked.timestamps,
+                    mean=mean,
+                    quantiles=dict(zip(names, quantiles, strict=True)),
+                )
+            )
+        return ForecastAnswer.model_construct(model=self._reference, forecasts=forecasts)
+
+    def _levels(self, request: ForecastRequest) -> tuple[float, ...]:
+        levels = request.wanted_quantiles()
+        if levels is None:
+            return self._spec.quantiles
+        low, high = self._spec.quantiles[0], self._spec.quantiles[-1]
+        if levels[0] < low or levels[-1] > high:
+            field = "levels" if request.levels is not None else "quantiles"
+            widest = (1 - 2 * max(low, 1 - high)) * 100
+            raise InvalidInput(
+                field,
+                f"{self._reference} knows quantiles from {low:g} to {high:g}, "
+                f"that is intervals up to {widest:g} %",
+                allowed={"min": low, "max": high} if field == "quantiles" else {"max": widest},
+            )
+        return levels
+
+    def _check_size(self, series: list[SeriesInput]) -> None:
+        if len(series) > self._limits.max_series:
+            raise InvalidInput(
+                "series",
+                f"a request may hold at most {self._limits.max_series} series, got {len(series)}",
+                allowed={"max": self._limits.max_series},
+            )
+        points = sum(len(one.values) for one in series)
+        if points > self._limits.max_points:
+            raise InvalidInput(
+                "values",
+                f"a request may hold at most {self._limits.max_points} observations in all, got {points}",
+                allowed={"max": self._limits.max_points},
+            )
+
+    def _kind(self, series: SeriesInput, season: int | None, prefix: str) -> SeriesKind:
+        if season is not None and season > self._spec.window:
+            raise InvalidInput(
+                "season",
+                f"{self._reference} knows seasons of at most {self._spec.window} steps, not {season}",
+                allowed={"min": 1, "max": self._spec.window},
+            )
+        if series.freq is None:
+            return SeriesKind(None, 0, season or 1, season or 1)
+        try:
+            frequency = parse_frequency(series.freq)
+        except InvalidInput as error:
+            raise InvalidInput(f"{prefix}freq", error.message, allowed=error.allowed) from error
+        known = self._spec.frequencies.get(frequency.code)
+        if known is None:
+            return SeriesKind(frequency, 0, season or frequency.season, season or frequency.long_season)
+        return SeriesKind(frequency, known.index, season or known.season, season or known.long_season)
+
+    def _timestamps(
+        self, start: datetime | None, frequency: Frequency | None, num: int, horizon: int, prefix: str
+    ) -> list[str] | None:
+        if start is None or frequency is None:
+            return None
+        try:
+            return [moment.isoformat() for moment in timestamps(start, frequency, horizon, skip=num)]
+        except OverflowError as error:
+            raise InvalidInput(
+                f"{prefix}start", "the forecast would leave the calendar (years 1 to 9999)"
+            ) from error
+
+
+def _start(series: SeriesInput, frequency: Frequency | None, prefix: str) -> datetime | None:
+    if series.start is None:
+        return None
+    if frequency is None:
+        raise InvalidInput(f"{prefix}freq", "start needs freq as well, such as h, D, W or MS")
+    try:
+        return parse_timestamp(series.start)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(
+            f"{prefix}start", "start is not an ISO 8601 date or time, such as 2024-01-31 or 2024-01-31T13:00"
+        ) from error
+
+
+def _interpolation(trained: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights ``[trained, wanted]`` that interpolate quantiles linearly in the normal score.
+
+    Between two trained levels a quantile function is closer to straight against the normal
+    score than against the level; the weights are monotone, so quantiles cannot cross.
+    """
+    normal = NormalDist()
+    known = np.array([normal.inv_cdf(level) for level in trained])
+    asked = np.array([normal.inv_cdf(level) for level in wanted])
+    right = (
+        np.clip(np.searchsorted(trained, wanted), 1, len(trained) - 1)
+        if len(trained) > 1
+        else np.zeros(1, int)
+    )
+    weights = np.zeros((len(trained), len(wanted)))
+    columns = np.arange(len(wanted))
+    if len(trained) == 1:
+        weights[0] = 1.0
+        return weights
+    share = (asked - known[right - 1]) / (known[right] - known[right - 1])
+    weights[right, columns] = share
+    weights[right - 1, columns] = 1.0 - share
+    exact = np.searchsorted(trained, wanted)
+    hit = (exact < len(trained)) & (trained[np.minimum(exact, len(trained) - 1)] == wanted)
+    weights[:, hit] = 0.0
+    weights[exact[hit], columns[hit]] = 1.0
+    return weights
+
+
+def _mean_weights(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of the quantiles in the mean: the integral of the piecewise linear quantile function.
+
+    Beyond the outermost levels the function is taken as flat, so heavy tails count less.
+    """
+    edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
+    return np.diff(edges)
+
+
+def _round(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    largest = float(np.max(np.abs(table)))
+    if largest == 0.0:
+        return table
+    decimals = _DIGITS - 1 - int(np.floor(np.log10(largest)))
+    return np.round(table, decimals) if -300 < decimals < 300 else table
