@@ -1,0 +1,1 @@
+"""Training, evaluation and export of the recurrent networks that rnnserve serves."""

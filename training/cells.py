@@ -1,0 +1,184 @@
+"""A stack of recurrent layers whose whole state is one row per sequence.
+
+``RecurrentStack`` is ``torch.nn.RNN``, ``LSTM`` or ``GRU`` behind one signature,
+``forward(x, state) -> (y, state)``, and writes itself as the standard ONNX operators. The
+state is always an argument; nothing is remembered between calls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from training.graph import Graph
+
+Cell = Literal["rnn", "lstm", "gru"]
+Nonlinearity = Literal["tanh", "relu"]
+
+# ONNX stacks the gates of a layer in another order than PyTorch: LSTM i,o,f,c against i,f,g,o;
+# GRU z,r,h against r,z,n (ONNX operator specification, LSTM-14 and GRU-14).
+_GATE_ORDER: dict[str, tuple[int, ...]] = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
+
+
+class RecurrentStack(nn.Module):
+    """One or more recurrent layers over ``[batch, time, features]``, batch first.
+
+    Args:
+        cell: ``rnn`` (Elman), ``lstm`` (Hochreiter & Schmidhuber 1997, with forget gate) or
+            ``gru`` (Cho et al. 2014, reset gate after the matrix product).
+        input_size: features of a step.
+        hidden_size: units of each layer.
+        num_layers: layers, each fed by the one below.
+        dropout: probability of dropping a unit between two layers while training.
+        nonlinearity: of the ``rnn`` cell; the others ignore it.
+
+    The row holds, layer by layer, ``h`` and (``lstm`` only) ``c``. ``start`` is the learned row
+    that a new sequence begins with.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        nonlinearity: Nonlinearity = "tanh",
+    ) -> None:
+        super().__init__()
+        between = dropout if num_layers > 1 else 0.0
+        self.cell: Cell = cell
+        self.nonlinearity: Nonlinearity = nonlinearity
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.layers: nn.RNNBase
+        if cell == "lstm":
+            self.layers = nn.LSTM(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
+        elif cell == "gru":
+            self.layers = nn.GRU(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
+        else:
+            self.layers = nn.RNN(
+                input_size,
+                hidden_size,
+                num_layers,
+                batch_first=True,
+                dropout=between,
+                nonlinearity=nonlinearity,
+            )
+        self.start = nn.Parameter(torch.zeros(self.size))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what one layer remembers."""
+        return ("h", "c") if self.cell == "lstm" else ("h",)
+
+    @property
+    def size(self) -> int:
+        """Floats in the row."""
+        return self.num_layers * len(self.parts) * self.hidden_size
+
+    def fields(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Name and shape of each part of the row, in row order."""
+        return [
+            (f"layer{layer}.{part}", (self.hidden_size,))
+            for layer in range(self.num_layers)
+            for part in self.parts
+        ]
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Advance by ``time`` steps.
+
+        Args:
+            x: ``[batch, time, input_size]``.
+            state: ``[batch, size]``.
+
+        Returns:
+            The last layer's outputs ``[batch, time, hidden_size]`` and the next row.
+        """
+        rows = state.reshape(x.shape[0], self.num_layers, len(self.parts), self.hidden_size)
+        parts = [rows[:, :, index].transpose(0, 1).contiguous() for index in range(len(self.parts))]
+        if self.cell == "lstm":
+            y, after = self.layers(x, (parts[0], parts[1]))
+        else:
+            y, hidden = self.layers(x, parts[0])
+            after = (hidden,)
+        return y, torch.stack(tuple(after), dim=2).transpose(0, 1).reshape(x.shape[0], self.size)
+
+    def emit(self, g: Graph, x: str, state: str) -> tuple[str, str]:
+        """Write the stack as ONNX nodes.
+
+        Args:
+            g: the graph under construction.
+            x: tensor ``[batch, time, input_size]``.
+            state: tensor ``[batch, size]``.
+
+        Returns:
+            Names of the outputs ``[batch, time, hidden_size]`` and the next row.
+        """
+        num_parts = self.num_layers * len(self.parts)
+        rows = g.split(state, [self.hidden_size] * num_parts, axis=1)
+        y = g.op("Transpose", x, perm=[1, 0, 2])
+        after: list[str] = []
+        for layer in range(self.num_layers):
+            first = layer * len(self.parts)
+            y, parts = emit_layer(g, self.layers, layer, y, rows[first : first + len(self.parts)], self.cell)
+            after.extend(parts)
+        return g.op("Transpose", y, perm=[1, 0, 2]), g.op("Concat", *after, axis=1)
+
+
+def emit_layer(
+    g: Graph, module: nn.RNNBase, layer: int, x: str, state: list[str], cell: Cell
+) -> tuple[str, list[str]]:
+    """Write one layer of a ``torch.nn`` recurrent module as one ONNX operator.
+
+    Args:
+        g: the graph under construction.
+        module: where the weights are.
+        layer: index of the layer.
+        x: tensor ``[time, batch, features]`` (ONNX Runtime implements only this layout).
+        state: tensors ``[batch, hidden]``: ``h`` and, for an LSTM, ``c``.
+        cell: which operator.
+
+    Returns:
+        The outputs ``[time, batch, hidden]`` and the next ``h`` (and ``c``), each ``[batch, hidden]``.
+    """
+    hidden = module.hidden_size
+    order = _GATE_ORDER[cell]
+
+    def gates(name: str) -> np.ndarray:
+        value = getattr(module, f"{name}_l{layer}").detach().cpu().numpy().astype(np.float32)
+        return np.concatenate([value[gate * hidden : (gate + 1) * hidden] for gate in order])
+
+    weights = [g.constant(gates("weight_ih")[None]), g.constant(gates("weight_hh")[None])]
+    if module.bias:
+        bias = np.concatenate([gates("bias_ih"), gates("bias_hh")])[None]
+    else:
+        bias = np.zeros((1, 2 * len(order) * hidden), np.float32)
+    attributes: dict[str, object] = {"hidden_size": hidden}
+    if cell == "gru":
+        attributes["linear_before_reset"] = 1
+    if cell == "rnn":
+        attributes["activations"] = ["Tanh" if getattr(module, "nonlinearity", "tanh") == "tanh" else "Relu"]
+        # ONNX Runtime multiplies a single row by another kernel than two or more, and the results
+        # differ in the last bit. One row of zeros beside the batch keeps it on the same kernel.
+        x, state = pad_row(g, x, axis=1), [pad_row(g, part, axis=0) for part in state]
+    initial = [g.unsqueeze(part, axis=0) for part in state]
+    y, *after = g.ops(
+        cell.upper(), x, *weights, g.constant(bias), "", *initial, num=1 + len(state), **attributes
+    )
+    y = g.squeeze(y, axis=1)
+    parts = [g.squeeze(part, axis=0) for part in after]
+    if cell == "rnn":
+        y, parts = g.slice(y, 0, -1, axis=1), [g.slice(part, 0, -1, axis=0) for part in parts]
+    return y, parts
+
+
+def pad_row(g: Graph, x: str, axis: int) -> str:
+    """Append one row of zeros along ``axis``."""
+    like = g.slice(x, 0, 1, axis=axis)
+    return g.op("Concat", x, g.op("Sub", like, like), axis=axis)
