@@ -4,14 +4,25 @@
     ├── CallerError                  the request is wrong; sending it again will not help
     │   ├── InvalidInput             a field is wrong: which, why, what is allowed
     │   ├── UnknownModel             no bundle of that name, version or task
+    │   ├── UnknownSession           no session of that id
+    │   ├── SessionGone              it existed: expired or closed, when, why, after which step
+    │   ├── SequenceConflict         another step number is due; says what the session holds
+    │   ├── ModelMismatch            the session's, or the state's, model version is not this one
+    │   ├── InvalidState             a portable state is forged, truncated or of another server
     │   ├── PayloadTooLarge          the body, or a WebSocket frame, is over the limit
     │   └── UnsupportedMedia         a content type no route reads
     ├── CapacityError                the request is fine; sending it again later may help
     │   ├── Overloaded               the queue is full
     │   ├── Draining                 the server is shutting down
+    │   ├── StoreFull                no room for another session
+    │   ├── SessionLimit             the caller has as many sessions as it may
+    │   ├── StoreUnavailable         the session store cannot be reached
     │   └── DeadlineExceeded         the request's time ran out
     ├── ServerError                  the fault is on this side
-    │   ├── RunFailed                ONNX Runtime refused this batch, or its output is not finite
+    │   ├── RunFailed                ONNX Runtime refused this batch
+    │   │   └── NotFinite            a row or an output of this sequence is not finite
+    │   ├── StateQuarantined         a step made a session's state not finite; the last good one stays
+    │   ├── CorruptSession           a stored session does not have its checksum
     │   ├── EngineDead               the engine's thread ended; the process should be replaced
     │   └── DeviceUnavailable        the execution provider asked for is not installed
     ├── BundleError                  a bundle on disk is not what its manifest says
@@ -66,6 +77,55 @@ class UnknownModel(CallerError):
         self.available = available
 
 
+class UnknownSession(CallerError):
+    """No session of that id is held here."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"there is no session {id!r}")
+        self.id = id
+
+
+class SessionGone(CallerError):
+    """The session existed and has ended.
+
+    Args:
+        id: of the session.
+        reason: ``expired`` or ``closed``.
+        ended_at: ISO 8601 time.
+        step: its last applied step.
+    """
+
+    def __init__(self, id: str, reason: str, ended_at: str, step: int) -> None:
+        super().__init__(f"session {id!r} {reason} at {ended_at}, after step {step}")
+        self.id = id
+        self.reason = reason
+        self.ended_at = ended_at
+        self.step = step
+
+
+class SequenceConflict(CallerError):
+    """The call is not the next one of its session.
+
+    Args:
+        message: what clashed.
+        step: the session's last applied step.
+        expected: the ``seq`` that would be applied next.
+    """
+
+    def __init__(self, message: str, *, step: int, expected: int) -> None:
+        super().__init__(message)
+        self.step = step
+        self.expected = expected
+
+
+class ModelMismatch(CallerError):
+    """A session or a state belongs to a model version that does not answer here."""
+
+
+class InvalidState(CallerError):
+    """A portable state was not made by this server's key, or is damaged."""
+
+
 class PayloadTooLarge(CallerError):
     """A body or a frame is larger than the limit, in bytes."""
 
@@ -99,6 +159,18 @@ class Draining(CapacityError):
     """The server is shutting down and takes no new work."""
 
 
+class StoreFull(CapacityError):
+    """The session store holds as many live sessions as it may."""
+
+
+class SessionLimit(CapacityError):
+    """The caller has as many sessions as it may."""
+
+
+class StoreUnavailable(CapacityError):
+    """The session store cannot be reached."""
+
+
 class DeadlineExceeded(CapacityError):
     """The request did not finish in its time."""
 
@@ -109,6 +181,22 @@ class ServerError(RnnserveError):
 
 class RunFailed(ServerError):
     """One run of the graph failed. Recoverable: only the rows of that run are lost."""
+
+
+class NotFinite(RunFailed):
+    """This sequence's row or output is not finite; its neighbours' are."""
+
+
+class StateQuarantined(ServerError):
+    """A step made a session's state not finite. The stored state stays the last good one."""
+
+
+class CorruptSession(ServerError):
+    """A stored session does not have its recorded checksum; it is never restarted from zero."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"the stored session {id!r} is damaged; create it anew")
+        self.id = id
 
 
 class EngineDead(ServerError):

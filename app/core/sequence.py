@@ -54,6 +54,7 @@ class Sampling:
         top_k: keep only the k most likely; 0 keeps all.
         top_p: keep the smallest set of most likely tokens whose probabilities reach this sum.
         seed: with the position, the key of the random number (0 <= seed < 2**63).
+        first_position: position of the first token drawn here.
         alternatives: how many of the most likely tokens are reported with each one drawn;
             ``None`` reports no probabilities at all.
     """
@@ -62,6 +63,7 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+    first_position: int = 0
     alternatives: int | None = None
 
 

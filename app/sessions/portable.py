@@ -1,0 +1,111 @@
+"""The portable state: a session's state as a text that its client may keep.
+
+    "rs1." base64url(payload) "." base64url(HMAC-SHA256 of everything before)
+
+It is bound to the model's name, version and graph, and signed with the server's key; nothing
+in it is looked at before the signature holds. It holds no secrets: whoever has it can read the
+numbers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.core.errors import InvalidState
+
+_PREFIX = "rs1"
+_MAX_CHARS = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PortableState:
+    """What a state says.
+
+    Attributes:
+        model: ``name@version``.
+        graph: sha256 of the model's graph.
+        step: steps applied.
+        context: what the task must remember.
+        row: ``[S]`` float32.
+        last: output of the last step, or ``None``.
+    """
+
+    model: str
+    graph: str
+    step: int
+    context: dict[str, Any]
+    row: NDArray[np.float32]
+    last: NDArray[np.float32] | None
+
+
+class StateSigner:
+    """Signs and opens portable states.
+
+    Args:
+        secret: the server's key; replicas that should accept each other's states share it.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = hashlib.sha256(b"rnnserve portable state\0" + secret).digest()
+
+    def seal(self, state: PortableState) -> str:
+        """The signed text."""
+        header = {
+            "model": state.model,
+            "graph": state.graph,
+            "step": state.step,
+            "context": state.context,
+            "row": state.row.size,
+            "last": None if state.last is None else list(state.last.shape),
+        }
+        head = orjson.dumps(header)
+        last = b"" if state.last is None else state.last.tobytes()
+        payload = struct.pack("<I", len(head)) + head + state.row.tobytes() + last
+        body = f"{_PREFIX}.{_encode(payload)}"
+        return f"{body}.{_encode(self._mac(body))}"
+
+    def open(self, text: str) -> PortableState:
+        """What a signed text says.
+
+        Raises:
+            InvalidState: it is not one, is damaged, or was signed with another key.
+        """
+        prefix, _, rest = text.partition(".")
+        payload_text, _, mac_text = rest.partition(".")
+        if prefix != _PREFIX or not mac_text or len(text) > _MAX_CHARS or not text.isascii():
+            raise InvalidState("the state is not a portable state of this service")
+        if not hmac.compare_digest(self._mac(f"{prefix}.{payload_text}"), _decode(mac_text)):
+            raise InvalidState("the state was altered, cut short, or signed by another server")
+        payload = _decode(payload_text)
+        (length,) = struct.unpack_from("<I", payload)
+        header = orjson.loads(payload[4 : 4 + length])
+        row = np.frombuffer(payload, np.float32, header["row"], 4 + length)
+        last = None
+        if header["last"] is not None:
+            size = int(np.prod(header["last"]))
+            last = np.frombuffer(payload, np.float32, size, 4 + length + row.nbytes).reshape(header["last"])
+        return PortableState(header["model"], header["graph"], header["step"], header["context"], row, last)
+
+    def _mac(self, body: str) -> bytes:
+        return hmac.digest(self._key, body.encode(), "sha256")
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidState("the state is not a portable state of this service") from error

@@ -1,0 +1,224 @@
+"""Sessions in an LMDB directory: memory-mapped, transactional, shared by any number of processes.
+
+A process may be killed at any instruction: a write transaction is in the file whole or not at
+all, its locks are taken back, and the reader slot it leaves is freed by the next process that looks.
+All processes must see each other's process ids (one machine, one PID namespace), and a store
+must be opened after a fork, not before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import lmdb
+
+from app.core.errors import ConfigurationError, StoreUnavailable
+from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stores import lmdb_tables as tables
+from app.sessions.stores.file_lock import FileLock
+from app.sessions.stores.lmdb_tables import Tables, Transaction
+from app.sessions.stores.values import check_write
+
+_MAP_BYTES = 1 << 30
+_MAX_GROWTH_BYTES = 16 << 30
+_MAX_READERS = 1024
+# Readers that died keep old pages from being used again; the file would grow.
+_READER_CHECK_S = 30.0
+# Records that one call of due() plans anew, so that it does not hold the writers up.
+_MAX_REPLANS = 512
+# Enough for a group that fills many doublings of a small map.
+_MAX_TRIES = 32
+
+T = TypeVar("T")
+
+
+class LmdbStore:
+    """Implements ``app.core.ports.SessionStore`` over a directory.
+
+    Args:
+        path: the directory; made when it is missing.
+        max_sessions: live sessions it takes, of all processes together.
+        power_safe: each group is on the disk before it is acknowledged. Without, it is in the
+            system's page cache: the death of any process loses nothing, that of the machine
+            may lose the latest groups or damage the file.
+        timeout_s: how long another process may keep a write from beginning.
+        map_bytes: address space to begin with; it grows by doubling.
+
+    Raises:
+        ConfigurationError: the directory cannot be made or is not such a store.
+        StoreUnavailable: another process kept its lock.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        max_sessions: int,
+        *,
+        power_safe: bool = False,
+        timeout_s: float = 4.0,
+        map_bytes: int = _MAP_BYTES,
+    ) -> None:
+        self._path = path
+        self._max_sessions = max_sessions
+        self._power_safe = power_safe
+        self._map_bytes = map_bytes
+        self._next_reader_check = 0.0
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Held wherever LMDB takes a mutex of its own: see FileLock.
+            self._lock = FileLock(path / "writer.lock", timeout_s)
+        except OSError as error:
+            raise ConfigurationError(f"sessions cannot be kept in {str(path)!r}: {error}") from error
+        try:
+            self._open: tuple[lmdb.Environment, Tables] | None = self._open_environment()
+        except lmdb.Error as error:
+            self._lock.close()
+            raise ConfigurationError(f"sessions cannot be kept in {str(path)!r}: {error}") from error
+
+    @property
+    def max_sessions(self) -> int:
+        """Live sessions it takes."""
+        return self._max_sessions
+
+    def get(self, ids: Sequence[str]) -> list[Stored | None]:
+        """What is held under each id, all of one moment."""
+        return self._read(lambda txn, db: [tables.read(txn, db, id) for id in ids])
+
+    def write(self, writes: Sequence[Write]) -> list[Written]:
+        """Apply changes, each by itself, in one transaction."""
+        for each in writes:
+            check_write(each)
+        limit = self._max_sessions
+        return self._write(lambda txn, db: [tables.write(txn, db, each, limit) for each in writes])
+
+    def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
+        """Live sessions after an id."""
+        return self._read(lambda txn, db: tables.page(txn, db, after, limit))
+
+    def snapshots(self, id: str) -> list[Snapshot]:
+        """The snapshots of a session, oldest first."""
+        return self._read(lambda txn, db: tables.snapshots(txn, db, id))
+
+    def snapshot(self, id: str, name: str) -> Snapshot | None:
+        """One snapshot with its record."""
+        return self._read(lambda txn, db: tables.snapshot(txn, db, id, name))
+
+    def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
+        """Records whose time has come; takes the writers' lock only to plan some anew."""
+        found, stale = self._read(lambda txn, db: tables.due(txn, db, now, limit, _MAX_REPLANS))
+        if stale:
+            self._write(lambda txn, db: tables.replan(txn, db, stale))
+        return found
+
+    def remove(self, ids: Sequence[tuple[str, int]]) -> None:
+        """Forget records that still have the given revision."""
+
+        def change(txn: Transaction, db: Tables) -> None:
+            for id, revision in ids:
+                tables.remove(txn, db, id, revision)
+
+        self._write(change)
+
+    def count(self) -> int:
+        """Live sessions held, of all processes."""
+        return self._read(tables.count)
+
+    def check(self) -> None:
+        """Return when the directory can be read."""
+        self.count()
+
+    def close(self) -> None:
+        """Bring what was written to the disk and release the directory."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            try:
+                opened[0].sync(True)
+            except lmdb.Error as error:
+                raise StoreUnavailable(f"the session store could not be synced: {error}") from error
+            finally:
+                opened[0].close()
+                self._lock.close()
+
+    def _open_environment(self) -> tuple[lmdb.Environment, Tables]:
+        with self._lock:
+            return self._open_locked()
+
+    def _open_locked(self) -> tuple[lmdb.Environment, Tables]:
+        env = lmdb.open(
+            str(self._path),
+            map_size=self._map_bytes,
+            sync=self._power_safe,
+            metasync=self._power_safe,
+            # Rows are read at random; what the kernel would read ahead is other sessions'.
+            readahead=False,
+            max_readers=_MAX_READERS,
+            max_dbs=len(tables.NAMES),
+            max_spare_txns=1,
+            mode=0o600,
+        )
+        try:
+            env.reader_check()
+            opened = self._patiently(env, lambda: Tables(*(env.open_db(name) for name in tables.NAMES)))
+            env.begin().abort()  # takes a reader slot, and keeps it as the spare transaction
+            return env, opened
+        except BaseException:
+            env.close()
+            raise
+
+    def _read(self, work: Callable[[Transaction, Tables], T]) -> T:
+        return self._run(work, write=False)
+
+    def _write(self, work: Callable[[Transaction, Tables], T]) -> T:
+        return self._run(work, write=True)
+
+    def _run(self, work: Callable[[Transaction, Tables], T], *, write: bool) -> T:
+        """Run ``work`` in one transaction."""
+        try:
+            env, db = self._open = self._open or self._open_environment()
+
+            def transact() -> T:
+                with env.begin(write=write, buffers=True) as txn:
+                    return work(txn, db)
+
+            if not write:
+                return self._patiently(env, transact)
+            with self._lock:
+                self._check_readers(env)
+                return self._patiently(env, transact)
+        except lmdb.Error as error:
+            # Some errors leave the environment unusable; a new one is cheap.
+            if self._open is not None:
+                self._open[0].close()
+                self._open = None
+            raise StoreUnavailable(f"the session store failed: {error}", retry_after_s=1.0) from error
+
+    @staticmethod
+    def _patiently(env: lmdb.Environment, transact: Callable[[], T]) -> T:
+        """Transact, from the start again when the map or the table of readers was too small."""
+        for _ in range(_MAX_TRIES):
+            try:
+                return transact()
+            except lmdb.MapFullError:
+                _grow(env)
+            except lmdb.MapResizedError:
+                env.set_mapsize(0)  # another process grew it: take its size
+            except lmdb.ReadersFullError:
+                if not env.reader_check():
+                    raise
+        raise StoreUnavailable("the session store's map fills faster than it grows", retry_after_s=1.0)
+
+    def _check_readers(self, env: lmdb.Environment) -> None:
+        now = time.monotonic()
+        if now >= self._next_reader_check:
+            self._next_reader_check = now + _READER_CHECK_S
+            env.reader_check()
+
+
+def _grow(env: lmdb.Environment) -> None:
+    # Pages that a dead reader holds are room too.
+    if env.reader_check() == 0:
+        size = env.info()["map_size"]
+        env.set_mapsize(size + min(size, _MAX_GROWTH_BYTES))

@@ -1,0 +1,246 @@
+"""Sessions in Redis or Valkey, for servers on several machines.
+
+Needs Redis 6.2 or Valkey, one primary (not a cluster), ``maxmemory-policy noeviction``; how much
+of what was acknowledged a crash of Redis itself may lose is set there (``appendfsync``).
+
+Everything that is sent may be sent again: a change that names a revision is applied once however
+often it arrives, so a lost answer is cured by asking again, and a late duplicate finds another
+revision and does nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import struct
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.core.errors import ConfigurationError, StoreUnavailable
+from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stores.redis_scripts import DUE, LIST, REMOVE, SNAPSHOTS, WRITE
+from app.sessions.stores.values import (
+    by_age,
+    check_write,
+    pack_record,
+    pack_snapshot,
+    unpack_record,
+    unpack_snapshot,
+)
+
+_REVISION = struct.Struct(">Q")
+_SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (WRITE, REMOVE, LIST, DUE, SNAPSHOTS)}
+# Changes in one run of the script: between two runs Redis serves other clients.
+_MAX_PER_SCRIPT = 64
+_MAX_REPLANS = 512
+_FIRST_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 0.5
+
+Command = Sequence[str | bytes | int | float]
+
+
+class RedisStore:
+    """Implements ``app.core.ports.SessionStore`` over a connection that is made when first used.
+
+    A broken connection is made anew and the call repeated, with growing pauses, for ``timeout_s``.
+    While the server stays away each further call tries once, so that callers are told at once.
+
+    Args:
+        url: ``redis://`` or ``rediss://`` (TLS), with user, password and database as
+            redis-py reads them; ``prefix`` in its query names the keys' prefix.
+        max_sessions: live sessions it takes, of all servers together.
+        power_safe: wait until Redis has synced its append-only file (``WAITAOF``, Redis 7.2).
+        timeout_s: of one call; one answer of the server is waited for half as long.
+
+    Raises:
+        ConfigurationError: the URL cannot be read.
+    """
+
+    def __init__(
+        self, url: str, max_sessions: int, *, power_safe: bool = False, timeout_s: float = 4.0
+    ) -> None:
+        parts = urlsplit(url)
+        options = dict(parse_qsl(parts.query))
+        self._prefix = options.pop("prefix", "rnnserve:")
+        self._max_sessions = max_sessions
+        self._power_safe = power_safe
+        self._timeout_s = timeout_s
+        self._down = False
+        try:
+            self._place = f"{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
+            self._client = redis.Redis.from_url(
+                urlunsplit(parts._replace(query=urlencode(options))),
+                protocol=2,
+                retry=Retry(NoBackoff(), 0),
+                **{"socket_timeout": timeout_s / 2, "socket_connect_timeout": timeout_s / 2},
+            )
+            self._client.connection_pool.make_connection()  # it refuses options it does not know
+        except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
+            raise ConfigurationError(f"the address of the session store cannot be used: {error}") from error
+        self._live = f"{self._prefix}live"
+        self._plan = f"{self._prefix}plan"
+
+    @property
+    def max_sessions(self) -> int:
+        """Live sessions it takes."""
+        return self._max_sessions
+
+    def get(self, ids: Sequence[str]) -> list[Stored | None]:
+        """What is held under each id, all of one moment."""
+        if not ids:
+            return []
+        (values,) = self._send([("MGET", *(self._record(id) for id in ids))])
+        return [None if value is None else unpack_record(value)[0] for value in values]
+
+    def write(self, writes: Sequence[Write]) -> list[Written]:
+        """Apply changes, each by itself, in one exchange."""
+        for write in writes:
+            check_write(write)
+        if not writes:
+            return []
+        commands = [
+            self._write_command(writes[first : first + _MAX_PER_SCRIPT])
+            for first in range(0, len(writes), _MAX_PER_SCRIPT)
+        ]
+        if self._power_safe:
+            commands.append(("WAITAOF", 1, 0, int(self._timeout_s * 500)))
+        answers = self._send(commands)
+        if self._power_safe and answers.pop()[0] < 1:
+            raise StoreUnavailable("Redis did not sync its append-only file in time", retry_after_s=1.0)
+        return [_written(*outcome) for answer in answers for outcome in answer]
+
+    def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
+        """Live sessions after an id."""
+        first = b"(" + after.encode() if after else b"-"
+        return self._ask_pairs(LIST, self._live, first, limit, self._record(""))
+
+    def snapshots(self, id: str) -> list[Snapshot]:
+        """The snapshots of a session, oldest first."""
+        (answer,) = self._send([self._script(SNAPSHOTS, [self._kept(id)])])
+        return by_age(
+            unpack_snapshot(name.decode(), head, with_record=False) for name, head in _pairs(answer)
+        )
+
+    def snapshot(self, id: str, name: str) -> Snapshot | None:
+        """One snapshot with its record."""
+        (value,) = self._send([("HGET", self._kept(id), name)])
+        return None if value is None else unpack_snapshot(name, value, with_record=True)
+
+    def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
+        """Records whose time has come."""
+        return self._ask_pairs(DUE, self._plan, repr(now), limit, _MAX_REPLANS, self._record(""))
+
+    def remove(self, ids: Sequence[tuple[str, int]]) -> None:
+        """Forget records that still have the given revision."""
+        keys: list[str] = [self._live, self._plan]
+        arguments: list[str | bytes] = []
+        for id, revision in ids:
+            keys += [self._record(id), self._kept(id)]
+            arguments += [id, _REVISION.pack(revision)]
+        if ids:
+            self._send([self._script(REMOVE, keys, *arguments)])
+
+    def count(self) -> int:
+        """Live sessions held, of all servers."""
+        (count,) = self._send([("ZCARD", self._live)])
+        return int(count)
+
+    def check(self) -> None:
+        """Return when the server answers."""
+        self._send([("PING",)])
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._client.close()
+
+    def _record(self, id: str) -> str:
+        return f"{self._prefix}s:{id}"
+
+    def _kept(self, id: str) -> str:
+        return f"{self._prefix}n:{id}"
+
+    def _script(self, script: str, keys: Sequence[str], *arguments: str | bytes | int) -> Command:
+        return ("EVALSHA", _SHA[script], len(keys), *keys, *arguments)
+
+    def _write_command(self, writes: Sequence[Write]) -> Command:
+        keys = [self._live, self._plan]
+        arguments: list[str | bytes | int] = [self._max_sessions]
+        for write in writes:
+            keys += [self._record(write.id), self._kept(write.id)]
+            snapshot = write.snapshot
+            arguments += [
+                write.id,
+                _REVISION.pack(write.expected),
+                pack_record(write.stored, write.live),
+                int(write.drop_snapshots),
+                snapshot.name if snapshot else "",
+                pack_snapshot(snapshot) if snapshot else b"",
+                write.keep_automatic,
+            ]
+        return self._script(WRITE, keys, *arguments)
+
+    def _ask_pairs(self, script: str, key: str, *arguments: str | bytes | int) -> list[tuple[str, Stored]]:
+        (answer,) = self._send([self._script(script, [key], *arguments)])
+        return [(id.decode(), unpack_record(value)[0]) for id, value in _pairs(answer) if value is not None]
+
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one exchange, again and again until they are answered or time is up.
+
+        Raises:
+            StoreUnavailable: the server stayed away, or refused.
+        """
+        until = time.monotonic() + self._timeout_s
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                answers = self._exchange(commands)
+            except redis.AuthenticationError as error:
+                self._down = True
+                raise StoreUnavailable(f"Redis at {self._place} refuses the password: {error}") from error
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                if self._down or time.monotonic() + pause >= until:
+                    self._down = True
+                    text = f"the session store (Redis at {self._place}) cannot be reached: {error}"
+                    raise StoreUnavailable(text, retry_after_s=1.0) from error
+                time.sleep(pause * random.uniform(0.5, 1.0))  # so that servers do not return in step
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+            except redis.RedisError as error:
+                raise StoreUnavailable(f"Redis at {self._place} refuses: {error}") from error
+            else:
+                self._down = False
+                return answers
+
+    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        answers = self._pipeline(commands)
+        if any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
+            # The server was started anew since, or is new to us.
+            self._pipeline([("SCRIPT LOAD", script) for script in _SHA])
+            answers = self._pipeline(commands)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+            return answers
+
+
+def _pairs(flat: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _written(outcome: int, held: bytes | None = None) -> Written:
+    if outcome == 1:
+        return Written(ok=True)
+    current = None if held is None else unpack_record(held)[0]
+    return Written(ok=False, current=current, full=outcome == 2)

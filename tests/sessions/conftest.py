@@ -1,0 +1,67 @@
+"""Stores to test with."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.core.ports import SessionStore
+from app.sessions.stores import open_store
+from tests.redis_server import KINDS, RedisServer
+
+OpenStore = Callable[..., SessionStore]
+
+STORES = ("memory", "lmdb-process", "lmdb-power", *(f"{kind}-process" for kind in KINDS), "valkey-power")
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], RedisServer]]:
+    """Gives a running server of a kind, started when first asked for; tests share it."""
+    running: dict[str, RedisServer] = {}
+
+    def get(kind: str) -> RedisServer:
+        if kind not in running:
+            server = RedisServer(tmp_path_factory.mktemp(kind), kind)
+            server.start()
+            running[kind] = server
+        return running[kind]
+
+    yield get
+    for server in running.values():
+        server.kill()
+
+
+@pytest.fixture(params=STORES)
+def new_store(
+    request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], RedisServer]
+) -> Iterator[OpenStore]:
+    """Opens empty stores of one kind; every test that asks for it runs with each kind."""
+    kind, _, durability = str(request.param).partition("-")
+    opened: list[SessionStore] = []
+
+    def new(max_sessions: int = 5000) -> SessionStore:
+        name = uuid.uuid4().hex
+        if kind == "memory":
+            url = "memory:"
+        elif kind == "lmdb":
+            url = f"lmdb:{tmp_path / name}"
+        else:
+            url = f"{servers(kind).url}?prefix={name}:"
+        store = open_store(
+            url, max_sessions=max_sessions, durability="power" if durability == "power" else "process"
+        )
+        opened.append(store)
+        return store
+
+    yield new
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(new_store: OpenStore) -> SessionStore:
+    """An empty store, of each kind in turn."""
+    return new_store()
