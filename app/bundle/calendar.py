@@ -68,7 +68,7 @@ _UNITS: dict[str, str] = {
 }
 _MONTHS = {"MS": 1, "ME": 1, "QS": 3, "QE": 3, "YS": 12, "YE": 12}
 _MINUTES = {"min": 1, "h": 60, "D": _MINUTES_A_DAY, "W": 7 * _MINUTES_A_DAY}
-_PATTERN = re.compile(r"\s*(\d{0,4})\s*([A-Za-z]+)(?:-[A-Za-z]{3})?\s*")
+_PATTERN = re.compile(r"\s*(\d{0,6})\s*([A-Za-z]+)(?:-[A-Za-z]{3})?\s*")
 
 
 def parse_frequency(text: str) -> Frequency:
@@ -85,8 +85,10 @@ def parse_frequency(text: str) -> Frequency:
     code = name if count == 1 else f"{count}{name}"
     if name in _MINUTES:
         minutes = count * _MINUTES[name]
-        if minutes < _MINUTES_A_DAY and minutes % 60 == 0:
-            code = "h" if minutes == 60 else f"{minutes // 60}h"
+        # One code for one frequency: 24h is D, 7D is W, 120min is 2h.
+        name = next(unit for unit in ("W", "D", "h", "min") if minutes % _MINUTES[unit] == 0)
+        count = minutes // _MINUTES[name]
+        code = name if count == 1 else f"{count}{name}"
         return Frequency(code, Unit.MINUTE, minutes, *_seasons_of_minutes(minutes))
     if name == "B":
         season = 5 if count == 1 else 1
@@ -136,8 +138,8 @@ def advance(start: datetime, frequency: Frequency, steps: int) -> datetime:
         if frequency.unit is Unit.MINUTE:
             return start + timedelta(minutes=steps * frequency.count)
         if frequency.unit is Unit.BUSINESS_DAY:
-            day = np.busday_offset(start.date(), steps * frequency.count, roll="forward").astype(date)
-            return datetime.combine(day, start.time())
+            day = np.busday_offset(start.date(), steps * frequency.count, roll="forward").astype(np.int64)
+            return datetime.combine(date.fromordinal(int(day) + _EPOCH_ORDINAL), start.time())
         years, month = divmod(start.month - 1 + steps * frequency.count, 12)
         last = _days_in_month(start.year + years, month + 1)
         day_of_month = last if frequency.month_end else min(start.day, last)
@@ -232,10 +234,7 @@ def infer_frequency(moments: Sequence[datetime]) -> Frequency:
     minutes, rest = divmod(step, timedelta(minutes=1))
     if rest or minutes < 1:
         raise InvalidInput("time", f"a step of {step} is not a whole number of minutes; pass freq")
-    for name in ("W", "D", "h"):
-        if minutes % _MINUTES[name] == 0:
-            return parse_frequency(f"{minutes // _MINUTES[name]}{name}")
-    return parse_frequency(f"{minutes}min")
+    return parse_frequency(f"{minutes // 60}h" if minutes % 60 == 0 else f"{minutes}min")
 
 
 def position(start: datetime, moment: datetime, frequency: Frequency) -> int:

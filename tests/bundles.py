@@ -1,0 +1,120 @@
+"""Tiny bundles of every task and cell, made by the real exporter from untrained networks.
+
+Weights are random but fixed, so their answers mean nothing and repeat exactly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from app.bundle.calendar import MAX_SEASON, parse_frequency
+from app.bundle.manifest import ForecastSpec, Frequency, GenerateSpec, SentimentSpec
+from app.bundle.series import COLUMNS, SeriesKind, encode
+from app.bundle.tokens import TextCodec
+from training.cells import Cell
+from training.export import describe_run, export_bundle
+from training.nets.classifier import Classifier, ClassifierConfig
+from training.nets.forecaster import Forecaster, ForecasterConfig
+from training.nets.language_model import LanguageModel, LanguageModelConfig
+from training.tokenizers import character_tokenizer, word_tokenizer
+
+CELLS: tuple[Cell, ...] = ("rnn", "lstm", "gru")
+LETTERS = "\n abcdefghijklmnopqrstuvwxyz.,é"
+WORDS = ["a good film, truly good", "a bad film! not good", "the plot is thin , the end is dull."]
+LABELS = ("negative", "positive")
+HORIZON = 12
+
+
+def tiny_generator(
+    out: Path,
+    cell: Cell = "lstm",
+    name: str = "tiny-text",
+    version: str = "1",
+    seed: int = 1,
+    letters: str = LETTERS,
+) -> Path:
+    """A character model over ``letters``; a newline starts texts but ends none."""
+    torch.manual_seed(seed)
+    tokenizer = character_tokenizer([letters])
+    vocabulary = TextCodec(tokenizer).size
+    net = LanguageModel(LanguageModelConfig(vocabulary, cell=cell, embedding=8, hidden=16, layers=2))
+    _unsettle(net)
+    spec = GenerateSpec(
+        vocabulary=vocabulary, unit="character", start_token=TextCodec(tokenizer).encode("\n")[0]
+    )
+    return export_bundle(
+        net,
+        out=out,
+        name=name,
+        version=version,
+        description="Random letters.",
+        spec=spec,
+        provenance=describe_run("tests", 1),
+        files={"tokenizer.json": tokenizer.encode()},
+    )
+
+
+def tiny_classifier(out: Path, cell: Cell = "gru", name: str = "tiny-mood", version: str = "1") -> Path:
+    """Two labels over a handful of words."""
+    torch.manual_seed(2)
+    tokenizer = word_tokenizer(WORDS, 40)
+    vocabulary = TextCodec(tokenizer).size
+    net = Classifier(ClassifierConfig(vocabulary, len(LABELS), cell=cell, embedding=8, hidden=12))
+    _unsettle(net)
+    return export_bundle(
+        net,
+        out=out,
+        name=name,
+        version=version,
+        description="Random moods.",
+        spec=SentimentSpec(vocabulary=vocabulary, labels=LABELS),
+        provenance=describe_run("tests", 2),
+        files={"tokenizer.json": tokenizer.encode()},
+    )
+
+
+def tiny_forecaster(out: Path, cell: Cell = "lstm", name: str = "tiny-series", version: str = "1") -> Path:
+    """Twelve steps ahead, hourly and daily."""
+    torch.manual_seed(3)
+    net = Forecaster(ForecasterConfig(cell=cell, hidden=12, layers=2, horizon=HORIZON, local=8))
+    _unsettle(net.recurrent)
+    frequencies = {
+        "h": Frequency(index=1, season=24, long_season=168),
+        "D": Frequency(index=2, season=7, long_season=7),
+    }
+    return export_bundle(
+        net,
+        out=out,
+        name=name,
+        version=version,
+        description="Random forecasts.",
+        spec=ForecastSpec(
+            horizon=HORIZON,
+            quantiles=net.config.levels,
+            columns=COLUMNS,
+            window=MAX_SEASON,
+            frequencies=frequencies,
+        ),
+        provenance=describe_run("tests", 3),
+        golden_steps=golden_series(),
+    )
+
+
+def golden_series() -> np.ndarray:
+    """``[2, 40, columns]``: hourly with gaps, and daily."""
+    random = np.random.default_rng(0)
+    values = 100 + 10 * np.sin(np.arange(40) / 4) + random.normal(0, 1, (2, 40))
+    values[0, 5:9] = np.nan
+    hourly = SeriesKind(parse_frequency("h"), 1, 24, 168)
+    return np.stack([encode(values[0], None, hourly), encode(values[1], None, SeriesKind(None, 2, 7, 7))])
+
+
+def _unsettle(net: torch.nn.Module) -> None:
+    """Larger weights than at the start of a training, so that states move and starts differ."""
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.2)

@@ -1,0 +1,26 @@
+"""Fixtures shared by all tests: tiny bundles, made once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.bundles import CELLS, tiny_classifier, tiny_forecaster, tiny_generator
+
+REPOSITORY = Path(__file__).parent.parent
+SHIPPED = REPOSITORY / "models"
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with one tiny bundle of each task and cell, named ``tiny-TASK-CELL``."""
+    folder = tmp_path_factory.mktemp("models")
+    for cell in CELLS:
+        tiny_generator(folder, cell, f"tiny-text-{cell}")
+        tiny_classifier(folder, cell, f"tiny-mood-{cell}")
+        tiny_forecaster(folder, cell, f"tiny-series-{cell}")
+    return folder

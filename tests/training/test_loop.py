@@ -1,0 +1,299 @@
+"""The training loop: best weights, early stopping, exact resumption, and clear failures."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from app.core.errors import TrainingError
+from training.loop import FitReport, LoopConfig, fit, learning_rate_at, seed_everything
+
+STEPS = 4
+
+
+def line() -> nn.Linear:
+    """A network with two weights and dropout-free, seeded start."""
+    torch.manual_seed(3)
+    return nn.Linear(2, 1)
+
+
+def points(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Noisy points of a plane, the same for the same epoch."""
+    random = torch.Generator().manual_seed(epoch)
+    for _ in range(STEPS):
+        x = torch.randn(8, 2, generator=random)
+        yield x, x @ torch.tensor([[1.0], [-2.0]]) + 0.1 * torch.randn(8, 1, generator=random)
+
+
+def noisy_error(net: nn.Linear, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Squared error under dropout, so that the random state matters."""
+    x, y = batch
+    return nn.functional.mse_loss(net(nn.functional.dropout(x, 0.2, net.training)), y)
+
+
+def distance(net: nn.Linear) -> float:
+    """How far the weights are from the plane's."""
+    return float((net.weight.detach() - torch.tensor([[1.0, -2.0]])).norm())
+
+
+def train(
+    net: nn.Linear, config: LoopConfig, checkpoint: Path | None = None, resume: bool = False
+) -> FitReport:
+    """Fit the plane."""
+    return fit(
+        net,
+        batches=points,
+        batches_per_epoch=STEPS,
+        loss=noisy_error,
+        validate=distance,
+        config=config,
+        checkpoint=checkpoint,
+        resume=resume,
+        quiet=True,
+    )
+
+
+def weights(net: nn.Module) -> list[list[float]]:
+    """All weights as plain numbers."""
+    return [parameter.flatten().tolist() for parameter in net.parameters()]
+
+
+def test_training_lowers_the_validation_score() -> None:
+    """The plane is found."""
+    net = line()
+    before = distance(net)
+    report = train(net, LoopConfig(epochs=12, learning_rate=0.1, patience=12))
+    assert report.best_score == pytest.approx(distance(net))
+    assert report.best_score < 0.3 * before
+
+
+def test_the_best_weights_are_kept_not_the_last() -> None:
+    """When validation gets worse, the network goes back to where it was best."""
+    net = line()
+    seen: list[list[list[float]]] = []
+
+    def worse_from_the_third(candidate: nn.Linear) -> float:
+        seen.append(weights(candidate))
+        return abs(len(seen) - 2.0)
+
+    report = fit(
+        net,
+        batches=points,
+        batches_per_epoch=STEPS,
+        loss=noisy_error,
+        validate=worse_from_the_third,
+        config=LoopConfig(epochs=5, learning_rate=0.1),
+        quiet=True,
+    )
+    assert report.best_epoch == 1
+    assert weights(net) == seen[1]
+    assert seen[1] != seen[-1]
+
+
+def test_training_stops_when_patience_runs_out() -> None:
+    """Three epochs without a better score end a run with patience three."""
+    scores = iter([5.0, 4.0, 4.5, 4.2, 4.0, 1.0])
+    report = fit(
+        line(),
+        batches=points,
+        batches_per_epoch=STEPS,
+        loss=noisy_error,
+        validate=lambda _: next(scores),
+        config=LoopConfig(epochs=6, learning_rate=0.1, patience=3),
+        quiet=True,
+    )
+    assert (report.epochs_run, report.best_epoch, report.best_score) == (5, 1, 4.0)
+
+
+@pytest.mark.parametrize("average_decay", [0.0, 0.9])
+def test_resuming_after_an_interrupt_equals_never_having_stopped(
+    tmp_path: Path, average_decay: float
+) -> None:
+    """Ctrl-C in the middle of the third epoch, then a resumption, give the weights of one run."""
+    config = LoopConfig(epochs=6, learning_rate=0.05, warmup_steps=3, average_decay=average_decay, patience=9)
+    whole = line()
+    expected = train(whole, config)
+
+    calls = 0
+
+    def interrupted(net: nn.Linear, batch: tuple[Tensor, Tensor]) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 2 * STEPS + 3:
+            raise KeyboardInterrupt
+        return noisy_error(net, batch)
+
+    net = line()
+    checkpoint = tmp_path / "run.pt"
+    first = fit(
+        net,
+        batches=points,
+        batches_per_epoch=STEPS,
+        loss=interrupted,
+        validate=distance,
+        config=config,
+        checkpoint=checkpoint,
+        quiet=True,
+    )
+    assert first.interrupted
+    assert first.epochs_run == 2
+
+    seed_everything(99)
+    again = line()
+    second = train(again, config, checkpoint, resume=True)
+    assert weights(again) == weights(whole)
+    assert [record.score for record in second.history] == [record.score for record in expected.history]
+    assert [record.loss for record in second.history] == [record.loss for record in expected.history]
+
+
+def test_resuming_a_finished_run_only_loads_its_best_weights(tmp_path: Path) -> None:
+    """No further training happens, so evaluation and export can be repeated."""
+    config = LoopConfig(epochs=3, learning_rate=0.1)
+    net = line()
+    report = train(net, config, tmp_path / "run.pt")
+    again = line()
+    repeated = train(again, config, tmp_path / "run.pt", resume=True)
+    assert weights(again) == weights(net)
+    assert repeated == report
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    """The message names the setting that differs."""
+    train(line(), LoopConfig(epochs=1, learning_rate=0.1), tmp_path / "run.pt")
+    with pytest.raises(TrainingError, match=r"learning_rate=0\.1, this run has learning_rate=0\.2"):
+        train(line(), LoopConfig(epochs=1, learning_rate=0.2), tmp_path / "run.pt", resume=True)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    """Weights of another shape do not load silently."""
+    train(line(), LoopConfig(epochs=1, learning_rate=0.1), tmp_path / "run.pt")
+    with pytest.raises(TrainingError, match="another network"):
+        train(nn.Linear(3, 1), LoopConfig(epochs=1, learning_rate=0.1), tmp_path / "run.pt", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "no checkpoint"), (b"not a checkpoint", "cannot be read")]
+)
+def test_a_missing_or_broken_checkpoint_is_an_error(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    """Resuming from nothing, or from noise, says so."""
+    path = tmp_path / "run.pt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(TrainingError, match=message):
+        train(line(), LoopConfig(epochs=1, learning_rate=0.1), path, resume=True)
+
+
+def test_a_loss_that_is_not_finite_ends_training_with_the_step_and_norm() -> None:
+    """The user learns where it happened and what the gradients were like before."""
+    calls = 0
+
+    def explodes(net: nn.Linear, batch: tuple[Tensor, Tensor]) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return noisy_error(net, batch) * (math.inf if calls == 6 else 1.0)
+
+    with pytest.raises(
+        TrainingError, match=r"the loss became inf at step 5 \(last gradient norm [0-9.e+-]+\)"
+    ):
+        fit(
+            line(),
+            batches=points,
+            batches_per_epoch=STEPS,
+            loss=explodes,
+            validate=distance,
+            config=LoopConfig(epochs=3, learning_rate=0.1),
+            quiet=True,
+        )
+
+
+def test_a_gradient_that_is_not_finite_ends_training() -> None:
+    """A finite loss can still have an infinite slope."""
+
+    def steep(net: nn.Linear, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return torch.sum((net(batch[0]) * 0.0).abs().sqrt())
+
+    with pytest.raises(TrainingError, match="the gradient norm became nan at step 0"):
+        fit(
+            line(),
+            batches=points,
+            batches_per_epoch=STEPS,
+            loss=steep,
+            validate=distance,
+            config=LoopConfig(epochs=1, learning_rate=0.1),
+            quiet=True,
+        )
+
+
+def test_the_gradient_norm_is_reported_before_clipping() -> None:
+    """A run that clips everything still shows how long the gradients were."""
+    free = train(line(), LoopConfig(epochs=1, learning_rate=1e-6, clip_norm=1e6))
+    clipped = train(line(), LoopConfig(epochs=1, learning_rate=1e-6, clip_norm=1e-3))
+    assert clipped.history[0].gradient_norm == pytest.approx(free.history[0].gradient_norm, rel=1e-3)
+    assert clipped.history[0].gradient_norm > 1e-3
+    assert (free.history[0].clipped, clipped.history[0].clipped) == (0.0, 1.0)
+
+
+def test_clipping_limits_the_step() -> None:
+    """With plain gradients scaled down, the first moment the optimizer keeps is as short as the limit."""
+    net = line()
+    norms: list[float] = []
+
+    def watched(candidate: nn.Linear) -> float:
+        norms.append(
+            math.sqrt(sum(float(p.grad.square().sum()) for p in candidate.parameters() if p.grad is not None))
+        )
+        return 0.0
+
+    fit(
+        net,
+        batches=points,
+        batches_per_epoch=STEPS,
+        loss=noisy_error,
+        validate=watched,
+        config=LoopConfig(epochs=1, learning_rate=0.1, clip_norm=0.01),
+        quiet=True,
+    )
+    assert norms[0] == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("epochs", 0), ("learning_rate", 0.0), ("clip_norm", -1.0), ("patience", 0), ("average_decay", 1.0)],
+)
+def test_a_configuration_that_cannot_train_is_refused(field: str, value: float) -> None:
+    """The message names the setting."""
+    with pytest.raises(TrainingError, match=f"{field} is .* it must be"):
+        LoopConfig(**{"epochs": 1, "learning_rate": 0.1, field: value})  # type: ignore[arg-type]
+
+
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+    """Warm-up over four steps, then half a cosine."""
+    config = LoopConfig(epochs=1, learning_rate=2.0, warmup_steps=4)
+    rates = [learning_rate_at(step, 100, config) for step in range(101)]
+    assert rates[0] == pytest.approx(0.5)
+    assert rates[1] < rates[3]
+    assert rates[50] == pytest.approx(1.0)
+    assert rates[100] == pytest.approx(0.0, abs=1e-9)
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[4:]))
+
+
+def test_no_data_is_an_error() -> None:
+    """An epoch without batches is not a success."""
+    with pytest.raises(TrainingError, match="no batches"):
+        fit(
+            line(),
+            batches=lambda epoch: iter(()),
+            batches_per_epoch=1,
+            loss=noisy_error,
+            validate=distance,
+            config=LoopConfig(epochs=1, learning_rate=0.1),
+            quiet=True,
+        )

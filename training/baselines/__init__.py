@@ -1,0 +1,1 @@
+"""Honest baselines, measured on the same split as the networks."""

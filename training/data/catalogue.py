@@ -1,0 +1,263 @@
+"""The public data sets of the recipes: where each file is published, and what it must contain.
+
+A data folder keeps the larger text files gzipped. Gzip writes the same content as different
+bytes, so what is pinned beside the sha256 of the usual copy is the sha256 of the *content*
+(:func:`content_sha256`), which a fresh download has to meet as well.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from app.core.errors import DataError
+
+Form = Literal["as published", "gzipped here", "gzipped there", "zip member", "labelled reviews"]
+
+_REVIEW = re.compile(r"(?:.*/)?((?:train|test)/(?:pos|neg)/\d+_\d+\.txt)")
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One file of a data set.
+
+    Attributes:
+        path: below the data folder.
+        content: sha256 of its content.
+        url: where it is published; ``None`` when it cannot be fetched.
+        form: how the published file relates to the one in the folder.
+        member: the member of a published archive, for ``zip member``.
+    """
+
+    path: str
+    content: str
+    url: str | None = None
+    form: Form = "as published"
+    member: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """Files published together.
+
+    Attributes:
+        name: for people.
+        home: the publisher's page.
+        licence: as stated by the publisher.
+        files: what the recipes read.
+    """
+
+    name: str
+    home: str
+    licence: str
+    files: tuple[DataFile, ...]
+
+
+def content_sha256(file: Path) -> str:
+    """Digest of what a file holds, whatever it is packed with.
+
+    Of a ``.gz`` the unpacked bytes; of the archive of reviews the sorted lines
+    ``<split>/<class>/<id>_<rating>.txt <sha256 of the text>`` of the labelled ones, so that the
+    published archive and one without the unlabelled reviews are the same; of others the bytes.
+
+    Raises:
+        DataError: the file cannot be read or unpacked.
+    """
+    try:
+        if file.name.endswith(".tar.gz"):
+            lines: list[str] = []
+            with tarfile.open(file, "r:gz") as archive:
+                for member in archive:
+                    match = _REVIEW.fullmatch(member.name)
+                    stream = archive.extractfile(member) if match else None
+                    if match and stream is not None:
+                        lines.append(f"{match[1]} {hashlib.sha256(stream.read()).hexdigest()}\n")
+            return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+        data = file.read_bytes()
+        return hashlib.sha256(gzip.decompress(data) if file.name.endswith(".gz") else data).hexdigest()
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise DataError(f"cannot read {file.name!r}: {error}") from error
+
+
+def find_file(path: str) -> tuple[DataSet, DataFile]:
+    """The catalogue's entry of a file.
+
+    Raises:
+        DataError: there is none.
+    """
+    for data_set in CATALOGUE.values():
+        for entry in data_set.files:
+            if entry.path == path:
+                return data_set, entry
+    raise DataError(f"{path} is in no data set of the catalogue")
+
+
+def _trees(part: str, content: str) -> DataFile:
+    return DataFile(
+        f"sentiment/sst/trees/{part}.txt.gz",
+        content,
+        "https://nlp.stanford.edu/sentiment/trainDevTestTrees_PTB.zip",
+        "zip member",
+        f"trees/{part}.txt",
+    )
+
+
+def _m4(part: str, frequency: str, content: str) -> DataFile:
+    return DataFile(
+        f"forecasting/m4/{frequency}-{part.lower()}.csv.gz",
+        content,
+        f"https://raw.githubusercontent.com/Mcompetitions/M4-methods/master/Dataset/{part}/{frequency}-{part.lower()}.csv",
+        "gzipped here",
+    )
+
+
+def _brownlee(name: str, content: str) -> DataFile:
+    url = f"https://raw.githubusercontent.com/jbrownlee/Datasets/master/{name}"
+    return DataFile(f"forecasting/classic/{name}", content, url)
+
+
+def _vega(folder: str, name: str, content: str) -> DataFile:
+    url = f"https://raw.githubusercontent.com/vega/vega-datasets/main/data/{name}"
+    return DataFile(f"forecasting/{folder}/{name}", content, url)
+
+
+CATALOGUE: dict[str, DataSet] = {
+    "tinyshakespeare": DataSet(
+        "Tiny Shakespeare",
+        "https://github.com/karpathy/char-rnn",
+        "public domain",
+        (
+            DataFile(
+                "language_modelling/tinyshakespeare/input.txt",
+                "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+                "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+            ),
+        ),
+    ),
+    "names": DataSet(
+        "makemore names",
+        "https://github.com/karpathy/makemore",
+        "MIT",
+        (
+            DataFile(
+                "language_modelling/names/names.txt",
+                "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
+                "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt",
+            ),
+        ),
+    ),
+    "sst": DataSet(
+        "Stanford Sentiment Treebank",
+        "https://nlp.stanford.edu/sentiment/",
+        "no explicit licence; academic benchmark",
+        (
+            _trees("train", "e2f3f41b0b1e6d4dddc0effe3bfc2d27ed8928079aa9a03d652311614fc5feb7"),
+            _trees("dev", "0e9336aed6e4730e19f58d00a77b3f0297efdb755f7b5e598c98a05e3f97ea40"),
+            _trees("test", "6e54806dee95cf80cd918e7dfb3f6770f6df24bf826f289a4d1f709e1c8f6761"),
+        ),
+    ),
+    "imdb": DataSet(
+        "Large Movie Review Dataset",
+        "https://ai.stanford.edu/~amaas/data/sentiment/",
+        "no explicit licence; academic benchmark",
+        (
+            DataFile(
+                "sentiment/imdb/aclImdb_labelled_50k.tar.gz",
+                "95da7b54fc4225d19db775308b48b77706fc1608aedce6fb188e2ac5a38757ef",
+                "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+                "labelled reviews",
+            ),
+        ),
+    ),
+    "m4": DataSet(
+        "M4 competition, hourly and weekly",
+        "https://github.com/Mcompetitions/M4-methods",
+        "no licence stated; competition data published for free use",
+        (
+            _m4("Train", "Hourly", "ea59b7783573c49077a835ab6465c7d66f1474783360f310988a9a737fbca62f"),
+            _m4("Test", "Hourly", "71a57fccb15e534d973626ada4fb87febf789e9317715b7cc6dd3b5f90db6f42"),
+            _m4("Train", "Weekly", "d478d3f6ed673e6ed3c2cb0fbed5425f72eedd51318ebebeb0b5ecfcefc37714"),
+            _m4("Test", "Weekly", "3b2bc4be8e636e802260dcd843ca3c5da40536a1fbe1ecb3229a97dae4f44688"),
+        ),
+    ),
+    "ett": DataSet(
+        "Electricity Transformer Temperature",
+        "https://github.com/zhouhaoyi/ETDataset",
+        "CC BY-ND 4.0",
+        (
+            DataFile(
+                "forecasting/ett/ETTh1.csv.gz",
+                "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
+                "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTh1.csv",
+                "gzipped here",
+            ),
+        ),
+    ),
+    "classic": DataSet(
+        "Classic univariate series",
+        "https://github.com/jbrownlee/Datasets",
+        "no licence stated (Time Series Data Library); CO2: CC BY 4.0 (Scripps CO2 Program)",
+        (
+            _brownlee(
+                "airline-passengers.csv", "8cb51be753a718d9be5d76d7e238cc224792754676adc21faa59e954b0201621"
+            ),
+            _brownlee(
+                "daily-min-temperatures.csv",
+                "8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da",
+            ),
+            _brownlee(
+                "daily-total-female-births.csv",
+                "7a0c1bdb32d68f7fa359e561a4f7e1fe8fb2fc26a1ea624a434a97a63735dd72",
+            ),
+            _brownlee(
+                "monthly-shampoo-sales.csv",
+                "f709eaa344b2d07039a49e2193cbff5e56206354f3a8203c0e02471beb39a451",
+            ),
+            _brownlee(
+                "monthly-sunspots.csv", "c4ec8cc57d9f6fb6ecdb3e1f37f25b6f4badd5124c55931052b0cd2fc3bc71f3"
+            ),
+            _vega(
+                "classic",
+                "co2-concentration.csv",
+                "c1a4a970864145940a28225cae288618b156cb32f9a2a1b6606ba7124134febb",
+            ),
+        ),
+    ),
+    "weather": DataSet(
+        "Beijing PM2.5 and Seattle weather",
+        "https://github.com/jbrownlee/Datasets",
+        "Beijing: UCI, CC BY 4.0; Seattle: NOAA, public domain",
+        (
+            DataFile(
+                "forecasting/weather/pollution.csv.gz",
+                "892e9559205d16d32623135c127a3951c12e46ea1e0b3093e107ce89a9fd60e2",
+                "https://raw.githubusercontent.com/jbrownlee/Datasets/master/pollution.csv",
+                "gzipped here",
+            ),
+            _vega(
+                "weather",
+                "seattle-weather.csv",
+                "0845078a290b48e3149ab8639966824110a251db4e06fc144c06ebb534af23be",
+            ),
+        ),
+    ),
+    "exchange_rate": DataSet(
+        "Exchange rates of eight countries",
+        "https://github.com/laiguokun/multivariate-time-series-data",
+        "no licence stated; factual data",
+        (
+            DataFile(
+                "forecasting/exchange_rate/exchange_rate.txt.gz",
+                "0127465b51e3cd3c360f8eb2be30cfd294689a2a55903eb8245aafc396626c7f",
+                "https://raw.githubusercontent.com/laiguokun/multivariate-time-series-data/master/"
+                "exchange_rate/exchange_rate.txt.gz",
+                "gzipped there",
+            ),
+        ),
+    ),
+}

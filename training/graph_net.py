@@ -1,0 +1,42 @@
+"""A bundle's graph behind the face of the network it was exported from.
+
+Evaluation code asks a network for ``start_row()`` and calls it with ``(x, state)``; with this it
+measures the exported graph itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.bundle.reader import Bundle
+from app.runtime.session import GraphSession
+
+
+class GraphNet:
+    """Runs a verified bundle on the CPU.
+
+    Args:
+        bundle: what to run.
+        threads: of ONNX Runtime.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self._session = GraphSession(bundle.graph, bundle.manifest, threads=threads)
+        self._start = torch.from_numpy(bundle.start.copy())
+        self.device = torch.device("cpu")
+
+    def start_row(self) -> Tensor:
+        """The row ``[row_size]`` that a sequence begins with."""
+        return self._start
+
+    def __call__(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
+        """Advance by ``time`` steps; see the networks' ``forward``."""
+        outputs, after = self._session.run(
+            np.ascontiguousarray(x.numpy().astype(self._session.dtype, copy=False)),
+            np.ascontiguousarray(state.detach().numpy()),
+            head_from,
+        )
+        named = zip(self._session.output_names, outputs, strict=True)
+        return {name: torch.from_numpy(value) for name, value in named}, torch.from_numpy(after)

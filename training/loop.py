@@ -1,0 +1,349 @@
+"""The one training loop: batches and a loss go in, the best weights come out.
+
+Every task trains through :func:`fit`. It clips gradients and reports their norm, stops early,
+keeps the best weights, and can go on after an interrupt exactly as if there had been none:
+the unit of work is the epoch, whose batches depend on nothing but its index and the random
+state, both of which the checkpoint holds.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from app.core.errors import TrainingError
+from training.checkpoint import capture_random_state, load_checkpoint, restore_random_state, save_checkpoint
+from training.progress import EpochRecord, Progress
+
+__all__ = ["EpochRecord", "FitReport", "LoopConfig", "fit", "learning_rate_at", "seed_everything"]
+
+BatchT = TypeVar("BatchT")
+NetT = TypeVar("NetT", bound=nn.Module)
+_Weights = dict[str, Tensor]
+
+# Changing these between an interrupt and its resumption does not change what was learned so far.
+_FREE_TO_CHANGE = {"epochs", "patience", "device"}
+
+
+@dataclass(frozen=True, slots=True)
+class LoopConfig:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the data, at most.
+        learning_rate: of AdamW (Loshchilov & Hutter 2019), at its highest.
+        clip_norm: gradients longer than this are scaled down to it.
+        patience: epochs without a better validation score after which training stops.
+        weight_decay: of weight matrices; vectors are not decayed.
+        seed: of every generator.
+        device: ``cpu`` or ``cuda``.
+        warmup_steps: steps over which the learning rate rises from zero.
+        schedule: ``cosine`` falls to zero over the run, ``constant`` stays.
+        average_decay: above 0, an exponential moving average of the weights with this decay per
+            step is what gets validated and kept (Polyak & Juditsky 1992).
+        precision: of the forward and backward pass; weights stay float32.
+    """
+
+    epochs: int
+    learning_rate: float
+    clip_norm: float = 1.0
+    patience: int = 5
+    weight_decay: float = 0.0
+    seed: int = 0
+    device: str = "cpu"
+    warmup_steps: int = 0
+    schedule: Literal["constant", "cosine"] = "cosine"
+    average_decay: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train.
+
+        Raises:
+            TrainingError: a value is out of range; the message names it.
+        """
+        ranges = (
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "positive"),
+            ("clip_norm", self.clip_norm > 0, "positive"),
+            ("patience", self.patience >= 1, "at least 1"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("warmup_steps", self.warmup_steps >= 0, "0 or more"),
+            ("average_decay", 0 <= self.average_decay < 1, "in [0, 1)"),
+        )
+        for name, holds, allowed in ranges:
+            if not holds:
+                raise TrainingError(f"{name} is {getattr(self, name)}; it must be {allowed}")
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise TrainingError("device is 'cuda', but PyTorch finds no CUDA device here; use 'cpu'")
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """How a run went.
+
+    Attributes:
+        best_epoch: whose weights the network now has, from 0; -1 when no epoch was finished.
+        best_score: its validation score.
+        epochs_run: epochs finished, those before a resumption included.
+        history: one record per epoch.
+        seconds: spent training, those before a resumption included.
+        interrupted: stopped by the user before the end.
+    """
+
+    best_epoch: int
+    best_score: float
+    epochs_run: int
+    history: list[EpochRecord]
+    seconds: float
+    interrupted: bool = False
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's global generators."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def learning_rate_at(step: int, num_steps: int, config: LoopConfig) -> float:
+    """Learning rate of a step, counted from 0, of a run of ``num_steps``."""
+    warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    if config.schedule == "constant":
+        return config.learning_rate * warm
+    done = min(1.0, step / max(1, num_steps))
+    return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def fit(
+    net: NetT,
+    *,
+    batches: Callable[[int], Iterable[BatchT]],
+    batches_per_epoch: int,
+    loss: Callable[[NetT, BatchT], Tensor],
+    validate: Callable[[NetT], float],
+    config: LoopConfig,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> FitReport:
+    """Train ``net`` in place and leave the best weights in it, in evaluation mode.
+
+    Args:
+        net: the network.
+        batches: the batches of an epoch; must depend on the epoch's index and seeds only.
+        batches_per_epoch: how many there are, for the learning rate and the time left.
+        loss: a scalar to minimise; it may keep a carried state of its own within an epoch.
+        validate: score of the network in evaluation mode; lower is better.
+        config: how to train.
+        checkpoint: where to keep the run after every epoch.
+        resume: go on from ``checkpoint``; a finished run is only loaded.
+        quiet: show no progress.
+
+    Returns:
+        How it went. Ctrl-C ends the run with ``interrupted`` set; the epoch it fell into is
+        forgotten, and repeated by a resumption.
+
+    Raises:
+        TrainingError: the loss or a gradient is not finite, or the checkpoint is of another run.
+    """
+    run = _Run(net, loss, config)
+    if resume:
+        if checkpoint is None:
+            raise TrainingError("resume needs a checkpoint to resume from")
+        run.restore(load_checkpoint(checkpoint))
+    else:
+        seed_everything(config.seed)
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, run.content())
+    interrupted = False
+    with Progress(config.epochs, batches_per_epoch, len(run.history), quiet) as progress:
+        try:
+            while not run.finished:
+                record = run.epoch(batches(len(run.history)), batches_per_epoch, validate, progress)
+                if checkpoint is not None:
+                    save_checkpoint(checkpoint, run.content())
+                progress.epoch(record, run.best_score)
+        except KeyboardInterrupt:
+            interrupted = True
+    net.load_state_dict(run.best)
+    net.eval()
+    seconds = sum(record.seconds for record in run.history)
+    return FitReport(
+        run.best_epoch, run.best_score, len(run.history), list(run.history), seconds, interrupted
+    )
+
+
+class _Run(Generic[NetT, BatchT]):
+    """Everything that changes as training goes on."""
+
+    def __init__(self, net: NetT, loss: Callable[[NetT, BatchT], Tensor], config: LoopConfig) -> None:
+        self._net = net.to(config.device)
+        self._loss = loss
+        self._config = config
+        self._optimizer = torch.optim.AdamW(
+            _parameter_groups(net, config.weight_decay), lr=config.learning_rate
+        )
+        self._average: _Weights | None = _copy(net) if config.average_decay else None
+        self._step = 0
+        self.best = _copy(net)
+        self.best_epoch = -1
+        self.best_score = math.inf
+        self.history: list[EpochRecord] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether the epochs, or the patience, are used up."""
+        without_gain = len(self.history) - 1 - self.best_epoch
+        return len(self.history) >= self._config.epochs or (
+            bool(self.history) and without_gain >= self._config.patience
+        )
+
+    def epoch(
+        self,
+        batches: Iterable[BatchT],
+        batches_per_epoch: int,
+        validate: Callable[[NetT], float],
+        progress: Progress,
+    ) -> EpochRecord:
+        """Train on every batch once, validate, and keep the weights if they are the best."""
+        began = time.perf_counter()
+        epoch = len(self.history)
+        losses: list[float] = []
+        norms: list[float] = []
+        rate = 0.0
+        self._net.train()
+        for batch in batches:
+            rate = learning_rate_at(self._step, self._config.epochs * batches_per_epoch, self._config)
+            value, norm = self._train_step(batch, rate, norms[-1] if norms else 0.0)
+            losses.append(value)
+            norms.append(norm)
+            progress.step(epoch, value, norm)
+        if not losses:
+            raise TrainingError(f"epoch {epoch + 1} had no batches: the training data is empty")
+        score = self._validate(validate)
+        record = EpochRecord(
+            epoch=epoch,
+            loss=float(np.mean(losses)),
+            gradient_norm=float(np.mean(norms)),
+            max_gradient_norm=float(np.max(norms)),
+            clipped=float(np.mean(np.asarray(norms) > self._config.clip_norm)),
+            score=score,
+            learning_rate=rate,
+            seconds=time.perf_counter() - began,
+        )
+        self.history.append(record)
+        return record
+
+    def _train_step(self, batch: BatchT, rate: float, last_norm: float) -> tuple[float, float]:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        low = self._config.precision == "bfloat16"
+        with torch.autocast(torch.device(self._config.device).type, dtype=torch.bfloat16, enabled=low):
+            loss = self._loss(self._net, batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss became {value} at step {self._step} (last gradient norm {last_norm:.3g}); "
+                f"a smaller learning rate or clip norm usually cures this"
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = float(nn.utils.clip_grad_norm_(self._net.parameters(), self._config.clip_norm))
+        if not math.isfinite(norm):
+            raise TrainingError(
+                f"the gradient norm became {norm} at step {self._step} (loss {value:.4g}); "
+                f"a smaller learning rate or a bounded nonlinearity usually cures this"
+            )
+        self._optimizer.step()
+        self._step += 1
+        if self._average is not None:
+            # A young average would still be mostly the random start, so it begins with a short memory.
+            decay = min(self._config.average_decay, self._step / (self._step + 10))
+            with torch.no_grad():
+                for name, value_now in self._net.state_dict().items():
+                    _mix(self._average[name], value_now, decay)
+        return value, norm
+
+    def _validate(self, validate: Callable[[NetT], float]) -> float:
+        training = _copy(self._net) if self._average is not None else None
+        if self._average is not None:
+            self._net.load_state_dict(self._average)
+        self._net.eval()
+        with torch.no_grad():
+            score = float(validate(self._net))
+        if math.isnan(score):
+            raise TrainingError(f"the validation score is not a number after epoch {len(self.history) + 1}")
+        if score < self.best_score:
+            self.best, self.best_score, self.best_epoch = _copy(self._net), score, len(self.history)
+        if training is not None:
+            self._net.load_state_dict(training)
+        return score
+
+    def content(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "config": asdict(self._config),
+            "net": _copy(self._net),
+            "optimizer": self._optimizer.state_dict(),
+            "average": self._average,
+            "step": self._step,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "best_score": self.best_score,
+            "history": [asdict(record) for record in self.history],
+            "random": capture_random_state(),
+        }
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take over what :meth:`content` returned.
+
+        Raises:
+            TrainingError: it belongs to a run with another configuration or network.
+        """
+        ours, theirs = asdict(self._config), content["config"]
+        for name in sorted(ours.keys() - _FREE_TO_CHANGE):
+            if ours[name] != theirs.get(name):
+                raise TrainingError(
+                    f"the checkpoint was trained with {name}={theirs.get(name)}, "
+                    f"this run has {name}={ours[name]}"
+                )
+        try:
+            self._net.load_state_dict(content["net"])
+            self._optimizer.load_state_dict(content["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise TrainingError(f"the checkpoint is of another network: {error}") from error
+        self._average = content["average"]
+        self._step = content["step"]
+        self.best = content["best"]
+        self.best_epoch, self.best_score = content["best_epoch"], content["best_score"]
+        self.history = [EpochRecord(**record) for record in content["history"]]
+        restore_random_state(content["random"])
+
+
+def _copy(net: nn.Module) -> _Weights:
+    return {name: value.detach().clone() for name, value in net.state_dict().items()}
+
+
+def _mix(average: Tensor, value: Tensor, decay: float) -> None:
+    if average.is_floating_point():
+        average.lerp_(value, 1.0 - decay)
+    else:
+        average.copy_(value)
+
+
+def _parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if parameter.ndim >= 2]
+    vectors = [parameter for parameter in trained if parameter.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,1 @@
+"""Recipes: data, network, training, evaluation and export of one task, behind one command."""
