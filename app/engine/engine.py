@@ -20,8 +20,10 @@ from app.core.plan import Plan, PlanResult
 from app.core.ports import Executor
 from app.core.sequence import Event, Failed, Finished, FinishReason, SequenceRequest
 from app.engine.job import Job
+from app.engine.load import EngineLoad, QueueLimits, TickStats
 from app.engine.mailbox import Mailbox
 from app.engine.scheduler import Scheduler, SchedulerLimits
+from app.engine.ticket import EngineTicket
 
 logger = logging.getLogger(__name__)
 
@@ -32,46 +34,6 @@ _GRACE_S = 5.0
 _IDLE_WAIT_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """What may be queued, running included.
-
-    Attributes:
-        max_steps: steps of all sequences together.
-        max_sequences: sequences.
-    """
-
-    max_steps: int = 1_000_000
-    max_sequences: int = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class TickStats:
-    """One tick, for whoever counts.
-
-    Attributes:
-        batch: rows of each run.
-        steps: rows times steps, all runs together.
-        seconds: of all runs together.
-        waiting_steps: steps still queued after the tick.
-        slots_used: rows held after the tick.
-    """
-
-    batch: tuple[int, ...]
-    steps: int
-    seconds: float
-    waiting_steps: int
-    slots_used: int
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLoad:
-    """How much is queued."""
-
-    steps: int
-    sequences: int
-
-
 @dataclass(slots=True, eq=False)
 class _Entry:
     """What the engine holds of a job beside the schedule; ``steps`` is its share of the queue."""
@@ -80,32 +42,6 @@ class _Entry:
     mailbox: Mailbox
     index: int
     steps: int
-
-
-class EngineTicket:
-    """The reader's end of a submission; implements ``app.core.ports.Ticket``."""
-
-    __slots__ = ("_engine", "_first", "_mailbox", "_until")
-
-    def __init__(self, engine: Engine, first: int, mailbox: Mailbox, until: float) -> None:
-        self._engine = engine
-        self._first = first
-        self._mailbox = mailbox
-        self._until = until
-
-    async def events(self) -> list[tuple[int, Event]]:
-        """Everything since the last call; see :class:`~app.core.ports.Ticket`."""
-        return await self._mailbox.take(self._until)
-
-    def wake(self) -> None:
-        """End the present or next wait early."""
-        self._mailbox.wake()
-
-    def cancel(self) -> None:
-        """Give the sequences up; harmless when they have ended."""
-        if self._mailbox.open:
-            self._engine.abort([self._first + index for index in self._mailbox.open])
-            self._mailbox.close()
 
 
 class Engine:
@@ -182,7 +118,7 @@ class Engine:
             self._queued_steps += steps
             self._queued_sequences += len(requests)
             self._wake.notify()
-        return EngineTicket(self, first, mailbox, until)
+        return EngineTicket(self.abort, first, mailbox, until)
 
     def abort(self, numbers: Iterable[int]) -> None:
         """Give sequences up by their numbers; unknown numbers are passed over."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.errors import RunFailed
+from app.core.errors import NotFinite, RunFailed
 from app.core.plan import GroupPlan, GroupResult, Plan, PlanResult, SlotResult
 from app.core.sequence import Feedback, FinishReason, Read, SequenceRequest, Token
 from app.runtime.arena import Arena
@@ -58,7 +58,7 @@ class GraphExecutor:
             self._top_k[slot] = sampling.top_k
             self._top_p[slot] = sampling.top_p
             self._seed[slot] = sampling.seed
-            self._position[slot] = 0
+            self._position[slot] = sampling.first_position
             self._alternatives[slot] = -1 if sampling.alternatives is None else sampling.alternatives
 
     def row(self, slot: int) -> NDArray[np.float32]:
@@ -121,10 +121,7 @@ class GraphExecutor:
         if not drawn:
             return {}
         last = logits[drawn, -1]
-        for place, index in enumerate(drawn):
-            feedback = lanes[index].feedback
-            if feedback is not None and feedback.banned:
-                last[place, list(feedback.banned)] = -np.inf
+        banned = [_banned(lanes[index]) for index in drawn]
         who = slots[drawn]
         batch = SamplingBatch(
             self._temperature[who],
@@ -136,7 +133,8 @@ class GraphExecutor:
         )
         self._position[who] += np.uint64(1)
         return {
-            index: _accept(lanes[index], token) for index, token in zip(drawn, draw(last, batch), strict=True)
+            index: _accept(lanes[index], token)
+            for index, token in zip(drawn, draw(last, batch, banned), strict=True)
         }
 
 
@@ -154,6 +152,10 @@ def _finite_rows(rows: NDArray[np.float32], outputs: list[NDArray[np.float32]]) 
         if output.size:
             finite &= np.isfinite(output).reshape(len(output), -1).all(axis=1)
     return finite
+
+
+def _banned(lane: _Lane) -> tuple[int, ...]:
+    return () if lane.feedback is None else lane.feedback.banned
 
 
 def _accept(lane: _Lane, token: Token) -> _Drawn:
@@ -183,7 +185,7 @@ def _result(
     finite: np.bool_,
 ) -> SlotResult:
     if not finite:
-        return SlotResult(error=RunFailed("the model's output is not finite for this input"))
+        return SlotResult(error=NotFinite("the model's output is not finite for this input"))
     read = group.read[index]
     values: tuple[NDArray[np.float32], ...] = ()
     if read is not Read.NONE:

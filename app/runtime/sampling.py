@@ -6,6 +6,7 @@ the lower id, and the random number belongs to (seed, position).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,14 +37,21 @@ class SamplingBatch:
     alternatives: NDArray[np.int64]
 
 
-def draw(logits: NDArray[np.float32], batch: SamplingBatch) -> list[Token]:
+def draw(
+    logits: NDArray[np.float32], batch: SamplingBatch, banned: Sequence[tuple[int, ...]] = ()
+) -> list[Token]:
     """One token for each row.
 
     Args:
-        logits: ``[n, vocabulary]``, finite or ``-inf`` for what must not be drawn; each row has
-            at least one finite element.
+        logits: ``[n, vocabulary]``, finite.
         batch: how to draw.
+        banned: per row, ids that are never drawn; reported probabilities are as without it.
     """
+    given = logits
+    if any(banned):
+        logits = logits.copy()
+        for row, ids in zip(logits, banned, strict=True):
+            row[list(ids)] = -np.inf
     chosen = np.argmax(logits, axis=1)
     warm = np.flatnonzero(batch.temperature > 0)
     if warm.size:
@@ -55,7 +63,7 @@ def draw(logits: NDArray[np.float32], batch: SamplingBatch) -> list[Token]:
         chosen[warm] = np.argmax(cumulative > target[:, None], axis=1)
     if (batch.alternatives < 0).all():
         return [Token(int(token)) for token in chosen]
-    return _with_logprobs(logits, chosen, batch.alternatives)
+    return _with_logprobs(given, chosen, batch.alternatives)
 
 
 def _weights(logits: NDArray[np.float32], temperature: NDArray[np.float64]) -> NDArray[np.float64]:

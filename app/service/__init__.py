@@ -6,5 +6,15 @@ Routes and sockets translate to and from this; nothing else decides anything abo
 from app.service.call import RequestObserver, Timing
 from app.service.generation import GenerationStream
 from app.service.inference import Deployment, InferenceService
+from app.service.sessions import SessionService
+from app.service.stepping import StepCall
 
-__all__ = ["Deployment", "GenerationStream", "InferenceService", "RequestObserver", "Timing"]
+__all__ = [
+    "Deployment",
+    "GenerationStream",
+    "InferenceService",
+    "RequestObserver",
+    "SessionService",
+    "StepCall",
+    "Timing",
+]

@@ -18,19 +18,27 @@ from app.bundle.manifest import Manifest, Task
 from app.core.errors import RnnserveError, UnknownModel
 from app.core.ports import Submitter
 from app.core.sequence import Failed, Finished, Outputs, SequenceRequest
-from app.schemas import generate as wire
 from app.schemas.forecast import ForecastAnswer, ForecastRequest
-from app.schemas.generate import DoneFrame, GenerateAnswer, GenerateRequest, TokenFrame
+from app.schemas.generate import GenerateAnswer, GenerateRequest
 from app.schemas.limits import Limits
 from app.schemas.sentiment import SentimentAnswer, SentimentRequest
 from app.service.call import Call, RequestObserver, Timing, outcome_of
-from app.service.generation import GenerationStream
+from app.service.generation import GenerationStream, whole_answer
+from app.service.resume import ResumePoint, first_point
 from app.tasks.forecast import ForecastTask
+from app.tasks.forecast_stream import ForecastStream
 from app.tasks.generate import GenerateTask
 from app.tasks.sentiment import SentimentTask
+from app.tasks.text_stream import GenerateStream, SentimentStream
 
 # Small enough for every JSON reader to hold a drawn seed exactly.
 _SEED_BITS = 53
+
+
+def draw_seed() -> int:
+    """A seed for a request that names none."""
+    return secrets.randbits(_SEED_BITS)
+
 
 _TaskT = TypeVar("_TaskT", ForecastTask, SentimentTask, GenerateTask)
 
@@ -41,6 +49,7 @@ class Deployment:
 
     manifest: Manifest
     task: ForecastTask | SentimentTask | GenerateTask
+    stream: ForecastStream | SentimentStream | GenerateStream
     engine: Submitter
 
 
@@ -94,6 +103,17 @@ class InferenceService:
             raise UnknownModel(model if model is not None else f"for {task}", available)
         return found
 
+    def find_any(self, model: str) -> Deployment:
+        """The deployment of a name or reference, whatever its task.
+
+        Raises:
+            UnknownModel: there is none.
+        """
+        found = self._deployments.get(model) or self._newest.get(model)
+        if found is None:
+            raise UnknownModel(model, tuple(self._deployments))
+        return found
+
     async def forecast(self, request: ForecastRequest) -> tuple[ForecastAnswer, Timing]:
         """Answer a forecast request."""
         call = Call(self._observe, "forecast", request.model)
@@ -115,30 +135,14 @@ class InferenceService:
     async def generate(self, request: GenerateRequest) -> tuple[GenerateAnswer, Timing]:
         """Answer a generation request as a whole."""
         stream = self.stream_generate(request)
-        texts = [""] * request.n
-        logprobs: list[list[wire.TokenLogprob]] = [[] for _ in range(request.n)]
-        done: DoneFrame | None = None
-        async for frame in stream:
-            if isinstance(frame, TokenFrame):
-                texts[frame.choice] += frame.text
-                logprobs[frame.choice].extend(frame.logprobs or ())
-            else:
-                done = frame
-        if done is None:
-            raise AssertionError("a generation's last frame is done. This is a bug.")
-        choices = [
-            wire.Choice.model_construct(
-                text=text, finish_reason=reason, logprobs=listed if request.logprobs is not None else None
-            )
-            for text, reason, listed in zip(texts, done.finish_reasons, logprobs, strict=True)
-        ]
-        answer = GenerateAnswer.model_construct(
-            model=done.model, choices=choices, usage=done.usage, seed=done.seed
-        )
-        return answer, stream.timing()
+        return await whole_answer(aiter(stream), request), stream.timing()
 
-    def stream_generate(self, request: GenerateRequest) -> GenerationStream:
+    def stream_generate(self, request: GenerateRequest, point: ResumePoint | None = None) -> GenerationStream:
         """Start a generation whose frames are read as they come.
+
+        Args:
+            request: what to continue, and how.
+            point: go on behind this place of an earlier answer to the same request.
 
         Raises:
             RnnserveError: the request is refused; nothing was started.
@@ -146,15 +150,22 @@ class InferenceService:
         call = Call(self._observe, "generate", request.model)
         try:
             deployment, task = self._task("generate", GenerateTask, request.model, call)
-            prepared = task.prepare(request, secrets.randbits(_SEED_BITS))
-            ticket = deployment.engine.submit(prepared.sequences, self._deadline())
+            model = deployment.manifest.reference
+            if point is not None:
+                point.check(request, model)
+            prepared = task.prepare(request, draw_seed() if point is None else point.seed)
+            point = point or first_point(request, model, prepared.seed)
+            ticket = deployment.engine.submit(
+                prepared.sequences, self.deadline(self._limits.request_timeout_s)
+            )
         except RnnserveError as error:
             call.report(outcome_of(error))
             raise
-        return GenerationStream(deployment.manifest.reference, task, prepared, ticket, call)
+        return GenerationStream(model, task, prepared, ticket, call, point)
 
-    def _deadline(self) -> float:
-        return self._clock() + self._limits.request_timeout_s
+    def deadline(self, seconds: float) -> float:
+        """The engines' clock, so many seconds from now."""
+        return self._clock() + seconds
 
     def _task(
         self, task: Task, kind: type[_TaskT], model: str | None, call: Call
@@ -170,7 +181,7 @@ class InferenceService:
     ) -> list[NDArray[np.float32]]:
         """Run sequences to their end and return the first output of each, all read steps joined."""
         parts: list[list[NDArray[np.float32]]] = [[] for _ in sequences]
-        ticket = deployment.engine.submit(sequences, self._deadline())
+        ticket = deployment.engine.submit(sequences, self.deadline(self._limits.request_timeout_s))
         left = len(sequences)
         try:
             while left:

@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 
 from app.bundle.calendar import Frequency, parse_frequency, parse_timestamp, timestamps
 from app.bundle.manifest import ForecastSpec, Manifest
-from app.bundle.series import COLUMNS, SeriesKind, encode
+from app.bundle.series import COLUMNS, SeriesKind, encode, kind_for
 from app.core.errors import InvalidInput, InvalidManifest
 from app.core.sequence import Read, SequenceRequest
-from app.schemas.forecast import Forecast, ForecastAnswer, ForecastRequest, SeriesInput
+from app.schemas.forecast import (
+    Forecast,
+    ForecastAnswer,
+    ForecastRequest,
+    SeriesInput,
+    wanted_quantiles,
+)
 from app.schemas.limits import Limits
+from app.schemas.session import ForecastFromState
 
 # A scale needs a difference, and a difference needs two observations.
 MIN_OBSERVED = 2
@@ -61,7 +68,32 @@ class ForecastTask:
         self._reference = manifest.reference
         self._limits = limits
         self._trained = np.array(manifest.spec.quantiles)
+        self._known = known_frequencies(manifest.spec)
         self._mean_weights = _mean_weights(self._trained)
+
+    def present(
+        self,
+        request: ForecastFromState,
+        id: str,
+        following: tuple[datetime | None, Frequency | None],
+        quantiles: NDArray[np.float32],
+    ) -> Forecast:
+        """What lies ahead of a state.
+
+        Args:
+            request: horizon and levels.
+            id: comes back with the forecast.
+            following: time of the first step ahead and the frequency, where they are known.
+            quantiles: the state's last output, ``[horizon, levels]``.
+
+        Raises:
+            InvalidInput: as :meth:`prepare`.
+        """
+        self._check_horizon(request.horizon)
+        levels = self._levels(wanted_quantiles(request), "levels" if request.levels else "quantiles")
+        stamps = self._timestamps(*following, 0, request.horizon, "")
+        prepared = PreparedForecast([], request.horizon, levels, (_Asked(id, stamps),))
+        return self.finish(prepared, [quantiles[None]]).forecasts[0]
 
     def prepare(self, request: ForecastRequest) -> PreparedForecast:
         """Turn a request into sequences.
@@ -69,13 +101,8 @@ class ForecastTask:
         Raises:
             InvalidInput: a field is wrong for this model; names it and what is allowed.
         """
-        if request.horizon > self._spec.horizon:
-            raise InvalidInput(
-                "horizon",
-                f"{self._reference} forecasts 1 to {self._spec.horizon} steps ahead, not {request.horizon}",
-                allowed={"min": 1, "max": self._spec.horizon},
-            )
-        levels = self._levels(request)
+        self._check_horizon(request.horizon)
+        levels = self._levels(wanted_quantiles(request), "levels" if request.levels else "quantiles")
         series = request.all_series()
         self._check_size(series)
         sequences: list[SequenceRequest] = []
@@ -123,13 +150,19 @@ class ForecastTask:
             )
         return ForecastAnswer.model_construct(model=self._reference, forecasts=forecasts)
 
-    def _levels(self, request: ForecastRequest) -> tuple[float, ...]:
-        levels = request.wanted_quantiles()
+    def _check_horizon(self, horizon: int) -> None:
+        if horizon > self._spec.horizon:
+            raise InvalidInput(
+                "horizon",
+                f"{self._reference} forecasts 1 to {self._spec.horizon} steps ahead, not {horizon}",
+                allowed={"min": 1, "max": self._spec.horizon},
+            )
+
+    def _levels(self, levels: tuple[float, ...] | None, field: str) -> tuple[float, ...]:
         if levels is None:
             return self._spec.quantiles
         low, high = self._spec.quantiles[0], self._spec.quantiles[-1]
         if levels[0] < low or levels[-1] > high:
-            field = "levels" if request.levels is not None else "quantiles"
             widest = (1 - 2 * max(low, 1 - high)) * 100
             raise InvalidInput(
                 field,
@@ -162,15 +195,12 @@ class ForecastTask:
                 allowed={"min": 1, "max": self._spec.window},
             )
         if series.freq is None:
-            return SeriesKind(None, 0, season or 1, season or 1)
+            return kind_for(None, self._known, season=season)
         try:
             frequency = parse_frequency(series.freq)
         except InvalidInput as error:
             raise InvalidInput(f"{prefix}freq", error.message, allowed=error.allowed) from error
-        known = self._spec.frequencies.get(frequency.code)
-        if known is None:
-            return SeriesKind(frequency, 0, season or frequency.season, season or frequency.long_season)
-        return SeriesKind(frequency, known.index, season or known.season, season or known.long_season)
+        return kind_for(frequency, self._known, season=season)
 
     def _timestamps(
         self, start: datetime | None, frequency: Frequency | None, num: int, horizon: int, prefix: str
@@ -183,6 +213,11 @@ class ForecastTask:
             raise InvalidInput(
                 f"{prefix}start", "the forecast would leave the calendar (years 1 to 9999)"
             ) from error
+
+
+def known_frequencies(spec: ForecastSpec) -> dict[str, tuple[int, int, int]]:
+    """Index, season and long season of each frequency that a forecaster was trained on."""
+    return {code: (one.index, one.season, one.long_season) for code, one in spec.frequencies.items()}
 
 
 def _start(series: SeriesInput, frequency: Frequency | None, prefix: str) -> datetime | None:

@@ -25,7 +25,7 @@ class PreparedGeneration:
     sequences: list[SequenceRequest]
     stops: tuple[str, ...]
     logprobs: bool
-    prompt_tokens: int
+    prompt: tuple[int, ...]
     seed: int
 
 
@@ -59,6 +59,33 @@ class GenerateTask:
         Raises:
             InvalidInput: a field is over its limit.
         """
+        ids = self._prompt(request)
+        supplied = [self._spec.start_token, *ids] if self._spec.start_always or not ids else ids
+        return self._prepared(request, drawn_seed, ids, supplied)
+
+    def resume(self, request: GenerateRequest, drawn_seed: int, *, begun: bool) -> PreparedGeneration:
+        """As :meth:`prepare`, to go on from a state.
+
+        Args:
+            request: what to continue; an empty prompt goes on from the state as it is.
+            drawn_seed: used when the request names none.
+            begun: whether the state has consumed a token. If it has and the prompt is empty, the
+                sequences have no supplied steps: their first tokens are drawn from the state's
+                last output.
+
+        Raises:
+            InvalidInput: a field is over its limit.
+        """
+        ids = self._prompt(request)
+        if begun:
+            return self._prepared(request, drawn_seed, ids, ids)
+        if self._spec.start_always:
+            return self._prepared(request, drawn_seed, ids, [self._spec.start_token, *ids])
+        # The start token is a step of the session like any other, since no later text begins with it.
+        ids = ids or [self._spec.start_token]
+        return self._prepared(request, drawn_seed, ids, ids)
+
+    def _prompt(self, request: GenerateRequest) -> list[int]:
         self._check(request)
         check_text("prompt", request.prompt, self._limits)
         ids = self._codec.encode(request.prompt)
@@ -68,7 +95,11 @@ class GenerateTask:
                 f"the prompt has {len(ids)} tokens, more than the limit of {self._limits.max_prompt_tokens}",
                 allowed={"max": self._limits.max_prompt_tokens},
             )
-        supplied = [self._spec.start_token, *ids] if self._spec.start_always or not ids else ids
+        return ids
+
+    def _prepared(
+        self, request: GenerateRequest, drawn_seed: int, ids: list[int], supplied: list[int]
+    ) -> PreparedGeneration:
         steps = np.array(supplied, np.int64)
         seed = drawn_seed if request.seed is None else request.seed
         stops = tuple(request.stops)
@@ -83,7 +114,7 @@ class GenerateTask:
                         request.top_k,
                         request.top_p,
                         (seed + choice) % _SEEDS,
-                        request.logprobs,
+                        alternatives=request.logprobs,
                     ),
                     end_tokens=ends,
                     stop=StopStrings(self._codec, stops) if stops else None,
@@ -92,7 +123,7 @@ class GenerateTask:
             )
             for choice in range(request.n)
         ]
-        return PreparedGeneration(sequences, stops, request.logprobs is not None, len(ids), seed)
+        return PreparedGeneration(sequences, stops, request.logprobs is not None, tuple(ids), seed)
 
     def assembler(self, prepared: PreparedGeneration) -> TextAssembler:
         """A fresh assembler for one choice."""
@@ -160,8 +191,14 @@ class TextAssembler:
         self._waiting: deque[tuple[int, Token]] = deque()
         self._logprobs = logprobs
         self._stopped = False
+        self._ends: list[tuple[int, int]] = []
         self._released_chars = 0
         self._released_tokens = 0
+
+    @property
+    def kept(self) -> list[int]:
+        """The tokens whose text has been released in full."""
+        return [token for end, token in self._ends if end <= self._released_chars]
 
     def push(self, tokens: list[Token], *, last: bool) -> Piece:
         """Add tokens and take what is certain.
@@ -175,6 +212,7 @@ class TextAssembler:
                 break
             self._waiting.append((self._released_chars + len(self._held), token))
             self._held += self._stream.push(token.id)
+            self._ends.append((self._released_chars + len(self._held), token.id))
             self._cut()
         keep = 0 if last or self._stopped else self._possible_stop()
         text = self._held[: len(self._held) - keep]

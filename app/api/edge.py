@@ -1,0 +1,69 @@
+"""What every route needs, as one value on the application's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from app.api.lifecycle import Lifecycle
+from app.schemas.limits import Limits
+from app.schemas.session_limits import SessionLimits
+from app.service import InferenceService, SessionService
+from app.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEdge:
+    """Sessions, where they are turned on.
+
+    Attributes:
+        healthy: whether the store answers.
+    """
+
+    service: SessionService
+    limits: SessionLimits
+    healthy: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The service and what bounds and counts its use.
+
+    Attributes:
+        alive: by ``name@version``, whether the model's engine still runs.
+        sessions: ``None`` where they are turned off.
+    """
+
+    service: InferenceService
+    limits: Limits
+    metrics: Metrics
+    lifecycle: Lifecycle
+    alive: Mapping[str, Callable[[], bool]]
+    sessions: SessionEdge | None = None
+
+
+def edge_of(connection: HTTPConnection) -> Edge:
+    """The edge of the application that received a request or a socket."""
+    edge: Edge = connection.app.state.edge
+    return edge
+
+
+def sessions_of(connection: HTTPConnection) -> SessionEdge:
+    """The sessions of the application that received a request or a socket.
+
+    Raises:
+        HTTPException: there are none here; answered as 404.
+    """
+    sessions = edge_of(connection).sessions
+    if sessions is None:
+        raise HTTPException(404, "sessions are turned off on this server; --sessions says where to keep them")
+    return sessions
+
+
+def request_id_of(connection: HTTPConnection) -> str:
+    """The id that the middleware gave the request or the socket."""
+    request_id: str = connection.scope["state"]["request_id"]
+    return request_id

@@ -1,0 +1,44 @@
+"""``GET /healthz``: is the process worth keeping? ``GET /readyz``: should it get requests?"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.edge import Edge, edge_of
+from app.api.routing import BytesRoute, json_response
+from app.schemas.health import Health, Readiness
+
+router = APIRouter(route_class=BytesRoute, tags=["operations"])
+
+
+@router.get("/healthz", response_model=Health, responses={503: {"model": Health}})
+async def healthz(request: Request) -> Response:
+    """Whether the process should go on; false once a model's engine has died."""
+    dead = _dead(edge_of(request))
+    health = Health(status="failed" if dead else "ok", dead=dead)
+    return json_response(health, status=503 if dead else 200)
+
+
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+async def readyz(request: Request) -> Response:
+    """Whether requests should be sent here: models served, engines alive, the store there, no shutdown."""
+    edge = edge_of(request)
+    dead = _dead(edge)
+    if edge.lifecycle.draining:
+        reason = "shutting down"
+    elif not edge.service.deployments:
+        reason = "no model is served"
+    elif dead:
+        reason = f"the engine of {', '.join(dead)} has stopped"
+    elif edge.sessions is not None and not edge.sessions.healthy():
+        reason = "the session store does not answer"
+    else:
+        reason = None
+    readiness = Readiness(ready=reason is None, reason=reason, models=list(edge.service.deployments))
+    return json_response(readiness, status=200 if reason is None else 503)
+
+
+def _dead(edge: Edge) -> list[str]:
+    return [name for name, alive in edge.alive.items() if not alive()]

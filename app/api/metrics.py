@@ -1,0 +1,19 @@
+"""``GET /metrics``: the text that Prometheus scrapes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from app.api.edge import edge_of
+from app.api.routing import BytesRoute
+
+router = APIRouter(route_class=BytesRoute, tags=["operations"])
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Counters, gauges and histograms in Prometheus' text format."""
+    body, content_type = edge_of(request).metrics.exposition()
+    return Response(body, headers={"content-type": content_type})

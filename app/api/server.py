@@ -1,0 +1,119 @@
+"""uvicorn, with a shutdown that lets running work end first."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from app.api.transports import AbortableHttp, AbortableWebSocket
+from app.core.errors import ConfigurationError
+from app.schemas.limits import Limits
+
+logger = logging.getLogger(__name__)
+
+# Answers that are finished need this long at most to leave through a slow connection.
+_FLUSH_S = 2
+_BACKLOG = 2048
+
+
+class GracefulServer(uvicorn.Server):
+    """Serves until SIGTERM or SIGINT; then drains, with the port still answering, and exits with 0.
+
+    Args:
+        config: of uvicorn.
+        drain: ends the running work; awaited before connections are closed.
+        announce: called once, when requests are being accepted.
+        deaf_to_interrupt: pass SIGINT over; somebody else answers it with a SIGTERM.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Callable[[], Awaitable[None]],
+        announce: Callable[[], None],
+        *,
+        deaf_to_interrupt: bool = False,
+    ) -> None:
+        super().__init__(config)
+        self._deaf_to_interrupt = deaf_to_interrupt
+        self._drain = drain
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then close every connection."""
+        logger.info("shutting down: running work may finish, new work is refused")
+        await self._drain()
+        await super().shutdown(sockets=sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note a signal. Unlike uvicorn's own, it is not raised again at the end: a drain is a success."""
+        if sig == signal.SIGINT and self._deaf_to_interrupt:
+            return
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def server_config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+    """uvicorn's configuration: our protocols, our limits, no log of requests."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=AbortableHttp,
+        ws=AbortableWebSocket,
+        # A frame over the limit gets an error frame; only one far over it ends the connection.
+        ws_max_size=2 * limits.max_frame_bytes + 64 * 1024,
+        ws_per_message_deflate=False,
+        ws_ping_interval=limits.socket_ping_s,
+        ws_ping_timeout=limits.socket_ping_s,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        # Longer than the minute after which load balancers drop their idle connections.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_FLUSH_S,
+    )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; whoever connects waits until the server has started.
+
+    Listening at once is what makes the port ours: two sockets may be bound to one port.
+
+    Raises:
+        ConfigurationError: the port is taken, or the address cannot be used here.
+    """
+    listener: socket.socket | None = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigurationError(
+                f"port {port} on {host} is already in use; choose another with --port, or 0 for a free one"
+            ) from error
+        if error.errno == errno.EACCES:
+            raise ConfigurationError(f"port {port} needs more rights than this user has") from error
+        raise ConfigurationError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+    return listener

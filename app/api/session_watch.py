@@ -1,0 +1,57 @@
+"""When the sessions of a socket may end, so that their end can be announced. Pure: time is an argument.
+
+A session is looked at once when it is first stepped, and then only when its last known time has
+come; a step in between has moved that, which the next look finds out (second chance).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+
+
+class SessionWatch:
+    """The sessions that one socket has stepped.
+
+    Args:
+        max_sessions: how many are watched; beyond, the one stepped longest ago is given up.
+    """
+
+    def __init__(self, max_sessions: int) -> None:
+        self._max_sessions = max_sessions
+        self._planned: OrderedDict[str, float] = OrderedDict()
+        self._queue: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._planned)
+
+    def seen(self, id: str, now: float) -> None:
+        """A session was stepped."""
+        if id in self._planned:
+            self._planned.move_to_end(id)
+            return
+        self.plan(id, now)
+        if len(self._planned) > self._max_sessions:
+            self._planned.popitem(last=False)
+
+    def plan(self, id: str, at: float) -> None:
+        """Look at a session at this time."""
+        self._planned[id] = at
+        heapq.heappush(self._queue, (at, id))
+
+    def forget(self, id: str) -> None:
+        """It has ended, or its end was told."""
+        self._planned.pop(id, None)
+
+    def due(self, now: float, limit: int) -> list[str]:
+        """Up to ``limit`` sessions to look at now; each must be planned again or forgotten."""
+        found: list[str] = []
+        while self._queue and self._queue[0][0] <= now and len(found) < limit:
+            at, id = heapq.heappop(self._queue)
+            if self._planned.get(id) == at:
+                found.append(id)
+        return found
+
+    def wait_s(self, now: float, longest: float) -> float:
+        """Seconds until the next look."""
+        return min(longest, max(0.0, self._queue[0][0] - now)) if self._queue else longest

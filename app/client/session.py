@@ -1,0 +1,119 @@
+"""One session over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from app.client.http import Client, StepResult
+from app.client.problems import Gone, Problem
+
+
+class Session:
+    """A session and how far it is. Made by :class:`Client`; one task at a time feeds it.
+
+    Args:
+        client: of its server.
+        id: of the session.
+        step: steps applied so far.
+    """
+
+    def __init__(self, client: Client, id: str, step: int) -> None:
+        self.client = client
+        self.id = id
+        self.step = step
+        self._path = f"/sessions/{id}"
+        self._order = asyncio.Lock()
+
+    async def feed(self, inputs: Any) -> StepResult:
+        """Apply events exactly once: sent again under the same ``seq`` until it is answered.
+
+        Raises:
+            Conflict: somebody else feeds this session too; :meth:`refresh` learns where it is.
+            Gone: it has ended.
+        """
+        async with self._order:
+            body = {"seq": self.step + 1, "inputs": inputs}
+            answer = await self.client.ask("POST", f"{self._path}/steps", body)
+            self.step = answer["step"]
+            return StepResult(answer["seq"], answer["step"], answer["outputs"])
+
+    async def info(self) -> dict[str, Any]:
+        """Model, step, times and metadata."""
+        info: dict[str, Any] = await self.client.ask("GET", self._path)
+        return info
+
+    async def refresh(self) -> int:
+        """Learn from the server where the session is."""
+        self.step = (await self.info())["step"]
+        return self.step
+
+    async def forecast(self, horizon: int, **fields: Any) -> dict[str, Any]:
+        """What lies ahead of the last observation."""
+        answer: dict[str, Any] = await self.client.ask(
+            "POST", f"{self._path}/forecast", {"horizon": horizon, **fields}
+        )
+        return answer
+
+    async def generate(self, prompt: str = "", *, advance: bool = False, **fields: Any) -> dict[str, Any]:
+        """Text from the present state; with ``advance`` it becomes steps of the session, exactly once."""
+        async with self._order:
+            body = {"prompt": prompt, **fields, **self._advancing(advance)}
+            answer: dict[str, Any] = await self.client.ask("POST", f"{self._path}/generate", body)
+            self.step = answer["step"]
+            return answer
+
+    async def stream(
+        self, prompt: str = "", *, advance: bool = False, **fields: Any
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The same frame by frame, resumed when the connection breaks."""
+        async with self._order:
+            body = {"prompt": prompt, **fields, **self._advancing(advance)}
+            async for frame in self.client.events(f"{self._path}/generate", body):
+                if frame["type"] == "done":
+                    self.step = frame["step"]
+                yield frame
+
+    async def fork(self, *, id: str | None = None, **fields: Any) -> Session:
+        """An independent copy of the present state."""
+        return await self.client.opened(f"{self._path}/fork", id, fields)
+
+    async def snapshot(self, name: str) -> None:
+        """Keep the present state under a name."""
+        try:
+            await self.client.ask("POST", f"{self._path}/snapshots", {"name": name})
+        except Problem:
+            # The answer of an earlier attempt may have been lost.
+            if not any(one["name"] == name and one["step"] == self.step for one in await self.snapshots()):
+                raise
+
+    async def snapshots(self) -> list[dict[str, Any]]:
+        """The kept states, oldest first."""
+        listed: list[dict[str, Any]] = (await self.client.ask("GET", f"{self._path}/snapshots"))["snapshots"]
+        return listed
+
+    async def rewind(self, to: str | int) -> int:
+        """Go back to a snapshot, by name or step, or to the start (0); returns the step."""
+        self.step = (await self.client.ask("POST", f"{self._path}/rewind", {"to": to}))["step"]
+        return self.step
+
+    async def migrate(self, model: str) -> None:
+        """Go on with another version of the model."""
+        await self.client.ask("POST", f"{self._path}/migrate", {"model": model})
+
+    async def state(self) -> str:
+        """The portable state, to keep, to open a session from, or for :meth:`Client.steps`."""
+        state: str = (await self.client.ask("GET", f"{self._path}/state"))["state"]
+        return state
+
+    async def close(self) -> None:
+        """End the session."""
+        try:
+            await self.client.ask("DELETE", self._path)
+        except Gone as error:
+            if error.document.get("reason") != "closed":
+                raise
+
+    def _advancing(self, advance: bool) -> dict[str, Any]:
+        return {"advance": True, "seq": self.step + 1} if advance else {}

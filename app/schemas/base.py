@@ -1,0 +1,83 @@
+"""What every request and answer shares: strictness, and fields that may be one thing or many."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+ModelReference = Annotated[
+    str | None,
+    Field(default=None, description="`name` or `name@version`; left out, the task's default model"),
+    StringConstraints(max_length=97),
+]
+
+
+class Request(BaseModel):
+    """Base of requests: unknown fields, wrong types, NaN and Infinity are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """Base of answers. Built from checked values, so ``model_construct`` is the usual constructor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class OneOrMany:
+    """Annotation for ``str | list[str]``: validates to a list, and its errors name the element.
+
+    A plain union would report each member's complaint under the member's type name.
+
+    Args:
+        max_items: longest list.
+        min_items: shortest list; with 0, null stands for the empty list.
+        min_length: shortest string, in characters.
+        max_length: longest string, in characters.
+    """
+
+    def __init__(self, *, max_items: int, min_items: int = 1, min_length: int = 1, max_length: int) -> None:
+        self._max_items = max_items
+        self._min_items = min_items
+        self._min_length = min_length
+        self._max_length = max_length
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A list of strings, with one string wrapped first."""
+        text = core_schema.str_schema(min_length=self._min_length, max_length=self._max_length, strict=True)
+        texts = core_schema.list_schema(
+            text, min_length=self._min_items, max_length=self._max_items, strict=True, fail_fast=True
+        )
+        return core_schema.no_info_before_validator_function(
+            _listed if self._min_items else _listed_or_none, texts
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Either form, for the API's documentation."""
+        text = {"type": "string", "minLength": self._min_length, "maxLength": self._max_length}
+        texts = {"type": "array", "items": text, "minItems": self._min_items, "maxItems": self._max_items}
+        return {"anyOf": [text, texts, *([] if self._min_items else [{"type": "null"}])]}
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        raise PydanticCustomError("string_or_list", "should be a string or a list of strings")
+    return value
+
+
+def _listed_or_none(value: object) -> object:
+    return [] if value is None else _listed(value)

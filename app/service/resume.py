@@ -1,0 +1,110 @@
+"""Where a reader of a generation stands, as a text that travels as the id of its events.
+
+    request + ResumePoint --generated anew, what was given out is skipped--> the rest of the text
+
+Text is a function of model, prompt or state, and seed, so nothing need be kept on the server:
+the same request with the id of its last event gets the rest, from any server, at any later time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import orjson
+
+from app.core.errors import InvalidInput
+from app.schemas.generate import GenerateRequest
+
+HEADER = "last-event-id"
+
+_FORM = re.compile(
+    r"1\.(\d{1,19})\.([0-9a-f]{16})\.([0-9a-f]{8}|)\.(done|\d{1,10}e?(?:-\d{1,10}e?)*)", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one choice has given out.
+
+    Attributes:
+        tokens: how many of its tokens have been turned into text.
+        ended: whether it has ended, so that nothing of it is held back.
+    """
+
+    tokens: int = 0
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePoint:
+    """A place in the events of one generation.
+
+    Attributes:
+        seed: that it was drawn with.
+        request: tells its request and model from others.
+        origin: tells the state that it began from; empty without a session.
+        given: of each choice; ``None`` when even the done frame was given out.
+    """
+
+    seed: int
+    request: str
+    origin: str
+    given: tuple[Given, ...] | None
+
+    def __str__(self) -> str:
+        if self.given is None:
+            place = "done"
+        else:
+            place = "-".join(f"{one.tokens}{'e' if one.ended else ''}" for one in self.given)
+        return f"1.{self.seed}.{self.request}.{self.origin}.{place}"
+
+    def check(self, request: GenerateRequest, model: str) -> None:
+        """Refuse a point that this request cannot have reached.
+
+        Raises:
+            InvalidInput: it belongs to another request or model.
+        """
+        if self.request != request_mark(request, model):
+            raise InvalidInput(HEADER, f"the event is one of another request, or not of {model}")
+        for one in self.given or ():
+            if one.tokens > request.max_tokens:
+                raise InvalidInput(HEADER, "the event lies behind the end of this text")
+        if self.given is not None and len(self.given) != request.n:
+            raise InvalidInput(HEADER, "the event is one of a request with another n")
+
+
+def first_point(request: GenerateRequest, model: str, seed: int, origin: str = "") -> ResumePoint:
+    """The point before the first event."""
+    return ResumePoint(seed, request_mark(request, model), origin, (Given(),) * request.n)
+
+
+def parse_point(text: str) -> ResumePoint:
+    """The point that an event's id names.
+
+    Raises:
+        InvalidInput: it is no id of ours.
+    """
+    found = _FORM.fullmatch(text)
+    if found is None or int(found[1]) >= 2**63:
+        raise InvalidInput(HEADER, "not the id of an event of this service; send it back as it came")
+    given = None
+    if found[4] != "done":
+        given = tuple(Given(int(one.rstrip("e")), one.endswith("e")) for one in found[4].split("-"))
+    return ResumePoint(int(found[1]), found[2], found[3], given)
+
+
+def request_mark(request: GenerateRequest, model: str) -> str:
+    """Tells one request on one model from all others; how its answer travels does not count."""
+    fields = request.model_dump(mode="json", exclude={"stream", "model"})
+    data = orjson.dumps([model, fields], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def origin_mark(*parts: bytes) -> str:
+    """Tells one state from all others."""
+    digest = hashlib.blake2b(digest_size=4)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()

@@ -1,0 +1,213 @@
+"""Sessions as a resource: open, look, step, fork, close, and end what has run out.
+
+Steps are applied by ``app.service.stepping``; snapshots are in ``app.service.session_history``,
+portable states in ``app.service.session_states``, and generation from a state in
+``app.service.continuation``. Every change is a compare-and-set on the revision that was read,
+so whoever loses a race is told, and nothing is half done.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from app.core.errors import CorruptSession, InvalidInput, RnnserveError
+from app.core.session import Write
+from app.schemas.session import CreateSession, ForkRequest, SessionInfo, SessionPage
+from app.schemas.session_limits import SessionLimits
+from app.service.call import RequestObserver
+from app.service.continuation import SessionGenerator
+from app.service.inference import InferenceService
+from app.service.session_access import Outcome, SessionAccess
+from app.service.session_history import SessionHistory
+from app.service.session_states import SessionStates
+from app.service.session_store import AsyncStore, SessionObserver
+from app.service.stepping import StepCall, Stepper
+from app.sessions.lifecycle import SessionEvent, SessionState
+from app.sessions.portable import StateSigner
+from app.sessions.record import SessionRecord, decode_record
+
+logger = logging.getLogger(__name__)
+
+_ID_BYTES = 18
+_DUE_BATCH = 256
+
+
+class SessionService:
+    """The session resource on top of the served models and a store.
+
+    Args:
+        inference: the served models.
+        store: where sessions are.
+        signer: of portable states.
+        limits: what sessions may ask for.
+        observe: counts sessions.
+        requests: counts requests.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        inference: InferenceService,
+        store: AsyncStore,
+        signer: StateSigner,
+        limits: SessionLimits,
+        observe: SessionObserver,
+        requests: RequestObserver,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._observe = observe
+        self._clock = clock
+        self._access = SessionAccess(inference, store, limits, observe, clock)
+        self._stepper = Stepper(self._access, inference, store, limits, observe)
+        self.history = SessionHistory(self._access, inference, store, limits, observe)
+        self.states = SessionStates(self._access, inference, self._stepper, signer, observe)
+        self.texts = SessionGenerator(
+            self._access, inference, self._stepper, store, limits, observe, requests
+        )
+
+    async def create(self, request: CreateSession, owner: str = "") -> SessionInfo:
+        """Open a session.
+
+        Raises:
+            UnknownModel: no such model.
+            ModelMismatch: the state belongs to another model than the one named.
+            InvalidState: the state does not open.
+            InvalidInput: a field is wrong.
+            SequenceConflict: a session of that id is open.
+            StoreFull: there is no room.
+        """
+        self._access.check_size("metadata", request.metadata)
+        self._access.check_size("options", request.options)
+        opened = self.states.opened(request.model, request.task, request.options, request.state)
+        now = self._clock()
+        record = SessionRecord(
+            id=request.id or secrets.token_hex(_ID_BYTES),
+            revision=1,
+            created_at=now,
+            updated_at=now,
+            ttl_s=self._ttl(request.ttl_seconds),
+            metadata=request.metadata,
+            owner=owner,
+            model=opened.model,
+            graph=opened.graph,
+            step=opened.step,
+            row=opened.row,
+            last=opened.last,
+            context=opened.context,
+            origin=opened.context if opened.step == 0 else None,
+        )
+        await self._access.insert(record)
+        self._observe.session("created" if request.state is None else "imported")
+        return self._access.info(record)
+
+    async def view(self, id: str, owner: str = "") -> SessionInfo:
+        """One session; raises as :meth:`SessionAccess.open`."""
+        return self._access.info(await self._access.open(id, owner))
+
+    async def expiries(self, ids: Sequence[str], owner: str = "") -> list[float | RnnserveError]:
+        """When each session ends unless it is stepped, or why it cannot be used."""
+        found: list[float | RnnserveError] = []
+        for id, stored in zip(ids, await self._store.get(ids), strict=True):
+            try:
+                found.append(self._access.decode(id, stored, owner).expires_at)
+            except RnnserveError as error:
+                found.append(error)
+        return found
+
+    async def page(self, after: str, limit: int, owner: str = "") -> SessionPage:
+        """Open sessions of an owner with an id greater than ``after``, in order of id."""
+        limit = min(limit, self._limits.max_page)
+        held = await self._store.list_ids(after, limit)
+        shown: list[SessionInfo] = []
+        for id, stored in held:
+            try:
+                shown.append(self._access.info(self._access.decode(id, stored, owner)))
+            except RnnserveError:
+                continue  # another owner's, just ended, or damaged: reading it by its id says which
+        return SessionPage.model_construct(sessions=shown, next=held[-1][0] if len(held) == limit else None)
+
+    async def close(self, id: str, owner: str = "") -> None:
+        """End a session; its id answers 410 for a while."""
+
+        async def change(record: SessionRecord) -> Write:
+            return self._access.ending(record, SessionEvent.CLOSE)
+
+        await self._access.change(id, owner, change)
+        self._observe.session("closed")
+
+    async def steps(self, calls: Sequence[StepCall], owner: str = "") -> list[Outcome]:
+        """Apply calls, each on its own; see :class:`~app.service.stepping.Stepper`."""
+        if len(calls) > self._limits.max_batch_calls:
+            raise InvalidInput(
+                "steps",
+                f"at most {self._limits.max_batch_calls} calls go together, got {len(calls)}",
+                allowed={"max": self._limits.max_batch_calls},
+            )
+        return await self._stepper.steps(calls, owner)
+
+    async def fork(self, id: str, request: ForkRequest, owner: str = "") -> SessionInfo:
+        """An independent copy of the present state; snapshots stay with the original."""
+        record = await self._access.open(id, owner)
+        if request.metadata is not None:
+            self._access.check_size("metadata", request.metadata)
+        now = self._clock()
+        copy = replace(
+            record,
+            id=request.id or secrets.token_hex(_ID_BYTES),
+            revision=1,
+            created_at=now,
+            updated_at=now,
+            ttl_s=record.ttl_s if request.ttl_seconds is None else self._ttl(request.ttl_seconds),
+            metadata=record.metadata if request.metadata is None else request.metadata,
+            call=None,
+        )
+        await self._access.insert(copy)
+        self._observe.session("forked")
+        return self._access.info(copy)
+
+    async def sweep(self) -> int:
+        """End sessions whose time has run out and forget old tombstones; returns how many.
+
+        One bounded batch: whoever calls it waits between batches, so a step is never blocked.
+        """
+        now = self._clock()
+        due = await self._store.due(now, _DUE_BATCH)
+        endings: list[Write] = []
+        forgotten: list[tuple[str, int]] = []
+        for id, stored in due:
+            if stored.expires_at > now:
+                continue
+            try:
+                record = decode_record(id, stored.record)
+            except CorruptSession:
+                self._observe.session("corrupt")
+                logger.error("session %s is damaged and has expired; it is forgotten", id)
+                forgotten.append((id, stored.revision))
+                continue
+            if record.state is SessionState.OPEN:
+                endings.append(self._access.ending(record, SessionEvent.EXPIRE))
+            else:
+                forgotten.append((id, stored.revision))
+        if endings:
+            written = await self._store.write(endings)
+            self._observe.session("expired", sum(one.ok for one in written))
+        if forgotten:
+            await self._store.remove(forgotten)
+        return len(due)
+
+    def _ttl(self, asked: float | None) -> float:
+        if asked is None:
+            return self._limits.ttl_s
+        if asked > self._limits.max_ttl_s:
+            raise InvalidInput(
+                "ttl_seconds",
+                f"a session may wait at most {self._limits.max_ttl_s:g} seconds, not {asked:g}",
+                allowed={"max": self._limits.max_ttl_s},
+            )
+        return asked
