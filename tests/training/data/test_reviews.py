@@ -97,13 +97,14 @@ def test_sentences_are_positive_or_negative() -> None:
 
 
 def test_phrases_are_graded_once_each() -> None:
-    """Strong grades are certain, weak ones less so, and neutral ones are even."""
+    """Strong grades are certain, weak ones less so, neutral ones are left out, sentences come again."""
     phrases = graded_phrases(parse_tree(TREE) + parse_tree(TREE))
     found = dict(zip(phrases.texts, zip(phrases.labels, phrases.confidence, strict=True), strict=True))
-    assert len(found) == len(phrases.texts) == 11
-    assert found["is n't"] == (0, 0.8)
+    assert found["is n't"] == (0, 0.9)
     assert found['" fun/odd'] == (1, 1.0)
-    assert found["The film"][1] == 0.5
+    assert "The film" not in found
+    sentence = max(phrases.texts, key=len)
+    assert phrases.texts.count(sentence) > phrases.texts.count("is n't") == 1
 
 
 def test_taking_some_keeps_labels_and_confidence_together() -> None:

@@ -1,0 +1,103 @@
+"""The README's commands and figures: run, compared, and written again by ``make readme``."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.bundle.manifest import Manifest, Quality
+from app.bundle.reader import find_bundles, read_manifest
+from tests.e2e.server import ServerProcess
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+SHIPPED = ROOT / "models"
+PORT = "localhost:8000"
+
+_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+_FIGURES = re.compile(r"(<!-- figures.*?-->\n).*?(<!-- end of figures -->)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One command and the answer that is printed under it."""
+
+    command: str
+    answer: str
+
+
+def examples(text: str) -> list[Example]:
+    """Every command of the console blocks, in order."""
+    found: list[Example] = []
+    for block in _BLOCK.findall(text):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, answer = part.partition("\n")
+            found.append(Example(command, answer.strip()))
+    return found
+
+
+def ask(command: str, port: int) -> str:
+    """What a command prints when the server listens on ``port``."""
+    return subprocess.run(
+        ["bash", "-c", command.replace(PORT, f"localhost:{port}")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.strip()
+
+
+def figures(models: Path) -> str:
+    """A table of what the manifests recorded: of each data set the main figure, with its baselines."""
+    lines = [
+        "| bundle | cell | data | measure | value | baselines on the same split |",
+        "|---|---|---|---|---|---|",
+    ]
+    for path in find_bundles(models):
+        manifest = read_manifest(path)
+        lines += [_figure(manifest, quality) for quality in _main_figures(manifest)]
+    return "\n".join(lines) + "\n"
+
+
+def _main_figures(manifest: Manifest) -> list[Quality]:
+    """Of a forecaster the overall scores; of the others all that have a baseline."""
+    measured = [quality for quality in manifest.quality if quality.baselines]
+    overall = [quality for quality in measured if quality.metric == "OWA" or "RMSE" in quality.metric]
+    return overall if manifest.task == "forecast" and overall else measured
+
+
+def _figure(manifest: Manifest, quality: Quality) -> str:
+    baselines = ", ".join(f"{name} {value:.4g}" for name, value in quality.baselines.items())
+    return (
+        f"| `{manifest.name}` | {manifest.network.cell.upper()} | {quality.dataset}, {quality.split} | "
+        f"{quality.metric} | {quality.value:.4g} | {baselines} |"
+    )
+
+
+def rewritten(text: str, answers: list[str], table: str) -> str:
+    """The README with other answers and another table."""
+    left = iter(answers)
+
+    def block(match: re.Match[str]) -> str:
+        commands = [one.command for one in examples(match[0])]
+        return "```console\n" + "".join(f"$ {command}\n{next(left)}\n" for command in commands) + "```"
+
+    return _FIGURES.sub(lambda match: match[1] + table + match[2], _BLOCK.sub(block, text))
+
+
+def main() -> None:
+    """Ask a server with the shipped bundles, and write its answers into the README."""
+    text = README.read_text()
+    with ServerProcess(SHIPPED) as server:
+        answers = [ask(one.command, server.port) for one in examples(text)]
+    for answer in answers:
+        json.loads(answer)
+    README.write_text(rewritten(text, answers, figures(SHIPPED)))
+
+
+if __name__ == "__main__":
+    main()

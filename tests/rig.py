@@ -1,0 +1,115 @@
+"""A service on bundles of a folder with real engines, as the composition root builds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.bundle.reader import find_bundles, read_bundle
+from app.core.ports import SessionStore
+from app.engine.engine import Engine
+from app.engine.load import QueueLimits
+from app.engine.scheduler import SchedulerLimits
+from app.registry import task_of
+from app.runtime.executor import GraphExecutor
+from app.runtime.session import GraphSession
+from app.schemas.limits import Limits
+from app.schemas.session_limits import SessionLimits
+from app.service import Deployment, InferenceService, SessionService, Timing
+from app.sessions.portable import StateSigner
+from app.sessions.worker import StoreWorker
+
+DEFAULTS = {"forecast": "tiny-series-lstm@1", "sentiment": "tiny-mood-gru@1", "generate": "tiny-text-lstm@1"}
+LIMITS = Limits(request_timeout_s=20)
+QUEUE = QueueLimits()
+SESSION_LIMITS = SessionLimits()
+
+
+@dataclass
+class Counts:
+    """Remembers what it is told."""
+
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    sessions: list[str] = field(default_factory=list)
+    steps: int = 0
+    firsts: int = 0
+    later: int = 0
+
+    def request(self, task: str, model: str, outcome: str, timing: Timing) -> None:
+        """One request ended."""
+        assert timing.total_s >= timing.queue_s >= 0
+        self.requests.append((task, model, outcome))
+
+    def first_token(self, model: str, seconds: float) -> None:
+        """A first token came."""
+        self.firsts += 1
+
+    def tokens(self, model: str, count: int, seconds: float) -> None:
+        """Further tokens came."""
+        self.later += count
+
+    def session(self, event: str, count: int = 1) -> None:
+        """Something happened to sessions."""
+        self.sessions += [event] * count
+
+    def session_steps(self, model: str, count: int) -> None:
+        """Steps were stored."""
+        self.steps += count
+
+
+@dataclass
+class Rig:
+    """A service and what it was built from."""
+
+    service: InferenceService
+    counts: Counts
+    engines: list[Engine]
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued anywhere."""
+        return all(engine.load().sequences == 0 and engine.load().steps == 0 for engine in self.engines)
+
+
+@asynccontextmanager
+async def inference(folder: Path, limits: Limits = LIMITS, queue: QueueLimits = QUEUE) -> AsyncIterator[Rig]:
+    """All bundles of a folder, served until the end of the block."""
+    engines: list[Engine] = []
+    deployments = []
+    for path in find_bundles(folder):
+        bundle = read_bundle(path)
+        scheduling = SchedulerLimits(num_slots=16)
+        executor = GraphExecutor(
+            GraphSession(bundle.graph, bundle.manifest), bundle.start, scheduling.num_slots
+        )
+        engine = Engine(bundle.manifest.reference, executor, scheduling, queue)
+        engine.start(asyncio.get_running_loop())
+        engines.append(engine)
+        deployments.append(Deployment(bundle.manifest, *task_of(bundle, limits), engine))
+    counts = Counts()
+    try:
+        yield Rig(InferenceService(deployments, DEFAULTS, limits, counts), counts, engines)
+    finally:
+        for engine in engines:
+            engine.close()
+
+
+@asynccontextmanager
+async def sessions(
+    rig: Rig,
+    store: SessionStore,
+    limits: SessionLimits = SESSION_LIMITS,
+    clock: Callable[[], float] | None = None,
+    secret: bytes = b"secret",
+) -> AsyncIterator[SessionService]:
+    """Sessions of a rig in a store, which is closed at the end of the block."""
+    worker = StoreWorker(store)
+    worker.start(asyncio.get_running_loop())
+    more = {} if clock is None else {"clock": clock}
+    try:
+        yield SessionService(rig.service, worker, StateSigner(secret), limits, rig.counts, rig.counts, **more)
+    finally:
+        await worker.close()

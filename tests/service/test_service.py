@@ -1,0 +1,158 @@
+"""The inference path on tiny bundles and real engines: finding, answering, stopping, counting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import InvalidInput, Overloaded, UnknownModel
+from app.engine.load import QueueLimits
+from app.schemas.forecast import ForecastRequest
+from app.schemas.generate import DoneFrame, GenerateRequest, TokenFrame
+from app.schemas.sentiment import SentimentRequest
+from tests.rig import Rig, inference
+
+
+@pytest.fixture
+async def rig(tiny_models: Path) -> AsyncIterator[Rig]:
+    """All tiny bundles, served behind small queues."""
+    async with inference(tiny_models, queue=QueueLimits(max_steps=20_000)) as rig:
+        yield rig
+
+
+async def test_models_are_found_by_name_version_or_default(rig: Rig) -> None:
+    """And only for their own task."""
+    find = rig.service.find
+    assert find("forecast", None).manifest.name == "tiny-series-lstm"
+    assert find("generate", "tiny-text-gru").manifest.reference == "tiny-text-gru@1"
+    assert find("generate", "tiny-text-gru@1").manifest.reference == "tiny-text-gru@1"
+    for task, model in (("generate", "tiny-mood-gru"), ("generate", "tiny-text-gru@2"), ("forecast", "x")):
+        with pytest.raises(UnknownModel) as caught:
+            find(task, model)  # type: ignore[arg-type]  # a task of the loop
+        assert caught.value.wanted == model
+        assert all(name.startswith("tiny-") for name in caught.value.available)
+
+
+async def test_each_task_answers_and_is_counted(rig: Rig) -> None:
+    """A forecast, a sentiment and a text; each counted once under its model's reference."""
+    forecast, timing = await rig.service.forecast(ForecastRequest(values=[1.0, 2.0, 4.0], horizon=3))
+    assert len(forecast.forecasts[0].mean) == 3
+    assert timing.total_s >= timing.compute_s > 0
+    sentiment, _ = await rig.service.sentiment(SentimentRequest(text=["good", "bad film"]))
+    assert [sum(result.scores.values()) for result in sentiment.results] == pytest.approx([1, 1], abs=1e-5)
+    text, _ = await rig.service.generate(GenerateRequest(prompt="ab", max_tokens=9, seed=4))
+    assert (len(text.choices[0].text), text.choices[0].finish_reason) == (9, "length")
+    assert text.usage.model_dump() == {"prompt_tokens": 2, "completion_tokens": 9, "total_tokens": 11}
+    assert rig.counts.requests == [
+        ("forecast", "tiny-series-lstm@1", "ok"),
+        ("sentiment", "tiny-mood-gru@1", "ok"),
+        ("generate", "tiny-text-lstm@1", "ok"),
+    ]
+    # The tokens of the first wake-up have no gap before them, so they are not among the later ones.
+    assert rig.counts.firsts == 1
+    assert rig.counts.later < 9
+
+
+async def test_a_seed_repeats_its_text_in_every_form(rig: Rig) -> None:
+    """Whole or streamed, drawn seed or given one, alone or as one of several choices."""
+    drawn, _ = await rig.service.generate(GenerateRequest(prompt="a", max_tokens=30))
+    again, _ = await rig.service.generate(GenerateRequest(prompt="a", max_tokens=30, seed=drawn.seed))
+    assert again.choices == drawn.choices
+    streamed = "".join(
+        [
+            frame.text
+            async for frame in rig.service.stream_generate(
+                GenerateRequest(prompt="a", max_tokens=30, seed=drawn.seed)
+            )
+            if isinstance(frame, TokenFrame)
+        ]
+    )
+    assert streamed == drawn.choices[0].text
+    three, _ = await rig.service.generate(GenerateRequest(prompt="a", max_tokens=30, seed=drawn.seed, n=3))
+    assert three.choices[0] == drawn.choices[0]
+    assert len({choice.text for choice in three.choices}) == 3
+
+
+async def test_a_stop_string_ends_the_text_before_it(rig: Rig) -> None:
+    """Only that choice, and the log-probabilities end with the text."""
+    free, _ = await rig.service.generate(GenerateRequest(max_tokens=60, seed=1))
+    text = free.choices[0].text
+    stop = text[20:22]
+    cut, _ = await rig.service.generate(GenerateRequest(max_tokens=60, seed=1, stop=stop, logprobs=2))
+    choice = cut.choices[0]
+    assert (choice.text, choice.finish_reason) == (text[: text.find(stop)], "stop")
+    assert choice.logprobs is not None
+    assert "".join(entry.token for entry in choice.logprobs) == choice.text
+    assert all(
+        len(entry.top) == 2 and entry.top[0].logprob >= entry.top[1].logprob for entry in choice.logprobs
+    )
+
+
+async def test_stopping_a_stream_keeps_what_was_said(rig: Rig) -> None:
+    """After stop() the done frame says ``stopped`` and nothing is left in the engine."""
+    stream = rig.service.stream_generate(GenerateRequest(max_tokens=5_000, seed=1))
+    text, done = "", None
+    async for frame in stream:
+        if isinstance(frame, TokenFrame):
+            text += frame.text
+            stream.stop()
+        else:
+            done = frame
+    assert isinstance(done, DoneFrame)
+    assert done.finish_reason == "stopped"
+    assert 0 < len(text) < 5_000
+    assert done.usage.completion_tokens == len(text)
+    while not rig.idle:
+        await asyncio.sleep(0.001)
+
+
+async def test_a_reader_that_goes_away_frees_its_sequence(rig: Rig) -> None:
+    """Cancelled while waiting, before reading, or as a task: counted once, nothing left behind."""
+    request = GenerateRequest(max_tokens=4_000)
+    rig.service.stream_generate(request).cancel()
+    task = asyncio.create_task(rig.service.generate(request))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    forecast = asyncio.create_task(rig.service.forecast(ForecastRequest(values=[1.0] * 9_000, horizon=1)))
+    await asyncio.sleep(0.001)
+    forecast.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await forecast
+    while not rig.idle:
+        await asyncio.sleep(0.001)
+    assert [outcome for _, _, outcome in rig.counts.requests] == ["cancelled"] * 3
+
+
+async def test_refusals_are_counted_by_whose_fault_they_are(rig: Rig) -> None:
+    """A wrong field is the caller's, a full queue is capacity, and an invented name is no label."""
+    with pytest.raises(InvalidInput):
+        await rig.service.forecast(ForecastRequest(values=[1.0, 2.0], horizon=10_000))
+    with pytest.raises(UnknownModel):
+        await rig.service.sentiment(SentimentRequest(text=["good"], model="made-up"))
+    with pytest.raises(Overloaded):
+        await rig.service.forecast(ForecastRequest(values=[1.0] * 20_001, horizon=1))
+    assert rig.counts.requests == [
+        ("forecast", "tiny-series-lstm@1", "caller"),
+        ("sentiment", "unknown", "caller"),
+        ("forecast", "tiny-series-lstm@1", "capacity"),
+    ]
+
+
+async def test_many_series_answer_in_their_order(rig: Rig) -> None:
+    """Two hundred series of mixed lengths give what each gives alone."""
+    lengths = [2 + (7 * index) % 90 for index in range(200)]
+    series = [
+        {"id": str(i), "values": [float((i * k) % 17) for k in range(n)]} for i, n in enumerate(lengths)
+    ]
+    many, _ = await rig.service.forecast(ForecastRequest.model_validate({"series": series, "horizon": 4}))
+    assert [forecast.id for forecast in many.forecasts] == [str(index) for index in range(200)]
+    for index in (0, 57, 199):
+        one, _ = await rig.service.forecast(
+            ForecastRequest.model_validate({"values": series[index]["values"], "horizon": 4})
+        )
+        assert one.forecasts[0].quantiles == many.forecasts[index].quantiles

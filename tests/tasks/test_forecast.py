@@ -1,0 +1,141 @@
+"""Forecast requests to sequences, quantiles to answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.bundle.reader import read_manifest
+from app.core.errors import InvalidInput, InvalidManifest
+from app.schemas.forecast import ForecastRequest
+from app.schemas.limits import Limits
+from app.tasks.forecast import ForecastTask, _interpolation, _mean_weights, _round
+from app.tasks.sentiment import SentimentTask
+from tests.bundles import HORIZON
+
+LEVELS = np.array([0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975])
+
+
+@pytest.fixture
+def task(tiny_models: Path) -> ForecastTask:
+    """Of a tiny forecaster, with small limits."""
+    manifest = read_manifest(tiny_models / "tiny-series-lstm" / "1")
+    return ForecastTask(manifest, Limits(max_series=3, max_points=50))
+
+
+def ask(**fields: Any) -> ForecastRequest:
+    """A request, two values unless told otherwise."""
+    given = {"horizon": 2} | fields
+    return ForecastRequest.model_validate(given if "series" in fields else {"values": [1.0, 2.0]} | given)
+
+
+def test_one_series_is_one_sequence_of_its_length(task: ForecastTask) -> None:
+    """Missing values are steps like others, marked as unobserved."""
+    prepared = task.prepare(ask(values=[1.0, None, 3.0]))
+    assert len(prepared.sequences) == 1
+    steps = prepared.sequences[0].steps
+    assert steps[:, 0].tolist() == [1.0, 0.0, 3.0]
+    assert steps[:, 1].tolist() == [1.0, 0.0, 1.0]
+
+
+def test_timestamps_follow_the_last_observation(task: ForecastTask) -> None:
+    """Two hourly values from ten o'clock are followed by noon."""
+    prepared = task.prepare(ask(start="2024-02-28T22:00", freq="h"))
+    answer = task.finish(prepared, [np.zeros((1, HORIZON, len(LEVELS)), np.float32)])
+    assert answer.forecasts[0].timestamps == ["2024-02-29T00:00:00", "2024-02-29T01:00:00"]
+
+
+def test_without_a_start_there_are_no_timestamps(task: ForecastTask) -> None:
+    """The frequency alone still tells the season."""
+    prepared = task.prepare(ask(freq="h"))
+    assert prepared.sequences[0].steps[0, 2:5].tolist() == [1, 24, 168]
+    answer = task.finish(prepared, [np.zeros((1, HORIZON, len(LEVELS)), np.float32)])
+    assert answer.forecasts[0].timestamps is None
+
+
+def test_a_frequency_the_model_never_saw_is_served_with_its_usual_season(task: ForecastTask) -> None:
+    """Index 0 is the row for all others."""
+    assert task.prepare(ask(freq="15min")).sequences[0].steps[0, 2:4].tolist() == [0, 96]
+
+
+def test_levels_are_pairs_of_quantiles(task: ForecastTask) -> None:
+    """80 and 95 % are the quantiles 0.1, 0.9, 0.025 and 0.975, trained ones being exact."""
+    output = np.arange(HORIZON * len(LEVELS), dtype=np.float32).reshape(1, HORIZON, -1)
+    forecast = task.finish(task.prepare(ask(levels=[80, 95])), [output]).forecasts[0]
+    assert list(forecast.quantiles) == ["0.025", "0.1", "0.9", "0.975"]
+    assert forecast.quantiles["0.1"] == [2.0, 11.0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "allowed"),
+    [
+        ({"horizon": HORIZON + 1}, "horizon", {"min": 1, "max": HORIZON}),
+        ({"quantiles": [0.001]}, "quantiles", {"min": 0.025, "max": 0.975}),
+        ({"levels": [99.9]}, "levels", {"max": 95.0}),
+        ({"values": [1.0]}, "values", {"min_observed": 2}),
+        ({"values": [None, None, None]}, "values", {"min_observed": 2}),
+        ({"values": [1.0] * 51}, "values", {"max": 50}),
+        ({"freq": "fortnight"}, "freq", ...),
+        ({"start": "2024-01-01"}, "freq", ...),
+        ({"start": "yesterday", "freq": "D"}, "start", ...),
+        ({"start": "9999-12-31", "freq": "D"}, "start", ...),
+        ({"season": 1000}, "season", {"min": 1, "max": 168}),
+        ({"series": [{"values": [1.0, 2.0]}] * 4}, "series", {"max": 3}),
+        ({"series": [{"values": [1.0, 2.0]}, {"values": [1.0]}]}, "series.1.values", {"min_observed": 2}),
+        ({"series": [{"values": [1.0, 2.0], "freq": "?"}]}, "series.0.freq", ...),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused_by_field(
+    task: ForecastTask, fields: dict[str, Any], field: str, allowed: object
+) -> None:
+    """Each refusal names the field and, where there is one, the limit."""
+    with pytest.raises(InvalidInput) as caught:
+        task.prepare(ask(**fields))
+    assert caught.value.field == field
+    if allowed is not ...:
+        assert caught.value.allowed == allowed
+
+
+@given(st.lists(st.floats(0.025, 0.975), min_size=1, max_size=9, unique=True).map(sorted), st.data())
+def test_interpolated_quantiles_never_cross(wanted: list[float], data: st.DataObject) -> None:
+    """Whatever levels are asked for, ascending quantiles stay ascending."""
+    trained = np.sort(data.draw(st.lists(st.floats(-1e6, 1e6), min_size=9, max_size=9)))
+    values = trained @ _interpolation(LEVELS, np.array(wanted))
+    slack = 1e-9 * max(1.0, np.abs(trained).max())
+    assert (np.diff(values) >= -slack).all()
+    assert trained[0] - slack <= values[0]
+    assert values[-1] <= trained[-1] + slack
+
+
+def test_trained_levels_are_not_interpolated() -> None:
+    """Asking for exactly the trained levels gives the network's own numbers."""
+    np.testing.assert_array_equal(_interpolation(LEVELS, LEVELS), np.eye(9))
+
+
+def test_the_mean_of_a_symmetric_distribution_is_its_median() -> None:
+    """The weights add up to one."""
+    weights = _mean_weights(LEVELS)
+    assert weights.sum() == pytest.approx(1)
+    assert np.array([-9, -5, -3, -1, 0, 1, 3, 5, 9]) @ weights == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(112.30000305, 112.30000), (0.0, 0.0), (1.23456789e-9, 1.2345679e-9)]
+)
+def test_answers_keep_eight_digits(value: float, expected: float) -> None:
+    """What float32 cannot know is not printed."""
+    assert _round(np.array([[value]]))[0, 0] == pytest.approx(expected, rel=1e-8)
+
+
+def test_a_bundle_of_another_task_is_refused(tiny_models: Path) -> None:
+    """A classifier's manifest makes no forecaster, nor the reverse."""
+    manifest = read_manifest(tiny_models / "tiny-mood-gru" / "1")
+    with pytest.raises(InvalidManifest):
+        ForecastTask(manifest, Limits())
+    with pytest.raises(InvalidManifest):
+        SentimentTask(read_manifest(tiny_models / "tiny-series-lstm" / "1"), None, Limits())  # type: ignore[arg-type]  # not reached

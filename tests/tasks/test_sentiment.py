@@ -1,0 +1,70 @@
+"""Sentiment requests to sequences, logits to labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.bundle.reader import read_bundle
+from app.bundle.tokens import TextCodec
+from app.core.errors import InvalidInput
+from app.core.sequence import Read
+from app.schemas.limits import Limits
+from app.schemas.sentiment import SentimentRequest
+from app.tasks.sentiment import SentimentTask, softmax
+
+
+@pytest.fixture
+def task(tiny_models: Path) -> SentimentTask:
+    """Of a tiny classifier, with small limits."""
+    bundle = read_bundle(tiny_models / "tiny-mood-gru" / "1")
+    assert bundle.tokenizer is not None
+    limits = Limits(max_texts=2, max_text_chars=40, max_prompt_tokens=5)
+    return SentimentTask(bundle.manifest, TextCodec(bundle.tokenizer), limits)
+
+
+def test_the_last_step_is_read_unless_a_trace_is_wanted(task: SentimentTask) -> None:
+    """A trace reads every step and knows where each token stands."""
+    plain = task.prepare(SentimentRequest(text=["a good film"]))
+    traced = task.prepare(SentimentRequest(text=["a good film"], trace=True))
+    assert (plain.sequences[0].read, plain.spans) == (Read.LAST, None)
+    assert traced.sequences[0].read is Read.ALL
+    logits = np.array([[0.0, 0.0], [0.0, 1.0], [2.0, 0.0]], np.float32)
+    result = task.finish(traced, [logits]).results[0]
+    assert result.trace is not None
+    assert [(point.token, point.start, point.end) for point in result.trace] == [
+        ("a", 0, 1),
+        ("good", 2, 6),
+        ("film", 7, 11),
+    ]
+    assert result.trace[-1].scores == result.scores
+    assert (result.label, result.score) == ("negative", result.scores["negative"])
+    assert result.scores["negative"] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("texts", "field"),
+    [
+        (["a", "b", "c"], "text"),
+        (["   \t\n "], "text"),
+        (["good", "   "], "text.1"),
+        (["x" * 41], "text"),
+        (["a a a a a a"], "text"),
+    ],
+)
+def test_texts_that_cannot_be_read_are_refused_by_place(
+    task: SentimentTask, texts: list[str], field: str
+) -> None:
+    """Too many, empty, too long, or too many tokens."""
+    with pytest.raises(InvalidInput) as caught:
+        task.prepare(SentimentRequest(text=texts))
+    assert caught.value.field == field
+
+
+def test_softmax_is_a_distribution_also_for_extreme_logits() -> None:
+    """No overflow, rows sum to one."""
+    table = softmax(np.array([[1e4, -1e4, 0], [3, 3, 3]], np.float32))
+    np.testing.assert_allclose(table.sum(axis=1), 1)
+    np.testing.assert_allclose(table[1], 1 / 3)

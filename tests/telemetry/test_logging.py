@@ -1,0 +1,61 @@
+"""Log lines: one form for all loggers, with the request's id and without payloads."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app.telemetry.logging import bind_request, configure_logging
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def fail_with(payload: str) -> None:
+    """Fail while a local variable holds a payload."""
+    raise ValueError("wrong")
+
+
+def test_json_lines_carry_the_request_id_whoever_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The standard library's loggers and structlog's write alike."""
+    configure_logging("info", "json")
+    bind_request("id-1")
+    logging.getLogger("app.engine").warning("from %s", "stdlib")
+    structlog.get_logger("app").info("from structlog", count=3)
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (first["event"], first["level"], first["request_id"]) == ("from stdlib", "warning", "id-1")
+    assert (second["event"], second["count"], second["request_id"]) == ("from structlog", 3, "id-1")
+    assert first["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_no_local_variables(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They hold what callers sent."""
+    configure_logging("info", "json" if form == "json" else "console")
+    private = "a very private text"
+    try:
+        fail_with(private)
+    except ValueError:
+        logging.getLogger("app").exception("failed")
+    written = capsys.readouterr().err
+    assert "ValueError: wrong" in written
+    assert private not in written
+
+
+def test_the_level_is_the_least_that_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """Below it nothing appears."""
+    configure_logging("warning", "json")
+    logging.getLogger("app").info("quiet")
+    logging.getLogger("app").warning("loud")
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["loud"]

@@ -1,0 +1,153 @@
+"""The rules that import-linter cannot see, and import-linter itself."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted([*ROOT.glob("app/**/*.py"), *ROOT.glob("training/**/*.py")])
+TESTS = sorted(ROOT.glob("tests/**/*.py"))
+MAX_LINES = 400
+
+
+def relative(path: Path) -> str:
+    """For test ids."""
+    return str(path.relative_to(ROOT))
+
+
+def tree_of(path: Path) -> ast.Module:
+    """The parsed file."""
+    return ast.parse(path.read_text())
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of every module that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def only(library: str, *places: str) -> list[str]:
+    """Files of ``app`` outside ``places`` that import ``library``."""
+    return [
+        relative(path)
+        for path in SOURCES
+        if relative(path).startswith("app/")
+        and library in imported(path)
+        and not relative(path).startswith(places)
+    ]
+
+
+def test_the_import_contracts_hold() -> None:
+    """The map of the design, as import-linter reads it from pyproject.toml."""
+    # In a process of its own, since it disables the loggers of the one it runs in.
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--config", "pyproject.toml"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_map_names_every_module_of_app() -> None:
+    """A new package or file at the top of ``app`` must get its place among the layers."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [one["layers"] for one in contracts if one["type"] == "layers"]
+    named = {name.strip(" ()").removeprefix("app.") for layer in layers for name in layer.split("|")}
+    present = {
+        path.stem
+        for path in (ROOT / "app").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert present - {"__init__", "__main__"} == named
+
+
+@pytest.mark.parametrize(
+    ("library", "places"),
+    [
+        ("fastapi", ("app/api/", "app/main.py")),
+        ("starlette", ("app/api/", "app/main.py")),
+        ("uvicorn", ("app/api/",)),
+        ("onnxruntime", ("app/runtime/session.py",)),
+        ("prometheus_client", ("app/telemetry/metrics.py",)),
+        ("structlog", ("app/telemetry/",)),
+        ("tokenizers", ("app/bundle/tokens.py",)),
+        ("typer", ("app/cli.py",)),
+        ("torch", ()),
+        ("onnx", ()),
+        ("pickle", ()),
+    ],
+)
+def test_a_library_is_known_in_one_place(library: str, places: tuple[str, ...]) -> None:
+    """Whoever wants to replace it knows where to look."""
+    assert only(library, *places) == []
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    """Settings are read once and passed on as values."""
+    readers = [
+        relative(path)
+        for path in SOURCES
+        if relative(path).startswith("app/")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+    ]
+    assert set(readers) <= {"app/settings.py"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_files_stay_short_and_open_with_their_purpose(path: Path) -> None:
+    """A module docstring, ``annotations`` from the future where there is code, no file of helpers."""
+    module = tree_of(path)
+    assert ast.get_docstring(module), "a module says what flows in and out"
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+    assert path.stem not in ("utils", "util", "helpers", "misc")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_nothing_is_unpickled(path: Path) -> None:
+    """No pickle, and every torch.load says weights_only."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            given = {keyword.arg: keyword.value for keyword in node.keywords}
+            if ast.unparse(node.func) == "torch.load":
+                assert ast.unparse(given["weights_only"]) == "True"
+            if ast.unparse(node.func) in ("np.load", "numpy.load"):
+                assert ast.unparse(given["allow_pickle"]) == "False"
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle":
+            assert node.attr == "UnpicklingError", "only the error that torch.load raises"
+    assert not imported(path) & {"dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+@pytest.mark.parametrize("path", [path for path in TESTS if path.name.startswith("test_")], ids=relative)
+def test_every_test_says_what_it_shows(path: Path) -> None:
+    """One docstring for each test function."""
+    silent = [
+        node.name
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def test_dataclasses_of_app_have_slots() -> None:
+    """A misspelt attribute is an error, and small objects stay small."""
+    loose = [
+        f"{relative(path)}: {node.name}"
+        for path in SOURCES
+        if relative(path).startswith("app/")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ClassDef)
+        for decorator in node.decorator_list
+        if "dataclass" in ast.unparse(decorator) and "slots=True" not in ast.unparse(decorator)
+    ]
+    assert loose == []

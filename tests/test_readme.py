@@ -1,0 +1,93 @@
+"""Each curl of the README gives what the README shows."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from websockets.sync.client import connect
+
+from app.api import examples as examples_of_docs
+from tests.e2e.server import ServerProcess
+from tests.readme import README, SHIPPED, Example, ask, examples, figures, rewritten
+
+TEXT = README.read_text()
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Iterator[ServerProcess]:
+    """A server with the shipped bundles, as ``make serve`` starts it."""
+    with ServerProcess(SHIPPED) as server:
+        yield server
+
+
+def same(shown: Any, got: Any) -> bool:
+    """Equal, but for the last digits of numbers, which another processor may round differently."""
+    if isinstance(shown, dict) and isinstance(got, dict):
+        return shown.keys() == got.keys() and all(same(shown[key], got[key]) for key in shown)
+    if isinstance(shown, list) and isinstance(got, list):
+        return len(shown) == len(got) and all(map(same, shown, got))
+    if isinstance(shown, float) and isinstance(got, float):
+        return math.isclose(shown, got, rel_tol=1e-3, abs_tol=1e-4)
+    return bool(shown == got)
+
+
+@pytest.mark.parametrize("example", examples(TEXT), ids=lambda example: example.command[:60])
+def test_a_command_gives_what_is_shown(shipped: ServerProcess, example: Example) -> None:
+    """The printed answer is real; ``make readme`` writes it again when it has changed."""
+    assert example.answer, "no answer is shown; run `make readme`"
+    got = json.loads(ask(example.command, shipped.port))
+    assert same(json.loads(example.answer), got), json.dumps(got)
+
+
+def test_the_figures_are_those_of_the_manifests() -> None:
+    """The table is made from them by ``make readme``."""
+    assert rewritten(TEXT, [example.answer for example in examples(TEXT)], figures(SHIPPED)) == TEXT
+
+
+def test_the_python_example_runs(shipped: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints the text of its request."""
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    exec(compile(code.replace("localhost:8000", f"localhost:{shipped.port}"), "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert len(printed) == 200
+    with connect(shipped.websocket) as socket:
+        socket.send(json.dumps({"prompt": "JULIET:\n", "max_tokens": 1}))
+        assert json.loads(socket.recv())["type"] == "token"
+
+
+def test_the_bundles_that_the_defaults_name_are_served(shipped: ServerProcess) -> None:
+    """Each task has the default model that the settings name."""
+    with shipped.client() as client:
+        served = {
+            one["task"]: one["name"] for one in client.get("/models").json()["models"] if one["default"]
+        }
+    assert served == {"forecast": "forecaster", "sentiment": "sentiment", "generate": "shakespeare"}
+
+
+PRESSED = [
+    (path, "application/json", json.dumps(example["value"]))
+    for path, found in (
+        ("/forecast", examples_of_docs.FORECAST),
+        ("/sentiment", examples_of_docs.SENTIMENT),
+        ("/generate", examples_of_docs.GENERATE),
+    )
+    for example in found.values()
+] + [
+    ("/forecast?horizon=12", "text/csv", str(example["value"]))
+    for example in examples_of_docs.FORECAST_CSV.values()
+]
+
+
+@pytest.mark.parametrize(("path", "kind", "body"), PRESSED)
+def test_the_examples_of_the_documentation_work_when_pressed(
+    shipped: ServerProcess, path: str, kind: str, body: str
+) -> None:
+    """Each is answered with 200 by the shipped bundles."""
+    with shipped.client() as client:
+        answer = client.post(path, content=body.encode(), headers={"content-type": kind})
+    assert answer.status_code == 200, answer.text
