@@ -1,0 +1,1 @@
+"""Measurements against floors of the same run; see README.md."""

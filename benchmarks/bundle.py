@@ -1,0 +1,35 @@
+"""An untrained two-layer LSTM of 256 as a bundle: for speed, weights do not matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from app.bundle.manifest import TOKENIZER_FILE, GenerateSpec
+from app.bundle.tokens import TextCodec
+from training.export import describe_run, export_bundle
+from training.nets.language_model import LanguageModel, LanguageModelConfig
+from training.tokenizers import character_tokenizer
+
+NAME = "lstm256"
+CHARACTERS = "".join(chr(code) for code in range(32, 95)) + "\n"
+
+
+def write_bundle(models: Path, hidden: int = 256, layers: int = 2) -> Path:
+    """Export the network to ``models`` and return the bundle's folder."""
+    torch.manual_seed(0)
+    tokenizer = character_tokenizer([CHARACTERS])
+    vocabulary = TextCodec(tokenizer).size
+    net = LanguageModel(LanguageModelConfig(vocabulary, hidden=hidden, layers=layers, embedding=64))
+    spec = GenerateSpec(vocabulary=vocabulary, unit="character", start_token=1)
+    return export_bundle(
+        net,
+        out=models,
+        name=NAME,
+        version="1",
+        description="For measurements.",
+        spec=spec,
+        provenance=describe_run("benchmarks.bundle", 0),
+        files={TOKENIZER_FILE: tokenizer.encode()},
+    )
