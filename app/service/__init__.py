@@ -4,10 +4,10 @@ Routes and sockets translate to and from this; nothing else decides anything abo
 """
 
 from app.service.call import RequestObserver, Timing
+from app.service.chain import StepCall
 from app.service.generation import GenerationStream
 from app.service.inference import Deployment, InferenceService
 from app.service.sessions import SessionService
-from app.service.stepping import StepCall
 
 __all__ = [
     "Deployment",

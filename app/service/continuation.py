@@ -24,12 +24,13 @@ from app.schemas.generate import DoneFrame, Frame, GenerateAnswer
 from app.schemas.session import GenerateFromState, SessionDoneFrame, SessionText
 from app.schemas.session_limits import SessionLimits
 from app.service.call import Call, RequestObserver, outcome_of
+from app.service.chain import Run
 from app.service.generation import GenerationStream, whole_answer
 from app.service.inference import Deployment, InferenceService, draw_seed
 from app.service.resume import ResumePoint, first_point, origin_mark
 from app.service.session_access import SessionAccess, stored_of
 from app.service.session_store import AsyncStore, SessionObserver
-from app.service.stepping import Run, Stepper, advanced, check_seq, digest_of
+from app.service.stepping import Stepper, advanced, check_seq, digest_of
 from app.sessions.record import LastCall, SessionRecord
 from app.tasks.generate import GenerateTask
 
@@ -176,12 +177,12 @@ class SessionGenerator:
             return
         deployment = self._access.deployment(record)
         encoded = self._stepper.encode(deployment, record.context, record.step, tokens)
-        run = Run(deployment, record.row if record.row.size else None, encoded)
+        run = Run(deployment, record.row if record.row.size else None, encoded.steps)
         await self._stepper.run([run])
         if run.error is not None:
             raise run.error
         call = LastCall(record.step + 1, _digest(request), body)
-        after = advanced(record, run, record.step + len(tokens), call, self._access.clock())
+        after = advanced(record, run, encoded.context, record.step + len(tokens), call, self._access.clock())
         (written,) = await self._store.write(
             [Write(record.id, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic)]
         )

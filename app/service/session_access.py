@@ -14,7 +14,6 @@ from app.core.errors import (
     CorruptSession,
     InvalidInput,
     ModelMismatch,
-    RnnserveError,
     SequenceConflict,
     SessionGone,
     StoreFull,
@@ -194,7 +193,3 @@ def stored_of(record: SessionRecord) -> Stored:
 def iso(seconds: float) -> str:
     """A time as ISO 8601, UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-Outcome = bytes | RnnserveError
-"""The JSON bytes of a step answer, or why there is none."""

@@ -13,10 +13,11 @@ from app.schemas.session import (
     StatelessAnswer,
     StatelessRequest,
 )
+from app.service.chain import Run
 from app.service.inference import Deployment, InferenceService
 from app.service.session_access import SessionAccess
 from app.service.session_store import SessionObserver
-from app.service.stepping import Run, Stepper
+from app.service.stepping import Stepper
 from app.sessions.portable import PortableState, StateSigner
 from app.sessions.record import NO_ROW
 from app.tasks.forecast import ForecastTask
@@ -96,7 +97,7 @@ class SessionStates:
         opened = self.opened(request.model, request.task, request.options, request.state)
         deployment = self._access.deployment_of(opened.model, opened.graph, "the state")
         encoded = self._stepper.encode(deployment, opened.context, opened.step, request.inputs)
-        run = Run(deployment, opened.row if opened.row.size else None, encoded)
+        run = Run(deployment, opened.row if opened.row.size else None, encoded.steps)
         await self._stepper.run([run])
         if run.error is not None:
             raise run.error

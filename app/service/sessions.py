@@ -19,13 +19,14 @@ from app.core.session import Write
 from app.schemas.session import CreateSession, ForkRequest, SessionInfo, SessionPage
 from app.schemas.session_limits import SessionLimits
 from app.service.call import RequestObserver
+from app.service.chain import Outcome, StepCall
 from app.service.continuation import SessionGenerator
 from app.service.inference import InferenceService
-from app.service.session_access import Outcome, SessionAccess
+from app.service.session_access import SessionAccess
 from app.service.session_history import SessionHistory
 from app.service.session_states import SessionStates
 from app.service.session_store import AsyncStore, SessionObserver
-from app.service.stepping import StepCall, Stepper
+from app.service.stepping import Stepper
 from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.portable import StateSigner
 from app.sessions.record import SessionRecord, decode_record

@@ -1,11 +1,12 @@
 """Applying steps to sessions: read, check, run, write as one group, then answer.
 
-    calls -> store.get -> check seq -> encode -> engine -> store.write (compare-and-set) -> answers
+    calls -> store.get -> chains -> engine -> store.write (compare-and-set) -> answers
 
 Every method takes many calls, so that a connection which carries many sessions pays for one
-read, one submission and one write; a single call is a batch of one. Each call is answered on its
-own. The compare-and-set alone decides who wins: nothing here is locked, so any process may
-serve any session.
+read, one submission and one write; a single call is a batch of one. Calls on one session that
+arrive together form a chain: one sequence, one write, an answer for each. Each call is answered
+on its own. The compare-and-set alone decides who wins: nothing here is locked, so any process
+may serve any session.
 """
 
 from __future__ import annotations
@@ -13,12 +14,9 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from app.core.errors import (
     InvalidInput,
@@ -27,66 +25,16 @@ from app.core.errors import (
     SequenceConflict,
     StateQuarantined,
 )
-from app.core.sequence import Failed, Finished, Outputs, Read, SequenceRequest
+from app.core.sequence import Failed, Finished, Outputs
 from app.core.session import Snapshot, Write, Written
 from app.schemas.session_limits import SessionLimits
+from app.service.chain import Chain, Link, Outcome, Run, StepBatch, StepCall
 from app.service.inference import Deployment, InferenceService
-from app.service.session_access import Outcome, SessionAccess, stored_of
+from app.service.session_access import SessionAccess, stored_of
 from app.service.session_store import AsyncStore, SessionObserver
 from app.sessions.lifecycle import SessionEvent
 from app.sessions.record import LastCall, SessionRecord, encode_record
 from app.tasks.streaming import EncodedInputs
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StepCall:
-    """One call on one session.
-
-    Attributes:
-        id: of the session.
-        inputs: in the task's own terms.
-        seq: number of the first step it writes, or ``None`` for at most once.
-    """
-
-    id: str
-    inputs: Any
-    seq: int | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """One sequence on its way through the engine: what goes in, and what came out.
-
-    Attributes:
-        error: set instead of ``row`` and ``outputs`` when it failed.
-    """
-
-    deployment: Deployment
-    start: NDArray[np.float32] | None
-    encoded: EncodedInputs
-    row: NDArray[np.float32] | None = None
-    outputs: list[NDArray[np.float32]] = field(default_factory=list)
-    error: RnnserveError | None = None
-
-    def request(self) -> SequenceRequest:
-        """What the engine is asked for."""
-        return SequenceRequest(self.encoded.steps, Read.ALL, start=self.start, keep_row=True)
-
-    @property
-    def read(self) -> NDArray[np.float32]:
-        """All outputs, ``[time, ...]``."""
-        return self.outputs[0] if len(self.outputs) == 1 else np.concatenate(self.outputs)
-
-
-@dataclass(slots=True, eq=False)
-class _Pending:
-    """A call that has passed its checks."""
-
-    place: int
-    call: StepCall
-    digest: str
-    record: SessionRecord
-    run: Run
 
 
 class Stepper:
@@ -123,74 +71,79 @@ class Stepper:
         Raises:
             StoreUnavailable: the store does not answer; with ``seq`` it is safe to send again.
         """
-        outcomes: list[Outcome | None] = [None] * len(calls)
-        rounds: dict[int, list[int]] = defaultdict(list)
-        seen: dict[str, int] = defaultdict(int)
-        for place, call in enumerate(calls):
-            rounds[seen[call.id]].append(place)
-            seen[call.id] += 1
-        failed: dict[str, RnnserveError] = {}
-        for places in rounds.values():
-            going: list[int] = []
-            for place in places:
-                call = calls[place]
-                if call.seq is None and call.id in failed:
-                    outcomes[place] = failed[call.id]
-                else:
-                    going.append(place)
-            await self._round(calls, going, outcomes, owner)
-            for place in going:
-                outcome = outcomes[place]
-                if isinstance(outcome, RnnserveError):
-                    failed[calls[place].id] = outcome
-        if any(outcome is None for outcome in outcomes):
+        batch = StepBatch(calls, owner)
+        while batch.waiting:
+            await self._round(batch)
+        if any(outcome is None for outcome in batch.outcomes):
             raise AssertionError("every call has an outcome. This is a bug.")
-        return [outcome for outcome in outcomes if outcome is not None]
+        return [outcome for outcome in batch.outcomes if outcome is not None]
 
-    async def _round(
-        self, calls: Sequence[StepCall], places: list[int], outcomes: list[Outcome | None], owner: str
-    ) -> None:
-        stored = await self._store.get([calls[place].id for place in places])
-        pending: list[_Pending] = []
-        for place, held in zip(places, stored, strict=True):
-            call = calls[place]
+    async def _round(self, batch: StepBatch) -> None:
+        """Apply the next chain of every session that has calls left."""
+        ids = list(batch.waiting)
+        chains: list[Chain] = []
+        for id, held in zip(ids, await self._store.get(ids), strict=True):
             try:
-                record = self._access.decode(call.id, held, owner)
-                ready = self._check(place, call, record)
+                record = self._access.decode(id, held, batch.owner)
+                chain = Chain(record, self._access.deployment(record))
             except RnnserveError as error:
-                outcomes[place] = error
+                batch.fail_all(id, error)
                 continue
-            if isinstance(ready, _Pending):
-                pending.append(ready)
-            else:
-                outcomes[place] = ready
-        await self.run([one.run for one in pending])
-        done: list[tuple[_Pending, bytes, SessionRecord]] = []
-        for one in pending:
-            if one.run.error is not None:
-                outcomes[one.place] = self._failure(one)
-                continue
-            answer, after = self._applied(one)
-            done.append((one, answer, after))
-        if not done:
-            return
-        written = await self._store.write([self._write(one.record, after) for one, _, after in done])
-        for (one, answer, _), result in zip(done, written, strict=True):
-            outcomes[one.place] = answer if result.ok else self._lost(one, result, owner)
-            if result.ok:
-                self._observe.session_steps(one.record.model, len(one.run.encoded.reported))
+            self._gather(batch, chain)
+            if chain.links:
+                chains.append(chain)
+        await self.run([chain.begin() for chain in chains])
+        applied = [chain for chain in chains if self._ran(batch, chain)]
+        answers = [chain.answers() for chain in applied]
+        after = [self._after(chain, said[-1]) for chain, said in zip(applied, answers, strict=True)]
+        writes = [self._write(chain.record, record) for chain, record in zip(applied, after, strict=True)]
+        for chain, said, written in zip(applied, answers, await self._store.write(writes), strict=True):
+            for link, answer in zip(chain.links, said, strict=True):
+                outcome = answer if written.ok else self._lost(batch, link, written)
+                batch.settle(link.place, outcome)
+            if written.ok:
+                self._observe.session_steps(chain.record.model, chain.step - chain.record.step)
 
-    def _check(self, place: int, call: StepCall, record: SessionRecord) -> _Pending | bytes:
-        """The call as a run, or the stored answer when it is a retry."""
-        digest = digest_of(call.inputs)
-        stored = check_seq(record, call.seq, digest)
-        if stored is not None:
-            self._observe.session("replayed")
-            return stored
-        deployment = self._access.deployment(record)
-        encoded = self.encode(deployment, record.context, record.step, call.inputs)
-        start = record.row if record.row.size else None
-        return _Pending(place, call, digest, record, Run(deployment, start, encoded))
+    def _gather(self, batch: StepBatch, chain: Chain) -> None:
+        """Move calls that can be applied now from the batch into the chain; settle those that cannot be."""
+        id = chain.record.id
+        waiting = batch.waiting[id]
+        while waiting:
+            place = waiting[0]
+            call = batch.calls[place]
+            due = chain.step + 1
+            if chain.links and (id in batch.one_by_one or (call.seq is not None and call.seq != due)):
+                return  # the record that the links leave behind decides about this call
+            try:
+                if call.seq is None and id in batch.failed:
+                    raise batch.failed[id]
+                digest = digest_of(call.inputs)
+                if not chain.links and (stored := check_seq(chain.record, call.seq, digest)) is not None:
+                    self._observe.session("replayed")
+                    waiting.popleft()
+                    batch.settle(place, stored)
+                else:
+                    encoded = self.encode(chain.deployment, chain.context, chain.step, call.inputs)
+                    if chain.links and chain.length + len(encoded.steps) > self._limits.max_call_steps:
+                        return
+                    chain.links.append(Link(place, due, digest, encoded, chain.length))
+                    waiting.popleft()
+            except RnnserveError as error:
+                waiting.popleft()
+                batch.settle(place, error)
+
+    def _ran(self, batch: StepBatch, chain: Chain) -> bool:
+        """Whether a chain's run succeeded; one that failed is parted, so that its good calls stay good."""
+        error = None if chain.run is None else chain.run.error
+        if error is None:
+            return True
+        id = chain.record.id
+        if len(chain.links) > 1:
+            batch.one_by_one.add(id)
+            batch.put_back(id, [link.place for link in chain.links])
+        else:
+            batch.settle(chain.links[0].place, self._failure(chain.record, error))
+        return False
 
     def encode(
         self, deployment: Deployment, context: dict[str, Any], step: int, inputs: Any
@@ -240,22 +193,21 @@ class Stepper:
             for ticket, _ in submitted:
                 ticket.cancel()
 
-    def _failure(self, one: _Pending) -> RnnserveError:
-        error = one.run.error
-        if isinstance(error, NotFinite):
-            self._observe.session("quarantined")
-            return StateQuarantined(
-                f"this step made the state of session {one.call.id!r} not finite; it was not applied, "
-                f"and the session stays at step {one.record.step}"
-            )
-        if error is None:
-            raise AssertionError("a failure has an error. This is a bug.")
-        return error
+    def _failure(self, record: SessionRecord, error: RnnserveError) -> RnnserveError:
+        if not isinstance(error, NotFinite):
+            return error
+        self._observe.session("quarantined")
+        return StateQuarantined(
+            f"this step made the state of session {record.id!r} not finite; it was not applied, "
+            f"and the session stays at step {record.step}"
+        )
 
-    def _applied(self, one: _Pending) -> tuple[bytes, SessionRecord]:
-        outputs = one.run.read
-        described = one.run.deployment.stream.describe(one.run.encoded, one.record.last, outputs)
-        return applied(one.record, one.run, described, one.digest, self._access.clock())
+    def _after(self, chain: Chain, answer: bytes) -> SessionRecord:
+        if chain.run is None:
+            raise AssertionError("a chain is stored after its run. This is a bug.")
+        link = chain.links[-1]
+        call = LastCall(link.seq, link.digest, answer)
+        return advanced(chain.record, chain.run, chain.context, chain.step, call, self._access.clock())
 
     def _write(self, before: SessionRecord, after: SessionRecord) -> Write:
         """The group member that stores a step, with an automatic snapshot where one is due."""
@@ -272,11 +224,12 @@ class Stepper:
             keep_automatic=self._limits.keep_automatic,
         )
 
-    def _lost(self, one: _Pending, result: Written, owner: str) -> Outcome:
+    def _lost(self, batch: StepBatch, link: Link, written: Written) -> Outcome:
         """Somebody else wrote first: their answer, if it was this very call, or a conflict."""
+        call = batch.calls[link.place]
         try:
-            record = self._access.decode(one.call.id, result.current, owner)
-            stored = check_seq(record, one.call.seq, one.digest)
+            record = self._access.decode(call.id, written.current, batch.owner)
+            stored = check_seq(record, call.seq, link.digest)
         except RnnserveError as error:
             self._observe.session("conflict")
             return error
@@ -285,22 +238,15 @@ class Stepper:
             return stored
         self._observe.session("conflict")
         return SequenceConflict(
-            f"another call on session {one.call.id!r} was applied first",
+            f"another call on session {call.id!r} was applied first",
             step=record.step,
             expected=record.step + 1,
         )
 
 
-def applied(
-    record: SessionRecord, run: Run, outputs: list[dict[str, Any]], digest: str, now: float
-) -> tuple[bytes, SessionRecord]:
-    """The answer of a call that ran, as JSON bytes, and the record after it."""
-    seq, step = record.step + 1, record.step + len(run.encoded.reported)
-    answer = orjson.dumps({"seq": seq, "step": step, "outputs": outputs})
-    return answer, advanced(record, run, step, LastCall(seq, digest, answer), now)
-
-
-def advanced(record: SessionRecord, run: Run, step: int, call: LastCall, now: float) -> SessionRecord:
+def advanced(
+    record: SessionRecord, run: Run, context: dict[str, Any], step: int, call: LastCall, now: float
+) -> SessionRecord:
     """The record after a run."""
     return record.after(
         SessionEvent.STEP,
@@ -308,7 +254,7 @@ def advanced(record: SessionRecord, run: Run, step: int, call: LastCall, now: fl
         step=step,
         row=run.row,
         last=run.read[-1],
-        context=run.encoded.context,
+        context=context,
         call=call,
     )
 

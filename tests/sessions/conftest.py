@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from app.core.ports import SessionStore
 from app.sessions.stores import open_store
+from app.sessions.stores.memory import MemoryStore
+from tests.fakes import FakeClock
 from tests.redis_server import KINDS, RedisServer
+from tests.rig import inference, sessions
+from tests.sessions.bench import LIMITS, Bench
 
 OpenStore = Callable[..., SessionStore]
 
@@ -65,3 +69,11 @@ def new_store(
 def store(new_store: OpenStore) -> SessionStore:
     """An empty store, of each kind in turn."""
     return new_store()
+
+
+@pytest.fixture
+async def bench(tiny_models: Path) -> AsyncIterator[Bench]:
+    """A fresh store, and a clock that is set by hand."""
+    clock, store = FakeClock(1_700_000_000.0), MemoryStore(20)
+    async with inference(tiny_models) as rig, sessions(rig, store, LIMITS, clock) as service:
+        yield Bench(rig, store, clock, service)

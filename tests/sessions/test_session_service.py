@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,53 +32,11 @@ from app.schemas.session import (
     SessionDoneFrame,
     StatelessRequest,
 )
-from app.schemas.session_limits import SessionLimits
-from app.service import SessionService, StepCall
+from app.service import StepCall
 from app.sessions.stores.memory import MemoryStore
 from tests.bundles import HORIZON
-from tests.fakes import FakeClock
-from tests.rig import Rig, inference, sessions
-
-LIMITS = SessionLimits(
-    ttl_s=100,
-    max_ttl_s=1000,
-    tombstone_s=50,
-    max_call_steps=40,
-    max_snapshots=2,
-    keep_automatic=2,
-    snapshot_every=5,
-)
-
-
-@dataclass
-class Bench:
-    """A session service under test and what is below it."""
-
-    rig: Rig
-    store: MemoryStore
-    clock: FakeClock
-    service: SessionService
-
-    async def step(self, id: str, inputs: Any, seq: int | None = None) -> dict[str, Any]:
-        """One call; raises what it failed with."""
-        (outcome,) = await self.service.steps([StepCall(id, inputs, seq)])
-        if isinstance(outcome, RnnserveError):
-            raise outcome
-        answer: dict[str, Any] = orjson.loads(outcome)
-        return answer
-
-
-@pytest.fixture
-async def bench(tiny_models: Path) -> AsyncIterator[Bench]:
-    """A fresh store, and a clock that is set by hand."""
-    clock, store = FakeClock(1_700_000_000.0), MemoryStore(20)
-    async with inference(tiny_models) as rig, sessions(rig, store, LIMITS, clock) as service:
-        yield Bench(rig, store, clock, service)
-
-
-def opened(model: str, **more: Any) -> CreateSession:
-    """A request for a session."""
-    return CreateSession(model=model, **more)
+from tests.rig import inference, sessions
+from tests.sessions.bench import LIMITS, Bench, opened
 
 
 async def test_a_session_is_named_dated_and_found(bench: Bench) -> None:

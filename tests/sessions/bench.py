@@ -1,0 +1,49 @@
+"""A session service under test: real engines on tiny bundles, a store in memory, a clock set by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from app.core.errors import RnnserveError
+from app.schemas.session import CreateSession
+from app.schemas.session_limits import SessionLimits
+from app.service import SessionService, StepCall
+from app.sessions.stores.memory import MemoryStore
+from tests.fakes import FakeClock
+from tests.rig import Rig
+
+LIMITS = SessionLimits(
+    ttl_s=100,
+    max_ttl_s=1000,
+    tombstone_s=50,
+    max_call_steps=40,
+    max_snapshots=2,
+    keep_automatic=2,
+    snapshot_every=5,
+)
+
+
+@dataclass
+class Bench:
+    """A session service under test and what is below it."""
+
+    rig: Rig
+    store: MemoryStore
+    clock: FakeClock
+    service: SessionService
+
+    async def step(self, id: str, inputs: Any, seq: int | None = None) -> dict[str, Any]:
+        """One call; raises what it failed with."""
+        (outcome,) = await self.service.steps([StepCall(id, inputs, seq)])
+        if isinstance(outcome, RnnserveError):
+            raise outcome
+        answer: dict[str, Any] = orjson.loads(outcome)
+        return answer
+
+
+def opened(model: str, **more: Any) -> CreateSession:
+    """A request for a session."""
+    return CreateSession(model=model, **more)

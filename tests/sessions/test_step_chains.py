@@ -1,0 +1,109 @@
+"""Calls that come together: chained into one sequence, and parted again when one of them fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.core.errors import NotFinite, SequenceConflict, StateQuarantined
+from app.core.ports import Submitter, Ticket
+from app.core.sequence import Event, Failed, Finished, SequenceRequest
+from app.schemas.limits import Limits
+from app.service import InferenceService, StepCall
+from tests.rig import Rig, sessions
+from tests.sessions.bench import LIMITS, Bench, opened
+
+
+class PoisonedTicket:
+    """A ticket on which some sequences end in a state that is not finite."""
+
+    def __init__(self, inner: Ticket, poisoned: set[int]) -> None:
+        self._inner = inner
+        self._poisoned = poisoned
+
+    async def events(self) -> list[tuple[int, Event]]:
+        """The engine's events, but for the poisoned ends."""
+        return [(index, self._spoil(index, event)) for index, event in await self._inner.events()]
+
+    def wake(self) -> None:
+        """As the engine's."""
+        self._inner.wake()
+
+    def cancel(self) -> None:
+        """As the engine's."""
+        self._inner.cancel()
+
+    def _spoil(self, index: int, event: Event) -> Event:
+        return Failed(NotFinite("nan")) if index in self._poisoned and isinstance(event, Finished) else event
+
+
+class PoisonedEngine:
+    """An engine that one token explodes on."""
+
+    def __init__(self, inner: Submitter, token: int) -> None:
+        self._inner = inner
+        self._token = token
+
+    @property
+    def alive(self) -> bool:
+        """As the engine's."""
+        return self._inner.alive
+
+    def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
+        """As the engine's, with the sequences spoiled that hold the token."""
+        poisoned = {index for index, one in enumerate(requests) if self._token in one.steps}
+        return PoisonedTicket(self._inner.submit(requests, deadline), poisoned)
+
+
+async def test_a_state_that_is_not_finite_is_quarantined(bench: Bench) -> None:
+    """Only the step that did it fails: calls before it in the same batch are kept, those behind are told."""
+    model = "tiny-text-lstm@1"
+    deployment = bench.rig.service.deployments[model]
+    sick = replace(deployment, engine=PoisonedEngine(deployment.engine, 13))
+    inference = InferenceService([sick], {}, Limits(), bench.rig.counts)
+    async with sessions(Rig(inference, bench.rig.counts, []), bench.store, LIMITS, bench.clock) as service:
+        for id in ("numbered", "plain", "healthy"):
+            await service.create(opened(model, id=id))
+        outcomes = await service.steps(
+            [
+                StepCall("numbered", [1, 2], 1),
+                StepCall("plain", [1]),
+                StepCall("numbered", [3, 13], 3),
+                StepCall("healthy", [1], 1),
+                StepCall("plain", [13]),
+                StepCall("numbered", [4], 5),
+                StepCall("plain", [2]),
+            ]
+        )
+        kinds = [type(outcome) for outcome in outcomes]
+        assert kinds == [
+            bytes,
+            bytes,
+            StateQuarantined,
+            bytes,
+            StateQuarantined,
+            SequenceConflict,
+            StateQuarantined,
+        ]
+        assert [(await service.view(id)).step for id in ("numbered", "plain", "healthy")] == [2, 1, 1]
+        assert bench.rig.counts.sessions.count("quarantined") == 2
+        (outcome,) = await service.steps([StepCall("numbered", [3, 4], 3)])
+        assert isinstance(outcome, bytes)
+
+
+async def test_calls_that_come_together_equal_calls_one_by_one(bench: Bench) -> None:
+    """Answers, bytes and states are the same; the last call's retry gives its answer, doubled or not."""
+    pieces: list[list[float | None]] = [[1.0, 2.0], [None], [4.0, 8.0, 16.0], [3.0]]
+    for id in ("one", "together"):
+        await bench.service.create(
+            opened("tiny-series-rnn", id=id, options={"freq": "h", "start": "2024-01-01"})
+        )
+    seqs = [1, 3, 4, 7]
+    alone = [
+        (await bench.service.steps([StepCall("one", x, s)]))[0] for x, s in zip(pieces, seqs, strict=True)
+    ]
+    calls = [StepCall("together", x, s) for x, s in zip(pieces, seqs, strict=True)]
+    assert await bench.service.steps([*calls, calls[-1]]) == [*alone, alone[-1]]
+    assert await bench.service.steps([calls[-1]]) == alone[-1:]
+    one, together = await bench.service.states.export("one"), await bench.service.states.export("together")
+    assert one.state == together.state
