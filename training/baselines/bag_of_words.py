@@ -57,8 +57,9 @@ def _count(texts: Sequence[Sequence[int]], vocabulary: int, pairs: NDArray[np.in
     rows, columns = [], []
     for row, text in enumerate(texts):
         codes = _pair_codes(text, vocabulary)
-        known = codes[np.isin(codes, pairs)]
-        found = np.concatenate([np.asarray(text, np.int64), vocabulary + np.searchsorted(pairs, known)])
+        places = np.searchsorted(pairs, codes)
+        known = places[pairs[np.minimum(places, len(pairs) - 1)] == codes] if len(pairs) else places[:0]
+        found = np.concatenate([np.asarray(text, np.int64), vocabulary + known])
         rows.append(np.full(len(found), row))
         columns.append(found)
     where = (np.concatenate(rows), np.concatenate(columns))

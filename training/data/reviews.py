@@ -18,7 +18,8 @@ _TREE_TOKEN = re.compile(r"\(|\)|[^()\s]+")
 _AS_TYPED = {"-LRB-": "(", "-RRB-": ")", "``": '"', "''": '"', "`": "'"}
 _NEUTRAL = 2
 # Of the label that a grade from very negative to very positive stands for.
-_CONFIDENCE = (1.0, 0.8, 0.5, 0.8, 1.0)
+_CONFIDENCE = (1.0, 0.9, 0.5, 0.9, 1.0)
+_MORE_SENTENCES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +153,13 @@ def binary_sentences(phrases: list[Phrase]) -> LabelledTexts:
 
 
 def graded_phrases(phrases: list[Phrase]) -> LabelledTexts:
-    """Every phrase once per grade, with how sure its label is.
+    """Every positive or negative phrase once per grade, with how sure its label is.
 
-    Neutral phrases are kept: that a word says nothing is worth knowing too.
+    Sentences come several times: they are what is asked about, and most phrases are a few words.
     """
-    chosen = list(dict.fromkeys((phrase.text, phrase.grade) for phrase in phrases))
+    told = [phrase for phrase in phrases if phrase.grade != _NEUTRAL]
+    chosen = list(dict.fromkeys((phrase.text, phrase.grade) for phrase in told))
+    chosen += [(phrase.text, phrase.grade) for phrase in told if phrase.is_sentence] * _MORE_SENTENCES
     return LabelledTexts(
         [text for text, _ in chosen],
         [int(grade > _NEUTRAL) for _, grade in chosen],

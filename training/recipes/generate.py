@@ -21,6 +21,7 @@ from training.data.corpus import (
     stream_batches,
 )
 from training.data.download import DataStore
+from training.data.speakers import SpeakerRenamer
 from training.evaluation.network import TokenNet
 from training.evaluation.tokens import CarriedLoss, batch_nats, stream_nats
 from training.export import describe_run, export_bundle
@@ -53,6 +54,7 @@ class GenerateSettings:
         batch_size: parallel sequences.
         length: steps of a batch (streams).
         average_decay: of the moving average of the weights that is kept; 0 keeps the weights.
+        rename_speakers: share of a play's speakers that have another name in every epoch.
 
     The others are those of the network and of :class:`training.loop.LoopConfig`.
     """
@@ -77,6 +79,7 @@ class GenerateSettings:
     clip_norm: float = 1.0
     warmup_steps: int = 0
     average_decay: float = 0.0
+    rename_speakers: float = 0.0
     precision: PrecisionName = "float32"
     seed: int = 0
     device: str = "cpu"
@@ -95,13 +98,15 @@ PRESETS = {
         dropout=0.4,
         embedding_dropout=0.1,
         recurrent_dropout=0.3,
-        epochs=30,
+        epochs=15,
         patience=8,
-        batch_size=32,
+        batch_size=24,
+        length=256,
         learning_rate=3e-3,
         weight_decay=0.02,
         warmup_steps=100,
         average_decay=0.998,
+        rename_speakers=0.8,
         precision="bfloat16",
     ),
     "names": GenerateSettings(
@@ -149,6 +154,8 @@ class TextTrainer:
     def __init__(self, codec: TextCodec, parts: TextSplit, settings: GenerateSettings) -> None:
         self._settings = settings
         self._boundary = line_end_token(codec)
+        self._codec = codec
+        self._renamer = SpeakerRenamer(parts.train[0]) if settings.rename_speakers else None
         self._train = [np.asarray(ids, np.int64) for ids in encode_many(codec, parts.train)]
         self._validation = [np.asarray(ids, np.int64) for ids in encode_many(codec, parts.validation)]
         self._num_validation_characters = count_characters(parts.validation, settings.lines)
@@ -173,8 +180,16 @@ class TextTrainer:
             for group in self._line_groups(random):
                 yield from line_batches(self._train, len(group), self._boundary, group)
         else:
-            offset = int(random.integers(min(self._settings.length, len(self._train[0]) // 4)))
-            yield from stream_batches(self._train[0], self._parts, self._settings.length, offset)
+            stream = self._stream(random)
+            offset = int(random.integers(min(self._settings.length, len(stream) // 4)))
+            yield from stream_batches(stream, self._parts, self._settings.length, offset)
+
+    def _stream(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """The training text, under other names where that is asked for."""
+        if self._renamer is None:
+            return self._train[0]
+        text = self._renamer.renamed(random, self._settings.rename_speakers)
+        return np.asarray(self._codec.encode(text), np.int64)
 
     def _line_groups(self, random: np.random.Generator) -> list[NDArray[np.int64]]:
         """Lines of about the same length together, so that little is padding; in random order."""

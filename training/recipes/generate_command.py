@@ -34,6 +34,9 @@ def generate(
     clip_norm: Annotated[float | None, typer.Option(help="Longest gradient.")] = None,
     warmup_steps: Annotated[int | None, typer.Option(help="Steps of a rising learning rate.")] = None,
     average_decay: Annotated[float | None, typer.Option(help="Of the kept moving average; 0: none.")] = None,
+    rename_speakers: Annotated[
+        float | None, typer.Option(help="Share of a play's speakers renamed in every epoch.")
+    ] = None,
     precision: Annotated[PrecisionName | None, typer.Option(help="Of the arithmetic in training.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of every generator.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,

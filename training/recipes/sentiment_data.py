@@ -45,9 +45,8 @@ class Labelled:
 
     @property
     def pair(self) -> tuple[list[list[int]], list[int]]:
-        """Tokens and labels of those that are more than a guess, such as neutral phrases."""
-        chosen = [index for index, sure in enumerate(self.confidence) if sure > 0.5]
-        return [self.tokens[index] for index in chosen], [self.labels[index] for index in chosen]
+        """Tokens and labels."""
+        return self.tokens, self.labels
 
 
 def load_reviews(store: DataStore, seed: int) -> tuple[list[Corpus], tuple[Source, ...]]:
