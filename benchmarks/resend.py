@@ -21,12 +21,13 @@ import numpy as np
 from app.bundle.reader import Bundle, read_bundle
 from app.runtime.session import GraphSession
 from benchmarks import bundle
-from benchmarks.load import one_socket_each, shared_sockets
+from benchmarks.load import one_socket_each, pipelined, shared_sockets
 from benchmarks.report import Figure, publish
 from benchmarks.server import Server
 from benchmarks.sessions import create, fresh
 
 _CLIENTS = 64
+_DEPTH = 32
 
 
 def main() -> None:
@@ -55,6 +56,10 @@ def measure(place: Path, window: int, seconds: float) -> None:
         before = server.cpu_s()
         shared = asyncio.run(shared_sockets(server.websocket, others, 4, seconds))
         shared_cpu = (server.cpu_s() - before) / len(shared.latencies)
+        streams = fresh(server.url, "u", _CLIENTS)
+        before = server.cpu_s()
+        deep = asyncio.run(pipelined(server.websocket, streams, _DEPTH, seconds))
+        deep_cpu = (server.cpu_s() - before) / len(deep.latencies)
         before = server.cpu_s()
         num_resent, resent_s = asyncio.run(resend(server.url, window, seconds))
         resent_cpu = (server.cpu_s() - before) / num_resent
@@ -62,6 +67,7 @@ def measure(place: Path, window: int, seconds: float) -> None:
     costs = {
         "window sent again": (resent_cpu, window_cpu),
         "a socket for each session": (own_cpu, step_cpu),
+        f"the same, {_DEPTH} in flight": (deep_cpu, step_cpu),
         "sessions on four sockets": (shared_cpu, step_cpu),
     }
     figures = [
@@ -75,6 +81,7 @@ def measure(place: Path, window: int, seconds: float) -> None:
     figures += [
         Figure("events, window sent again", num_resent / resent_s, "events/s"),
         Figure("events, a socket for each session", own.events_per_s, "events/s"),
+        Figure(f"events, the same, {_DEPTH} in flight", deep.events_per_s, "events/s"),
         Figure("events, sessions on four sockets", shared.events_per_s, "events/s"),
         Figure("raw step at batch 64", step_cpu * 1e6, "us"),
         Figure("raw window at batch 64", window_cpu * 1e6, "us"),
