@@ -245,3 +245,10 @@ def test_a_refused_address_does_not_show_its_password() -> None:
     with pytest.raises(ConfigurationError) as refused:
         open_store("rediss://:hunter2@host:1/0?nonsense=1", max_sessions=1)
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_record_that_ends_at_the_beginning_of_time_is_due(store: SessionStore) -> None:
+    """No value of the clock means "not planned"."""
+    first = put("a", 1, expires_at=0.0)
+    store.write([first])
+    assert store.due(0.0, 9) == [("a", first.stored)]

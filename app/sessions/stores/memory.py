@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ class MemoryStore:
         if write.live and not was_live and len(self._live) >= self._max_sessions:
             return Written(ok=False, current=entry.stored if entry else None, full=True)
         if entry is None:
-            entry = self._entries[write.id] = _Entry(write.stored, write.live, planned=0.0)
+            entry = self._entries[write.id] = _Entry(write.stored, write.live, planned=math.nan)
             self._replan(write.id, entry)
         entry.stored = write.stored
         if write.stored.expires_at < entry.planned or write.live != was_live:
