@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.public_data import data_folder
 from training.baselines.forecast import last_value, naive2, seasonal_factors, seasonal_naive
 from training.data.series import M4_HORIZON, m4, m4_test
 from training.evaluation.forecast import (
@@ -24,7 +24,7 @@ from training.evaluation.forecast import (
     weighted_quantile_loss,
 )
 
-DATA = os.environ.get("RNNSERVE_DATA", "")
+DATA = data_folder()
 
 
 class _Folder:
@@ -32,7 +32,8 @@ class _Folder:
 
     def file(self, path: str) -> Path:
         """The file's place."""
-        return Path(DATA) / path
+        assert DATA is not None
+        return DATA / path
 
 
 def test_smape_by_hand() -> None:
@@ -97,7 +98,7 @@ def test_naive2_puts_the_season_back() -> None:
     np.testing.assert_allclose(naive2(history, 6, 4), 100 * np.resize(pattern, 6))
 
 
-@pytest.mark.skipif(not DATA, reason="RNNSERVE_DATA names no folder with the M4 files")
+@pytest.mark.skipif(not DATA, reason="no data folder: set RNNSERVE_DATA")
 @pytest.mark.parametrize(
     ("group", "season", "seasonal", "reference"),
     [("Hourly", 24, (13.912, 1.193), (18.383, 2.395)), ("Weekly", 1, (9.161, 2.777), (9.161, 2.777))],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import DataError
+from tests.public_data import data_folder
 from training.data import download
 from training.data.catalogue import CATALOGUE, DataFile, Form, content_sha256, find_file
 from training.data.download import DATA_VARIABLE, DataStore
@@ -25,9 +25,8 @@ DIGEST = hashlib.sha256(TEXT).hexdigest()
 
 def real_data() -> Path:
     """The folder of public data, where there is one."""
-    named = os.environ.get(DATA_VARIABLE)
-    folder = Path(named) if named else Path(__file__).parents[4] / "shared" / "data"
-    if not folder.is_dir():
+    folder = data_folder()
+    if folder is None:
         pytest.skip(f"no data folder: set {DATA_VARIABLE}")
     return folder
 
