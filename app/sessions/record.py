@@ -63,7 +63,6 @@ class SessionRecord:
         owner: name of the key that made it; empty without keys.
         call: the last call, or ``None``.
         state: where it is in its life.
-        snapshot_step: step of the youngest automatic snapshot.
     """
 
     id: str
@@ -82,7 +81,6 @@ class SessionRecord:
     owner: str = ""
     call: LastCall | None = None
     state: SessionState = SessionState.OPEN
-    snapshot_step: int = 0
 
     @property
     def expires_at(self) -> float:
@@ -120,7 +118,6 @@ def encode_record(record: SessionRecord) -> bytes:
         "metadata": record.metadata,
         "owner": record.owner,
         "state": record.state.value,
-        "snapshot_step": record.snapshot_step,
         "row": record.row.size,
         "last": None if last is None else list(last.shape),
         "call": None if record.call is None else [record.call.seq, record.call.digest],
@@ -175,7 +172,6 @@ def decode_record(id: str, data: bytes) -> SessionRecord:
         owner=header["owner"],
         call=call,
         state=SessionState(header["state"]),
-        snapshot_step=header["snapshot_step"],
     )
 
 
