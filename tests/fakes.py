@@ -10,8 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import RunFailed
-from app.core.plan import GroupPlan, GroupResult, Plan, PlanResult, SlotResult
-from app.core.sequence import FinishReason, Read, SequenceRequest, Token
+from app.core.plan import (
+    AnyPlan,
+    BlockOutput,
+    BlockPlan,
+    DecodePlan,
+    GroupPlan,
+    GroupResult,
+    Plan,
+    PlanResult,
+)
+from app.core.sequence import BlockRequest, FinishReason, Read, SequenceRequest
 
 
 @dataclass
@@ -30,6 +39,7 @@ class _Lane:
     request: SequenceRequest
     cursor: int = 0
     total: float = 0.0
+    last: int = 0
 
 
 @dataclass
@@ -40,9 +50,11 @@ class SumExecutor:
     ``gate`` holds every execution until it is set.
     """
 
-    fail_on: Callable[[GroupPlan], None] = lambda group: None
+    fail_on: Callable[[AnyPlan], None] = lambda group: None
     gate: threading.Event | None = None
     lanes: dict[int, _Lane] = field(default_factory=dict)
+    blocks: dict[int, BlockRequest] = field(default_factory=dict)
+    failed_blocks: dict[int, RunFailed] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
 
     def admit(self, slot: int, request: SequenceRequest) -> None:
@@ -59,6 +71,28 @@ class SumExecutor:
         """Forget the slot."""
         del self.lanes[slot]
 
+    def open_block(self, number: int, request: BlockRequest) -> None:
+        """Take a block up."""
+        assert number not in self.blocks, "a block's number is used once"
+        self.blocks[number] = request
+
+    def take_block(self, number: int) -> BlockOutput:
+        """All its sums at once; the plans only say how long it took."""
+        request = self.blocks.pop(number)
+        num = len(request.steps)
+        starts = np.zeros((num, 1), np.float32) if request.starts is None else request.starts.copy()
+        if request.fresh is not None:
+            starts[request.fresh] = 0
+        sums = starts + np.cumsum(request.steps, axis=1, dtype=np.float32)
+        wanted = {Read.NONE: sums[:, :0], Read.LAST: sums[:, -1:], Read.ALL: sums}[request.read]
+        error = self.failed_blocks.pop(number, None)
+        return BlockOutput((wanted,), sums[:, -1:], {} if error is None else dict.fromkeys(range(num), error))
+
+    def drop_block(self, number: int) -> None:
+        """Forget a block."""
+        self.blocks.pop(number, None)
+        self.failed_blocks.pop(number, None)
+
     def execute(self, plan: Plan) -> PlanResult:
         """Add up."""
         self.plans.append(plan)
@@ -66,33 +100,41 @@ class SumExecutor:
             self.gate.wait(10)
         return PlanResult(tuple(self._run(group) for group in plan.groups))
 
-    def _run(self, group: GroupPlan) -> GroupResult:
+    def _run(self, group: AnyPlan) -> GroupResult:
         try:
             self.fail_on(group)
         except RunFailed as error:
-            return GroupResult(error=error, seconds=0.001)
-        results = [
-            self._advance(ref.index, group.length, read, sample)
-            for ref, read, sample in zip(group.slots, group.read, group.sample, strict=True)
-        ]
-        return GroupResult(tuple(results), seconds=0.001)
+            if isinstance(group, BlockPlan):
+                self.failed_blocks.update(dict.fromkeys(group.numbers, error))
+            return GroupResult(errors=dict.fromkeys(range(group.rows), error), seconds=0.001)
+        if isinstance(group, BlockPlan):
+            assert all(number in self.blocks for number in group.numbers)
+            return GroupResult(seconds=0.001)
+        sums = [self._advance(ref.index, group) for ref in group.slots]
+        sampled = [True] * group.rows if isinstance(group, DecodePlan) else group.sample
+        tokens: list[int] = []
+        ended: dict[int, FinishReason] = {}
+        for place, (ref, sample) in enumerate(zip(group.slots, sampled, strict=True)):
+            if sample:
+                lane = self.lanes[ref.index]
+                lane.last = int(lane.total % 1000)
+                tokens.append(lane.last)
+                feedback = lane.request.feedback
+                assert feedback is not None
+                if lane.last in feedback.end_tokens:
+                    ended[place] = FinishReason.END
+                elif feedback.stop is not None and feedback.stop(lane.last):
+                    ended[place] = FinishReason.STOP
+        return GroupResult((np.array(sums, np.float32),), tokens, ended, seconds=0.001)
 
-    def _advance(self, slot: int, length: int, read: Read, sample: bool) -> SlotResult:
+    def _advance(self, slot: int, group: GroupPlan | DecodePlan) -> list[float]:
         lane = self.lanes[slot]
         sums: list[float] = []
-        for _ in range(length):
-            steps = lane.request.steps
-            lane.total += float(steps[lane.cursor]) if lane.cursor < len(steps) else lane.total % 1000
-            lane.cursor += 1
+        for _ in range(group.length):
+            if isinstance(group, DecodePlan):
+                lane.total += lane.last
+            else:
+                lane.total += float(lane.request.steps[lane.cursor])
+                lane.cursor += 1
             sums.append(lane.total)
-        wanted = {Read.NONE: [], Read.LAST: sums[-1:], Read.ALL: sums}[read]
-        values = (np.array(wanted, np.float32),) if wanted else ()
-        if not sample:
-            return SlotResult(values)
-        token = Token(int(lane.total % 1000))
-        feedback = lane.request.feedback
-        assert feedback is not None
-        if token.id in feedback.end_tokens:
-            return SlotResult(values, finish=FinishReason.END)
-        stopped = feedback.stop is not None and feedback.stop(token.id)
-        return SlotResult(values, token, FinishReason.STOP if stopped else None)
+        return sums

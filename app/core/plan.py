@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,14 +24,13 @@ class SlotRef:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class GroupPlan:
-    """Slots that advance together by the same number of steps.
+    """Slots whose supplied steps advance together, all by the same number.
 
     Attributes:
         slots: who; no slot appears twice in a plan.
-        length: steps each of them advances. A slot whose supplied steps are used up advances
-            by the token it drew last, and only in groups of length one.
+        length: steps each of them advances, at most what it has left.
         read: per slot, what to read of these steps. ``LAST`` means the last step of this
             group, which the scheduler asks for only where it is the last supplied one.
         sample: per slot, whether a token is drawn after the last step.
@@ -41,42 +41,92 @@ class GroupPlan:
     read: tuple[Read, ...]
     sample: tuple[bool, ...]
 
+    @property
+    def rows(self) -> int:
+        """Of the run."""
+        return len(self.slots)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodePlan:
+    """Slots that advance by the token they drew last, each by one step, and draw the next.
+
+    The scheduler plans the same object again while nobody joins or leaves, so whatever is
+    derived from it may be kept until another one comes.
+    """
+
+    slots: tuple[SlotRef, ...]
+
+    @property
+    def length(self) -> int:
+        """Steps each of them advances."""
+        return 1
+
+    @property
+    def rows(self) -> int:
+        """Of the run."""
+        return len(self.slots)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockPlan:
+    """Blocks, or parts of them, that advance together, all by the same number of steps.
+
+    Attributes:
+        numbers: which of the opened blocks, in the order of their rows in the run.
+        length: steps, at most what each of them has left.
+        rows: of all of them together.
+    """
+
+    numbers: tuple[int, ...]
+    length: int
+    rows: int
+
+
+AnyPlan = GroupPlan | DecodePlan | BlockPlan
+
+
+@dataclass(slots=True, eq=False)
 class Plan:
     """One tick: groups that run one after the other."""
 
-    groups: tuple[GroupPlan, ...]
+    groups: tuple[AnyPlan, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SlotResult:
-    """What one slot got out of a group.
+@dataclass(slots=True, eq=False)
+class GroupResult:
+    """Outcome of one group, by the place of a row in it. (Not frozen: that would cost each run 2 us.)
 
     Attributes:
-        values: outputs read, in manifest order, each ``[count, ...]``; empty when none were.
-        token: the token drawn, if one was.
-        finish: set when that token ended the sequence.
-        error: set when this slot alone failed, for instance because its row is not finite.
+        values: outputs in manifest order, each ``[rows, count, ...]``, of the last ``count``
+            steps; empty when nothing was read, and for blocks, whose outputs stay with the
+            executor until they end.
+        tokens: drawn by the rows that were to be sampled, in their order; of a row that is in
+            ``errors``, or in ``ended`` with ``END``, it means nothing.
+        ended: rows whose token ended the sequence.
+        errors: rows that failed, for instance because they are not finite. When the run itself
+            failed that is every row of it, or of the lane that failed.
+        seconds: of the run.
     """
 
     values: tuple[NDArray[np.float32], ...] = ()
-    token: Token | None = None
-    finish: FinishReason | None = None
-    error: RunFailed | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GroupResult:
-    """Outcome of one group: results in slot order, or the error that all of them share."""
-
-    results: tuple[SlotResult, ...] = ()
-    error: RunFailed | None = None
+    tokens: Sequence[Token | int] = ()
+    ended: Mapping[int, FinishReason] = field(default_factory=dict)
+    errors: Mapping[int, RunFailed] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PlanResult:
     """Outcomes in group order."""
 
     groups: tuple[GroupResult, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockOutput:
+    """What a block brought: outputs ``[N, count, ...]`` in manifest order, rows ``[N, S]``, failed rows."""
+
+    outputs: tuple[NDArray[np.float32], ...]
+    rows: NDArray[np.float32]
+    errors: Mapping[int, RunFailed]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.plan import Plan, PlanResult
-from app.core.sequence import Event, SequenceRequest
+from app.core.plan import BlockOutput, Plan, PlanResult
+from app.core.sequence import BlockRequest, BlockResult, Event, SequenceRequest
 from app.core.session import Snapshot, Stored, Write, Written
 
 
@@ -21,9 +22,9 @@ class Executor(Protocol):
         ...
 
     def execute(self, plan: Plan) -> PlanResult:
-        """Advance the planned slots.
+        """Advance what is planned.
 
-        A group whose run fails is reported in the result; it never raises for one group.
+        A run that fails is reported in the result; it never raises for one group.
         """
         ...
 
@@ -33,6 +34,18 @@ class Executor(Protocol):
 
     def release(self, slot: int) -> None:
         """Forget what a slot held."""
+        ...
+
+    def open_block(self, number: int, request: BlockRequest) -> None:
+        """Prepare a block; its number is given by the caller and used once."""
+        ...
+
+    def take_block(self, number: int) -> BlockOutput:
+        """What a block has brought; it is forgotten."""
+        ...
+
+    def drop_block(self, number: int) -> None:
+        """Forget a block, which may be unknown."""
         ...
 
 
@@ -77,6 +90,17 @@ class Submitter(Protocol):
             Overloaded: the queue cannot take all of them.
             Draining: the engine takes no new work.
             EngineDead: the engine's thread has ended.
+        """
+        ...
+
+    def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
+        """Queue a block; the future is cancelled to give it up.
+
+        Raises (at once):
+            Overloaded, Draining, EngineDead: as :meth:`submit`.
+
+        Raises (from the future):
+            DeadlineExceeded, Draining, EngineDead: nothing of the block was done.
         """
         ...
 

@@ -1,14 +1,15 @@
 """One request is one sequence: what a task hands to the engine, and what comes back.
 
-task --SequenceRequest--> engine --Outputs* | Tokens* --> reader
+task --SequenceRequest--> engine --Outputs* then Tokens* --> reader
                                  --exactly one Finished | Failed-->
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,8 +124,7 @@ class Outputs:
     values: tuple[NDArray[np.float32], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One produced token.
 
     Attributes:
@@ -137,6 +137,13 @@ class Token:
     id: int
     logprob: float | None = None
     alternatives: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """All that a sequence has produced since its reader last looked, in order."""
+
+    tokens: list[Token]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,5 +182,44 @@ class Failed:
     usage: Usage = field(default_factory=Usage)
 
 
-Event = Outputs | Token | Finished | Failed
+Event = Outputs | Tokens | Finished | Failed
 Terminal = Finished | Failed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockRequest:
+    """Many sequences of one length that feed nothing back, as arrays. Validated, as a sequence is.
+
+    A block costs the engine no object per sequence, and its rows need no slot: they come from
+    the caller and go back to it. Bits are those of the same sequences handed in one by one.
+
+    Attributes:
+        steps: ``[N, T, ...]`` in the graph's input type, both at least one; not to be changed
+            before the answer.
+        read: which outputs to read, of every sequence alike.
+        starts: ``[N, S]`` rows to start from; ``None`` takes the bundle's start row for all.
+        fresh: ``[N]``, where the bundle's start row is taken whatever ``starts`` holds.
+    """
+
+    steps: NDArray[np.generic]
+    read: Read = Read.ALL
+    starts: NDArray[np.float32] | None = None
+    fresh: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockResult:
+    """What a block brought. Arrays may be views of larger ones: copy what is kept for long.
+
+    Attributes:
+        outputs: in manifest order, each ``[N, T, ...]``, ``[N, 1, ...]`` or ``[N, 0, ...]`` as
+            all, the last or no steps are read.
+        rows: ``[N, S]`` after the last step.
+        errors: sequences that failed, each for itself; what the arrays hold for them means nothing.
+        usage: of the block as a whole.
+    """
+
+    outputs: tuple[NDArray[np.float32], ...]
+    rows: NDArray[np.float32]
+    errors: Mapping[int, RnnserveError]
+    usage: Usage

@@ -1,6 +1,6 @@
 """The one loop: take commands, plan, execute, take late aborts, commit, publish.
 
-    event loop --submit, cancel--> inbox --> engine thread --one callback a tick--> mailboxes
+    event loop --submit, cancel--> intake --> engine thread --one callback a tick--> mailboxes, futures
 
 Only the engine thread touches the scheduler and the executor, so neither has a lock. The
 thread never touches a socket, and the event loop never runs a model.
@@ -13,15 +13,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
-from app.core.errors import DeadlineExceeded, Draining, EngineDead, Overloaded, RnnserveError, RunFailed
+import numpy as np
+from numpy.typing import NDArray
+
+from app.core.errors import DeadlineExceeded, Draining, EngineDead, RnnserveError, RunFailed
 from app.core.plan import Plan, PlanResult
 from app.core.ports import Executor
-from app.core.sequence import Event, Failed, Finished, FinishReason, SequenceRequest
+from app.core.sequence import BlockRequest, BlockResult, Failed, Finished, FinishReason, SequenceRequest
+from app.engine.block import Block, parts_of
+from app.engine.intake import Intake
 from app.engine.job import Job
 from app.engine.load import EngineLoad, QueueLimits, TickStats
 from app.engine.mailbox import Mailbox
+from app.engine.outbox import Outbox
 from app.engine.scheduler import Scheduler, SchedulerLimits
 from app.engine.ticket import EngineTicket
 
@@ -32,16 +37,6 @@ logger = logging.getLogger(__name__)
 _GRACE_S = 5.0
 # The longest the idle thread sleeps; it is woken by commands, so this only bounds the wait.
 _IDLE_WAIT_S = 1.0
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """What the engine holds of a job beside the schedule; ``steps`` is its share of the queue."""
-
-    request: SequenceRequest
-    mailbox: Mailbox
-    index: int
-    steps: int
 
 
 class Engine:
@@ -67,38 +62,28 @@ class Engine:
     ) -> None:
         self._name = name
         self._executor = executor
+        self._max_batch = limits.max_batch
         self._scheduler = Scheduler(limits)
-        self._queue = queue
         self._observe = observe
         self._clock = clock
-        self._entries: dict[int, _Entry] = {}
-        self._deliveries: list[tuple[Mailbox, int, list[Event]]] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._intake = Intake(queue)
+        self._outbox = Outbox()
         self._thread: threading.Thread | None = None
-        # Everything below is shared with the event loop and guarded by the condition.
-        self._wake = threading.Condition()
-        self._inbox: list[tuple[Job, _Entry] | int] = []
-        self._number = 0
-        self._queued_steps = 0
-        self._queued_sequences = 0
-        self._steps_per_s = 0.0
-        self._draining = False
-        self._stopping = False
-        self._dead = False
+        self._given_up_steps = 0
+        self._ended_sequences = 0
 
     @property
     def alive(self) -> bool:
         """Whether the thread runs and takes work."""
-        return self._thread is not None and self._thread.is_alive() and not self._dead
+        return self._thread is not None and self._thread.is_alive() and not self._intake.dead
 
     def load(self) -> EngineLoad:
         """What is queued now."""
-        with self._wake:
-            return EngineLoad(self._queued_steps, self._queued_sequences)
+        return self._intake.load()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the thread; events are delivered on ``loop``."""
-        self._loop = loop
+        self._outbox.open(loop)
         self._thread = threading.Thread(target=self._main, name=f"engine-{self._name}", daemon=True)
         self._thread.start()
 
@@ -106,25 +91,51 @@ class Engine:
         """Queue sequences, all or none; see :class:`~app.core.ports.Submitter`."""
         now = self._clock()
         until = asyncio.get_running_loop().time() + (deadline - now) + _GRACE_S
-        steps = sum(request.num_steps for request in requests)
         mailbox = Mailbox(len(requests))
-        with self._wake:
-            self._check_admission(steps, len(requests))
-            first = self._number
-            for index, request in enumerate(requests):
-                job = Job.of(first + index, request, deadline, now)
-                self._inbox.append((job, _Entry(request, mailbox, index, request.num_steps)))
-            self._number += len(requests)
-            self._queued_steps += steps
-            self._queued_sequences += len(requests)
-            self._wake.notify()
-        return EngineTicket(self.abort, first, mailbox, until)
+        numbers = range(0)
+
+        def make(first: int) -> list[Job]:
+            nonlocal numbers
+            numbers = range(first, first + len(requests))
+            return [
+                Job.of(first + index, request, deadline, now, mailbox, index)
+                for index, request in enumerate(requests)
+            ]
+
+        steps = sum(request.num_steps for request in requests)
+        self._intake.submit(steps, len(requests), len(requests), make)
+        return EngineTicket(self.abort, numbers.start, mailbox, until)
+
+    def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
+        """Queue a block; see :class:`~app.core.ports.Submitter`."""
+        now = self._clock()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[BlockResult] = loop.create_future()
+        parts = parts_of(request, self._max_batch)
+        block = Block(future, range(0))
+
+        def make(first: int) -> list[Job]:
+            block.numbers = range(first, first + len(parts))
+            return [
+                Job.of_block(number, part, deadline, now, block)
+                for number, part in zip(block.numbers, parts, strict=True)
+            ]
+
+        num_rows, length = request.steps.shape[:2]
+        self._intake.submit(num_rows * length, num_rows, len(parts), make)
+        overdue = loop.call_later(deadline - now + _GRACE_S, _give_up, future)
+
+        def done(future: asyncio.Future[BlockResult]) -> None:
+            overdue.cancel()
+            if future.cancelled():
+                self.abort(block.numbers)
+
+        future.add_done_callback(done)
+        return future
 
     def abort(self, numbers: Iterable[int]) -> None:
-        """Give sequences up by their numbers; unknown numbers are passed over."""
-        with self._wake:
-            self._inbox.extend(numbers)
-            self._wake.notify()
+        """Give jobs up by their numbers; unknown numbers are passed over."""
+        self._intake.abort(numbers)
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuse new work and wait for what is queued.
@@ -132,8 +143,7 @@ class Engine:
         Returns:
             Whether everything ended in time.
         """
-        with self._wake:
-            self._draining = True
+        self._intake.drain()
         until = self._clock() + timeout_s
         while self.alive and self._clock() < until:
             if self.load().sequences == 0:
@@ -143,23 +153,9 @@ class Engine:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Stop the thread after its present tick; sequences that are left fail."""
-        with self._wake:
-            self._draining = self._stopping = True
-            self._wake.notify()
+        self._intake.stop()
         if self._thread is not None:
             self._thread.join(timeout_s)
-
-    def _check_admission(self, steps: int, sequences: int) -> None:
-        if self._dead:
-            raise EngineDead("this model has stopped and needs the server to be restarted")
-        if self._draining:
-            raise Draining("the server is shutting down", retry_after_s=1.0)
-        over_steps = self._queued_steps + steps > self._queue.max_steps
-        if over_steps or self._queued_sequences + sequences > self._queue.max_sequences:
-            wait = self._queued_steps / self._steps_per_s if self._steps_per_s else 1.0
-            raise Overloaded(
-                "the model's queue is full; try again later", retry_after_s=min(60.0, max(1.0, wait))
-            )
 
     def _main(self) -> None:
         try:
@@ -172,116 +168,121 @@ class Engine:
 
     def _turn(self) -> bool:
         """One pass of the loop; false when the engine is to stop."""
-        if not self._take_commands(wait=True):
+        idle = self._scheduler.num_jobs == 0
+        if not self._take_commands(_IDLE_WAIT_S if idle else 0.0):
             return False
         tick = self._scheduler.plan(self._clock())
         for job in tick.expired:
             self._finish(job, DeadlineExceeded("the request did not finish within its time"))
         for job in tick.admitted:
-            self._admit(job)
+            if job.slot is not None and job.request is not None:
+                self._executor.admit(job.slot.index, job.request)
         if tick.plan is not None:
+            if len(tick.plan.groups) > 1:
+                self._outbox.publish()  # what was held back must not wait for a longer tick as well
             result = self._executor.execute(tick.plan)
-            self._take_commands(wait=False)
+            self._take_commands()
             self._commit(tick.plan, result)
-        self._publish()
+        elif self._ended_sequences:
+            self._settle(0)
+        self._outbox.publish_paced(self._clock())
         return True
 
-    def _take_commands(self, *, wait: bool) -> bool:
-        with self._wake:
-            if wait and not self._inbox and not self._stopping and self._scheduler.num_jobs == 0:
-                self._wake.wait(_IDLE_WAIT_S)
-            commands, self._inbox = self._inbox, []
-            stopping = self._stopping
+    def _take_commands(self, wait_s: float = 0.0) -> bool:
+        commands, go_on = self._intake.take(wait_s)
         for command in commands:
-            if isinstance(command, int):
-                job = self._scheduler.find(command)
-                if job is not None:
-                    self._forget(job)
-            else:
-                job, entry = command
-                self._entries[job.number] = entry
-                self._scheduler.add(job)
-        return not stopping
-
-    def _admit(self, job: Job) -> None:
-        if job.slot is None:
-            raise AssertionError("an admitted job has a slot. This is a bug.")
-        self._executor.admit(job.slot.index, self._entries[job.number].request)
+            if isinstance(command, Job):
+                if command.part is not None:
+                    self._executor.open_block(command.number, command.part)
+                self._scheduler.add(command)
+            elif (job := self._scheduler.find(command)) is not None:
+                self._forget(job)
+        return go_on
 
     def _commit(self, plan: Plan, result: PlanResult) -> None:
-        taken = 0
-        for progress in self._scheduler.commit(plan, result):
-            entry = self._entries[progress.job.number]
-            taken += entry.steps - progress.job.steps_left
-            entry.steps = progress.job.steps_left
-            events: list[Event] = [event for event in (progress.outputs, progress.token) if event is not None]
+        outcome = self._scheduler.commit(plan, result)
+        # Outputs of a sequence come before its tokens, and its end after them.
+        for progress in outcome.progress:
+            if progress.outputs is not None:
+                self._outbox.put((progress.job, progress.outputs))
+        for batch in outcome.batches:
+            self._outbox.put(batch)
+        for progress in outcome.progress:
             if progress.end is not None:
-                self._finish(progress.job, progress.end, events)
-            elif events:
-                self._deliveries.append((entry.mailbox, entry.index, events))
-        steps = sum(group.length * len(group.slots) for group in plan.groups)
-        seconds = sum(group.seconds for group in result.groups)
-        with self._wake:
-            rate = steps / seconds if seconds > 0 else 0.0
-            self._steps_per_s = rate if not self._steps_per_s else 0.9 * self._steps_per_s + 0.1 * rate
-            self._queued_steps -= taken
-            waiting = self._queued_steps
-        self._observe(
-            TickStats(
-                batch=tuple(len(group.slots) for group in plan.groups),
-                steps=steps,
-                seconds=seconds,
-                waiting_steps=waiting,
-                slots_used=self._scheduler.num_running,
-            )
-        )
+                self._finish(progress.job, progress.end)
+        batches: list[int] = []
+        steps, seconds = 0, 0.0
+        for group, done in zip(plan.groups, result.groups, strict=True):
+            rows = group.rows
+            batches.append(rows)
+            steps += rows * group.length
+            seconds += done.seconds
+        waiting = self._settle(outcome.steps, steps / seconds if seconds > 0 else 0.0)
+        self._observe(TickStats(tuple(batches), steps, seconds, waiting, self._scheduler.num_running))
 
-    def _finish(self, job: Job, end: FinishReason | RnnserveError, events: list[Event] | None = None) -> None:
-        entry = self._entries[job.number]
-        usage = job.usage(self._clock())
-        terminal: Event
-        if isinstance(end, FinishReason):
-            keep = entry.request.keep_row and job.slot is not None
-            row = self._executor.row(job.slot.index) if keep and job.slot is not None else None
-            terminal = Finished(end, usage, row)
-        else:
-            if isinstance(end, RunFailed):
-                logger.error("engine %s: a run failed: %s", self._name, end.message)
-            terminal = Failed(end, usage)
-        self._deliveries.append((entry.mailbox, entry.index, [*(events or ()), terminal]))
+    def _settle(self, taken: int, rate: float | None = None) -> int:
+        """Give the queue back what was done and what was given up; the steps still queued."""
+        waiting = self._intake.settle(taken + self._given_up_steps, self._ended_sequences, rate)
+        self._given_up_steps = self._ended_sequences = 0
+        return waiting
+
+    def _finish(self, job: Job, end: FinishReason | RnnserveError) -> None:
+        if isinstance(end, RunFailed):
+            logger.error("engine %s: a run failed: %s", self._name, end.message)
+        if job.block is not None:
+            self._finish_block(job, job.block, end)
+            return
+        # First, since it brings the job's counters up to date.
+        row = self._last_row(job) if isinstance(end, FinishReason) else None
         self._forget(job)
+        usage = job.usage(self._clock())
+        terminal = Finished(end, usage, row) if isinstance(end, FinishReason) else Failed(end, usage)
+        self._outbox.put((job, terminal))
+
+    def _finish_block(self, job: Job, block: Block, end: FinishReason | RnnserveError) -> None:
+        if isinstance(end, FinishReason):
+            output = self._executor.take_block(job.number)
+            for error in [*output.errors.values()][:1]:
+                logger.error("engine %s: %d rows failed: %s", self._name, len(output.errors), error.message)
+            complete = block.put(job.number, output, job.usage(self._clock()))
+            self._forget(job)
+            if not complete:
+                return
+        else:
+            block.fail(end)
+            self._forget(job)
+            for number in block.numbers:
+                other = self._scheduler.find(number)
+                if other is not None:
+                    self._forget(other)
+        self._outbox.put(block)
+
+    def _last_row(self, job: Job) -> NDArray[np.float32] | None:
+        keep = job.request is not None and job.request.keep_row
+        return self._executor.row(job.slot.index) if keep and job.slot is not None else None
 
     def _forget(self, job: Job) -> None:
-        entry = self._entries.pop(job.number)
-        if job.slot is not None:
+        if job.block is not None:
+            self._executor.drop_block(job.number)
+        elif job.slot is not None:
             self._executor.release(job.slot.index)
         self._scheduler.remove(job)
-        with self._wake:
-            self._queued_steps -= entry.steps
-            self._queued_sequences -= 1
-
-    def _publish(self) -> None:
-        if not self._deliveries or self._loop is None:
-            return
-        deliveries, self._deliveries = self._deliveries, []
-        try:
-            self._loop.call_soon_threadsafe(_deliver, deliveries)
-        except RuntimeError:  # the loop is closed, so nobody waits any more
-            logger.debug("engine %s: %d deliveries after the loop closed", self._name, len(deliveries))
+        self._given_up_steps += job.steps_left
+        self._ended_sequences += job.width
 
     def _end(self, error: RnnserveError) -> None:
-        with self._wake:
-            self._dead = True
-            commands, self._inbox = self._inbox, []
-        left = [*self._entries.values()]
-        left += [command[1] for command in commands if not isinstance(command, int)]
-        self._entries.clear()
-        self._deliveries += [(entry.mailbox, entry.index, [Failed(error)]) for entry in left]
-        self._publish()
-        with self._wake:
-            self._queued_steps = self._queued_sequences = 0
+        left = [*self._scheduler.jobs(), *(one for one in self._intake.die() if isinstance(one, Job))]
+        blocks = {id(job.block): job.block for job in left if job.block is not None}
+        for block in blocks.values():
+            block.fail(error)
+            self._outbox.put(block)
+        for job in left:
+            if job.block is None:
+                self._outbox.put((job, Failed(error)))
+        self._outbox.publish()
+        self._intake.clear()
 
 
-def _deliver(deliveries: list[tuple[Mailbox, int, list[Event]]]) -> None:
-    for mailbox, index, events in deliveries:
-        mailbox.put(index, events)
+def _give_up(future: asyncio.Future[BlockResult]) -> None:
+    if not future.done():
+        future.set_exception(DeadlineExceeded("the model did not answer within the request's time"))

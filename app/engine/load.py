@@ -18,7 +18,7 @@ class QueueLimits:
     max_sequences: int = 8192
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TickStats:
     """One tick, for whoever counts.
 

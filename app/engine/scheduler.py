@@ -2,19 +2,24 @@
 
 Each tick is ``plan`` then ``commit``. Sequences join and leave between any two ticks. What is
 ready runs at once; nothing waits for a batch to fill.
+
+    waiting --slot--> fed (supplied steps left) --> cohort (feeds back, one step a tick) --> gone
+    blocks, which need no slot, are fed from their arrival on
 """
 
 from __future__ import annotations
 
 import heapq
-import itertools
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.core.errors import RnnserveError, RunFailed
-from app.core.plan import GroupPlan, GroupResult, Plan, PlanResult, SlotRef, SlotResult
-from app.core.sequence import FinishReason, Outputs, Read, Token
+from app.core.plan import AnyPlan, GroupResult, Plan, PlanResult
+from app.engine.cohort import Cohort
+from app.engine.cost import CostModel
+from app.engine.feeding import Feeding, FeedLimits, FeedPlanner
 from app.engine.job import Job
+from app.engine.outcome import Batch, Outcome, Progress, book_cohort, book_fed
 from app.engine.slots import SlotTable
 
 
@@ -26,19 +31,26 @@ class SchedulerLimits:
         num_slots: sequences that hold a row at once.
         max_batch: rows of one run.
         max_chunk: steps one sequence advances in a tick while nobody waits for single steps.
-        mixed_chunk: the same while others advance by single steps, so that a long input delays
-            their next step by little.
-        max_tick_steps: rows times steps of a tick, beyond its first group.
+        mixed_chunk: the same, at most, while others advance by single steps.
+        max_tick_steps: rows times steps of the supplied steps of a tick, beyond its first group.
+        max_tick_s: seconds that a tick should not exceed by more than its first group, since who
+            arrives meanwhile waits for its end.
+        mixed_share: what supplied steps may add to a tick in which others advance by single steps,
+            as a part of the time that these take. It bounds how much a long input delays streams.
+        min_mixed_s: what they may add at least, so that they go on beside the smallest networks.
     """
 
     num_slots: int = 1024
     max_batch: int = 256
     max_chunk: int = 256
-    mixed_chunk: int = 16
+    mixed_chunk: int = 64
     max_tick_steps: int = 8192
+    max_tick_s: float = 0.01
+    mixed_share: float = 0.5
+    min_mixed_s: float = 0.0002
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Tick:
     """What a call of :meth:`Scheduler.plan` decided.
 
@@ -51,23 +63,6 @@ class Tick:
     expired: tuple[Job, ...]
     admitted: tuple[Job, ...]
     plan: Plan | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Progress:
-    """What one tick brought one job.
-
-    Attributes:
-        outputs: outputs of supplied steps that were read.
-        token: the token it produced.
-        end: why it is over, or the error that ended it, or ``None`` while it goes on. The slot
-            of a job that is over stays its own until :meth:`Scheduler.remove`.
-    """
-
-    job: Job
-    outputs: Outputs | None = None
-    token: Token | None = None
-    end: FinishReason | RnnserveError | None = None
 
 
 class Scheduler:
@@ -83,13 +78,27 @@ class Scheduler:
         self._jobs: dict[int, Job] = {}
         self._waiting: list[tuple[float, int]] = []
         self._deadlines: list[tuple[float, int]] = []
-        self._running: dict[int, Job] = {}
-        self._owners: dict[SlotRef, Job] = {}
+        self._fed: dict[int, Job] = {}
+        self._feeding_back: dict[int, Job] = {}
+        self._cohorts: deque[Cohort] = deque()
+        self._cohorts_stale = False
+        self._planned: list[Cohort | Feeding] = []
+        self._cost = CostModel()
         self._turns = 0
+        self._planner = FeedPlanner(
+            FeedLimits(
+                limits.max_batch,
+                limits.max_chunk,
+                limits.mixed_chunk,
+                limits.max_tick_steps,
+                limits.max_tick_s,
+            ),
+            self._cost,
+        )
 
     @property
     def num_jobs(self) -> int:
-        """Sequences known, waiting or running."""
+        """Sequences and blocks known, waiting or running."""
         return len(self._jobs)
 
     @property
@@ -100,17 +109,30 @@ class Scheduler:
     def add(self, job: Job) -> None:
         """Queue a job: the earliest deadline is admitted first, then the earliest arrival."""
         self._jobs[job.number] = job
-        heapq.heappush(self._waiting, (job.deadline, job.number))
         heapq.heappush(self._deadlines, (job.deadline, job.number))
+        if job.is_block:
+            self._fed[job.number] = job
+        else:
+            heapq.heappush(self._waiting, (job.deadline, job.number))
+
+    def jobs(self) -> list[Job]:
+        """All that are known."""
+        return list(self._jobs.values())
 
     def find(self, number: int) -> Job | None:
         """The job of that number while it is known."""
         return self._jobs.get(number)
 
     def remove(self, job: Job) -> None:
-        """Forget a job, whatever it had left, and free its slot."""
-        self._jobs.pop(job.number, None)
-        self._running.pop(job.number, None)
+        """Forget a job, whatever it had left, and free its slot. Its counters are right after it."""
+        if job.cohort is not None:
+            job.cohort.settle()
+            self._cohorts_stale = True
+            job.cohort = None
+        number = job.number
+        self._jobs.pop(number, None)
+        self._fed.pop(number, None)
+        self._feeding_back.pop(number, None)
         if job.slot is not None:
             self._slots.release(job.slot)
 
@@ -127,29 +149,60 @@ class Scheduler:
             now: clock reading, in seconds, on the scale of the jobs' deadlines.
         """
         expired = self._expire(now)
-        admitted = self._admit()
-        groups = self._groups()
-        for group in groups:
-            for ref in group.slots:
-                job = self._owners[ref]
-                self._turns += 1
-                job.last_turn = self._turns
-                job.started_at = now if job.started_at is None else job.started_at
+        admitted = self._admit() if self._waiting else ()
+        if self._cohorts_stale:
+            self._form_cohorts()
+        self._planned = []
+        groups: list[AnyPlan] = []
+        seconds = self._limits.max_tick_s
+        if self._cohorts:
+            # With more streams than fit into one run, cohorts take turns.
+            cohort = self._cohorts[0]
+            self._cohorts.rotate(-1)
+            self._planned.append(cohort)
+            groups.append(cohort.plan)
+        if self._fed:
+            mixed = bool(groups)
+            if mixed:
+                taken = self._cost.estimate(groups[0].rows, 1)
+                seconds = max(self._limits.mixed_share * taken, self._limits.min_mixed_s)
+            for feeding in self._planner.plan(self._fed.values(), seconds, mixed=mixed):
+                self._start(feeding.jobs, now)
+                self._planned.append(feeding)
+                groups.append(feeding.plan)
         return Tick(expired, admitted, Plan(tuple(groups)) if groups else None)
 
-    def commit(self, plan: Plan, result: PlanResult) -> list[Progress]:
+    def commit(self, plan: Plan, result: PlanResult) -> Outcome:
         """Book what a plan's execution brought.
 
-        A slot whose owner has left meanwhile is passed over.
+        A job that has left meanwhile is passed over.
         """
+        batches: list[Batch] = []
         progress: list[Progress] = []
-        for group, outcome in zip(plan.groups, result.groups, strict=True):
-            results = outcome.results or itertools.repeat(None, len(group.slots))
-            for ref, slot_result in zip(group.slots, results, strict=True):
-                job = self._owners.get(ref)
-                if job is not None and self._slots.is_current(ref):
-                    progress.append(_book(job, group, outcome, slot_result))
-        return progress
+        steps = 0
+        for planned, group, outcome in zip(self._planned, plan.groups, result.groups, strict=True):
+            self._observe_cost(group, outcome)
+            if isinstance(planned, Cohort):
+                if not (self._cohorts_stale or outcome.ended or outcome.errors or planned.ends_next):
+                    planned.advance(outcome.seconds)
+                    batches.append(Batch(planned.jobs, outcome.tokens))
+                    steps += len(planned.jobs)
+                    continue
+                booked = book_cohort(planned, outcome, self._is_known)
+            else:
+                booked = book_fed(planned, outcome, self._is_known)
+                self._sort_out(planned.jobs)
+            batches += booked.batches
+            progress += booked.progress
+            steps += booked.steps
+        return Outcome(batches, progress, steps)
+
+    def _is_known(self, job: Job) -> bool:
+        return job.number in self._jobs
+
+    def _observe_cost(self, group: AnyPlan, outcome: GroupResult) -> None:
+        if len(outcome.errors) < group.rows:
+            self._cost.observe(group.rows, group.length, outcome.seconds)
 
     def _expire(self, now: float) -> tuple[Job, ...]:
         expired: list[Job] = []
@@ -166,86 +219,36 @@ class Scheduler:
             if job is None:
                 continue
             job.slot = self._slots.acquire()
-            self._running[job.number] = job
+            self._fed[job.number] = job
             admitted.append(job)
         return tuple(admitted)
 
-    def _groups(self) -> list[GroupPlan]:
-        """One group of single steps, then groups of longer chunks, the longest unserved first."""
-        self._owners = {job.slot: job for job in self._running.values() if job.slot is not None}
-        single = [job for job in self._running.values() if job.supplied <= 1]
-        longer = sorted((job for job in self._running.values() if job.supplied > 1), key=_turn)
-        if len(single) > self._limits.max_batch:
-            single = sorted(single, key=_turn)[: self._limits.max_batch]
-        groups = [_group(single, 1)] if single else []
-        cap = self._limits.mixed_chunk if single else self._limits.max_chunk
-        budget = self._limits.max_tick_steps - len(single)
-        for length, members in _by_chunk(longer, cap):
-            fits = max(budget // length, 0 if groups else 1)
-            chosen = members[: min(fits, self._limits.max_batch)]
-            if not chosen:
-                break
-            groups.append(_group(chosen, length))
-            budget -= length * len(chosen)
-        return groups
+    def _start(self, jobs: Iterable[Job], now: float) -> None:
+        for job in jobs:
+            self._turns += 1
+            job.last_turn = self._turns
+            if job.started_at is None:
+                job.started_at = now
 
+    def _sort_out(self, jobs: Iterable[Job]) -> None:
+        """Jobs whose supplied steps are used up are fed no more; those with tokens to produce feed back."""
+        for job in jobs:
+            if job.supplied == 0 and self._fed.pop(job.number, None) is not None and job.to_produce:
+                self._feeding_back[job.number] = job
+                self._cohorts_stale = True
 
-def _turn(job: Job) -> tuple[int, float, int]:
-    return (job.last_turn, job.deadline, job.number)
+    def _form_cohorts(self) -> None:
+        """Part all that feed back into as few runs as possible, of nearly equal size.
 
-
-def _by_chunk(jobs: Iterable[Job], cap: int) -> list[tuple[int, list[Job]]]:
-    """Members of each chunk length, in the order of their first member.
-
-    Within a group all advance by the same power of two, so nothing is padded; when all of them
-    have the same number of steps left, within the cap, they take them all at once.
-    """
-    buckets: dict[int, list[Job]] = {}
-    for job in jobs:
-        chunk = min(1 << (job.supplied.bit_length() - 1), cap)
-        buckets.setdefault(chunk, []).append(job)
-    groups: list[tuple[int, list[Job]]] = []
-    for chunk, members in buckets.items():
-        left = {job.supplied for job in members}
-        whole = left.pop()
-        groups.append((whole if not left and whole <= cap else chunk, members))
-    return groups
-
-
-def _group(jobs: list[Job], length: int) -> GroupPlan:
-    slots: list[SlotRef] = []
-    read: list[Read] = []
-    sample: list[bool] = []
-    for job in jobs:
-        if job.slot is None:
-            raise AssertionError("a running job has a slot. This is a bug.")
-        consumes = job.supplied > 0
-        last = job.supplied <= length
-        wanted = job.read if consumes else Read.NONE
-        slots.append(job.slot)
-        read.append(Read.NONE if wanted is Read.LAST and not last else wanted)
-        sample.append(last and job.to_produce > 0)
-    return GroupPlan(tuple(slots), length, tuple(read), tuple(sample))
-
-
-def _book(job: Job, group: GroupPlan, outcome: GroupResult, result: SlotResult | None) -> Progress:
-    job.compute_s += outcome.seconds
-    job.largest_batch = max(job.largest_batch, len(group.slots))
-    if outcome.error is not None or result is None:
-        return Progress(job, end=outcome.error or RunFailed("a run returned no result for this row"))
-    if result.error is not None:
-        return Progress(job, end=result.error)
-    outputs = None
-    if job.supplied > 0:
-        taken = min(group.length, job.supplied)
-        job.supplied -= taken
-        job.consumed += taken
-        if result.values:
-            outputs = Outputs(job.consumed - len(result.values[0]), result.values)
-    if result.token is not None:
-        job.produced += 1
-        job.to_produce -= 1
-    end: FinishReason | None = result.finish
-    if end is None and job.supplied == 0 and job.to_produce == 0:
-        end = FinishReason.LENGTH if job.produced else FinishReason.SUPPLIED
-    return Progress(job, outputs, result.token, end)
+        The order of the cohorts that were is kept, so that nobody is passed over for long.
+        """
+        for cohort in self._cohorts:
+            cohort.settle()
+        waiting = [job for cohort in self._cohorts for job in cohort.jobs if job.cohort is cohort]
+        new = [job for job in self._feeding_back.values() if job.cohort is None]
+        order = [*waiting, *new]
+        runs = -(-len(order) // self._limits.max_batch)
+        self._cohorts = deque(
+            Cohort(order[len(order) * run // runs : len(order) * (run + 1) // runs]) for run in range(runs)
+        )
+        self._cohorts_stale = False

@@ -9,23 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import NotFinite, RunFailed
-from app.core.plan import GroupPlan, GroupResult, Plan, PlanResult, SlotResult
-from app.core.sequence import Feedback, FinishReason, Read, SequenceRequest, Token
+from app.core.plan import BlockOutput, BlockPlan, DecodePlan, GroupPlan, GroupResult, Plan, PlanResult
+from app.core.sequence import BlockRequest, Feedback, Read, SequenceRequest
 from app.runtime.arena import Arena
-from app.runtime.sampling import SamplingBatch, draw
+from app.runtime.blocks import BlockRows
+from app.runtime.decoding import DecodeGroups
+from app.runtime.feedback import FeedbackTable
+from app.runtime.lanes import Lanes
+from app.runtime.runner import Runner, RunResult, finite_rows
 from app.runtime.session import GraphSession
 
-_Drawn = tuple[Token | None, FinishReason | RunFailed | None]
+NOT_FINITE = "the model's output is not finite for this input"
 
 
 @dataclass(slots=True, eq=False)
-class _Lane:
+class _Supplied:
     """What a slot's owner still has to feed."""
 
     steps: NDArray[np.generic]
     feedback: Feedback | None
     cursor: int = 0
-    last_token: int = 0
 
 
 class GraphExecutor:
@@ -35,165 +38,147 @@ class GraphExecutor:
         session: the loaded graph.
         start: ``[S]``, the bundle's start row.
         num_slots: rows to hold.
+        lanes: threads that may share a run; ``None`` runs on the calling thread alone.
     """
 
-    def __init__(self, session: GraphSession, start: NDArray[np.float32], num_slots: int) -> None:
-        self._session = session
+    def __init__(
+        self,
+        session: GraphSession,
+        start: NDArray[np.float32],
+        num_slots: int,
+        lanes: Lanes | None = None,
+    ) -> None:
+        self._runner = Runner(session, lanes or Lanes())
+        self._dtype = session.dtype
         self._arena = Arena(num_slots, start)
-        self._lanes: list[_Lane | None] = [None] * num_slots
-        self._temperature = np.ones(num_slots, np.float64)
-        self._top_k = np.zeros(num_slots, np.int64)
-        self._top_p = np.ones(num_slots, np.float64)
-        self._seed = np.zeros(num_slots, np.uint64)
-        self._position = np.zeros(num_slots, np.uint64)
-        self._alternatives = np.full(num_slots, -1, np.int64)
+        self._blocks = BlockRows(start, session.dtype)
+        self._supplied: list[_Supplied | None] = [None] * num_slots
+        self._feedback = FeedbackTable(num_slots)
+        self._groups = DecodeGroups(self._arena, self._feedback)
 
     def admit(self, slot: int, request: SequenceRequest) -> None:
         """Place the start row and remember what is to be fed."""
         self._arena.place(slot, request.start)
-        self._lanes[slot] = _Lane(request.steps, request.feedback)
+        self._supplied[slot] = _Supplied(request.steps, request.feedback)
         if request.feedback is not None:
-            sampling = request.feedback.sampling
-            self._temperature[slot] = sampling.temperature
-            self._top_k[slot] = sampling.top_k
-            self._top_p[slot] = sampling.top_p
-            self._seed[slot] = sampling.seed
-            self._position[slot] = sampling.first_position
-            self._alternatives[slot] = -1 if sampling.alternatives is None else sampling.alternatives
+            self._feedback.admit(slot, request.feedback)
 
     def row(self, slot: int) -> NDArray[np.float32]:
         """A copy of a slot's row, ``[S]``."""
+        self._groups.part(slot)
         return self._arena.export_row(slot)
 
     def release(self, slot: int) -> None:
         """Forget what a slot held."""
-        self._lanes[slot] = None
+        self._groups.part(slot)
+        self._supplied[slot] = None
+        self._feedback.release(slot)
+
+    def open_block(self, number: int, request: BlockRequest) -> None:
+        """Prepare a block."""
+        self._blocks.open(number, request)
+
+    def take_block(self, number: int) -> BlockOutput:
+        """What a block has brought; it is forgotten."""
+        return self._blocks.take(number)
+
+    def drop_block(self, number: int) -> None:
+        """Forget a block, which may be unknown."""
+        self._blocks.drop(number)
 
     def execute(self, plan: Plan) -> PlanResult:
-        """Run the groups one after the other; a group that fails leaves its rows as they were."""
-        return PlanResult(tuple(self._run(group) for group in plan.groups))
+        """Run the groups one after the other; a run that fails leaves its rows as they were."""
+        return PlanResult(tuple([self._run(group) for group in plan.groups]))
 
-    def _run(self, group: GroupPlan) -> GroupResult:
+    def _run(self, group: GroupPlan | DecodePlan | BlockPlan) -> GroupResult:
         started = time.perf_counter()
-        slots = np.fromiter((ref.index for ref in group.slots), np.intp, len(group.slots))
-        lanes = [self._lane(ref.index) for ref in group.slots]
-        steps = self._steps(lanes, group.length)
-        head_from = _head_from(group)
-        try:
-            outputs, rows = self._session.run(steps, self._arena.gather(slots), head_from)
-        except RunFailed as error:
-            return GroupResult(error=error, seconds=time.perf_counter() - started)
-        self._arena.scatter(slots, rows)
-        for lane in lanes:
-            lane.cursor += group.length
-        finite = _finite_rows(rows, outputs)
-        tokens = self._sample(group, slots, lanes, outputs[0], finite)
-        results = tuple(
-            _result(group, index, outputs, tokens.get(index), finite[index]) for index in range(len(lanes))
-        )
-        return GroupResult(results, seconds=time.perf_counter() - started)
+        if isinstance(group, DecodePlan):
+            result = self._decode(group)
+        elif isinstance(group, GroupPlan):
+            result = self._feed(group)
+        else:
+            result = self._advance_blocks(group)
+        result.seconds = time.perf_counter() - started
+        return result
 
-    def _lane(self, slot: int) -> _Lane:
-        lane = self._lanes[slot]
-        if lane is None:
+    def _decode(self, plan: DecodePlan) -> GroupResult:
+        """One step of sequences that feed back."""
+        group = self._groups.get(plan)
+        run = self._runner.run(group.steps, group.rows, 0)
+        logits = run.outputs[0][:, 0]
+        errors = _errors(run, [run.rows, logits])
+        if errors:
+            logits[list(errors)] = 0  # so that drawing has numbers to work on; nobody gets its tokens
+        group.rows = run.rows
+        tokens, ended = group.draw(logits, errors)
+        return GroupResult((), tokens, ended, errors)
+
+    def _feed(self, plan: GroupPlan) -> GroupResult:
+        """Supplied steps of sequences, and the first token of those that feed back after them."""
+        slots = np.array([ref.index for ref in plan.slots], np.intp)
+        supplied = [self._fed(ref.index) for ref in plan.slots]
+        steps = self._steps(supplied, plan.length)
+        head_from = _head_from(plan)
+        run = self._runner.run(steps, self._arena.gather(slots), head_from)
+        errors = _errors(run, [run.rows, *run.outputs])
+        self._store(slots, run)
+        for one in supplied:
+            one.cursor += plan.length
+        sampled = [place for place, wanted in enumerate(plan.sample) if wanted]
+        if not sampled:
+            return GroupResult(tuple(run.outputs), errors=errors)
+        last = run.outputs[0][sampled, -1]
+        if errors:
+            last[[index for index, place in enumerate(sampled) if place in errors]] = 0
+        tokens, ended = self._feedback.draw_first(slots, sampled, last, errors)
+        return GroupResult(tuple(run.outputs), tokens, ended, errors)
+
+    def _advance_blocks(self, plan: BlockPlan) -> GroupResult:
+        steps, rows, head_from = self._blocks.gather(plan)
+        run = self._runner.run(steps, rows, head_from)
+        self._blocks.scatter(plan, run, _errors(run, [run.rows, *run.outputs]))
+        return GroupResult()
+
+    def _store(self, slots: NDArray[np.intp], run: RunResult) -> None:
+        if not run.failed:
+            self._arena.scatter(slots, run.rows)
+            return
+        good = np.ones(len(slots), np.bool_)
+        for first, last, _ in run.failed:
+            good[first:last] = False
+        self._arena.scatter(slots[good], run.rows[good])
+
+    def _fed(self, slot: int) -> _Supplied:
+        supplied = self._supplied[slot]
+        if supplied is None:
             raise AssertionError("a planned slot has an owner. This is a bug.")
-        return lane
+        return supplied
 
-    def _steps(self, lanes: list[_Lane], length: int) -> NDArray[np.generic]:
-        shape = (len(lanes), length, *lanes[0].steps.shape[1:])
-        steps = np.empty(shape, self._session.dtype)
-        for index, lane in enumerate(lanes):
-            if lane.cursor < len(lane.steps):
-                steps[index] = lane.steps[lane.cursor : lane.cursor + length]
-            else:
-                steps[index] = lane.last_token
+    def _steps(self, supplied: list[_Supplied], length: int) -> NDArray[np.generic]:
+        if len(supplied) == 1:
+            one = supplied[0]
+            return np.ascontiguousarray(one.steps[None, one.cursor : one.cursor + length], self._dtype)
+        steps = np.empty((len(supplied), length, *supplied[0].steps.shape[1:]), self._dtype)
+        for index, one in enumerate(supplied):
+            steps[index] = one.steps[one.cursor : one.cursor + length]
         return steps
 
-    def _sample(
-        self,
-        group: GroupPlan,
-        slots: NDArray[np.intp],
-        lanes: list[_Lane],
-        logits: NDArray[np.float32],
-        finite: NDArray[np.bool_],
-    ) -> dict[int, _Drawn]:
-        drawn = [index for index, wanted in enumerate(group.sample) if wanted and finite[index]]
-        if not drawn:
-            return {}
-        last = logits[drawn, -1]
-        banned = [_banned(lanes[index]) for index in drawn]
-        who = slots[drawn]
-        batch = SamplingBatch(
-            self._temperature[who],
-            self._top_k[who],
-            self._top_p[who],
-            self._seed[who],
-            self._position[who],
-            self._alternatives[who],
-        )
-        self._position[who] += np.uint64(1)
-        return {
-            index: _accept(lanes[index], token)
-            for index, token in zip(drawn, draw(last, batch, banned), strict=True)
-        }
 
-
-def _head_from(group: GroupPlan) -> int:
-    if any(read is Read.ALL for read in group.read):
+def _head_from(plan: GroupPlan) -> int:
+    if Read.ALL in plan.read:
         return 0
-    if any(group.sample) or any(read is Read.LAST for read in group.read):
-        return group.length - 1
-    return group.length
+    if Read.LAST in plan.read or True in plan.sample:
+        return plan.length - 1
+    return plan.length
 
 
-def _finite_rows(rows: NDArray[np.float32], outputs: list[NDArray[np.float32]]) -> NDArray[np.bool_]:
-    finite = np.asarray(np.isfinite(rows).all(axis=1))
-    for output in outputs:
-        if output.size:
-            finite &= np.isfinite(output).reshape(len(output), -1).all(axis=1)
-    return finite
-
-
-def _banned(lane: _Lane) -> tuple[int, ...]:
-    return () if lane.feedback is None else lane.feedback.banned
-
-
-def _accept(lane: _Lane, token: Token) -> _Drawn:
-    """Take a drawn token as the next step, unless it ends the sequence.
-
-    A stop rule that raises fails its own sequence only.
-    """
-    feedback = lane.feedback
-    if feedback is None:
-        raise AssertionError("only sequences that feed back are sampled. This is a bug.")
-    if token.id in feedback.end_tokens:
-        return None, FinishReason.END
-    lane.last_token = token.id
-    if feedback.stop is None:
-        return token, None
-    try:
-        return token, FinishReason.STOP if feedback.stop(token.id) else None
-    except Exception as error:
-        return None, RunFailed(f"the stop rule failed: {error!r}")
-
-
-def _result(
-    group: GroupPlan,
-    index: int,
-    outputs: list[NDArray[np.float32]],
-    drawn: _Drawn | None,
-    finite: np.bool_,
-) -> SlotResult:
-    if not finite:
-        return SlotResult(error=NotFinite("the model's output is not finite for this input"))
-    read = group.read[index]
-    values: tuple[NDArray[np.float32], ...] = ()
-    if read is not Read.NONE:
-        # Copies, so that one reader does not keep the whole batch's output alive.
-        values = tuple(
-            (output[index] if read is Read.ALL else output[index, -1:]).copy() for output in outputs
-        )
-    token, finish = drawn or (None, None)
-    if isinstance(finish, RunFailed):
-        return SlotResult(error=finish)
-    return SlotResult(values, token, finish)
+def _errors(run: RunResult, arrays: list[NDArray[np.float32]]) -> dict[int, RunFailed]:
+    """Rows that failed: those of a run that did, and those that are not finite."""
+    errors: dict[int, RunFailed] = {}
+    for first, last, error in run.failed:
+        errors.update(dict.fromkeys(range(first, last), error))
+    finite = finite_rows(arrays)
+    if finite is not None:
+        for place in np.flatnonzero(~finite).tolist():
+            errors.setdefault(place, NotFinite(NOT_FINITE))
+    return errors

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 _ROUNDS = 10
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
+_MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64)
+_WEYL = np.array([[0x9E3779B9], [0xBB67AE85]], np.uint64)
 
 
 def philox4x32(
@@ -29,13 +29,15 @@ def philox4x32(
     Returns:
         Four arrays of 32-bit words, each ``[n]``.
     """
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
+    # Words 0 and 2, and words 1 and 3, go through the same operations, so they go together.
+    even, odd = np.stack([counter[0], counter[2]]), np.stack([counter[1], counter[3]])
+    keys = np.stack(key)
     for _ in range(_ROUNDS):
-        p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
-        c0, c1, c2, c3 = (p1 >> _SHIFT) ^ c1 ^ k0, p1 & _LOW, (p0 >> _SHIFT) ^ c3 ^ k1, p0 & _LOW
-        k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
-    return c0, c1, c2, c3
+        product = even * _MULTIPLIERS
+        even = (product >> _SHIFT)[::-1] ^ odd ^ keys
+        odd = (product & _LOW)[::-1]
+        keys = (keys + _WEYL) & _LOW
+    return even[0], odd[0], even[1], odd[1]
 
 
 def uniform(seeds: NDArray[np.uint64], positions: NDArray[np.uint64]) -> NDArray[np.float64]:

@@ -39,6 +39,9 @@ class GraphSession:
                 f"device {device!r} needs {provider}, which this ONNX Runtime does not have; "
                 "install the [gpu] extra (onnxruntime-gpu) in place of onnxruntime, or use --device cpu"
             )
+        if device == "cuda":
+            # CUDA may have been installed as Python packages, where no loader looks by itself.
+            ort.preload_dlls(msvc=False)
         try:
             self._session = ort.InferenceSession(graph, _options(threads), providers=[provider])
         except Exception as error:
@@ -52,7 +55,12 @@ class GraphSession:
         self._input = manifest.graph.input.name
         self.output_names = tuple(output.name for output in manifest.graph.outputs)
         self._fetches = [*self.output_names, "state_out"]
+        self._output_shapes = [tuple(output.shape) for output in manifest.graph.outputs]
         self._check_border(manifest)
+
+    def empty_outputs(self, rows: int, count: int) -> list[NDArray[np.float32]]:
+        """Arrays for the outputs of ``count`` steps of ``rows`` sequences, to be filled."""
+        return [np.empty((rows, count, *shape), np.float32) for shape in self._output_shapes]
 
     def run(
         self, steps: NDArray[np.generic], state: NDArray[np.float32], head_from: int

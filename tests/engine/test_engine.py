@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from app.core.errors import DeadlineExceeded, Draining, EngineDead, Overloaded, RunFailed
-from app.core.plan import GroupPlan
+from app.core.plan import AnyPlan
 from app.core.ports import Ticket
 from app.core.sequence import (
     Event,
@@ -23,7 +23,7 @@ from app.core.sequence import (
     Read,
     Sampling,
     SequenceRequest,
-    Token,
+    Tokens,
 )
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits, TickStats
@@ -75,7 +75,7 @@ async def test_supplied_then_fed_back_steps_arrive_in_order(start: StartEngine) 
     events = [event for _, event in await drain(engine.submit([request], soon()))]
     reads = np.concatenate([event.values[0] for event in events if isinstance(event, Outputs)])
     assert reads.tolist() == [1, 3, 6]
-    assert [event.id for event in events if isinstance(event, Token)] == [6, 12]
+    assert [token.id for event in events if isinstance(event, Tokens) for token in event.tokens] == [6, 12]
     last = events[-1]
     assert isinstance(last, Finished)
     assert (last.reason, last.usage.supplied, last.usage.produced) == (FinishReason.LENGTH, 3, 2)
@@ -140,7 +140,7 @@ async def test_a_deadline_ends_a_running_sequence(start: StartEngine) -> None:
 async def test_a_failed_run_fails_only_its_own_rows(start: StartEngine) -> None:
     """The poisoned length fails; the sequence of another length in the same tick does not."""
 
-    def poison(group: GroupPlan) -> None:
+    def poison(group: AnyPlan) -> None:
         if group.length == 5:
             raise RunFailed("poison")
 
@@ -159,7 +159,7 @@ async def test_a_failed_run_fails_only_its_own_rows(start: StartEngine) -> None:
 async def test_the_death_of_the_thread_fails_every_waiter(start: StartEngine) -> None:
     """A bug in the executor ends the engine: running and queued sequences fail, new ones are refused."""
 
-    def bug(group: GroupPlan) -> None:
+    def bug(group: AnyPlan) -> None:
         raise ValueError("a bug")
 
     engine = start(SumExecutor(fail_on=bug), limits=SchedulerLimits(num_slots=1))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from app.bundle.reader import Bundle, read_bundle
-from app.core.errors import DeviceUnavailable, RunFailed
-from app.core.plan import GroupPlan, Plan, SlotRef
+from app.core.errors import DeviceUnavailable, NotFinite, RunFailed
+from app.core.plan import DecodePlan, GroupPlan, GroupResult, Plan, SlotRef
 from app.core.sequence import Feedback, FinishReason, Read, Sampling, SequenceRequest
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession
@@ -34,54 +34,66 @@ def plan(length: int, *slots: tuple[int, Read, bool]) -> Plan:
     return Plan((GroupPlan(refs, length, reads, samples),))
 
 
+def decode(*slots: int) -> Plan:
+    """One step of slots that feed back."""
+    return Plan((DecodePlan(tuple(SlotRef(index, 0) for index in slots)),))
+
+
+def only(executor: GraphExecutor, plan: Plan) -> GroupResult:
+    """The result of a plan's one group."""
+    (result,) = executor.execute(plan).groups
+    return result
+
+
 def tokens(*ids: int) -> np.ndarray:
     """Steps."""
     return np.array(ids, np.int64)
 
 
-def test_each_slot_gets_what_it_asked_to_read(executor: GraphExecutor) -> None:
-    """In one run: all steps, the last one, or none."""
+def test_as_much_is_computed_as_the_most_demanding_slot_reads(executor: GraphExecutor) -> None:
+    """All steps, the last one, or none; the last one is the same either way."""
     for slot in range(3):
         executor.admit(slot, SequenceRequest(tokens(1, 2, 3)))
-    result = executor.execute(plan(3, (0, Read.ALL, False), (1, Read.LAST, False), (2, Read.NONE, False)))
-    every, last, nothing = result.groups[0].results
-    assert (every.values[0].shape[0], last.values[0].shape[0], nothing.values) == (3, 1, ())
-    np.testing.assert_array_equal(every.values[0][-1:], last.values[0])
+    every = only(executor, plan(3, (0, Read.ALL, False), (1, Read.LAST, False)))
+    assert every.values[0].shape[:2] == (2, 3)
+    nothing = only(executor, plan(2, (2, Read.NONE, False)))
+    assert nothing.values[0].shape[:2] == (1, 0)
+    last = only(executor, plan(1, (2, Read.LAST, False)))
+    np.testing.assert_array_equal(every.values[0][:, -1], np.repeat(last.values[0][:, -1], 2, axis=0))
 
 
 def test_a_drawn_token_is_the_next_step(executor: GraphExecutor) -> None:
-    """Feeding back equals supplying the same token."""
+    """Feeding back equals supplying the same tokens, for a group that changes on the way too."""
     feedback = Feedback(5, Sampling(temperature=0))
-    executor.admit(0, SequenceRequest(tokens(4, 5), feedback=feedback))
-    drawn = executor.execute(plan(2, (0, Read.NONE, True))).groups[0].results[0].token
-    assert drawn is not None
-    executor.execute(plan(1, (0, Read.NONE, True)))
-    executor.admit(1, SequenceRequest(tokens(4, 5, drawn.id)))
-    executor.execute(plan(3, (1, Read.NONE, False)))
+    for slot in (0, 2):
+        executor.admit(slot, SequenceRequest(tokens(4, 5), feedback=feedback))
+    together = decode(0, 2)
+    runs = [plan(2, (0, Read.NONE, True), (2, Read.NONE, True)), together, together, decode(0)]
+    drawn = [only(executor, run).tokens[0] for run in runs]
+    executor.admit(1, SequenceRequest(tokens(4, 5, *(token for token in drawn if isinstance(token, int)))))
+    only(executor, plan(5, (1, Read.NONE, False)))
+    only(executor, plan(1, (1, Read.NONE, False)))
+    only(executor, decode(0))
     np.testing.assert_array_equal(executor.row(0), executor.row(1))
 
 
 def test_end_tokens_stop_rules_and_bans(executor: GraphExecutor) -> None:
-    """An end token is not reported, a stop rule's is, and a banned token is never drawn."""
+    """An end token and a stop rule end a sequence, and a banned token is never drawn."""
     greedy = Sampling(temperature=0)
     executor.admit(0, SequenceRequest(tokens(4), feedback=Feedback(5, greedy)))
-    best = executor.execute(plan(1, (0, Read.NONE, True))).groups[0].results[0].token
-    assert best is not None
-    executor.admit(
-        1, SequenceRequest(tokens(4), feedback=Feedback(5, greedy, end_tokens=frozenset([best.id])))
-    )
+    best, *_ = only(executor, plan(1, (0, Read.NONE, True))).tokens
+    assert isinstance(best, int)
+    executor.admit(1, SequenceRequest(tokens(4), feedback=Feedback(5, greedy, end_tokens=frozenset([best]))))
     executor.admit(2, SequenceRequest(tokens(4), feedback=Feedback(5, greedy, stop=lambda token: True)))
-    executor.admit(3, SequenceRequest(tokens(4), feedback=Feedback(5, greedy, banned=(best.id,))))
-    group = plan(1, *((slot, Read.NONE, True) for slot in (1, 2, 3)))
-    ended, stopped, other = executor.execute(group).groups[0].results
-    assert (ended.token, ended.finish) == (None, FinishReason.END)
-    assert (stopped.token, stopped.finish) == (best, FinishReason.STOP)
-    assert other.token is not None
-    assert other.token.id != best.id
+    executor.admit(3, SequenceRequest(tokens(4), feedback=Feedback(5, greedy, banned=(best,))))
+    result = only(executor, plan(1, *((slot, Read.NONE, True) for slot in (1, 2, 3))))
+    assert result.ended == {0: FinishReason.END, 1: FinishReason.STOP}
+    assert result.tokens[1] == best
+    assert result.tokens[2] != best
 
 
 def test_a_stop_rule_that_raises_fails_its_own_sequence(executor: GraphExecutor) -> None:
-    """The neighbour in the same run gets its token."""
+    """The neighbour in the same run gets its token, with the first one and with a later one."""
 
     def broken(token: int) -> bool:
         raise ValueError("broken")
@@ -89,32 +101,37 @@ def test_a_stop_rule_that_raises_fails_its_own_sequence(executor: GraphExecutor)
     for slot, stop in ((0, broken), (1, None)):
         feedback = Feedback(5, Sampling(), stop=stop)
         executor.admit(slot, SequenceRequest(tokens(4), feedback=feedback))
-    failed, fine = executor.execute(plan(1, (0, Read.NONE, True), (1, Read.NONE, True))).groups[0].results
-    assert isinstance(failed.error, RunFailed)
-    assert fine.error is None
-    assert fine.token is not None
+    for run in (plan(1, (0, Read.NONE, True), (1, Read.NONE, True)), decode(0, 1)):
+        result = only(executor, run)
+        assert list(result.errors) == [0]
+        assert isinstance(result.errors[0], RunFailed)
+        assert len(result.tokens) == 2
 
 
 def test_a_row_that_is_not_finite_fails_alone(executor: GraphExecutor, bundle: Bundle) -> None:
-    """A poisoned start row is reported, and the row beside it has its usual value."""
+    """A poisoned start row is reported, and the row beside it has its usual value and tokens."""
     bad = np.full_like(bundle.start, np.nan)
-    executor.admit(0, SequenceRequest(tokens(1), start=bad))
-    executor.admit(1, SequenceRequest(tokens(1)))
-    poisoned, healthy = (
-        executor.execute(plan(1, (0, Read.LAST, False), (1, Read.LAST, False))).groups[0].results
-    )
-    executor.admit(2, SequenceRequest(tokens(1)))
-    alone = executor.execute(plan(1, (2, Read.LAST, False))).groups[0].results[0]
-    assert isinstance(poisoned.error, RunFailed)
-    np.testing.assert_array_equal(healthy.values[0], alone.values[0])
+    feedback = Feedback(5, Sampling(seed=3))
+    executor.admit(0, SequenceRequest(tokens(1), start=bad, feedback=feedback))
+    executor.admit(1, SequenceRequest(tokens(1), feedback=feedback))
+    executor.admit(2, SequenceRequest(tokens(1), feedback=feedback))
+    for beside, alone in (
+        (plan(1, (0, Read.LAST, True), (1, Read.LAST, True)), plan(1, (2, Read.LAST, True))),
+        (decode(0, 1), decode(2)),
+    ):
+        poisoned, healthy = only(executor, beside), only(executor, alone)
+        assert list(poisoned.errors) == [0]
+        assert isinstance(poisoned.errors[0], NotFinite)
+        assert poisoned.tokens[1] == healthy.tokens[0]
+    np.testing.assert_array_equal(executor.row(1), executor.row(2))
 
 
 def test_a_run_that_onnx_runtime_refuses_leaves_the_rows(executor: GraphExecutor) -> None:
     """A token outside the vocabulary fails the group, and the rows stay what they were."""
     executor.admit(0, SequenceRequest(tokens(10_000)))
     before = executor.row(0)
-    result = executor.execute(plan(1, (0, Read.LAST, False))).groups[0]
-    assert isinstance(result.error, RunFailed)
+    result = only(executor, plan(1, (0, Read.LAST, False)))
+    assert isinstance(result.errors[0], RunFailed)
     np.testing.assert_array_equal(executor.row(0), before)
 
 

@@ -1,0 +1,99 @@
+"""From the engine's thread to the event loop: one wake-up for all that has happened since the last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+from app.core.sequence import Outputs, Terminal
+from app.engine.block import Block
+from app.engine.job import Job
+from app.engine.outcome import Batch
+
+logger = logging.getLogger(__name__)
+
+# Streams of the smallest networks produce tokens faster than a loop can be woken. Tokens wait this
+# long for the ones that follow, far less than anybody notices; everything else goes at once.
+_TOKENS_WAIT_S = 250e-6
+
+_Delivery = Batch | Block | tuple[Job, Outputs | Terminal]
+
+
+class Outbox:
+    """Deliveries in the order in which they were put.
+
+    The engine puts and publishes; the loop delivers. While the loop is busy, deliveries of several
+    ticks gather and cost one wake-up.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: deque[_Delivery] = deque()
+        self._scheduled = False
+        self._urgent = False
+        self._published_at = 0.0
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver on this loop from now on."""
+        self._loop = loop
+
+    def put(self, delivery: _Delivery) -> None:
+        """Add a delivery; :meth:`publish` sends it off."""
+        if not isinstance(delivery, Batch):
+            self._urgent = True
+        self._waiting.append(delivery)
+
+    def publish_paced(self, now: float) -> None:
+        """As :meth:`publish`, but tokens alone are held back when some were published just before.
+
+        Args:
+            now: reading of the engine's clock. It is called again soon: a stream whose tokens are held
+                back takes its next step, or ends.
+        """
+        if self._urgent or now - self._published_at >= _TOKENS_WAIT_S:
+            self._published_at = now
+            self.publish()
+
+    def publish(self) -> None:
+        """Let the loop deliver what waits."""
+        self._urgent = False
+        if not self._waiting or self._scheduled or self._loop is None:
+            return
+        # Set before the loop is told, cleared by it before it looks: what is put meanwhile is
+        # either seen by the callback that is under way or gets one of its own.
+        self._scheduled = True
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:  # the loop is closed, so nobody waits any more
+            logger.debug("%d deliveries after the loop closed", len(self._waiting))
+            self._waiting.clear()
+
+    def _deliver(self) -> None:
+        self._scheduled = False
+        waiting = self._waiting
+        # Bounded by what is there now: the engine may put more than one callback can deliver.
+        for _ in range(len(waiting)):
+            delivery = waiting.popleft()
+            if isinstance(delivery, Batch):
+                _deliver_tokens(delivery)
+            elif isinstance(delivery, Block):
+                delivery.deliver()
+            else:
+                job, event = delivery
+                if job.mailbox is None:
+                    continue
+                if isinstance(event, Outputs):
+                    job.mailbox.put_outputs(job.index, event)
+                else:
+                    job.mailbox.put_end(job.index, event)
+        if waiting:
+            self.publish()
+
+
+def _deliver_tokens(batch: Batch) -> None:
+    for job, token in zip(batch.jobs, batch.tokens, strict=True):
+        mailbox = job.mailbox
+        if mailbox is not None:
+            mailbox.put_token(job.index, token)
+            mailbox.wake_reader()
