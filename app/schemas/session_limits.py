@@ -20,6 +20,7 @@ class SessionLimits:
         keep_automatic: automatic snapshots that are kept of one session.
         snapshot_every: steps between automatic snapshots; 0 makes none.
         max_page: sessions of one listing.
+        cache_bytes: of records kept in memory by each process, so that a step need not read them.
         request_timeout_s: deadline of a call, from its arrival.
     """
 
@@ -33,4 +34,5 @@ class SessionLimits:
     keep_automatic: int = 8
     snapshot_every: int = 0
     max_page: int = 1000
+    cache_bytes: int = 64 * 2**20
     request_timeout_s: float = 60.0

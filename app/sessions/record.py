@@ -1,15 +1,18 @@
 """What a session is at rest: one record, and its bytes.
 
-    "RSR1" | header length | header JSON | row | last output | stored answer | blake2b-128
+    "RSR2" | header length | header JSON | row | last output | stored answer | CRC-32
 
-The digest covers everything before it and the session's id, so a record that was cut, altered
-or filed under another id does not pass for one.
+The sum covers everything before it, and the header names the session, so a record that was cut,
+altered or filed under another id does not pass for one. It guards against damage, not against
+somebody who may write to the store; states that clients carry are signed (see ``portable``).
 """
 
 from __future__ import annotations
 
-import hashlib
+import math
+import secrets
 import struct
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,8 +23,11 @@ from numpy.typing import NDArray
 from app.core.errors import CorruptSession
 from app.sessions.lifecycle import SessionEvent, SessionState, next_state
 
-_MAGIC = b"RSR1"
-_DIGEST_BYTES = 16
+_MAGIC = b"RSR2"
+_LENGTH = struct.Struct("<I")
+# A store takes the same bytes twice for one write that was sent again. Two processes that apply
+# equal events to one step in the same microsecond are told apart by this.
+_WRITER = secrets.token_hex(8)
 
 NO_ROW: NDArray[np.float32] = np.zeros(0, np.float32)
 """The row of a session before its first step: the model's start row is taken."""
@@ -83,6 +89,11 @@ class SessionRecord:
     state: SessionState = SessionState.OPEN
 
     @property
+    def key(self) -> str:
+        """What a store holds it under."""
+        return store_key(self.id, self.owner)
+
+    @property
     def expires_at(self) -> float:
         """When it ends if nothing is written."""
         return self.updated_at + self.ttl_s
@@ -96,16 +107,74 @@ class SessionRecord:
         state = next_state(self.state, event)
         return replace(self, state=state, revision=self.revision + 1, updated_at=now, **changes)
 
+    def stepped(
+        self,
+        now: float,
+        step: int,
+        row: NDArray[np.float32],
+        last: NDArray[np.float32],
+        context: dict[str, Any],
+        call: LastCall,
+    ) -> SessionRecord:
+        """The record after steps; as :meth:`after`, but written out, since it happens with each event."""
+        return SessionRecord(
+            self.id,
+            self.model,
+            self.graph,
+            self.revision + 1,
+            step,
+            self.created_at,
+            now,
+            self.ttl_s,
+            row,
+            last,
+            context,
+            self.origin,
+            self.metadata,
+            self.owner,
+            call,
+            next_state(self.state, SessionEvent.STEP),
+        )
+
     def ended(self, event: SessionEvent, now: float, keep_s: float) -> SessionRecord:
         """The tombstone that remembers why and after which step; kept for ``keep_s`` seconds."""
         empty: dict[str, Any] = {"row": NO_ROW, "last": None, "context": {}, "origin": None, "metadata": {}}
         return self.after(event, now, ttl_s=keep_s, call=None, **empty)
 
 
+def first_revision(now: float) -> int:
+    """The revision that a session begins with: the microsecond.
+
+    So one that is made after another of the same id was forgotten never comes by a revision that
+    the other had, and whoever still remembers that one cannot take the new for it.
+    """
+    return max(1, int(now * 1e6))
+
+
+def store_key(id: str, owner: str) -> str:
+    """What a store holds a session under: each owner has ids of its own, so that none can be told taken.
+
+    Neither an id nor an owner's name has a slash.
+    """
+    return f"{owner}/{id}" if owner else id
+
+
+def owner_of_key(key: str) -> str:
+    """The owner in what :func:`store_key` made."""
+    return key.rpartition("/")[0]
+
+
+def id_of_key(key: str) -> str:
+    """The id in what :func:`store_key` made."""
+    return key.rpartition("/")[2]
+
+
 def encode_record(record: SessionRecord) -> bytes:
     """The record's bytes."""
     last = record.last
     header = {
+        "id": record.id,
+        "writer": _WRITER,
         "model": record.model,
         "graph": record.graph,
         "revision": record.revision,
@@ -123,13 +192,13 @@ def encode_record(record: SessionRecord) -> bytes:
         "call": None if record.call is None else [record.call.seq, record.call.digest],
     }
     head = orjson.dumps(header)
-    parts = [_MAGIC, struct.pack("<I", len(head)), head, record.row.tobytes()]
+    parts = [_MAGIC, _LENGTH.pack(len(head)), head, record.row.tobytes()]
     if last is not None:
         parts.append(last.tobytes())
     if record.call is not None:
         parts.append(record.call.answer)
     body = b"".join(parts)
-    return body + _digest(record.id, body)
+    return body + _LENGTH.pack(zlib.crc32(body))
 
 
 def decode_record(id: str, data: bytes) -> SessionRecord:
@@ -138,18 +207,20 @@ def decode_record(id: str, data: bytes) -> SessionRecord:
     Raises:
         CorruptSession: they are not that.
     """
-    body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-    if not body.startswith(_MAGIC) or _digest(id, body) != digest:
+    body, found = data[: -_LENGTH.size], data[-_LENGTH.size :]
+    if not body.startswith(_MAGIC) or _LENGTH.pack(zlib.crc32(body)) != found:
         raise CorruptSession(id)
-    (length,) = struct.unpack_from("<I", body, len(_MAGIC))
-    start = len(_MAGIC) + 4
+    (length,) = _LENGTH.unpack_from(body, len(_MAGIC))
+    start = len(_MAGIC) + _LENGTH.size
     header = orjson.loads(body[start : start + length])
+    if header["id"] != id:
+        raise CorruptSession(id)
     place = start + length
     row = np.frombuffer(body, np.float32, header["row"], place)
     place += row.nbytes
     last = None
     if header["last"] is not None:
-        last = np.frombuffer(body, np.float32, int(np.prod(header["last"])), place).reshape(header["last"])
+        last = np.frombuffer(body, np.float32, math.prod(header["last"]), place).reshape(header["last"])
         place += last.nbytes
     call = None
     if header["call"] is not None:
@@ -173,7 +244,3 @@ def decode_record(id: str, data: bytes) -> SessionRecord:
         call=call,
         state=SessionState(header["state"]),
     )
-
-
-def _digest(id: str, body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES, key=id.encode()[:64]).digest()

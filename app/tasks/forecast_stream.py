@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from statistics import NormalDist
 from typing import Any
@@ -15,7 +16,7 @@ from app.bundle.series import encode, kind_for
 from app.core.errors import InvalidInput, InvalidManifest
 from app.schemas.forecast import LARGEST_VALUE
 from app.tasks.forecast import known_frequencies
-from app.tasks.streaming import Context, EncodedInputs, Output
+from app.tasks.streaming import AppliedInputs, Context, EncodedInputs, Output
 
 # A longer hole in a stream is more likely a wrong clock than an outage to be bridged.
 MAX_GAP = 1000
@@ -92,17 +93,18 @@ class ForecastStream:
         after = context | {"position": place, "start": None if start is None else start.isoformat()}
         return EncodedInputs(steps, tuple(reported), after, [values[index] for index in reported])
 
-    def describe(
-        self, encoded: EncodedInputs, before: NDArray[np.float32] | None, outputs: NDArray[np.float32]
-    ) -> list[Output]:
+    def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """The one-step forecast that was in force, the value's quantile under it, and its anomaly score.
 
         The score is the magnitude of the value's normal score: 2 is as rare as two standard
         deviations. Beyond the outermost levels the distribution is taken as normal.
         """
+        return [self._describe(call) for call in calls]
+
+    def _describe(self, call: AppliedInputs) -> list[Output]:
         described: list[Output] = []
-        for place, value in zip(encoded.reported, encoded.detail, strict=True):
-            known = outputs[place - 1] if place else before
+        for place, value in zip(call.encoded.reported, call.encoded.detail, strict=True):
+            known = call.known(place)
             if known is None:
                 described.append({"forecast": None, "quantile": None, "anomaly_score": None})
                 continue

@@ -35,6 +35,24 @@ class EncodedInputs:
     detail: Sequence[Any]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AppliedInputs:
+    """A call and what the network made of it.
+
+    Attributes:
+        before: the last output before the call; ``None`` before the first step.
+        outputs: ``[time, ...]``, an output per step.
+    """
+
+    encoded: EncodedInputs
+    before: NDArray[np.float32] | None
+    outputs: NDArray[np.float32]
+
+    def known(self, place: int) -> NDArray[np.float32] | None:
+        """What the network said of a step before it was fed."""
+        return self.outputs[place - 1] if place else self.before
+
+
 class StreamTask(Protocol):
     """The session side of a task."""
 
@@ -59,17 +77,9 @@ class StreamTask(Protocol):
         """
         ...
 
-    def describe(
-        self,
-        encoded: EncodedInputs,
-        before: NDArray[np.float32] | None,
-        outputs: NDArray[np.float32],
-    ) -> list[Output]:
-        """One JSON output per reported step.
+    def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
+        """One JSON output per reported step of each call.
 
-        Args:
-            encoded: the call.
-            before: the last output before the call.
-            outputs: ``[time, ...]``, an output per step.
+        What is said of a call never depends on the others: they are together for speed alone.
         """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from app.bundle.tokens import TextCodec
 from app.core.errors import InvalidInput, InvalidManifest
 from app.schemas.limits import Limits
 from app.tasks.sentiment import softmax
-from app.tasks.streaming import Context, EncodedInputs, Output
-from app.tasks.text import check_text
+from app.tasks.streaming import AppliedInputs, Context, EncodedInputs, Output
+from app.tasks.text import check_ids, check_text
 
 
 class _TextStream:
@@ -39,13 +40,7 @@ class _TextStream:
             return ids
         if not isinstance(inputs, list) or not inputs:
             raise InvalidInput("inputs", "give a text, or a list of one or more token ids")
-        for index, token in enumerate(inputs):
-            if type(token) is not int or not 0 <= token < self._vocabulary:
-                raise InvalidInput(
-                    f"inputs.{index}",
-                    f"a token id is a whole number from 0 to {self._vocabulary - 1}",
-                    allowed={"min": 0, "max": self._vocabulary - 1},
-                )
+        check_ids("inputs", inputs, self._vocabulary)
         return inputs
 
     def _word(self, token: int) -> str:
@@ -72,16 +67,21 @@ class SentimentStream(_TextStream):
         ids = self._ids(inputs)
         return EncodedInputs(np.array(ids, np.int64), tuple(range(len(ids))), context, ids)
 
-    def describe(
-        self, encoded: EncodedInputs, before: NDArray[np.float32] | None, outputs: NDArray[np.float32]
-    ) -> list[Output]:
+    def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """Token, label and the probability of each label."""
-        described: list[Output] = []
-        for token, row in zip(encoded.detail, softmax(outputs), strict=True):
-            scores = dict(zip(self._labels, np.round(row, 6).tolist(), strict=True))
-            label = self._labels[int(np.argmax(row))]
-            verdict = {"label": label, "score": scores[label], "scores": scores}
-            described.append({"token": self._word(token), **verdict})
+        verdicts = softmax(np.concatenate([call.outputs for call in calls])) if calls else ()
+        best = iter(np.argmax(verdicts, axis=-1).tolist() if calls else ())
+        rows = iter(np.round(verdicts, 6).tolist())
+        described: list[list[Output]] = []
+        for call in calls:
+            own: list[Output] = []
+            for token in call.encoded.detail:
+                label = self._labels[next(best)]
+                scores = dict(zip(self._labels, next(rows), strict=True))
+                own.append(
+                    {"token": self._word(token), "label": label, "score": scores[label], "scores": scores}
+                )
+            described.append(own)
         return described
 
 
@@ -107,19 +107,34 @@ class GenerateStream(_TextStream):
         reported = tuple(range(len(lead), len(lead) + len(ids)))
         return EncodedInputs(np.array([*lead, *ids], np.int64), reported, context, ids)
 
-    def describe(
-        self, encoded: EncodedInputs, before: NDArray[np.float32] | None, outputs: NDArray[np.float32]
-    ) -> list[Output]:
+    def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """Token, id, and the natural log of its probability before it was fed; null for a first one."""
-        described: list[Output] = []
-        for place, token in zip(encoded.reported, encoded.detail, strict=True):
-            known = outputs[place - 1] if place else before
-            logprob = None if known is None else _logprob(known, token)
-            described.append({"token": self._word(token), "id": token, "logprob": logprob})
-        return described
+        known = [
+            (row, token)
+            for call in calls
+            for place, token in zip(call.encoded.reported, call.encoded.detail, strict=True)
+            if (row := call.known(place)) is not None
+        ]
+        logprobs = iter(_logprobs(known))
+        return [
+            [
+                {
+                    "token": self._word(token),
+                    "id": token,
+                    "logprob": next(logprobs) if place or call.before is not None else None,
+                }
+                for place, token in zip(call.encoded.reported, call.encoded.detail, strict=True)
+            ]
+            for call in calls
+        ]
 
 
-def _logprob(logits: NDArray[np.float32], token: int) -> float:
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max()
-    return round(float(shifted[token] - np.log(np.exp(shifted).sum())), 6)
+def _logprobs(known: Sequence[tuple[NDArray[np.float32], int]]) -> list[float]:
+    """The log probability of each token under the logits ``[vocabulary]`` beside it."""
+    if not known:
+        return []
+    shifted = np.array([logits for logits, _ in known], np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    tokens = [token for _, token in known]
+    chosen = shifted[np.arange(len(known)), tokens]
+    return np.round(chosen - np.log(np.exp(shifted).sum(axis=1)), 6).tolist()  # type: ignore[no-any-return]

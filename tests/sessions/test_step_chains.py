@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
 from app.core.errors import NotFinite, SequenceConflict, StateQuarantined
 from app.core.ports import Submitter, Ticket
-from app.core.sequence import Event, Failed, Finished, SequenceRequest
+from app.core.sequence import BlockRequest, BlockResult, SequenceRequest
 from app.schemas.limits import Limits
 from app.service import InferenceService, StepCall
 from tests.rig import Rig, sessions
 from tests.sessions.bench import LIMITS, Bench, opened
-
-
-class PoisonedTicket:
-    """A ticket on which some sequences end in a state that is not finite."""
-
-    def __init__(self, inner: Ticket, poisoned: set[int]) -> None:
-        self._inner = inner
-        self._poisoned = poisoned
-
-    async def events(self) -> list[tuple[int, Event]]:
-        """The engine's events, but for the poisoned ends."""
-        return [(index, self._spoil(index, event)) for index, event in await self._inner.events()]
-
-    def wake(self) -> None:
-        """As the engine's."""
-        self._inner.wake()
-
-    def cancel(self) -> None:
-        """As the engine's."""
-        self._inner.cancel()
-
-    def _spoil(self, index: int, event: Event) -> Event:
-        return Failed(NotFinite("nan")) if index in self._poisoned and isinstance(event, Finished) else event
 
 
 class PoisonedEngine:
@@ -50,9 +28,20 @@ class PoisonedEngine:
         return self._inner.alive
 
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
-        """As the engine's, with the sequences spoiled that hold the token."""
-        poisoned = {index for index, one in enumerate(requests) if self._token in one.steps}
-        return PoisonedTicket(self._inner.submit(requests, deadline), poisoned)
+        """As the engine's."""
+        return self._inner.submit(requests, deadline)
+
+    def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
+        """As the engine's, with the rows spoiled that hold the token."""
+        poisoned = {
+            index: NotFinite("nan") for index, steps in enumerate(request.steps) if self._token in steps
+        }
+
+        async def spoil() -> BlockResult:
+            result = await self._inner.submit_block(request, deadline)
+            return replace(result, errors={**result.errors, **poisoned})
+
+        return asyncio.ensure_future(spoil())
 
 
 async def test_a_state_that_is_not_finite_is_quarantined(bench: Bench) -> None:

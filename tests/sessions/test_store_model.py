@@ -11,9 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from app.core.session import Snapshot, Stored, Write, Written
 from tests.sessions.conftest import OpenStore
 
-IDS = ("a", "aa", "a!", "b", "é", "x" * 200)
+IDS = ("a", "aa", "a!", "b", "é", "x" * 200, "o/a", "o/b", "o0/a")
 NAMES = ("1", "2", "3", "é")
-MAX_SESSIONS = 3
+MAX_SESSIONS = 4
 
 times = st.integers(0, 12).map(float)
 
@@ -46,6 +46,8 @@ class Model:
             return Written(ok=False, current=held.stored if held else None)
         if write.live and not (held and held.live) and self.count() >= MAX_SESSIONS:
             return Written(ok=False, current=held.stored if held else None, full=True)
+        if write.live and not (held and held.live) and self.crowded(write):
+            return Written(ok=False, current=held.stored if held else None, crowded=True)
         snapshots = {} if held is None or write.drop_snapshots else held.snapshots
         self.held[write.id] = Held(write.stored, write.live, snapshots)
         if (new := write.snapshot) is not None:
@@ -54,6 +56,12 @@ class Model:
             while new.automatic and len(automatic := self.automatic(write.id)) > write.keep_automatic:
                 del snapshots[automatic[0].name]
         return Written(ok=True)
+
+    def crowded(self, write: Write) -> bool:
+        """Whether the owner of a session has as many live ones as it may."""
+        owner, slash, _ = write.id.rpartition("/")
+        owned = sum(held.live and id.startswith(f"{owner}/") for id, held in self.held.items())
+        return bool(slash) and write.max_owned is not None and owned >= write.max_owned
 
     def automatic(self, id: str) -> list[Snapshot]:
         """Automatic snapshots, oldest first."""
@@ -147,6 +155,7 @@ class Machine(RuleBasedStateMachine):
             snapshot=snapshot,
             keep_automatic=data.draw(st.integers(0, 2)),
             drop_snapshots=data.draw(st.sampled_from([False, False, True])),
+            max_owned=data.draw(st.sampled_from([None, None, 0, 1, 2])),
         )
 
     def apply(self) -> None:

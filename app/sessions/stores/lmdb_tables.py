@@ -4,6 +4,7 @@
     live       id                         -> nothing; the index of listings and the count
     plan       planned time f64, then id  -> nothing; when ``due`` looks at a record
     snapshots  id NUL name                -> snapshot
+    owners     owner                      -> u64, live sessions whose ids begin with it and a slash
 
 A step puts one value, in ``records``. What a transaction returns from a table is good until it
 writes: everything that leaves this file is a copy.
@@ -23,15 +24,17 @@ from app.sessions.stores.values import (
     HEADER,
     MAX_NAME_BYTES,
     by_age,
+    owner_of,
     pack_record,
     pack_snapshot,
     unpack_record,
     unpack_snapshot,
 )
 
-NAMES = (b"records", b"live", b"plan", b"snapshots")
+NAMES = (b"records", b"live", b"plan", b"snapshots", b"owners")
 
 _PLANNED = struct.Struct(">d")
+_COUNT = struct.Struct(">Q")
 
 if TYPE_CHECKING:
     # Generic in the type stubs only.
@@ -50,6 +53,7 @@ class Tables:
     live: Handle
     plan: Handle
     snapshots: Handle
+    owners: Handle
 
 
 def read(txn: Transaction, db: Tables, id: str) -> Stored | None:
@@ -73,6 +77,9 @@ def write(txn: Transaction, db: Tables, change: Write, max_sessions: int) -> Wri
     begins = change.live and not was_live
     if begins and count(txn, db) >= max_sessions:
         return Written(ok=False, current=_unpack(held), full=True)
+    owner = owner_of(key)
+    if begins and owner and change.max_owned is not None and owned(txn, db, owner) >= change.max_owned:
+        return Written(ok=False, current=_unpack(held), crowded=True)
     if held is None or was_live != change.live or change.stored.expires_at < planned:
         if held is not None:
             txn.delete(_plan_key(planned, key), db=db.plan)
@@ -81,8 +88,10 @@ def write(txn: Transaction, db: Tables, change: Write, max_sessions: int) -> Wri
     txn.put(key, _PLANNED.pack(planned) + value, db=db.records)
     if begins:
         txn.put(key, b"", db=db.live)
+        _add_owned(txn, db, owner, 1)
     elif was_live and not change.live:
         txn.delete(key, db=db.live)
+        _add_owned(txn, db, owner, -1)
     if change.drop_snapshots:
         _drop_snapshots(txn, db, key)
     if change.snapshot is not None:
@@ -98,13 +107,20 @@ def remove(txn: Transaction, db: Tables, id: str, revision: int) -> None:
         return
     txn.delete(_plan_key(_PLANNED.unpack_from(held)[0], key), db=db.plan)
     txn.delete(key, db=db.records)
-    txn.delete(key, db=db.live)
+    if txn.delete(key, db=db.live):
+        _add_owned(txn, db, owner_of(key), -1)
     _drop_snapshots(txn, db, key)
 
 
 def count(txn: Transaction, db: Tables) -> int:
     """Live sessions."""
     return txn.stat(db.live)["entries"]
+
+
+def owned(txn: Transaction, db: Tables, owner: bytes) -> int:
+    """Live sessions of an owner."""
+    held = txn.get(owner, db=db.owners)
+    return 0 if held is None else int(_COUNT.unpack(held)[0])
 
 
 def page(txn: Transaction, db: Tables, after: str, limit: int) -> list[tuple[str, Stored]]:
@@ -164,6 +180,16 @@ def snapshot(txn: Transaction, db: Tables, id: str, name: str) -> Snapshot | Non
     key = id.encode() + b"\0" + name.encode()
     value = txn.get(key, db=db.snapshots) if len(key) <= 2 * MAX_NAME_BYTES + 1 else None
     return None if value is None else unpack_snapshot(name, value, with_record=True)
+
+
+def _add_owned(txn: Transaction, db: Tables, owner: bytes, change: int) -> None:
+    if not owner:
+        return
+    count = owned(txn, db, owner) + change
+    if count > 0:
+        txn.put(owner, _COUNT.pack(count), db=db.owners)
+    else:
+        txn.delete(owner, db=db.owners)
 
 
 def _held(txn: Transaction, db: Tables, key: bytes) -> memoryview | None:

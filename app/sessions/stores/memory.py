@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -116,6 +116,10 @@ class MemoryStore:
         was_live = entry is not None and entry.live
         if write.live and not was_live and len(self._live) >= self._max_sessions:
             return Written(ok=False, current=entry.stored if entry else None, full=True)
+        if write.live and not was_live and write.max_owned is not None:
+            owner = write.id.rpartition("/")[0]
+            if owner and self._owned(owner) >= write.max_owned:
+                return Written(ok=False, current=entry.stored if entry else None, crowded=True)
         if entry is None:
             entry = self._entries[write.id] = _Entry(write.stored, write.live, planned=math.nan)
             self._replan(write.id, entry)
@@ -129,6 +133,10 @@ class MemoryStore:
             self._forget_live(write.id)
         self._keep_snapshots(entry.snapshots, write)
         return Written(ok=True)
+
+    def _owned(self, owner: str) -> int:
+        """Live sessions whose ids begin with the owner and a slash."""
+        return bisect_left(self._live, f"{owner}0") - bisect_left(self._live, f"{owner}/")  # 0 follows /
 
     def _replan(self, id: str, entry: _Entry) -> None:
         if entry.planned != entry.stored.expires_at:

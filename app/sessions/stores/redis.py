@@ -182,6 +182,7 @@ class RedisStore:
                 snapshot.name if snapshot else "",
                 pack_snapshot(snapshot) if snapshot else b"",
                 write.keep_automatic,
+                "" if write.max_owned is None else write.max_owned,
             ]
         return self._script(WRITE, keys, *arguments)
 
@@ -243,4 +244,4 @@ def _written(outcome: int, held: bytes | None = None) -> Written:
     if outcome == 1:
         return Written(ok=True)
     current = None if held is None else unpack_record(held)[0]
-    return Written(ok=False, current=current, full=outcome == 2)
+    return Written(ok=False, current=current, full=outcome == 2, crowded=outcome == 3)

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 # KEYS: live, plan, then a record's and its snapshots' key for each write.
 # ARGV: max_sessions, then for each write: id, expected revision, value, snapshots to drop (1 or 0),
-# snapshot's name (empty: none), snapshot's value, automatic snapshots to keep.
-# Answer for each write: {outcome} or {outcome, value held}; 1 applied, 0 another revision, 2 full.
+# snapshot's name (empty: none), snapshot's value, automatic snapshots to keep, live sessions of the
+# same owner to allow (empty: any number).
+# Answer for each write: {outcome} or {outcome, value held}; 1 applied, 0 another revision, 2 full,
+# 3 the owner has as many as allowed.
 WRITE = """
 local function order(a, b)
   if a.created ~= b.created then return a.created < b.created end
@@ -41,7 +43,7 @@ end
 
 local function put(number)
   local record, snapshots = KEYS[1 + 2 * number], KEYS[2 + 2 * number]
-  local first = 2 + 7 * (number - 1)
+  local first = 2 + 8 * (number - 1)
   local id, expected, value = ARGV[first], ARGV[first + 1], ARGV[first + 2]
   local held = redis.call('GET', record)
   local revision, was_live = '\\0\\0\\0\\0\\0\\0\\0\\0', false
@@ -53,6 +55,13 @@ local function put(number)
   local live = string.byte(value, 17) == 1
   if live and not was_live and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then
     return {2, held}
+  end
+  local most = ARGV[first + 7]
+  local owner = live and not was_live and most ~= '' and string.match(id, '^(.*)/')
+  if owner then
+    -- 0 follows / in the order of bytes.
+    local owned = redis.call('ZLEXCOUNT', KEYS[1], '[' .. owner .. '/', '(' .. owner .. '0')
+    if owned >= tonumber(most) then return {3, held} end
   end
   redis.call('SET', record, value)
   local expires = string.format('%.17g', (struct.unpack('>d', string.sub(value, 9, 16))))

@@ -47,6 +47,11 @@ def by_age(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
     return sorted(snapshots, key=lambda snapshot: (snapshot.created_at, snapshot.step, snapshot.name))
 
 
+def owner_of(key: bytes) -> bytes:
+    """Whose session it is: the part of a stored id before its slash; empty where there is none."""
+    return key.rpartition(b"/")[0]
+
+
 def check_name(name: str) -> bytes:
     """An id's or a snapshot's name as UTF-8.
 
