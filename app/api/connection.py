@@ -27,7 +27,7 @@ from app.api.errors import (
     error_frame,
     problem_response,
 )
-from app.api.transports import GIVE_UP
+from app.api.transports import GIVE_UP, SEND_NOW
 from app.core.errors import Draining, Overloaded, RnnserveError
 from app.schemas.base import Answer
 
@@ -57,7 +57,9 @@ class Connection(ABC):
         self._end: asyncio.Future[_End] = self._loop.create_future()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Lock()
+        self._send_now = websocket.scope.get("extensions", {}).get(SEND_NOW)
         self._idle: asyncio.TimerHandle | None = None
+        self._idle_since: float | None = None
 
     @abstractmethod
     async def take(self, text: str | None) -> None:
@@ -94,7 +96,8 @@ class Connection(ABC):
             self.lost()
             self._edge.lifecycle.leave(self)
             self._edge.metrics.sockets.dec()
-            self.cancel_idle()
+            if self._idle is not None:
+                self._idle.cancel()
             owned = list(self._tasks)
             for task in owned:
                 task.cancel()
@@ -120,6 +123,8 @@ class Connection(ABC):
         Raises:
             WebSocketDisconnect: the client has gone, or has been given up.
         """
+        if self._send_now is not None and not self._sending.locked() and self._send_now(data):
+            return
         timeout_s = self._edge.limits.socket_send_s
         try:
             async with self._sending, asyncio.timeout(timeout_s):
@@ -140,16 +145,25 @@ class Connection(ABC):
 
     def wait_for_request(self) -> None:
         """Start the idle time anew."""
-        self.cancel_idle()
-        idle_s = self._edge.limits.socket_idle_s
-        reason = f"no request came for {idle_s:g} s"
-        self._idle = self._loop.call_later(idle_s, self.finish, CLOSE_IDLE, reason)
+        self._idle_since = self._loop.time()
+        if self._idle is None:
+            self._idle = self._loop.call_later(self._edge.limits.socket_idle_s, self._check_idle)
 
     def cancel_idle(self) -> None:
         """The socket is busy."""
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
+        self._idle_since = None
+
+    def _check_idle(self) -> None:
+        # One timer that looks when it is due: setting one for each message would cost more.
+        self._idle = None
+        if self._idle_since is None:
+            return
+        idle_s = self._edge.limits.socket_idle_s
+        left = self._idle_since + idle_s - self._loop.time()
+        if left > 0:
+            self._idle = self._loop.call_later(left, self._check_idle)
+        else:
+            self.finish(CLOSE_IDLE, f"no request came for {idle_s:g} s")
 
     async def _receive_all(self) -> None:
         while True:

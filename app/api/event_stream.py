@@ -70,7 +70,7 @@ class EventStream(Response):
         """Write until the generation ends, the client goes, or it does not read."""
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await while_connected(receive, self._write_all(send))
+            await while_connected(scope, receive, self._write_all(send))
         except ClientGone:
             pass
         except TimeoutError:

@@ -14,6 +14,7 @@ from app.api import examples
 from app.api.csv_body import read_csv
 from app.api.edge import edge_of
 from app.api.routing import PROBLEMS, BytesRoute, json_response, query_of
+from app.core.errors import InvalidInput
 from app.schemas.csv_query import CsvQuery
 from app.schemas.forecast import ForecastAnswer, ForecastRequest
 
@@ -29,6 +30,9 @@ class ForecastRoute(BytesRoute):
     ) -> BaseModel:
         """The request in ``body`` and, for CSV, in the query."""
         if content_type not in ("text/csv", "application/csv"):
+            misplaced = [name for name in request.query_params if name in CsvQuery.model_fields]
+            if misplaced:
+                raise InvalidInput(misplaced[0], f"with a JSON body, {misplaced[0]} belongs into the body")
             return await super().parse(model, content_type, body, request)
         query = query_of(request, CsvQuery)
         limits = edge_of(request).limits

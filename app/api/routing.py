@@ -7,7 +7,7 @@ FastAPI reads an endpoint's signature for the documentation only. Its own handli
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from fastapi.routing import APIRoute
@@ -15,11 +15,9 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.body import JSON_TYPES, ClientGone, is_json, media_type, read_body, while_connected
+from app.api.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
 from app.api.edge import edge_of
 from app.core.errors import InvalidInput, UnsupportedMedia
-from app.schemas.base import Answer
-from app.schemas.problem import ProblemDetail
 from app.service import Timing
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -31,13 +29,13 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
         "description": text,
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetail"}}},
-        "model": ProblemDetail,
     }
     for status, text in (
         (404, "no such model"),
         (413, "the body is over the limit"),
         (415, "the content type is not read here"),
         (422, "a field is wrong: which, why, and what is allowed"),
+        (500, "the model failed on this request, or the server did"),
         (503, "busy or shutting down; see Retry-After"),
         (504, "the deadline passed"),
     )
@@ -66,12 +64,12 @@ class BytesRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler that Starlette calls."""
-        endpoint: Callable[..., Awaitable[Response]] = self.endpoint
+        endpoint: Callable[..., Coroutine[Any, Any, Response]] = self.endpoint
         parameters = inspect.signature(endpoint, eval_str=True).parameters
         first = next(iter(parameters.values()))
         annotation = getattr(first.annotation, "__origin__", first.annotation)
         path = [name for name in parameters if name in self.param_convertors]
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if annotation is Request:
 
             async def handle(request: Request) -> Response:
                 return await endpoint(request, **{name: request.path_params[name] for name in path})
@@ -79,25 +77,17 @@ class BytesRoute(APIRoute):
             return handle
 
         async def handle_body(request: Request) -> Response:
+            scope, receive = request.scope, request.receive
             limits = edge_of(request).limits
-            encoding = request.headers.get("content-encoding", "identity")
-            if encoding != "identity":
-                raise UnsupportedMedia(f"content-encoding {encoding}", ("identity",))
             try:
-                body = await read_body(request, limits.max_body_bytes, limits.request_timeout_s)
-                parsed = await self.parse(annotation, media_type(request), body, request)
-                work = _call(endpoint, parsed, request, {name: request.path_params[name] for name in path})
-                return await while_connected(request.receive, work)
+                head, body = await read_body(scope, receive, limits.max_body_bytes, limits.request_timeout_s)
+                parsed = await self.parse(annotation, head.media_type, body, request)
+                work = endpoint(parsed, request, **{name: request.path_params[name] for name in path})
+                return await while_connected(scope, receive, work)
             except ClientGone:
                 return Response(status_code=CLIENT_CLOSED)
 
         return handle_body
-
-
-async def _call(
-    endpoint: Callable[..., Awaitable[Response]], body: BaseModel, request: Request, path: dict[str, str]
-) -> Response:
-    return await endpoint(body, request, **path)
 
 
 def query_of(request: Request, model: type[ModelT]) -> ModelT:
@@ -114,23 +104,35 @@ def query_of(request: Request, model: type[ModelT]) -> ModelT:
     return model.model_validate(given)
 
 
+class JsonBytes(Response):
+    """An answer that is JSON already; its headers are written without Starlette's detours."""
+
+    def __init__(self, body: bytes, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), _JSON, *headers]
+
+
+_JSON = (b"content-type", b"application/json")
+
+
 def json_response(
-    answer: Answer, timing: Timing | None = None, status: int = 200, location: str | None = None
+    answer: BaseModel, timing: Timing | None = None, status: int = 200, location: str | None = None
 ) -> Response:
     """An answer as JSON, with a ``Server-Timing`` header in milliseconds."""
-    headers = {}
+    headers = []
     if timing is not None:
-        headers["server-timing"] = server_timing(timing)
+        headers.append((b"server-timing", server_timing(timing).encode("ascii")))
     if location is not None:
-        headers["location"] = location
-    return Response(
-        answer.__pydantic_serializer__.to_json(answer), status, headers, media_type="application/json"
-    )
+        headers.append((b"location", location.encode("latin-1")))
+    return JsonBytes(answer.__pydantic_serializer__.to_json(answer), status, headers)
 
 
-def bytes_response(body: bytes) -> Response:
-    """An answer that is JSON already."""
-    return Response(body, media_type="application/json")
+def bytes_response(body: bytes, timing: Timing | None = None) -> Response:
+    """An answer that is JSON already, with a ``Server-Timing`` header in milliseconds."""
+    headers = () if timing is None else ((b"server-timing", server_timing(timing).encode("ascii")),)
+    return JsonBytes(body, headers=headers)
 
 
 def server_timing(timing: Timing) -> str:

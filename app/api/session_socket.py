@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
 
 from app.api.connection import Connection, deny, refusal
-from app.api.edge import SessionEdge, edge_of, sessions_of
+from app.api.edge import SessionEdge, edge_of, owner_of, sessions_of
 from app.api.errors import CLOSE_IDLE, describe, is_internal
 from app.api.session_messages import Marker, SessionInbox, read_message
 from app.api.session_steps import apply, named
@@ -54,7 +54,7 @@ async def one_session(websocket: WebSocket) -> None:
         if (refused := refusal(edge_of(websocket))) is not None:
             raise refused
         sessions = sessions_of(websocket)
-        info = await sessions.service.view(known(websocket.path_params["id"]))
+        info = await sessions.service.view(known(websocket.path_params["id"]), owner_of(websocket))
     except (RnnserveError, HTTPException) as error:
         await deny(websocket, error)
         return
@@ -88,6 +88,7 @@ class SessionSocket(Connection):
         self._sessions = sessions
         self._info = info
         self._only = None if info is None else info.id
+        self._owner = owner_of(websocket)
         self._inbox = SessionInbox(_MAX_WAITING, 4 * self._edge.limits.max_frame_bytes)
         self._watch = SessionWatch(_MAX_WATCHED)
         self._arrived = asyncio.Event()
@@ -142,7 +143,7 @@ class SessionSocket(Connection):
         if self._only is None:
             return ClosingFrame()
         try:
-            info = await self._sessions.service.view(self._only)
+            info = await self._sessions.service.view(self._only, self._owner)
         except RnnserveError:
             return ClosingFrame(id=self._only)
         return ClosingFrame(id=info.id, step=info.step, next_seq=info.step + 1)
@@ -168,7 +169,7 @@ class SessionSocket(Connection):
 
     async def _apply(self, calls: list[StepCall]) -> list[bytes | Exception]:
         try:
-            return [*await apply(self._sessions.service, calls)] if calls else []
+            return [*await apply(self._sessions.service, calls, self._owner)] if calls else []
         except Exception as error:
             if is_internal(error):
                 logger.exception("a batch of %d calls failed", len(calls))
@@ -200,7 +201,7 @@ class SessionSocket(Connection):
             if not due:
                 continue
             try:
-                found = await self._sessions.service.expiries(due)
+                found = await self._sessions.service.expiries(due, self._owner)
             except RnnserveError as error:
                 found = [error for _ in due]
             for id, ending in zip(due, found, strict=True):

@@ -7,6 +7,7 @@ which one that never reads will not do, and its connection would stay for ever.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,9 +17,20 @@ from websockets.http11 import Request
 ABORT = "rnnserve.abort"
 """Extension of an HTTP scope: ``abort()`` drops the connection and all that is buffered."""
 
+ARRIVED = "rnnserve.arrived"
+"""Extension of an HTTP scope: true once the whole body is here, so that reading it waits for nothing."""
+
+ON_LOST = "rnnserve.on_lost"
+"""Extension of an HTTP scope: ``on_lost(callback)`` has the callback called when the client closes
+the connection; the last one given counts, and ``None`` ends it. ASGI would need a task for that."""
+
 GIVE_UP = "rnnserve.give_up"
 """Extension of a WebSocket scope: ``give_up(code, reason, grace_s)`` queues a close frame behind
 what is buffered, and drops the connection if that has not left after ``grace_s`` seconds."""
+
+SEND_NOW = "rnnserve.send_now"
+"""Extension of a WebSocket scope: ``send_now(data)`` sends a text frame if the client has read enough
+of what was sent before, and says whether it did. It waits for nothing, so it needs no task."""
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_S = 30.0
@@ -32,6 +44,8 @@ class AbortableHttp(HttpToolsProtocol):
     _head_bytes = 0
     _in_body = False
     _head_ended = False
+    _on_lost: Callable[[], None] | None = None
+    _extensions: dict[str, Any]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a head."""
@@ -42,6 +56,9 @@ class AbortableHttp(HttpToolsProtocol):
         """Expect nothing any more."""
         self._stop_head_timer()
         super().connection_lost(exc)
+        callback, self._on_lost = self._on_lost, None
+        if callback is not None:
+            callback()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and give up on a head that does not end."""
@@ -57,8 +74,8 @@ class AbortableHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request's scope."""
         super().on_message_begin()
-        extensions: dict[str, Any] = {ABORT: self.transport.abort}
-        self.scope["extensions"] = extensions
+        self._extensions = {ABORT: self.transport.abort, ON_LOST: self.on_lost}
+        self.scope["extensions"] = self._extensions
         self._start_head_timer()
 
     def on_headers_complete(self) -> None:
@@ -70,7 +87,15 @@ class AbortableHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """What follows is another head."""
         self._in_body = False
+        self._extensions[ARRIVED] = True
         super().on_message_complete()
+
+    def on_lost(self, callback: Callable[[], None] | None) -> None:
+        """Requests of one connection run one after the other, so one callback is enough."""
+        self._on_lost = callback
+        if callback is not None and self.transport.is_closing():
+            self._on_lost = None
+            callback()
 
     def _start_head_timer(self) -> None:
         self._stop_head_timer()
@@ -91,6 +116,15 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
         scope = getattr(self, "scope", None)
         if scope is not None:
             scope["extensions"][GIVE_UP] = self.give_up
+            scope["extensions"][SEND_NOW] = self.send_now
+
+    def send_now(self, data: bytes) -> bool:
+        """Send UTF-8 text, unless that would have to wait or the socket is not open."""
+        if not self.writable.is_set() or self.disconnected or self.close_sent or not self.handshake_complete:
+            return False
+        self.conn.send_text(data)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        return True
 
     def give_up(self, code: int, reason: str, grace_s: float) -> None:
         """Say why, and drop the connection ``grace_s`` seconds later unless the client reads it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -28,6 +29,8 @@ from app.schemas.session import ForecastFromState
 MIN_OBSERVED = 2
 # Answers keep this many digits of their largest number; float32 has no more to say.
 _DIGITS = 8
+# Most callers ask for the same few levels; others' weights are found anew.
+_KEPT_LEVELS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +72,7 @@ class ForecastTask:
         self._limits = limits
         self._trained = np.array(manifest.spec.quantiles)
         self._known = known_frequencies(manifest.spec)
-        self._mean_weights = _mean_weights(self._trained)
+        self._weights = lru_cache(maxsize=_KEPT_LEVELS)(self._find_weights)
 
     def present(
         self,
@@ -131,15 +134,11 @@ class ForecastTask:
             prepared: the request.
             outputs: per series, the last step's quantiles ``[1, horizon, levels]``.
         """
-        interpolation = _interpolation(self._trained, np.array(prepared.levels))
-        names = [f"{level:g}" for level in prepared.levels]
+        names, weights = self._weights(prepared.levels)
         forecasts: list[Forecast] = []
         for asked, output in zip(prepared.asked, outputs, strict=True):
             table = output[0, : prepared.horizon].astype(np.float64)
-            rounded = _round(
-                np.concatenate([table @ self._mean_weights[:, None], table @ interpolation], axis=1)
-            )
-            mean, *quantiles = rounded.T.tolist()
+            mean, *quantiles = _round(table @ weights).T.tolist()
             forecasts.append(
                 Forecast.model_construct(
                     id=asked.id,
@@ -149,6 +148,12 @@ class ForecastTask:
                 )
             )
         return ForecastAnswer.model_construct(model=self._reference, forecasts=forecasts)
+
+    def _find_weights(self, levels: tuple[float, ...]) -> tuple[list[str], NDArray[np.float64]]:
+        """Names of the levels, and the weights ``[trained, 1 + levels]`` of the mean and of each."""
+        interpolation = _interpolation(self._trained, np.array(levels))
+        weights = np.concatenate([_mean_weights(self._trained)[:, None], interpolation], axis=1)
+        return [f"{level:g}" for level in levels], weights
 
     def _check_horizon(self, horizon: int) -> None:
         if horizon > self._spec.horizon:

@@ -85,6 +85,7 @@ class FakeService:
             "fake@1": SimpleNamespace(manifest=SimpleNamespace(name="fake", reference="fake@1"))
         }
         self.defaults: dict[str, str] = {}
+        self.catalog = SimpleNamespace(base=self.deployments.get, deployments=self.deployments)
 
     async def forecast(self, request: ForecastRequest) -> tuple[ForecastAnswer, Timing]:
         """The last value, ``horizon`` times."""

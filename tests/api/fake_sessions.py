@@ -41,7 +41,7 @@ class FakeSessions:
         """Itself, as routes see it."""
         return SessionEdge(self, SessionLimits(**limits), lambda: self.healthy)  # type: ignore[arg-type]
 
-    async def view(self, id: str) -> SessionInfo:
+    async def view(self, id: str, owner: str = "") -> SessionInfo:
         """Where it is."""
         if self.error is not None:
             raise self.error
@@ -59,7 +59,7 @@ class FakeSessions:
             metadata={},
         )
 
-    async def steps(self, calls: Sequence[StepCall]) -> list[bytes | RnnserveError]:
+    async def steps(self, calls: Sequence[StepCall], owner: str = "") -> list[bytes | RnnserveError]:
         """One step each."""
         self.batches.append(len(calls))
         await self.gate.wait()
@@ -67,7 +67,7 @@ class FakeSessions:
             raise self.error
         return [self._step(call) for call in calls]
 
-    async def expiries(self, ids: Sequence[str]) -> list[float | RnnserveError]:
+    async def expiries(self, ids: Sequence[str], owner: str = "") -> list[float | RnnserveError]:
         """When each ends."""
         self.looked_up += len(ids)
         return [self.endings.get(id, time.time() + 3600) for id in ids]

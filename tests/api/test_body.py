@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from starlette.requests import Request
-from starlette.types import Message
+from starlette.types import Message, Scope
 
 from app.api.body import ClientGone, is_json, read_body, while_connected
 from app.core.errors import DeadlineExceeded, InvalidInput, PayloadTooLarge
@@ -18,8 +17,13 @@ class Client:
     def __init__(self, *messages: Message, headers: dict[str, str] | None = None) -> None:
         self._messages = list(messages)
         raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-        self.request = Request({"type": "http", "headers": raw}, self.receive)
+        self.scope: Scope = {"type": "http", "headers": raw}
         self.taken = 0
+
+    async def read(self, limit_bytes: int, timeout_s: float) -> bytes:
+        """Its body."""
+        _, body = await read_body(self.scope, self.receive, limit_bytes, timeout_s)
+        return body
 
     async def receive(self) -> Message:
         """The next message."""
@@ -40,14 +44,14 @@ GONE: Message = {"type": "http.disconnect"}
 async def test_pieces_are_joined() -> None:
     """A body in pieces is the same body."""
     client = Client(chunk(b"ab", more=True), chunk(b"", more=True), chunk(b"c"))
-    assert await read_body(client.request, 3, 1) == b"abc"
+    assert await client.read(3, 1) == b"abc"
 
 
 async def test_an_announced_length_over_the_limit_is_refused_unread() -> None:
     """Not one piece is taken."""
     client = Client(chunk(b"abcd"), headers={"content-length": "4"})
     with pytest.raises(PayloadTooLarge):
-        await read_body(client.request, 3, 1)
+        await client.read(3, 1)
     assert client.taken == 0
 
 
@@ -56,26 +60,26 @@ async def test_a_body_over_the_limit_is_refused_as_soon_as_it_is() -> None:
     pieces = [chunk(b"ab", more=True)] * 5
     client = Client(*pieces, headers={"content-length": "1"})
     with pytest.raises(PayloadTooLarge):
-        await read_body(client.request, 3, 1)
+        await client.read(3, 1)
     assert client.taken == 2
 
 
 async def test_an_empty_body_is_named() -> None:
     """No validator needs to guess."""
     with pytest.raises(InvalidInput, match="empty"):
-        await read_body(Client(chunk(b"")).request, 3, 1)
+        await Client(chunk(b"")).read(3, 1)
 
 
 async def test_a_client_that_leaves_while_sending_is_gone() -> None:
     """Nothing is parsed."""
     with pytest.raises(ClientGone):
-        await read_body(Client(chunk(b"a", more=True), GONE).request, 3, 1)
+        await Client(chunk(b"a", more=True), GONE).read(3, 1)
 
 
 async def test_a_body_that_stalls_is_given_up() -> None:
     """The deadline covers the reading."""
     with pytest.raises(DeadlineExceeded):
-        await read_body(Client(chunk(b"a", more=True)).request, 3, 0.01)
+        await Client(chunk(b"a", more=True)).read(3, 0.01)
 
 
 async def test_work_is_cancelled_when_the_client_goes() -> None:
@@ -90,7 +94,7 @@ async def test_work_is_cancelled_when_the_client_goes() -> None:
             raise
 
     with pytest.raises(ClientGone):
-        await while_connected(Client(GONE).receive, work())
+        await while_connected({}, Client(GONE).receive, work())
     assert cancelled.is_set()
     await asyncio.sleep(0)
 
@@ -101,7 +105,7 @@ async def test_a_cancellation_from_elsewhere_is_not_taken_for_a_departure() -> N
     async def work() -> None:
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(while_connected(Client().receive, work()))
+    task = asyncio.create_task(while_connected({}, Client().receive, work()))
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -116,7 +120,7 @@ async def test_finished_work_leaves_no_watcher() -> None:
         return 3
 
     before = len(asyncio.all_tasks())
-    assert await while_connected(Client().receive, work()) == 3
+    assert await while_connected({}, Client().receive, work()) == 3
     await asyncio.sleep(0)
     assert len(asyncio.all_tasks()) == before
 

@@ -398,4 +398,4 @@ def test_the_paths_are_documented_with_their_parameters(client: TestClient) -> N
     for path, operations in paths.items():
         if "{id}" in path:
             for operation in operations.values():
-                assert [one["name"] for one in operation["parameters"]] == ["id"]
+                assert [one["name"] for one in operation["parameters"] if one["in"] == "path"] == ["id"]
