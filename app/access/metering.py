@@ -1,0 +1,54 @@
+"""The steps that a key's requests ask of the networks, counted where they are handed to an engine.
+
+request --CURRENT--> Principal.take_steps --enough left--> engine
+                                           --too many--> RateLimited
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from app.access.principal import CURRENT
+from app.core.ports import Submitter, Ticket
+
+if TYPE_CHECKING:
+    from app.core.sequence import BlockRequest, BlockResult, SequenceRequest
+
+
+class MeteredSubmitter:
+    """An engine that takes no more steps from a key than it may ask for.
+
+    What counts is the most that a sequence can take: its supplied steps and, of a generation,
+    ``max_tokens`` of each text. What it leaves unused is not given back.
+
+    Args:
+        inner: the engine.
+    """
+
+    def __init__(self, inner: Submitter) -> None:
+        self._inner = inner
+
+    @property
+    def alive(self) -> bool:
+        """Whether sequences handed in are worked on at all."""
+        return self._inner.alive
+
+    def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
+        """See :class:`~app.core.ports.Submitter`.
+
+        Raises:
+            RateLimited: the key has asked for too many steps lately.
+        """
+        principal = CURRENT.get()
+        if principal is not None and principal.counts_steps:
+            principal.take_steps(sum(one.num_steps for one in requests))
+        return self._inner.submit(requests, deadline)
+
+    def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
+        """See :class:`~app.core.ports.Submitter`; raises as :meth:`submit`."""
+        principal = CURRENT.get()
+        if principal is not None and principal.counts_steps:
+            principal.take_steps(request.steps.shape[0] * request.steps.shape[1])
+        return self._inner.submit_block(request, deadline)

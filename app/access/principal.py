@@ -1,0 +1,81 @@
+"""Whom a request comes from, once its key is known, and what is left of its allowance."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+
+from app.access.bucket import TokenBucket
+from app.access.key_file import KeyEntry
+from app.core.errors import RateLimited
+
+
+class Principal:
+    """The holder of a key. One object for a name for as long as the name is in the keys file.
+
+    Attributes:
+        name: of the key; sessions belong to it.
+        admin: whether it may change what is served.
+        max_sessions: live sessions it may have, or ``None``.
+    """
+
+    __slots__ = ("_requests", "_steps", "admin", "max_sessions", "name")
+
+    def __init__(self, entry: KeyEntry) -> None:
+        self.name = entry.name
+        self._requests: TokenBucket | None = None
+        self._steps: TokenBucket | None = None
+        self.update(entry)
+
+    def __repr__(self) -> str:
+        return f"Principal({self.name!r}, admin={self.admin})"
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether :meth:`take_steps` has a limit."""
+        return self._steps is not None
+
+    def update(self, entry: KeyEntry) -> None:
+        """Go on with another entry of the same name; what was taken stays taken."""
+        self.admin = entry.role == "admin"
+        self.max_sessions = entry.max_sessions
+        self._requests = _bucket(self._requests, entry.requests_per_s, entry.burst_s)
+        self._steps = _bucket(self._steps, entry.steps_per_s, entry.burst_s)
+
+    def take_request(self) -> None:
+        """Count one request.
+
+        Raises:
+            RateLimited: there were too many lately; says when the next may come.
+        """
+        bucket = self._requests
+        if bucket is not None and (wait := bucket.take(1.0, time.monotonic())):
+            raise RateLimited(f"more than {bucket.rate:g} requests a second", retry_after_s=wait)
+
+    def take_steps(self, count: int) -> None:
+        """Count steps of a network.
+
+        Raises:
+            RateLimited: there were too many lately; says when so many may come.
+        """
+        bucket = self._steps
+        if bucket is not None and (wait := bucket.take(float(count), time.monotonic())):
+            raise RateLimited(
+                f"more than {bucket.rate:g} steps of a network a second; this asks for {count}",
+                retry_after_s=wait,
+            )
+
+
+CURRENT: ContextVar[Principal | None] = ContextVar("rnnserve_principal", default=None)
+"""Whose work the present task does; ``None`` without keys."""
+
+
+def _bucket(present: TokenBucket | None, rate: float | None, burst_s: float) -> TokenBucket | None:
+    if rate is None:
+        return None
+    # At least one, or a slow rate would let nothing through at once.
+    capacity = max(1.0, rate * burst_s)
+    if present is None:
+        return TokenBucket(rate, capacity, time.monotonic())
+    present.change(rate, capacity, time.monotonic())
+    return present

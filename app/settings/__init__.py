@@ -1,0 +1,31 @@
+"""Every setting, once: flags, then ``RNNSERVE_*`` variables, then the settings file, then the defaults.
+
+    flags, RNNSERVE_*, file --> Settings (frozen) --> create_app(settings) --> plain values to each layer
+
+Read once at start-up and passed on as values; nothing else looks at the environment. A new
+setting is a field of the group it belongs to: ``server``, ``access``, ``sessions``, ``limits``.
+"""
+
+from app.settings.defaults import TASKS, parse_defaults
+from app.settings.effective import effective_lines
+from app.settings.settings import ENV_PREFIX, Settings
+from app.settings.sources import (
+    FOREIGN_VARIABLES,
+    Sourced,
+    load_settings,
+    load_sourced,
+    unknown_variables,
+)
+
+__all__ = [
+    "ENV_PREFIX",
+    "FOREIGN_VARIABLES",
+    "TASKS",
+    "Settings",
+    "Sourced",
+    "effective_lines",
+    "load_settings",
+    "load_sourced",
+    "parse_defaults",
+    "unknown_variables",
+]

@@ -1,0 +1,93 @@
+"""Settings that say who may use the service, from where, and how much."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+|\*|null")
+
+
+class AccessSettings(BaseSettings):
+    """What ``app.access`` and the edge are told. All of it is off by default."""
+
+    keys: Path | None = Field(
+        None,
+        description="file of API keys, see docs/security.md; left out, no key is asked for. It is read "
+        "again when it changes",
+    )
+    key_requests_per_s: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="requests a second of each key whose entry does not say otherwise, before 429; "
+        "each server process counts for itself",
+    )
+    key_steps_per_s: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="steps of a network a second of each key, likewise; a generation counts its "
+        "prompt and max_tokens",
+    )
+    key_burst_s: float = Field(
+        1.0, gt=0, le=86_400, description="for how many seconds' worth of these a key may ask at once"
+    )
+    key_max_sessions: int | None = Field(
+        None,
+        ge=0,
+        le=2**40,
+        description="live sessions of each key whose entry does not say otherwise, before 429; "
+        "of all servers together",
+    )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port that alone answers /metrics, /admin and the loading of models, besides health; "
+        "0 takes a free one; left out, the main port answers them",
+    )
+    admin_host: str = Field("127.0.0.1", description="address of that port")
+    cors_origins: str = Field(
+        "",
+        description="origins whose pages may call the service from a browser, by commas, as in "
+        "https://example.org; an asterisk for all",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="addresses and networks, by commas, whose X-Forwarded-For and X-Forwarded-Proto are "
+        "believed; an asterisk for all",
+    )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_parse(cls, value: str) -> str:
+        for one in listed(value):
+            if not _ORIGIN.fullmatch(one):
+                raise ValueError(f"{one!r} is not SCHEME://HOST, SCHEME://HOST:PORT or *")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_parse(cls, value: str) -> str:
+        for one in listed(value):
+            try:
+                if one != "*":
+                    ipaddress.ip_network(one)
+            except ValueError:
+                raise ValueError(f"{one!r} is not an address, a network such as 10.0.0.0/8, or *") from None
+        return value
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The items of ``cors_origins``."""
+        return listed(self.cors_origins)
+
+
+def listed(value: str) -> tuple[str, ...]:
+    """The items of a list by commas."""
+    return tuple(filter(None, (item.strip() for item in value.split(","))))

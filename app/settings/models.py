@@ -1,0 +1,127 @@
+"""Settings of the models: where they lie, which are served, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings
+
+from app.settings.defaults import parse_defaults
+
+REMOTE_SCHEMES = ("s3", "https", "http", "hf")
+
+
+class ModelSettings(BaseSettings):
+    """What ``app.registry`` is told."""
+
+    models: str = Field(
+        "models",
+        repr=False,
+        description="where bundles lie, NAME/VERSION/ below each place: folders, s3://BUCKET/PREFIX, "
+        "https://HOST/PATH, hf://OWNER/REPOSITORY, by commas or given several times; the first place "
+        "that has a version counts",
+    )
+    default: str = Field(
+        "forecast=forecaster,sentiment=sentiment,generate=shakespeare",
+        description="model that answers a task's requests which name none, TASK=NAME, TASK=NAME@VERSION or "
+        "TASK=NAME@LABEL, by commas; a task whose name here is not served falls to the first served name "
+        "in alphabetical order",
+    )
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="where the graphs run; cuda needs onnxruntime-gpu"
+    )
+    skip_bad_models: bool = Field(
+        False, description="serve the good bundles when some fail verification, instead of refusing to start"
+    )
+    models_poll_s: float = Field(
+        2.0,
+        ge=0,
+        le=86_400,
+        description="seconds between looks for new, changed and removed bundles; 0 looks only on SIGHUP and "
+        "when an administrator asks",
+    )
+    models_refresh_s: float = Field(
+        60.0, ge=0, le=86_400, description="seconds between looks at places that are no folders; 0 likewise"
+    )
+    models_cache: Path = Field(
+        Path("models-cache"), description="folder into which bundles of other places are copied"
+    )
+    keep_versions: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="newest versions of each model that are served, beside those with a label; 0 serves all",
+    )
+    model_drain_s: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        description="seconds that running work may take on a version that was removed or replaced",
+    )
+    max_bundle_bytes: int = Field(
+        4 * 2**30, ge=1, le=2**50, description="largest bundle that is copied from elsewhere"
+    )
+    fetch_timeout_s: float = Field(
+        600.0, gt=0, le=86_400, description="seconds that copying one bundle from elsewhere may take"
+    )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return ",".join(str(one) for one in value)
+        return str(value) if isinstance(value, Path) else value
+
+    @field_validator("models")
+    @classmethod
+    def _locations_parse(cls, value: str) -> str:
+        parse_locations(value)
+        return value
+
+    @field_validator("default")
+    @classmethod
+    def _defaults_parse(cls, value: str) -> str:
+        parse_defaults(value)
+        return value
+
+    @property
+    def default_models(self) -> dict[str, str]:
+        """Task to the ``name``, ``name@version`` or ``name@label`` that serves it by default."""
+        return parse_defaults(self.default)
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """Places of bundles that are folders here."""
+        return tuple(Path(one) for one in parse_locations(self.models) if "://" not in one)
+
+    @property
+    def remote_models(self) -> tuple[str, ...]:
+        """Places of bundles that are none."""
+        return tuple(one for one in parse_locations(self.models) if "://" in one)
+
+
+def parse_locations(value: str) -> tuple[str, ...]:
+    """Read places of bundles, by commas.
+
+    Raises:
+        ValueError: there is none, or an address is of another kind or holds a password.
+    """
+    places = tuple(filter(None, (part.strip() for part in value.split(","))))
+    if not places:
+        raise ValueError("name at least one place of bundles")
+    for place in places:
+        scheme, separator, _ = place.partition("://")
+        if not separator:
+            continue
+        if scheme not in REMOTE_SCHEMES:
+            raise ValueError(f"{scheme}:// is not read here; allowed: {', '.join(REMOTE_SCHEMES)}")
+        if "@" in urlsplit(place).netloc:
+            raise ValueError(
+                "an address holds no password; set the variables of the place, such as AWS_* or HF_TOKEN"
+            )
+        if not urlsplit(place).netloc:
+            raise ValueError(f"{scheme}:// needs a host, a bucket or an owner behind it")
+    return places

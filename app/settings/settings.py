@@ -1,0 +1,47 @@
+"""All settings as one frozen value, put together from the groups in this folder."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from pydantic_settings import SettingsConfigDict
+
+from app.schemas.limits import Limits
+from app.schemas.session_limits import SessionLimits
+from app.settings.access import AccessSettings
+from app.settings.limits import LimitSettings
+from app.settings.models import ModelSettings
+from app.settings.server import ServerSettings
+from app.settings.sessions import SessionSettings
+
+ENV_PREFIX = "RNNSERVE_"
+
+
+# The groups stand in reverse: pydantic collects the fields of the last base first.
+class Settings(LimitSettings, SessionSettings, AccessSettings, ModelSettings, ServerSettings):
+    """All settings. Each field's description is also its ``--help`` text and its line in the docs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, env_file=None
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """The limits as the plain value that services and routes read."""
+        return Limits(**{field.name: getattr(self, field.name) for field in fields(Limits)})
+
+    @property
+    def session_limits(self) -> SessionLimits:
+        """The limits of sessions, likewise; those that no session setting has are the requests' own."""
+        own = {field.name: f"session_{field.name}" for field in fields(SessionLimits)}
+        given = {
+            name: getattr(self, own[name] if own[name] in Settings.model_fields else name) for name in own
+        }
+        return SessionLimits(**given)
+
+    @property
+    def session_store(self) -> str | None:
+        """The address of the session store, or ``None`` when sessions are off. May hold a password."""
+        if self.sessions == "off":
+            return None
+        return f"lmdb:{self.state_dir}" if self.sessions in ("lmdb", "lmdb:") else self.sessions

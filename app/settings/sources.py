@@ -1,0 +1,111 @@
+"""Where settings come from: flags, then ``RNNSERVE_*`` variables, then the settings file, then defaults."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import EnvSettingsSource
+
+from app.core.errors import ConfigurationError
+from app.settings.settings import ENV_PREFIX, Settings
+
+FOREIGN_VARIABLES = frozenset({"RNNSERVE_DATA"})
+"""Variables of the training side that share the prefix."""
+
+SECRET = frozenset(
+    name
+    for name, field in Settings.model_fields.items()
+    if not field.repr or "SecretStr" in str(field.annotation)
+)
+"""Settings whose values may hold a password, and are shown nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """Settings, and where those that are no defaults come from.
+
+    Attributes:
+        origins: name to the flag, the variable, or the file.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from flags (those not ``None``), the environment, the settings file and the defaults.
+
+    Raises:
+        ConfigurationError: as :func:`load_sourced`.
+    """
+    return load_sourced(**flags).settings
+
+
+def load_sourced(**flags: Any) -> Sourced:
+    """The same, with the source of each.
+
+    Unknown ``RNNSERVE_*`` variables are warned about, since a misspelt limit would be no limit.
+    In the file, which is ours alone, an unknown name is an error.
+
+    Raises:
+        ConfigurationError: a value or the file is wrong; names the setting, its source and what
+            is allowed.
+    """
+    for variable in unknown_variables(os.environ):
+        logging.getLogger("rnnserve").warning("%s is not a setting of rnnserve and is ignored", variable)
+    given = {name: value for name, value in flags.items() if value is not None}
+    variables = EnvSettingsSource(Settings)()
+    file = given.get("config", variables.get("config"))
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    if file is not None:
+        values = _read_file(Path(file))
+        origins = dict.fromkeys(values, str(file))
+    for name, value in variables.items():
+        values[name], origins[name] = value, f"{ENV_PREFIX}{name.upper()}"
+    for name, value in given.items():
+        values[name], origins[name] = value, f"--{name.replace('_', '-')}"
+    try:
+        return Sourced(Settings(**values), origins)
+    except ValidationError as error:
+        lines = [_wrong(problem, origins) for problem in error.errors(include_url=False)]
+        raise ConfigurationError("; ".join(lines)) from error
+
+
+def unknown_variables(environment: Any) -> list[str]:
+    """Names in ``environment`` that have our prefix and are no setting."""
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | FOREIGN_VARIABLES
+    return sorted(name for name in environment if name.startswith(ENV_PREFIX) and name.upper() not in known)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the settings file {str(path)!r} cannot be read: {error.strerror}"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the settings file {str(path)!r} is not TOML: {error}") from error
+    unknown = sorted(set(values) - (set(Settings.model_fields) - {"config"}))
+    if unknown:
+        raise ConfigurationError(f"the settings file {str(path)!r}: {', '.join(unknown)}: no such setting")
+    return values
+
+
+def _wrong(problem: Any, origins: Mapping[str, str]) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else "settings"
+    origin = origins.get(name, f"{ENV_PREFIX}{name.upper()}")
+    # A file holds many: say which.
+    source = origin if origin.startswith((ENV_PREFIX, "--")) else f"{origin}: {name}"
+    value = problem["input"]
+    got = "a value that is not shown" if name in SECRET or isinstance(value, SecretStr) else repr(value)
+    return f"{source}: {problem['msg']}, got {got}"
