@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -15,5 +17,6 @@ router = APIRouter(route_class=BytesRoute, tags=["operations"])
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Counters, gauges and histograms in Prometheus' text format."""
-    body, content_type = edge_of(request).metrics.exposition()
+    # Putting several workers together takes tens of milliseconds, which no request should wait for.
+    body, content_type = await asyncio.to_thread(edge_of(request).metrics.exposition)
     return Response(body, headers={"content-type": content_type})

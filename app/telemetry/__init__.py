@@ -1,1 +1,1 @@
-"""What the server says about itself: metrics and logs. Every name is written down here once."""
+"""What the server says about itself: metrics, logs and spans. Every name is written down here once."""

@@ -1,4 +1,4 @@
-"""Log lines: one event each, as JSON or for a console, with the request's id. Never a payload.
+"""Log lines: one event each, as JSON or for a console, with the request's ids. Never a payload.
 
 structlog loggers --+
 stdlib loggers -----+--> one handler on the root logger --> stderr
@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Literal
 
 import structlog
-from structlog.contextvars import bind_contextvars, clear_contextvars, merge_contextvars
-from structlog.typing import Processor
+from structlog.contextvars import merge_contextvars
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 Level = Literal["debug", "info", "warning", "error"]
+
+# One variable of our own: structlog's are one for each field, and are copied with every task.
+_access = structlog.stdlib.get_logger("app.requests")
+_request: ContextVar[tuple[str, str | None] | None] = ContextVar("request", default=None)
 
 
 def configure_logging(level: Level, form: Literal["json", "console"]) -> None:
@@ -26,6 +31,7 @@ def configure_logging(level: Level, form: Literal["json", "console"]) -> None:
     """
     shared: list[Processor] = [
         merge_contextvars,
+        _add_request,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -64,7 +70,25 @@ def configure_logging(level: Level, form: Literal["json", "console"]) -> None:
     )
 
 
-def bind_request(request_id: str) -> None:
-    """Put the id into every line that the present task logs."""
-    clear_contextvars()
-    bind_contextvars(request_id=request_id)
+def bind_request(request_id: str, trace_id: str | None = None) -> None:
+    """Put the ids into every line that the present task, and those it starts, log.
+
+    Args:
+        request_id: of the request.
+        trace_id: of the W3C trace that it belongs to, 32 hexadecimal digits.
+    """
+    _request.set((request_id, trace_id))
+
+
+def log_access(method: str, route: str, status: int, seconds: float) -> None:
+    """One line for one answer; the route is a template, so that nothing a client wrote is in it."""
+    _access.info("request", method=method, route=route, status=status, seconds=round(seconds, 6))
+
+
+def _add_request(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    bound = _request.get()
+    if bound is not None:
+        event.setdefault("request_id", bound[0])
+        if bound[1] is not None:
+            event.setdefault("trace_id", bound[1])
+    return event

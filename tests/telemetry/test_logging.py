@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app.telemetry.logging import bind_request, configure_logging
+from app.telemetry.logging import bind_request, configure_logging, log_access
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +60,33 @@ def test_the_level_is_the_least_that_is_written(capsys: pytest.CaptureFixture[st
     logging.getLogger("app").info("quiet")
     logging.getLogger("app").warning("loud")
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["loud"]
+
+
+def test_a_line_names_the_trace_it_belongs_to(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is one; tasks that a request starts inherit both ids, and the next request has its own."""
+    configure_logging("info", "json")
+
+    async def work(name: str) -> None:
+        logging.getLogger("app").warning("in %s", name)
+
+    async def request(name: str, trace: str | None) -> None:
+        bind_request(name, trace)
+        await asyncio.create_task(work(name))
+
+    async def both() -> None:
+        await asyncio.gather(request("a", "0af7651916cd43dd8448eb211c80319c"), request("b", None))
+
+    asyncio.run(both())
+    lines = {line["request_id"]: line for line in map(json.loads, capsys.readouterr().err.splitlines())}
+    assert lines["a"]["event"] == "in a"
+    assert lines["a"]["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert "trace_id" not in lines["b"]
+
+
+def test_an_answers_line_holds_its_route_and_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """As fields, for machines."""
+    configure_logging("info", "json")
+    log_access("POST", "/sessions/{id}/steps", 200, 0.00123456)
+    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (line["event"], line["method"], line["route"]) == ("request", "POST", "/sessions/{id}/steps")
+    assert (line["status"], line["seconds"]) == (200, 0.001235)

@@ -1,0 +1,211 @@
+"""Every metric: name, labels, unit, buckets, and how workers are put together.
+
+The names are those that token servers use, behind a prefix of our own, and those that only the
+serving of states has. docs/observability.md holds the table made from this file, and says what
+may change in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from app.telemetry.instruments import AnyFamily, Counter, Family, Gauge, Histogram, Labels, Mode
+
+PREFIX = "rnnserve"
+
+SECONDS = tuple(15e-6 * 2.0**power for power in range(23))
+"""From 15 us, under which no run of a graph stays, doubling to about a minute."""
+ROWS = tuple(2.0**power for power in range(13))
+"""One row to the largest batch anybody sets."""
+STEPS = tuple(2.0**power for power in range(17))
+
+MODEL: Labels = ("model",)
+BY_TASK: Labels = ("task", "model")
+
+
+class Catalogue(Collector):
+    """All families of one process, in the order in which they are shown."""
+
+    def __init__(self) -> None:
+        self.families: list[AnyFamily] = []
+        self.refreshers: list[Callable[[], None]] = []
+        self._requests()
+        self._engines()
+        self._http()
+        self._sessions()
+        self._process()
+
+    def refresh(self) -> None:
+        """Bring what is measured only when somebody looks up to date."""
+        for refresher in self.refreshers:
+            refresher()
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client."""
+        for family in self.families:
+            yield family.metric()
+
+    def text(self) -> bytes:
+        """In Prometheus' text format 0.0.4."""
+        return "".join(line for family in self.families for line in family.lines()).encode()
+
+    def _requests(self) -> None:
+        self.requests = self._counter(
+            "requests",
+            "Requests that were parsed, by how they ended: ok, caller, capacity, server, cancelled",
+            (*BY_TASK, "outcome"),
+        )
+        self.successes = self._counter(
+            "request_success",
+            "Sequences that ended well: stop, length, stopped (by the client) of a generation, else complete",
+            ("model", "finished_reason"),
+        )
+        self.queue_time = self._histogram(
+            "request_queue_time_seconds", "From arrival to the first run", BY_TASK, SECONDS
+        )
+        self.inference_time = self._histogram(
+            "request_inference_time_seconds", "In runs of the graph", BY_TASK, SECONDS
+        )
+        self.latency = self._histogram(
+            "e2e_request_latency_seconds", "From arrival to the last of the answer", BY_TASK, SECONDS
+        )
+        self.first_token = self._histogram(
+            "time_to_first_token_seconds", "From arrival to the first token", MODEL, SECONDS
+        )
+        self.inter_token = self._histogram(
+            "inter_token_latency_seconds",
+            "Between tokens of one text; those of a frame share its time",
+            MODEL,
+            SECONDS,
+        )
+        self.prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts", MODEL)
+        self.generation_tokens = self._counter("generation_tokens", "Tokens produced", MODEL)
+        self.request_prompt = self._histogram(
+            "request_prompt_tokens", "Tokens of one request's prompt", MODEL, STEPS
+        )
+        self.request_generation = self._histogram(
+            "request_generation_tokens", "Tokens one request produced, all its texts together", MODEL, STEPS
+        )
+        self.running = self._gauge(
+            "num_requests_running", "Sequences that advance: series, texts, choices", MODEL
+        )
+        self.waiting = self._gauge("num_requests_waiting", "Sequences that wait for a slot", MODEL)
+
+    def _engines(self) -> None:
+        self.batch_size = self._histogram("batch_size", "Rows in one run of the graph", MODEL, ROWS)
+        self.tick_steps = self._histogram("tick_steps", "Rows times steps in one tick", MODEL, STEPS)
+        self.tick_time = self._histogram("tick_seconds", "Runs of the graph in one tick", MODEL, SECONDS)
+        self.steps = self._counter("steps", "Rows times steps that were run", MODEL)
+        self.queue_steps = self._gauge("queue_steps", "Steps waiting to be run", MODEL)
+        self.queue_limit = self._gauge("queue_steps_limit", "Steps that may wait before 503", MODEL)
+        self.sequences = self._gauge("sequences", "Sequences that are queued or running", MODEL)
+        self.slots_used = self._gauge("slots_used", "Sequences that hold a state row", MODEL)
+        self.slots = self._gauge("slots", "State rows there are", MODEL)
+        self.state_bytes = self._gauge("state_bytes", "Memory of the state rows", MODEL)
+        self.engine_up = self._gauge("engine_up", "Whether the model's engine thread runs", MODEL, "livemin")
+        self.info = self._gauge(
+            "model_info", "One for each served model", ("model", "task", "cell"), "livemax"
+        )
+        self.load_time = self._gauge("model_load_seconds", "To read and verify a bundle", MODEL, "livemax")
+        self.weights = self._gauge("model_weights_bytes", "The network's parameters, as float32", MODEL)
+        self.model_events = self._counter(
+            "model_events", "What happened to bundles: loaded, failed, switched, retired", ("event",)
+        )
+        self.models_bad = self._gauge("models_bad", "Bundles that are not served: bad", (), "livemax")
+
+    def _http(self) -> None:
+        self.responses = self._counter("http_responses", "Answers by route and status", ("route", "status"))
+        self.http_time = self._histogram(
+            "http_request_duration_seconds",
+            "From a request's head to the last of its answer",
+            ("route",),
+            SECONDS,
+        )
+        self.in_flight = self._gauge("http_requests_in_flight", "HTTP requests that are being answered", ())
+        self.sockets = self._gauge("websockets", "Open WebSockets", ())
+        self.refused = self._counter(
+            "refused",
+            "Requests not let in: unauthenticated, forbidden, request_rate, port (it is on another one)",
+            ("reason",),
+        )
+
+    def _sessions(self) -> None:
+        self.session_events = self._counter(
+            "session_events",
+            "What happened to sessions: created, forked, imported, exported, closed, expired, rewound, "
+            "migrated, snapshot, replayed, conflict, quarantined, corrupt, refused (the store was full)",
+            ("event",),
+        )
+        self.session_calls = self._counter(
+            "session_calls", "Step calls, by how they ended: ok, caller, capacity, server", ("outcome",)
+        )
+        self.session_call_time = self._histogram(
+            "session_call_seconds", "Of a step call, from reading the session to storing it", (), SECONDS
+        )
+        self.stored_steps = self._counter("session_steps", "Steps that were stored", MODEL)
+        # Every worker counts the same store, and lately is truest.
+        self.sessions_live = self._gauge("sessions_live", "Live sessions in the store", (), "livemostrecent")
+        self.sessions_limit = self._gauge("sessions_limit", "Live sessions the store takes", (), "livemax")
+        self.store_up = self._gauge("session_store_up", "Whether the session store answers", (), "livemin")
+        self.store_time = self._histogram(
+            "session_store_seconds",
+            "One group in the session store; write is the commit",
+            ("operation",),
+            SECONDS,
+        )
+        self.store_group = self._histogram(
+            "session_store_group_size", "Sessions in one group", ("operation",), STEPS
+        )
+        self.store_failures = self._counter(
+            "session_store_failures", "Groups that failed in the session store", ("operation",)
+        )
+        self.store_waiting = self._gauge(
+            "session_store_waiting", "Sessions and calls that wait for the store or are in it", ()
+        )
+        self.store_disk = self._gauge(
+            "session_store_disk_bytes", "Disk space of an LMDB store", (), "livemax"
+        )
+
+    def _process(self) -> None:
+        self.resident = self._gauge("resident_memory_bytes", "Resident memory", (), prefix="process")
+        self.virtual = self._gauge("virtual_memory_bytes", "Virtual memory", (), prefix="process")
+        self.cpu = self._counter("cpu_seconds", "User and system CPU time", (), prefix="process")
+        self.open_fds = self._gauge("open_fds", "Open file descriptors", (), "livemax", prefix="process")
+        self.max_fds = self._gauge(
+            "max_fds", "Open file descriptors allowed", (), "livemin", prefix="process"
+        )
+        self.start_time = self._gauge(
+            "start_time_seconds", "Start of the oldest process, in Unix time", (), "livemin", prefix="process"
+        )
+        self.anonymous = self._gauge(
+            "anonymous_memory_bytes",
+            "Resident memory that no file backs: weights and tensors of ONNX Runtime, states, objects",
+            (),
+        )
+        self.build = self._gauge("build_info", "One", ("version", "python"), "livemax")
+        self.workers = self._gauge("workers", "Processes that serve the port", ())
+        self.restarts = self._counter("worker_restarts", "Workers that died and were replaced", ())
+
+    def _counter(self, name: str, text: str, labels: Labels, *, prefix: str = PREFIX) -> Family[Counter]:
+        family = Family("counter", f"{prefix}_{name}", text, labels, Counter)
+        self.families.append(family)
+        return family
+
+    def _gauge(
+        self, name: str, text: str, labels: Labels, mode: Mode = "livesum", *, prefix: str = PREFIX
+    ) -> Family[Gauge]:
+        family = Family("gauge", f"{prefix}_{name}", text, labels, Gauge, mode)
+        self.families.append(family)
+        return family
+
+    def _histogram(
+        self, name: str, text: str, labels: Labels, bounds: tuple[float, ...]
+    ) -> Family[Histogram]:
+        make = partial(Histogram, bounds)
+        family = Family("histogram", f"{PREFIX}_{name}", text, labels, make, bounds=bounds)
+        self.families.append(family)
+        return family

@@ -1,0 +1,167 @@
+"""Engines and session stores that leave spans; they stand in for the plain ones while tracing is on.
+
+They know what they wrap by its methods alone, so nothing below has to know of tracing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from app.core.ports import Submitter, Ticket
+from app.core.sequence import BlockRequest, BlockResult, Event, Failed, Finished, SequenceRequest, Usage
+from app.core.session import Snapshot, Stored, Write, Written
+from app.telemetry.reports import AsyncStore
+from app.telemetry.shared_spans import Attributes
+from app.telemetry.tracing import Tracing
+
+
+class TracedEngine:
+    """An engine whose submissions become spans.
+
+    Args:
+        tracing: makes the spans.
+        inner: does the work.
+        model: ``name@version``.
+    """
+
+    def __init__(self, tracing: Tracing, inner: Submitter, model: str) -> None:
+        self._inner = inner
+        self._model = model
+        self._tracing = tracing
+
+    @property
+    def alive(self) -> bool:
+        """See :class:`~app.core.ports.Submitter`."""
+        return self._inner.alive
+
+    def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
+        """See :class:`~app.core.ports.Submitter`."""
+        began = time.time_ns()
+        ticket = self._inner.submit(requests, deadline)
+        self._tracing.prepared(began)
+        return TracedTicket(ticket, len(requests), self._model, began, self._tracing)
+
+    def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
+        """See :class:`~app.core.ports.Submitter`."""
+        began = time.time_ns()
+        future = self._inner.submit_block(request, deadline)
+        self._tracing.prepared(began)
+        # Called in a copy of this context, so that its spans find their place.
+        future.add_done_callback(partial(self._block_done, began, len(request.steps)))
+        return future
+
+    def _block_done(self, began: int, num: int, future: asyncio.Future[BlockResult]) -> None:
+        attributes: Attributes = {"rnnserve.model": self._model, "rnnserve.sequences": num}
+        usage = Usage()
+        if future.cancelled():
+            attributes["rnnserve.cancelled"] = True
+        elif future.exception() is None:
+            usage = future.result().usage
+        attributes["rnnserve.largest_batch"] = usage.largest_batch
+        attributes["rnnserve.run_seconds"] = usage.compute_s
+        self._tracing.ran(began, usage.queue_s, attributes)
+
+
+class TracedTicket:
+    """A ticket that leaves its spans with the last terminal event, or when it is given up.
+
+    Args:
+        inner: the engine's.
+        num: sequences.
+        model: ``name@version``.
+        began: of the submission, Unix time in nanoseconds.
+        tracing: makes the spans.
+    """
+
+    def __init__(self, inner: Ticket, num: int, model: str, began: int, tracing: Tracing) -> None:
+        self._inner = inner
+        self._left = num
+        self._began = began
+        self._tracing = tracing
+        self._queue_s = self._compute_s = 0.0
+        self._attributes: Attributes = {"rnnserve.model": model, "rnnserve.sequences": num}
+        self._batch = 0
+
+    async def events(self) -> list[tuple[int, Event]]:
+        """See :class:`~app.core.ports.Ticket`."""
+        events = await self._inner.events()
+        for _, event in events:
+            if isinstance(event, (Finished, Failed)):
+                self._left -= 1
+                self._add(event.usage)
+        if self._left == 0:
+            self._end()
+        return events
+
+    def wake(self) -> None:
+        """See :class:`~app.core.ports.Ticket`."""
+        self._inner.wake()
+
+    def cancel(self) -> None:
+        """See :class:`~app.core.ports.Ticket`."""
+        self._inner.cancel()
+        if self._left > 0:
+            self._left = 0
+            self._attributes["rnnserve.cancelled"] = True
+            self._end()
+
+    def _add(self, usage: Usage) -> None:
+        self._queue_s = max(self._queue_s, usage.queue_s)
+        self._compute_s = max(self._compute_s, usage.compute_s)
+        self._batch = max(self._batch, usage.largest_batch)
+
+    def _end(self) -> None:
+        self._left = -1
+        self._attributes["rnnserve.largest_batch"] = self._batch
+        self._attributes["rnnserve.run_seconds"] = self._compute_s
+        self._tracing.ran(self._began, self._queue_s, self._attributes)
+
+
+class TracedStore:
+    """A session store whose reads and commits are spans.
+
+    Args:
+        tracing: makes the spans.
+        inner: does the work.
+    """
+
+    def __init__(self, tracing: Tracing, inner: AsyncStore) -> None:
+        self._inner = inner
+        self._tracing = tracing
+
+    async def get(self, ids: Sequence[str]) -> list[Stored | None]:
+        """See ``app.service.session_store.AsyncStore``, as for all that follow."""
+        with self._tracing.span("session read", {"rnnserve.sessions": len(ids)}):
+            return await self._inner.get(ids)
+
+    async def write(self, writes: Sequence[Write]) -> list[Written]:
+        """A commit."""
+        attributes: Attributes = {"rnnserve.sessions": len(writes)}
+        with self._tracing.span("session commit", attributes, [write.id for write in writes]):
+            return await self._inner.write(writes)
+
+    async def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
+        """A page."""
+        with self._tracing.span("session list", {}):
+            return await self._inner.list_ids(after, limit)
+
+    async def snapshots(self, id: str) -> list[Snapshot]:
+        """All of one session."""
+        with self._tracing.span("session read", {"rnnserve.snapshots": True}):
+            return await self._inner.snapshots(id)
+
+    async def snapshot(self, id: str, name: str) -> Snapshot | None:
+        """One."""
+        with self._tracing.span("session read", {"rnnserve.snapshots": True}):
+            return await self._inner.snapshot(id, name)
+
+    async def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
+        """For the sweeper, which is no request and leaves no spans."""
+        return await self._inner.due(now, limit)
+
+    async def remove(self, ids: Sequence[tuple[str, int]]) -> None:
+        """Likewise."""
+        await self._inner.remove(ids)
