@@ -11,26 +11,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import BundleError, ConfigurationError, InvalidManifest
-from app.registry import Loaded, default_models, inspect_models, load_models, version_key
+from app.registry import ModelRegistry, RegistryOptions, inspect_models, load_bundle, version_key
 from app.schemas.limits import Limits
 from tests.bundles import tiny_classifier, tiny_generator
 
 
-def load(folder: Path, *, skip_bad: bool = False, report: list[str] | None = None) -> list[Loaded]:
-    """Load a folder without counting anything."""
-    return load_models(
-        folder,
-        device="cpu",
-        limits=Limits(),
-        observer=lambda name: lambda stats: None,
-        skip_bad=skip_bad,
-        report=lambda path, error: report.append(error.message) if report is not None else None,
+class Quiet:
+    """Counts nothing but the bad bundles."""
+
+    def __init__(self) -> None:
+        self.bad_bundles = 0
+
+    def loaded(self, model: object) -> None:
+        """A model is served."""
+
+    def retired(self, reference: str) -> None:
+        """A model has gone."""
+
+    def event(self, event: str) -> None:
+        """Something happened."""
+
+    def bad(self, count: int) -> None:
+        """Remember."""
+        self.bad_bundles = count
+
+
+def opened(folder: Path, *, skip_bad: bool = False, preferred: dict[str, str] | None = None) -> ModelRegistry:
+    """The registry of a folder, its engines not started."""
+    options = RegistryOptions(folders=[folder], skip_bad=skip_bad, preferred=preferred or {})
+    registry = ModelRegistry(
+        options, lambda path: load_bundle(path, "cpu", Limits(), lambda name: lambda stats: None), Quiet()
     )
+    registry.open()
+    return registry
 
 
-def references(loaded: list[Loaded]) -> list[str]:
+def references(registry: ModelRegistry) -> list[str]:
     """In order."""
-    return [one.deployment.manifest.reference for one in loaded]
+    return list(registry.served.catalog.deployments)
 
 
 @pytest.fixture
@@ -44,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_versions_come_in_the_order_people_count(folder: Path) -> None:
     """2 before 10, so the last is the newest."""
-    assert references(load(folder)) == ["mood@1", "text@1", "text@2", "text@10"]
+    assert references(opened(folder)) == ["mood@1", "text@1", "text@2", "text@10"]
 
 
 @given(
@@ -60,27 +78,30 @@ def test_dotted_versions_order_like_their_numbers(first: list[int], second: list
 def test_defaults_are_the_preferred_name_or_the_first(folder: Path) -> None:
     """A name alone is its newest version; a version can be pinned; an absent name is passed over."""
     tiny_generator(folder, name="aardvark")
-    loaded = load(folder)
-    assert default_models(loaded, {})["generate"] == "aardvark@1"
-    assert default_models(loaded, {"generate": "text"})["generate"] == "text@10"
-    assert default_models(loaded, {"generate": "text@2"})["generate"] == "text@2"
-    assert default_models(loaded, {"generate": "nobody"})["generate"] == "aardvark@1"
-    assert default_models(loaded, {}) == {"generate": "aardvark@1", "sentiment": "mood@1"}
+
+    def defaults(**preferred: str) -> dict[str, str]:
+        return dict(opened(folder, preferred=preferred).served.catalog.defaults)
+
+    assert defaults() == {"generate": "aardvark@1", "sentiment": "mood@1"}
+    assert defaults(generate="text")["generate"] == "text@10"
+    assert defaults(generate="text@2")["generate"] == "text@2"
+    assert defaults(generate="nobody")["generate"] == "aardvark@1"
+    assert defaults(generate="mood")["generate"] == "aardvark@1"
 
 
 def test_an_empty_folder_and_no_folder_are_named(tmp_path: Path) -> None:
     """Each with what to do."""
     with pytest.raises(ConfigurationError, match="holds no bundle"):
-        load(tmp_path)
+        opened(tmp_path)
     with pytest.raises(BundleError, match="does not exist"):
-        load(tmp_path / "nowhere")
+        opened(tmp_path / "nowhere")
 
 
 def test_a_bundle_in_the_wrong_place_is_refused(folder: Path) -> None:
     """Its manifest and its path must agree, or two bundles could answer to one name."""
     shutil.copytree(folder / "text" / "1", folder / "text" / "3")
     with pytest.raises(InvalidManifest, match="bundle text/3: its manifest says text@1"):
-        load(folder)
+        opened(folder)
 
 
 def test_a_tokenizer_with_more_tokens_than_the_network_is_refused(folder: Path) -> None:
@@ -90,15 +111,17 @@ def test_a_tokenizer_with_more_tokens_than_the_network_is_refused(folder: Path) 
     manifest["spec"]["vocabulary"] -= 1
     path.write_text(json.dumps(manifest))
     with pytest.raises(InvalidManifest, match="bundle mood/1: its tokenizer has"):
-        load(folder)
+        opened(folder)
 
 
 def test_bad_bundles_can_be_passed_over_and_are_reported(folder: Path) -> None:
     """The rest is served."""
     (folder / "text" / "10" / "model.onnx").unlink()
-    report: list[str] = []
-    assert references(load(folder, skip_bad=True, report=report)) == ["mood@1", "text@1", "text@2"]
-    assert report == ["bundle text/10: cannot read model.onnx: No such file or directory"]
+    registry = opened(folder, skip_bad=True)
+    assert references(registry) == ["mood@1", "text@1", "text@2"]
+    (bad,) = [one for one in registry.index() if one.status != "ready"]
+    assert (bad.reference, bad.status) == ("text@10", "broken")
+    assert bad.reason == "its files are not complete"
 
 
 def test_an_inspection_tells_each_bundles_parity_or_error(folder: Path) -> None:

@@ -1,10 +1,10 @@
-"""``GET /models`` and ``GET /models/{name}``: the public part of the manifests."""
+"""``GET /models`` and ``GET /models/{name}``: what is served, and the public part of the manifests."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,38 +12,72 @@ from app.api.edge import Edge, edge_of
 from app.api.routing import PROBLEMS, BytesRoute, json_response
 from app.bundle.manifest import ForecastSpec, GenerateSpec, Manifest, SentimentSpec
 from app.core.errors import UnknownModel
+from app.core.model_state import ModelState
 from app.schemas.limits import Limits
 from app.schemas.models import ModelDetail, ModelList, ModelSummary, QualityFigure
+
+ModelPath = Annotated[str, Path(description="`name`, `name@version` or `name@label`")]
 
 router = APIRouter(route_class=BytesRoute, tags=["models"])
 
 
 @router.get("/models", response_model=ModelList)
 async def list_models(request: Request) -> Response:
-    """Every model version that is served."""
-    edge = edge_of(request)
-    served = [one.manifest for one in edge.service.deployments.values()]
-    return json_response(ModelList(models=[ModelSummary(**_summary(manifest, edge)) for manifest in served]))
+    """Every model version, served or not."""
+    return json_response(model_list(edge_of(request)))
 
 
 @router.get("/models/{name}", response_model=ModelDetail, responses={404: PROBLEMS[404]})
-async def get_model(request: Request) -> Response:
-    """One model, by `name` (its newest version) or `name@version`."""
+async def get_model(request: Request, name: ModelPath) -> Response:
+    """One served model, by `name` (the version that most requests get), `name@version` or `name@label`."""
     edge = edge_of(request)
-    name = request.path_params["name"]
+    catalog = edge.service.catalog
+    found = catalog.base(name)
+    if found is None:
+        raise UnknownModel(name, tuple(catalog.deployments))
+    manifest = found.manifest
+    served = [one.manifest for one in catalog.deployments.values()]
+    versions = [one.version for one in reversed(served) if one.name == manifest.name]
+    (state,) = [one for one in _states(edge) if one.reference == manifest.reference]
+    return json_response(_detail(manifest, state, versions, edge))
+
+
+def model_list(edge: Edge) -> ModelList:
+    """What is known of every version."""
     deployments = edge.service.deployments
-    versions = [one.manifest for one in deployments.values() if one.manifest.name == name.partition("@")[0]]
-    wanted = [manifest for manifest in versions if name in (manifest.name, manifest.reference)]
-    if not wanted:
-        raise UnknownModel(name, tuple(deployments))
-    # The registry lists versions in ascending order, so the last one is the newest.
-    return json_response(_detail(wanted[-1], [one.version for one in reversed(versions)], edge))
+    return ModelList(
+        models=[
+            ModelSummary(**_summary(state, deployments[state.reference].manifest, edge))
+            if state.status == "ready"
+            else ModelSummary(**_standing(state))
+            for state in _states(edge)
+        ]
+    )
 
 
-def _summary(manifest: Manifest, edge: Edge) -> dict[str, Any]:
+def _states(edge: Edge) -> list[ModelState]:
+    if edge.models is not None:
+        return edge.models.index()
+    catalog = edge.service.catalog
+    return [
+        ModelState(one.manifest.name, one.manifest.version, "ready", None, (), catalog.traffic(one))
+        for one in catalog.deployments.values()
+    ]
+
+
+def _standing(state: ModelState) -> dict[str, Any]:
     return {
-        "name": manifest.name,
-        "version": manifest.version,
+        "name": state.name,
+        "version": state.version,
+        "status": state.status,
+        "reason": state.reason,
+        "labels": list(state.labels),
+        "traffic": state.traffic,
+    }
+
+
+def _summary(state: ModelState, manifest: Manifest, edge: Edge) -> dict[str, Any]:
+    return _standing(state) | {
         "task": manifest.task,
         "cell": manifest.network.cell,
         "description": manifest.description,
@@ -51,9 +85,9 @@ def _summary(manifest: Manifest, edge: Edge) -> dict[str, Any]:
     }
 
 
-def _detail(manifest: Manifest, versions: list[str], edge: Edge) -> ModelDetail:
+def _detail(manifest: Manifest, state: ModelState, versions: list[str], edge: Edge) -> ModelDetail:
     return ModelDetail(
-        **_summary(manifest, edge),
+        **_summary(state, manifest, edge),
         versions=versions,
         network=manifest.network.model_dump(exclude_none=True),
         inputs=_inputs(manifest.spec),

@@ -6,22 +6,33 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from app.core.model_state import ModelStatus
 from app.schemas.base import Answer
 
 
 class ModelSummary(Answer):
-    """One served model version."""
+    """One model version. Only ready ones answer requests, and say what they are."""
 
     name: str
     version: str
-    task: Literal["forecast", "sentiment", "generate"]
-    cell: Literal["rnn", "lstm", "gru"]
-    description: str
-    default: bool = Field(description="whether requests of its task that name no model go here")
+    status: ModelStatus = Field(
+        "ready",
+        description="loading: being verified; ready; broken: failed verification; draining: takes no new "
+        "requests; unloaded: not served",
+    )
+    reason: str | None = Field(None, description="why it is not ready; or what is wrong with its replacement")
+    labels: list[str] = Field([], description="it is also asked by these, name@label")
+    traffic: float = Field(
+        0.0, description="share, 0 to 1, of the requests that name the model but no version"
+    )
+    task: Literal["forecast", "sentiment", "generate"] | None = None
+    cell: Literal["rnn", "lstm", "gru"] | None = None
+    description: str | None = None
+    default: bool = Field(False, description="whether requests of its task that name no model go here")
 
 
 class ModelList(Answer):
-    """Every served model version."""
+    """Every model version that is served, or lies where models are looked for."""
 
     models: list[ModelSummary]
 

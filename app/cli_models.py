@@ -1,0 +1,293 @@
+"""``rnnserve models``: look at bundles, check them, put them in place, and label them.
+
+A running server notices what these commands change by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from app.bundle.reader import find_bundles, read_manifest
+from app.core.errors import BundleError, ConfigurationError, InvalidManifest
+from app.registry import Inspection, inspect_models, version_key
+from app.registry.copying.budget import Budget
+from app.registry.copying.install import install, read_head
+from app.registry.copying.mirror import Mirror, MirrorLimits
+from app.registry.copying.origin import ARCHIVES, Origin, local_origin
+from app.registry.copying.place import Place, PlaceOrigin
+from app.registry.labels import changing, read_labels, write_labels
+from app.registry.verification import check_whole, verify
+from app.service.catalog import Label
+from app.settings import Settings, load_settings
+
+models_cli = typer.Typer(
+    name="models", help="Bundles: list and verify, add, label, pull.", invoke_without_command=True
+)
+
+Places = Annotated[
+    list[str] | None,
+    typer.Option("--models", help="places of bundles, NAME/VERSION/ below each; may be given several times"),
+]
+OnDevice = Annotated[
+    Literal["cpu", "cuda"] | None, typer.Option("--device", help="where graphs are replayed")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of the list. ``labels`` says which the version has, with their shares, 0 to 1."""
+
+    name: str
+    version: str
+    labels: dict[str, float]
+    task: str | None = None
+    cell: str | None = None
+    error: str | None = None
+
+
+@models_cli.callback()
+def inspect_all(context: typer.Context, models: Places = None, device: OnDevice = None) -> None:
+    """List the bundles and verify each: sums, graph and golden vectors."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = load_settings(models=models or None, device=device)
+    inspections = [
+        one for folder in settings.model_folders for one in inspect_models(folder, settings.device)
+    ]
+    for inspection in inspections:
+        typer.echo(_line(inspection))
+    bad = sum(inspection.error is not None for inspection in inspections)
+    places = ", ".join(map(str, settings.model_folders))
+    typer.echo(f"{len(inspections)} bundles in {places}, {len(inspections) - bad} good, {bad} bad")
+    if bad:
+        raise typer.Exit(1)
+
+
+@models_cli.command("list")
+def list_models(
+    models: Places = None,
+    as_json: Annotated[bool, typer.Option("--json", help="a JSON document instead of lines")] = False,
+) -> None:
+    """List the bundles and their labels; reads the manifests, and verifies nothing."""
+    listed = [row for folder in load_settings(models=models or None).model_folders for row in _rows(folder)]
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in listed], indent=2))
+        return
+    for row in listed:
+        labels = "  ".join(
+            f"{label} {100 * share:.4g} %" if share else label for label, share in row.labels.items()
+        )
+        described = row.error or f"{row.task:<10} {row.cell:<5} {labels}"
+        typer.echo(f"{f'{row.name}@{row.version}':<28} {described}".rstrip())
+
+
+@models_cli.command("verify")
+def verify_bundle(
+    target: Annotated[str, typer.Argument(help="folder of a bundle, NAME, or NAME@VERSION")],
+    models: Places = None,
+    device: OnDevice = None,
+) -> None:
+    """Check bundles in every way there is; fails when one is bad."""
+    settings = load_settings(models=models or None, device=device)
+    bad = 0
+    for path in _targets(target, settings):
+        typer.echo(f"{path}")
+        verdict = "ok"
+        for check in verify(path, settings.device):
+            typer.echo(f"  {check.verdict:<4} {check.subject:<12} {check.text}")
+            verdict = check.verdict if check.verdict == "BAD" else verdict
+        bad += verdict == "BAD"
+    if bad:
+        typer.echo(f"{bad} bad")
+        raise typer.Exit(1)
+    typer.echo("good")
+
+
+@models_cli.command("add")
+def add_bundle(
+    source: Annotated[
+        str, typer.Argument(help="a bundle: folder, zip or tar file, or address (https://, s3://, hf://)")
+    ],
+    models: Places = None,
+    device: OnDevice = None,
+    replace: Annotated[bool, typer.Option(help="replace a bundle of the same version")] = False,
+    sha256: Annotated[
+        str | None, typer.Option(help="refuse the bundle unless its manifest has this sum")
+    ] = None,
+) -> None:
+    """Copy a bundle into the first models folder: verified whole, then visible at once."""
+    settings = load_settings(models=models or None, device=device)
+    folder = _first_folder(settings)
+    budget = Budget(settings.max_bundle_bytes, settings.fetch_timeout_s)
+
+    def put(origin: Origin) -> None:
+        head = read_head(origin)
+        found = hashlib.sha256(head).hexdigest()
+        if sha256 is not None and sha256.lower() != found:
+            raise InvalidManifest(f"manifest.json has the sha256 {found}, not {sha256}")
+        done = install(
+            origin, head, folder, budget, lambda path: check_whole(path, settings.device), replace=replace
+        )
+        what = "added" if done.fresh else "is there already, the very same"
+        typer.echo(f"{done.manifest.reference} {what}: {done.path}")
+
+    if "://" not in source:
+        with local_origin(Path(source), settings.max_bundle_bytes) as origin:
+            put(origin)
+    elif source.endswith(ARCHIVES):
+        with tempfile.TemporaryDirectory(prefix="rnnserve-") as scratch:
+            archive = Path(scratch) / "archive"
+            with archive.open("wb") as file:
+                for piece in budget.spend(Place(source).pieces(budget=budget)):
+                    file.write(piece)
+            budget = Budget(settings.max_bundle_bytes, settings.fetch_timeout_s)
+            with local_origin(archive, settings.max_bundle_bytes) as origin:
+                put(origin)
+    else:
+        put(PlaceOrigin(Place(source), (), budget))
+
+
+@models_cli.command("label")
+def label_version(
+    name: Annotated[str, typer.Argument(help="of the model")],
+    version: Annotated[str, typer.Argument(help="that gets the label")],
+    label: Annotated[str, typer.Argument(help="stable, canary, or any name")],
+    share: Annotated[
+        str, typer.Option(help="of the requests that name the model but no version: 5% or 0.05")
+    ] = "0",
+    models: Places = None,
+) -> None:
+    """Give a label to a version; the version that had it loses it."""
+    settings = load_settings(models=models or None)
+    folder, versions = _model(name, settings)
+    if version not in versions:
+        raise ConfigurationError(f"{name} has no version {version!r}; it has {', '.join(versions)}")
+    if label in versions:
+        raise ConfigurationError(f"{label!r} is a version of {name}, so it cannot be a label")
+    with changing(folder):
+        labels = read_labels(folder)
+        labels[label] = Label(version, _share(share))
+        write_labels(folder, labels)
+    typer.echo(f"{name}@{label} is {name}@{version}" + (f", share {share}" if labels[label].share else ""))
+
+
+@models_cli.command("unlabel")
+def remove_label(
+    name: Annotated[str, typer.Argument(help="of the model")],
+    label: Annotated[str, typer.Argument(help="that goes")],
+    models: Places = None,
+) -> None:
+    """Take a label away."""
+    folder, _ = _model(name, load_settings(models=models or None))
+    with changing(folder):
+        labels = read_labels(folder)
+        if label not in labels:
+            raise ConfigurationError(f"{name} has no label {label!r}; it has {', '.join(labels) or 'none'}")
+        del labels[label]
+        write_labels(folder, labels)
+    typer.echo(f"{name}@{label} is no more")
+
+
+@models_cli.command("pull")
+def pull(
+    models: Places = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="folder of the copies, instead of --models-cache")
+    ] = None,
+) -> None:
+    """Copy the bundles of all places on the network into the cache, as the server does at its start."""
+    settings = load_settings(models=models or None, models_cache=cache)
+    if not settings.remote_models:
+        raise ConfigurationError("--models names no place on the network")
+    limits = MirrorLimits(settings.max_bundle_bytes, settings.fetch_timeout_s)
+    failed = 0
+    for address in settings.remote_models:
+        mirror = Mirror(address, settings.models_cache, limits)
+        mirror.refresh(at_once=True)
+        for path in find_bundles(mirror.folder):
+            typer.echo(f"{f'{path.parent.name}@{path.name}':<28} {path}")
+        for reference, error in mirror.failed.items():
+            typer.echo(f"{reference:<28} FAILED: {error.message}")
+        failed += len(mirror.failed)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _targets(target: str, settings: Settings) -> list[Path]:
+    path = Path(target)
+    if path.is_dir():
+        return [path]
+    name, at, version = target.partition("@")
+    found = [
+        bundle
+        for folder in settings.model_folders
+        for bundle in sorted(find_bundles(folder), key=lambda bundle: version_key(bundle.name))
+        if bundle.parent.name == name and (not at or bundle.name == version)
+    ]
+    if not found:
+        raise ConfigurationError(
+            f"there is no bundle {target!r}: neither a folder nor a NAME or NAME@VERSION"
+        )
+    return found
+
+
+def _first_folder(settings: Settings) -> Path:
+    if not settings.model_folders:
+        raise ConfigurationError("--models names no folder to add a bundle to")
+    return settings.model_folders[0]
+
+
+def _model(name: str, settings: Settings) -> tuple[Path, list[str]]:
+    """A model's folder in the first place that has it, and its versions."""
+    for folder in settings.model_folders:
+        versions = [path.name for path in find_bundles(folder) if path.parent.name == name]
+        if versions:
+            return folder / name, sorted(versions, key=version_key)
+    raise ConfigurationError(f"there is no model {name!r} in {', '.join(map(str, settings.model_folders))}")
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ConfigurationError(f"--share {text!r} is not a share: 0 % to 100 %, or 0 to 1")
+    return value
+
+
+def _rows(folder: Path) -> list[_Row]:
+    rows = []
+    for path in sorted(find_bundles(folder), key=lambda path: (path.parent.name, version_key(path.name))):
+        name, version = path.parent.name, path.name
+        labels = {
+            label: one.share
+            for label, one in sorted(read_labels(path.parent).items())
+            if one.version == version
+        }
+        try:
+            manifest = read_manifest(path)
+        except BundleError as error:
+            rows.append(_Row(name, version, labels, error=f"BAD  {error.message}"))
+        else:
+            rows.append(_Row(name, version, labels, manifest.task, manifest.network.cell))
+    return rows
+
+
+def _line(inspection: Inspection) -> str:
+    manifest = inspection.manifest
+    if manifest is None or inspection.error is not None:
+        name = f"{inspection.folder.parent.name}@{inspection.folder.name}"
+        message = inspection.error.message if inspection.error is not None else "unknown"
+        return f"BAD  {name:<28} {message}"
+    return (
+        f"ok   {manifest.reference:<28} {manifest.task:<10} {manifest.network.cell:<5} "
+        f"{manifest.network.parameters:>10,} parameters  parity {inspection.difference:.1e}"
+    )

@@ -1,0 +1,1 @@
+"""Copying bundles from elsewhere: folders, archives, and places on the network."""

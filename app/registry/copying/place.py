@@ -1,0 +1,208 @@
+"""A tree of bundles on the network, read through fsspec: ``s3://``, ``https://``, ``http://``, ``hf://``.
+
+Credentials are those of each library's own variables: ``AWS_*``, ``HF_TOKEN``, a netrc file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from app.core.errors import ConfigurationError, FetchFailed
+from app.registry.copying.budget import CHUNK_BYTES, Budget
+
+_ATTEMPTS = 4
+_PAUSE_S = 0.25
+# No single answer may be waited for longer; the budget bounds the whole.
+_CONNECT_S = 10
+_READ_S = 30
+
+# They log each request, or where credentials were found.
+_TALKATIVE = ("httpx", "httpx2", "botocore", "aiobotocore")
+
+_T = TypeVar("_T")
+
+
+class Missing(FetchFailed):
+    """There is nothing at an address."""
+
+
+class Place:
+    """One address.
+
+    Args:
+        address: with its scheme.
+
+    Raises:
+        ConfigurationError: the library for its scheme is not installed, or refuses the address.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        scheme = address.partition("://")[0]
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        try:
+            import fsspec
+
+            self._fs, self._root = fsspec.core.url_to_fs(
+                self.address, skip_instance_cache=True, **_options(scheme)
+            )
+        except ImportError as error:
+            raise ConfigurationError(
+                f"{address}: reading {scheme}:// needs the [remote] extra: pip install 'rnnserve[remote]'"
+            ) from error
+        except Exception as error:
+            raise ConfigurationError(f"{address}: {error}") from error
+        # A file read as a stream costs one request; the others of their kind ask for pieces.
+        self._streaming: dict[str, Any] = {} if scheme == "s3" else {"block_size": 0}
+
+    def names(self, *parts: str, budget: Budget) -> list[str]:
+        """The last parts of what lies below, in order; whoever reads them checks their form.
+
+        Raises:
+            Missing: there is nothing there.
+            FetchFailed: the place does not answer, or not in time.
+        """
+
+        def ask() -> list[str]:
+            self._fs.invalidate_cache()
+            listed = self._fs.ls(self._path(parts), detail=False)
+            return sorted({str(one).rstrip("/").rpartition("/")[2] for one in listed})
+
+        return self._retried(ask, parts, budget)
+
+    def small(self, *parts: str, max_bytes: int, budget: Budget) -> bytes:
+        """A small file as a whole.
+
+        Raises:
+            Missing: there is none.
+            FetchFailed: it is larger, or the place does not answer, or not in time.
+        """
+
+        def ask() -> bytes:
+            with self._fs.open(self._path(parts), "rb", **self._streaming) as file:
+                data: bytes = file.read(max_bytes + 1)
+            return data
+
+        data = self._retried(ask, parts, budget)
+        if len(data) > max_bytes:
+            raise FetchFailed(f"{self._shown(parts)} is larger than {max_bytes} bytes")
+        return data
+
+    def pieces(self, *parts: str, budget: Budget) -> Iterator[bytes]:
+        """A file in pieces; after a break it is opened again and read on from there.
+
+        Raises:
+            Missing: there is none.
+            FetchFailed: the place does not answer, or not in time.
+        """
+        path, place, attempt = self._path(parts), 0, 0
+        while True:
+            try:
+                with self._fs.open(path, "rb", **self._streaming) as file:
+                    for piece in _from(file, place):
+                        place += len(piece)
+                        attempt = 0
+                        yield piece
+                return
+            except (GeneratorExit, FetchFailed):
+                raise
+            except Exception as error:
+                attempt += 1
+                self._give_up(error, parts, attempt)
+            budget.wait(_PAUSE_S * 2**attempt)
+
+    def _retried(self, ask: Callable[[], _T], parts: tuple[str, ...], budget: Budget) -> _T:
+        attempt = 0
+        while True:
+            budget.check()
+            try:
+                return ask()
+            except Exception as error:
+                attempt += 1
+                self._give_up(error, parts, attempt)
+            budget.wait(_PAUSE_S * 2**attempt)
+
+    def _give_up(self, error: Exception, parts: tuple[str, ...], attempt: int) -> None:
+        """Raise unless the same may work the next time."""
+        status = _status(error)
+        if status in (404, 410) or (status is None and _nothing_there(error)):
+            raise Missing(f"there is no {self._shown(parts)}") from error
+        if status in (401, 403) or isinstance(error, PermissionError):
+            raise FetchFailed(f"{self._shown(parts)}: access is denied") from error
+        if isinstance(error, ImportError):
+            raise ConfigurationError(f"{self._shown(parts)}: {error}") from error
+        if attempt >= _ATTEMPTS:
+            raise FetchFailed(f"{self._shown(parts)}: {type(error).__name__}: {error}") from error
+
+    def _path(self, parts: tuple[str, ...]) -> str:
+        return "/".join((str(self._root).rstrip("/"), *parts))
+
+    def _shown(self, parts: tuple[str, ...]) -> str:
+        return "/".join((self.address, *parts))
+
+
+class PlaceOrigin:
+    """A bundle's folder at a place."""
+
+    def __init__(self, place: Place, parts: tuple[str, ...], budget: Budget) -> None:
+        self._place = place
+        self._parts = parts
+        self._budget = budget
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """See :class:`app.registry.copying.origin.Origin`."""
+        return self._place.pieces(*self._parts, name, budget=self._budget)
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status behind an error of any of the libraries, where there is one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        answer = getattr(cause, "response", None)
+        if isinstance(answer, dict):
+            found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        else:
+            found = getattr(answer, "status_code", None) or getattr(cause, "status", None)
+        if isinstance(found, int) and found:
+            return found
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _nothing_there(error: BaseException) -> bool:
+    """Whether a place said so. A connection that failed is reported likewise, with its cause."""
+    causes = (error.__cause__, error.__context__)
+    return isinstance(error, FileNotFoundError | NotADirectoryError) and all(
+        one is None or isinstance(one, FileNotFoundError | KeyError) for one in causes
+    )
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    if scheme == "s3":
+        retries = {"max_attempts": 3, "mode": "standard"}
+        config = {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S, "retries": retries}
+        return {"config_kwargs": config, "use_listings_cache": False}
+    if scheme in ("http", "https"):
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
+        return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
+    return {}
+
+
+def _from(file: Any, place: int) -> Iterator[bytes]:
+    """What follows ``place``. A stream cannot be searched, so what lies before is read and dropped."""
+    if place:
+        with contextlib.suppress(OSError, ValueError, NotImplementedError):
+            file.seek(place)
+            place = 0
+    while piece := file.read(CHUNK_BYTES):
+        if place >= len(piece):
+            place -= len(piece)
+            continue
+        yield piece[place:]
+        place = 0

@@ -1,0 +1,110 @@
+"""One bundle on disk becomes a verified deployment with its engine.
+
+models/NAME/VERSION --read, check sums--> Bundle --load--> GraphSession --replay golden--> Deployment
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.bundle.manifest import ForecastSpec, Manifest
+from app.bundle.reader import Bundle, read_bundle
+from app.bundle.tokens import TextCodec
+from app.core.errors import InvalidManifest
+from app.engine.engine import Engine
+from app.engine.load import QueueLimits, TickStats
+from app.engine.scheduler import SchedulerLimits
+from app.runtime.executor import GraphExecutor
+from app.runtime.lanes import Lanes
+from app.runtime.session import Device, GraphSession
+from app.runtime.verify import verify_bundle
+from app.schemas.limits import Limits
+from app.service import Deployment
+from app.tasks.forecast import ForecastTask
+from app.tasks.forecast_stream import ForecastStream
+from app.tasks.generate import GenerateTask
+from app.tasks.sentiment import SentimentTask
+from app.tasks.text_stream import GenerateStream, SentimentStream
+
+TickObserver = Callable[[str], Callable[[TickStats], None]]
+"""Gives each model's engine, by ``name@version``, the callback for its ticks."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """One model version, ready to be started."""
+
+    deployment: Deployment
+    engine: Engine
+    load_seconds: float
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the bundle."""
+        return self.deployment.manifest
+
+
+def load_bundle(
+    path: Path, device: Device, limits: Limits, observer: TickObserver, lanes: Lanes | None = None
+) -> Loaded:
+    """Read, verify and load the bundle in ``path``, which ends in ``NAME/VERSION``.
+
+    Its engine shares ``lanes`` with the others of the process.
+
+    Raises:
+        BundleError: it is not what its manifest says, or lies in the wrong place.
+        DeviceUnavailable: the device cannot be used.
+    """
+    started = time.perf_counter()
+    bundle = read_placed(path)
+    manifest = bundle.manifest
+    session = GraphSession(bundle.graph, manifest, device)
+    verify_bundle(bundle, session)
+    engine = Engine(
+        manifest.reference,
+        GraphExecutor(session, bundle.start, limits.max_slots, lanes),
+        SchedulerLimits(num_slots=limits.max_slots, max_batch=limits.max_batch, max_chunk=limits.max_chunk),
+        QueueLimits(max_steps=limits.max_queued_steps, max_sequences=limits.max_queued_sequences),
+        observer(manifest.reference),
+    )
+    deployment = Deployment(manifest, *task_of(bundle, limits), engine)
+    return Loaded(deployment, engine, time.perf_counter() - started)
+
+
+def read_placed(path: Path) -> Bundle:
+    """The bundle in ``path``, whose last two parts must be its name and version.
+
+    Raises:
+        BundleError: it is not what its manifest says, or lies in the wrong place.
+    """
+    bundle = read_bundle(path)
+    manifest = bundle.manifest
+    if (manifest.name, manifest.version) != (path.parent.name, path.name):
+        raise InvalidManifest(f"its manifest says {manifest.reference}, which is not where it lies")
+    return bundle
+
+
+def task_of(
+    bundle: Bundle, limits: Limits
+) -> tuple[ForecastTask | SentimentTask | GenerateTask, ForecastStream | SentimentStream | GenerateStream]:
+    """The request side and the session side of a bundle's task.
+
+    Raises:
+        InvalidManifest: tokenizer and network do not fit each other.
+    """
+    manifest = bundle.manifest
+    if isinstance(manifest.spec, ForecastSpec):
+        return ForecastTask(manifest, limits), ForecastStream(manifest)
+    if bundle.tokenizer is None:
+        raise InvalidManifest("a text model needs a tokenizer")
+    codec = TextCodec(bundle.tokenizer)
+    if codec.size > manifest.spec.vocabulary:
+        raise InvalidManifest(
+            f"its tokenizer has {codec.size} tokens, its network only {manifest.spec.vocabulary}"
+        )
+    if manifest.task == "sentiment":
+        return SentimentTask(manifest, codec, limits), SentimentStream(manifest, codec, limits)
+    return GenerateTask(manifest, codec, limits), GenerateStream(manifest, codec, limits)

@@ -1,0 +1,87 @@
+"""How models live, and what the registry is told and tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from app.core.errors import BundleError
+from app.registry.loading import Loaded
+
+
+class RegistryObserver(Protocol):
+    """Whoever counts models; see ``app.telemetry``. Called on the event loop, and before it runs."""
+
+    def loaded(self, model: Loaded) -> None:
+        """A model was verified and is served from now on."""
+        ...
+
+    def retired(self, reference: str) -> None:
+        """A version is served no more, and has ended."""
+        ...
+
+    def event(self, event: str) -> None:
+        """``failed`` or ``switched`` happened to a bundle."""
+        ...
+
+    def bad(self, count: int) -> None:
+        """So many bundles are not served because they are bad."""
+        ...
+
+
+class Source(Protocol):
+    """A place whose bundles are mirrored into a folder."""
+
+    address: str
+    folder: Path
+    failed: Mapping[str, BundleError]
+
+    def refresh(self, *, at_once: bool = False) -> None:
+        """Make the folder what the place is; blocks.
+
+        What became of single bundles is in ``failed``, by ``name@version``; ``at_once`` tries
+        them again however short ago they failed.
+
+        Raises:
+            BundleError: the place does not answer, so the folder stays as it was.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End a refresh that runs in another thread soon."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryOptions:
+    """How models live.
+
+    Attributes:
+        folders: of bundles; the first that has a version counts.
+        sources: that are mirrored; their folders come after the others.
+        preferred: task to the ``name``, ``name@version`` or ``name@label`` that serves it when a
+            request names none.
+        skip_bad: start although bundles are bad.
+        poll_s: between looks; 0 looks only when told to.
+        refresh_s: between refreshes of the sources; 0 likewise.
+        keep_versions: newest versions of each name that are served; 0 serves all.
+        drain_s: that running work on a retired version may take.
+        command_s: that a command of an administrator may take.
+    """
+
+    folders: Sequence[Path]
+    sources: Sequence[Source] = ()
+    preferred: Mapping[str, str] = field(default_factory=dict)
+    skip_bad: bool = False
+    poll_s: float = 2.0
+    refresh_s: float = 60.0
+    keep_versions: int = 0
+    drain_s: float = 60.0
+    command_s: float = 120.0
+
+    @property
+    def all_folders(self) -> list[Path]:
+        """Every folder that is looked at, in order."""
+        return [*self.folders, *(source.folder for source in self.sources)]

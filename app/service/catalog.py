@@ -1,0 +1,156 @@
+"""What is served at one moment, and which version a request of a name goes to.
+
+    name@version ----------------------------------------------> that version
+    name@label ------------------------------------------------> the version that has the label
+    name --place of the request's key among the shares---------> a version with a share, or the rest
+    no name --the task's default-------------------------------> one of the above
+
+A catalog never changes. A new one takes its place as a whole, so that a request sees all of a
+change or nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from app.core.routing_key import place_of, routing_key
+from app.service.deployment import Deployment
+
+STABLE = "stable"
+"""The label whose version answers what the other labels' shares leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A name for one version of a model.
+
+    Attributes:
+        version: that has it.
+        share: of the requests that name the model and no version, 0 to 1.
+    """
+
+    version: str
+    share: float = 0.0
+
+
+Labels = Mapping[str, Mapping[str, Label]]
+"""Model name to label to version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How the requests of one name part. ``ends`` ascend, one for each of ``parts``."""
+
+    name: str
+    ends: tuple[float, ...]
+    parts: tuple[Deployment, ...]
+    rest: Deployment
+
+    def choose(self, key: str) -> Deployment:
+        """The version for a key; a share that grows keeps the keys it has."""
+        place = place_of(self.name, key)
+        for end, part in zip(self.ends, self.parts, strict=True):
+            if place < end:
+                return part
+        return self.rest
+
+
+class Catalog:
+    """Deployments by every name they answer to.
+
+    Args:
+        deployments: versions of a name in ascending order.
+        defaults: task to what it asks when a request names no model: ``name``,
+            ``name@version`` or ``name@label``.
+        labels: those whose version is not among the deployments count for nothing.
+    """
+
+    def __init__(
+        self, deployments: Iterable[Deployment], defaults: Mapping[str, str], labels: Labels | None = None
+    ) -> None:
+        self.deployments: Mapping[str, Deployment] = {one.manifest.reference: one for one in deployments}
+        self.asked: Mapping[str, str] = dict(defaults)
+        self._fixed: dict[str, Deployment] = dict(self.deployments)
+        self._splits: dict[str, Split] = {}
+        self._labelled: dict[str, tuple[str, ...]] = {}
+        versions: dict[str, list[Deployment]] = {}
+        for one in self.deployments.values():
+            versions.setdefault(one.manifest.name, []).append(one)
+        for name, members in versions.items():
+            self._add_name(name, members, (labels or {}).get(name, {}))
+        self.defaults: Mapping[str, str] = {
+            task: base.manifest.reference
+            for task, wanted in self.asked.items()
+            if (base := self.base(wanted)) is not None
+        }
+
+    def find(self, wanted: str) -> Deployment | None:
+        """The deployment of ``name``, ``name@version`` or ``name@label``."""
+        found = self._fixed.get(wanted)
+        if found is None and (split := self._splits.get(wanted)) is not None:
+            return split.choose(routing_key())
+        return found
+
+    def base(self, wanted: str) -> Deployment | None:
+        """As :meth:`find`, with the version that has the rest for a name whose requests part."""
+        split = self._splits.get(wanted)
+        return self._fixed.get(wanted) if split is None else split.rest
+
+    def versions(self, wanted: str) -> list[str]:
+        """Every version, as ``name@version``, of the model that is asked for."""
+        name = wanted.partition("@")[0]
+        return [key for key, one in self.deployments.items() if one.manifest.name == name]
+
+    def labels(self, reference: str) -> tuple[str, ...]:
+        """The labels of a version, in alphabetical order."""
+        return self._labelled.get(reference, ())
+
+    def traffic(self, one: Deployment) -> float:
+        """The share, 0 to 1, of the requests that name its model and no version."""
+        split = self._splits.get(one.manifest.name)
+        if split is None:
+            return float(self._fixed.get(one.manifest.name) is one)
+        start, share = 0.0, 0.0
+        for end, part in zip(split.ends, split.parts, strict=True):
+            share += (end - start) * (part is one)
+            start = end
+        return round(share + (1.0 - start) * (split.rest is one), 9)
+
+    def _add_name(self, name: str, members: list[Deployment], labels: Mapping[str, Label]) -> None:
+        by_version = {one.manifest.version: one for one in members}
+        held = {label: by_version[one.version] for label, one in labels.items() if one.version in by_version}
+        for label, one in sorted(held.items()):
+            self._fixed.setdefault(f"{name}@{label}", one)
+            reference = one.manifest.reference
+            self._labelled[reference] = (*self._labelled.get(reference, ()), label)
+        shared = {label: held[label] for label in sorted(held) if label != STABLE and labels[label].share > 0}
+        # A version on trial is not the newest one that everybody gets.
+        settled = [one for one in members if one not in shared.values()] or members
+        rest = held.get(STABLE, settled[-1])
+        if not shared:
+            self._fixed[name] = rest
+            return
+        ends: list[float] = []
+        for label in shared:
+            ends.append(min(1.0, (ends[-1] if ends else 0.0) + labels[label].share))
+        self._splits[name] = Split(name, tuple(ends), tuple(shared.values()), rest)
+
+
+def choose_defaults(
+    deployments: Iterable[Deployment], preferred: Mapping[str, str], labels: Labels | None = None
+) -> dict[str, str]:
+    """Task to what it asks when a request names no model.
+
+    The preferred name where it is served; otherwise the first name in alphabetical order.
+    """
+    members = list(deployments)
+    catalog = Catalog(members, {}, labels)
+    chosen: dict[str, str] = {}
+    for task in sorted({one.manifest.task for one in members}):
+        wanted = preferred.get(task, "")
+        found = catalog.base(wanted)
+        if found is None or found.manifest.task != task:
+            wanted = min(one.manifest.name for one in members if one.manifest.task == task)
+        chosen[task] = wanted
+    return chosen
