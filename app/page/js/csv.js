@@ -1,0 +1,120 @@
+// Reads a CSV as the server does: the separator from the header, an optional time column, gaps as null.
+
+const MISSING = new Set(["", "na", "n/a", "nan", "null", "none"]);
+
+/** What is wrong with a file, in words. */
+export class CsvProblem extends Error {}
+
+/** Cells of a CSV text; quoted cells may hold separators, quotes and line ends. */
+export function cells(text, separator) {
+  const rows = [];
+  let row = [];
+  let cell = "";
+  let quoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const letter = text[at];
+    if (quoted) {
+      if (letter !== '"') cell += letter;
+      else if (text[at + 1] === '"') {
+        cell += '"';
+        at += 1;
+      } else quoted = false;
+    } else if (letter === '"' && cell === "") quoted = true;
+    else if (letter === separator) {
+      row.push(cell);
+      cell = "";
+    } else if (letter === "\n" || letter === "\r") {
+      if (letter === "\r" && text[at + 1] === "\n") at += 1;
+      row.push(cell);
+      if (row.some((one) => one.trim() !== "")) rows.push(row);
+      row = [];
+      cell = "";
+    } else cell += letter;
+  }
+  row.push(cell);
+  if (row.some((one) => one.trim() !== "")) rows.push(row);
+  return rows;
+}
+
+function separatorOf(header) {
+  const counts = [",", ";", "\t"].map((one) => [header.split(one).length, one]);
+  counts.sort((a, b) => b[0] - a[0]);
+  return counts[0][1];
+}
+
+/** Seconds since the epoch; a time without an offset is taken as UTC. NaN when it is no time. */
+export function parseTime(text) {
+  const clean = text.trim().replace(" ", "T");
+  if (!/^\d{4}-\d{2}(-\d{2})?/.test(clean)) return NaN;
+  const full = /^\d{4}-\d{2}$/.test(clean) ? `${clean}-01` : clean;
+  const zoned = /(Z|[+-]\d{2}:?\d{2})$/.test(full) || !full.includes("T");
+  return Date.parse(zoned ? full : `${full}Z`) / 1000;
+}
+
+const toNumber = (text) => (MISSING.has(text.trim().toLowerCase()) ? null : Number(text.trim()));
+
+/**
+ * A table of series.
+ *
+ * @returns {{columns: {name: string, values: (number|null)[]}[], times: number[]|null,
+ *   labels: string[]|null, freq: {code: string, season: number}|null}}
+ */
+export function readSeries(text) {
+  const clean = text.replace(/^\uFEFF/, "");
+  const header = clean.slice(0, clean.search(/[\r\n]|$/));
+  const rows = cells(clean, separatorOf(header));
+  if (rows.length < 3) throw new CsvProblem("A header and at least two rows are needed.");
+  const [names, ...body] = rows;
+  const width = names.length;
+  const uneven = body.findIndex((row) => row.length !== width);
+  if (uneven >= 0) {
+    throw new CsvProblem(`Row ${uneven + 2} has ${body[uneven].length} cells, and the header has ${width}.`);
+  }
+  const labels = body.map((row) => row[0].trim());
+  const parsed = labels.map(parseTime);
+  const timed = parsed.every(Number.isFinite);
+  const columns = names.slice(timed ? 1 : 0).map((name, place) => {
+    const index = place + (timed ? 1 : 0);
+    return { name: name.trim(), values: body.map((row) => toNumber(row[index])) };
+  });
+  if (!columns.length) throw new CsvProblem("There is a time column, and none with values.");
+  const numeric = columns.filter(({ values }) => values.every((one) => one === null || Number.isFinite(one)));
+  if (!numeric.length) throw new CsvProblem("No column holds numbers alone.");
+  if (!timed) return { columns: numeric, times: null, labels: null, freq: null };
+  if (parsed.some((one, at) => at && one <= parsed[at - 1])) throw new CsvProblem("The times must ascend.");
+  return { columns: numeric, times: parsed, labels, freq: frequencyOf(parsed) };
+}
+
+const DAY = 86_400;
+
+/** The code that the API has for a spacing, and the steps of a season; null when it has none. */
+export function frequencyOf(times) {
+  const gaps = times.slice(1).map((one, at) => one - times[at]);
+  gaps.sort((a, b) => a - b);
+  const usual = gaps[Math.floor(gaps.length / 2)];
+  const days = times.map((one) => new Date(one * 1000).getUTCDate());
+  const month = (low, high) => usual >= low * DAY && usual <= high * DAY;
+  const code = (one) => (days.every((day) => day === 1) ? `${one}S` : `${one}E`);
+  if (usual < 3600 && usual % 60 === 0 && 3600 % usual === 0) return { code: `${usual / 60}min`, season: DAY / usual };
+  if (usual % 3600 === 0 && usual < DAY && DAY % usual === 0) {
+    const hours = usual / 3600;
+    return { code: hours === 1 ? "h" : `${hours}h`, season: 24 / hours };
+  }
+  if (usual === DAY) {
+    const weekend = times.some((one) => [0, 6].includes(new Date(one * 1000).getUTCDay()));
+    return weekend ? { code: "D", season: 7 } : { code: "B", season: 5 };
+  }
+  if (usual === 7 * DAY) return { code: "W", season: 52 };
+  if (month(28, 31)) return { code: code("M"), season: 12 };
+  if (month(89, 92)) return { code: code("Q"), season: 4 };
+  if (month(365, 366)) return { code: code("Y"), season: 1 };
+  return null;
+}
+
+/** The forecast that everybody has for free: the value one season before, or the last one. */
+export function naive(values, horizon, season) {
+  const known = values.slice();
+  for (let at = 0; at < known.length; at += 1) if (known[at] === null) known[at] = at ? known[at - 1] : null;
+  const lag = season > 1 && known.length >= season ? season : 1;
+  return Array.from({ length: horizon }, (_, step) => known[known.length - lag + (step % lag)]);
+}

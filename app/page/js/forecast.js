@@ -1,0 +1,267 @@
+// The panel "Forecast": a CSV in, a fan of quantiles out, and the curl line that does the same.
+
+import { models, send, serverTiming } from "./api.js";
+import { chartsInstalled } from "./chart.js";
+import { CsvProblem, naive, parseTime, readSeries } from "./csv.js";
+import { byId, copy, download, dropZone, fill, fillSelect, make, number } from "./dom.js";
+import { Fan } from "./fan.js";
+import { streamSeries } from "./forecast_stream.js";
+import { moment, short } from "./format.js";
+import { hush, markField, tell } from "./notice.js";
+import { curlLine, cutColumns } from "./shell.js";
+
+const SAMPLES = [
+  { file: "airline-passengers.csv", label: "Airline", horizon: 24 },
+  { file: "new-york-taxis.csv", label: "Taxis", horizon: 48 },
+  { file: "seattle-weather.csv", label: "Weather", horizon: 14 },
+];
+const HERE = new URL("../samples/", import.meta.url);
+const MAX_FILE = 16 * 1024 * 1024;
+
+export function forecastPanel() {
+  const form = byId("forecast-form");
+  const error = byId("forecast-error");
+  const fan = new Fan(byId("forecast-chart"), byId("forecast-legend"), byId("forecast-readout"));
+  let series = null; // {name, text, table}
+  let result = null; // what can be saved: {name, rows, header}
+  let running = null; // an AbortController while a stream runs
+
+  const column = () => series.table.columns[Number(byId("column").value) || 0];
+  const streaming = () => byId("stream-switch").checked;
+  const levels = () => [...byId("levels").querySelectorAll("input:checked")].map((one) => one.value);
+
+  function load(text, name, horizon = null) {
+    hush(error, form);
+    try {
+      series = { name, text, table: readSeries(text) };
+    } catch (problem) {
+      if (!(problem instanceof CsvProblem)) throw problem;
+      tell(error, { title: `${name} could not be read`, detail: problem.message, errors: [] });
+      return;
+    }
+    const { columns, times, freq } = series.table;
+    fillSelect(byId("column"), columns.map((one, at) => ({ value: String(at), label: one.name })), "0");
+    byId("season").value = "";
+    if (horizon) byId("horizon").value = horizon;
+    const rows = columns[0].values.length;
+    const spacing = times ? (freq ? `, spaced ${freq.code}` : ", of no regular spacing") : ", without times";
+    byId("csv-summary").textContent = `${name}: ${rows} rows${spacing}`;
+    for (const button of byId("samples").children) button.setAttribute("aria-pressed", String(button.dataset.file === name));
+    run();
+  }
+
+  async function readFile(file) {
+    if (file.size > MAX_FILE) {
+      tell(error, { title: `${file.name} is too large`, detail: "At most 16 MB are read here.", errors: [] });
+      return;
+    }
+    load(await file.text(), file.name);
+  }
+
+  async function sample({ file, horizon }) {
+    try {
+      const answer = await fetch(new URL(file, HERE));
+      if (!answer.ok) throw new Error("the sample could not be read");
+      load(await answer.text(), file, horizon);
+    } catch (problem) {
+      tell(error, { title: "The sample could not be read", detail: "The server does not answer.", errors: [] }, { again: () => sample({ file, horizon }) });
+      console.warn(problem);
+    }
+  }
+
+  /** The controls as a query; null when something is missing, and said. */
+  function query() {
+    hush(error, form);
+    const horizon = number(byId("horizon"));
+    if (horizon === null || !Number.isInteger(horizon) || horizon < 1) {
+      markField(byId("horizon"), "a whole number of steps, 1 or more");
+      return null;
+    }
+    const season = number(byId("season"));
+    if (!levels().length) {
+      tell(error, { title: "No interval is chosen", detail: "Choose at least one under “Intervals”.", errors: [] });
+      return null;
+    }
+    return { horizon, levels: levels().map(Number), season, model: byId("forecast-model").value || null };
+  }
+
+  async function run() {
+    if (!series) {
+      tell(error, { title: "There is no series yet", detail: "Choose a sample, or drop a CSV.", errors: [] });
+      return;
+    }
+    running?.abort();
+    const wanted = query();
+    if (!wanted) return;
+    if (streaming()) await stream(wanted);
+    else await once(wanted);
+  }
+
+  async function once(wanted) {
+    byId("anomalies").hidden = true;
+    byId("forecast-run").disabled = true;
+    const began = performance.now();
+    const { body, cut } = cutColumns(series, column().name);
+    const parameters = new URLSearchParams({ horizon: wanted.horizon, levels: wanted.levels.join(",") });
+    if (wanted.season !== null) parameters.set("season", wanted.season);
+    if (wanted.model) parameters.set("model", wanted.model);
+    const path = `/forecast?${String(parameters).replaceAll("%2C", ",").replaceAll("%40", "@")}`;
+    try {
+      const answer = await send(path, { body, type: "text/csv" });
+      const { model, forecasts } = await answer.json();
+      const took = performance.now() - began;
+      show(forecasts[0], wanted);
+      const timing = serverTiming(answer);
+      byId("forecast-meta").textContent = `${model} answered in ${took.toFixed(1)} ms` +
+        (timing.compute === undefined ? "." : `, of which the network took ${timing.compute.toFixed(1)}.`);
+      byId("curl").textContent = curlLine(path, series, cut);
+      byId("curl-card").hidden = false;
+    } catch (problem) {
+      tell(error, problem, { form, again: problem.kind === "unreachable" ? run : null });
+    } finally {
+      byId("forecast-run").disabled = false;
+    }
+  }
+
+  function base(wanted) {
+    const { table } = series;
+    const { values, name } = column();
+    const season = wanted.season ?? table.freq?.season ?? 1;
+    const seasonal = season > 1 && values.length >= season;
+    return {
+      title: `${name}, ${wanted.horizon} ahead`,
+      time: table.times !== null,
+      withTime: table.times !== null && table.times.some((one) => one % 86_400 !== 0),
+      season,
+      naiveLabel: seasonal ? `naive: as ${season} steps before` : "naive: the last value",
+    };
+  }
+
+  function show(forecast, wanted) {
+    const { table } = series;
+    const { values } = column();
+    const view = base(wanted);
+    const x = table.times ?? values.map((_, at) => at);
+    const ahead = {
+      x: forecast.timestamps ? forecast.timestamps.map(parseTime) : forecast.mean.map((_, at) => values.length + at),
+      mean: forecast.mean,
+      quantiles: forecast.quantiles,
+      naive: naive(values, forecast.mean.length, view.season),
+    };
+    if (view.time && !forecast.timestamps) {
+      view.time = false;
+    }
+    fan.draw({ ...view, x: view.time ? x : values.map((_, at) => at), observed: values, ahead, tail: Math.max(5 * wanted.horizon, 120) });
+    present(view, ahead, wanted);
+  }
+
+  /** Title, table, and what can be saved. */
+  function present(view, ahead, wanted) {
+    byId("forecast-title").textContent = view.title;
+    const quantiles = Object.keys(ahead.quantiles);
+    const header = [view.time ? "time" : "step", "mean", ...quantiles.map((one) => `quantile ${one}`), "naive"];
+    const rows = ahead.x.map((x, at) => [
+      view.time ? moment(x, view.withTime) : String(x + 1),
+      ahead.mean[at], ...quantiles.map((one) => ahead.quantiles[one][at]), ahead.naive[at],
+    ]);
+    result = { header, rows, name: `${column().name}-forecast` };
+    const cell = (value, place) => (place === 0
+      ? make("th", { scope: "row" }, value)
+      : make("td", { class: "num", "data-value": value }, short(value)));
+    fill(byId("forecast-table"),
+      make("caption", { class: "visually-hidden" }, view.title),
+      make("thead", {}, make("tr", {}, ...header.map((one, at) => make("th", { scope: "col", class: at ? "num" : null }, one)))),
+      make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell)))));
+    byId("forecast-values").hidden = false;
+    if (!chartsInstalled()) byId("forecast-values").open = true;
+    byId("save-csv").disabled = false;
+    byId("save-png").disabled = !chartsInstalled();
+    byId("horizon").removeAttribute("aria-invalid");
+    byId("horizon").max = Math.max(wanted.horizon, Number(byId("horizon").max) || 0);
+  }
+
+  async function stream(wanted) {
+    running = new AbortController();
+    const { signal } = running;
+    byId("forecast-run").disabled = true;
+    byId("forecast-stop").hidden = false;
+    byId("curl-card").hidden = true;
+    byId("anomalies").hidden = false;
+    fill(byId("anomaly-rows"));
+    const view = base(wanted);
+    try {
+      await streamSeries({
+        series, column: column(), wanted, view, fan, signal,
+        pace: Number(byId("stream-pace").value),
+        say: (words) => (byId("forecast-meta").textContent = words),
+        surprise,
+        present: (ahead) => present(view, ahead, wanted),
+      });
+    } catch (problem) {
+      tell(error, problem, { form, again: problem.kind === "unreachable" ? run : null });
+    } finally {
+      if (running?.signal === signal) running = null;
+      byId("forecast-run").disabled = false;
+      byId("forecast-stop").hidden = true;
+    }
+  }
+
+  function surprise({ when, value, low, high, score }) {
+    const row = make("tr", {}, make("th", { scope: "row" }, when), make("td", {}, short(value)),
+      make("td", {}, `${short(low)} to ${short(high)}`), make("td", {}, score.toFixed(1)));
+    byId("anomaly-rows").prepend(row);
+    byId("anomaly-live").textContent = `Surprising: ${short(value)} at ${when}, expected ${short(low)} to ${short(high)}`;
+  }
+
+  async function fillModels() {
+    try {
+      const own = (await models()).filter((one) => one.task === "forecast");
+      fillSelect(byId("forecast-model"), own.map((one) => ({ value: one.default ? "" : `${one.name}@${one.version}`, label: `${one.name}@${one.version}` })), "");
+      const most = own.find((one) => one.default)?.limits.max_horizon ?? own[0]?.limits.max_horizon;
+      if (most) byId("horizon-max").textContent = `up to ${most}`;
+      if (!own.length) tell(error, { title: "No forecaster is served here", detail: "The folder of models holds none.", errors: [] });
+    } catch (problem) {
+      if (problem.status !== 401) tell(error, problem, { again: start });
+    }
+  }
+
+  async function start() {
+    hush(error, form);
+    fillModels();
+    if (!series) await sample(SAMPLES[0]);
+    else await run();
+  }
+
+  fill(byId("samples"), ...SAMPLES.map((one) =>
+    make("button", { type: "button", "data-file": one.file, "aria-pressed": "false", onclick: () => sample(one) }, one.label)));
+  dropZone(byId("drop"), byId("csv-file"), readFile);
+  byId("use-paste").addEventListener("click", () => load(byId("csv-text").value, "pasted rows"));
+  byId("column").addEventListener("change", run);
+  byId("levels").addEventListener("change", () => !streaming() && run());
+  byId("stream-switch").addEventListener("change", () => {
+    byId("pace-field").hidden = !streaming();
+    byId("forecast-run").textContent = streaming() ? "Stream" : "Forecast";
+    running?.abort();
+  });
+  byId("forecast-stop").addEventListener("click", () => running?.abort());
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    run();
+  });
+  byId("zoom-in").addEventListener("click", fan.chart.zoomIn);
+  byId("zoom-out").addEventListener("click", fan.chart.zoomOut);
+  byId("zoom-reset").addEventListener("click", fan.chart.zoomAll);
+  byId("save-csv").addEventListener("click", () => {
+    const quote = (cell) => (/[",\n]/.test(String(cell)) ? `"${String(cell).replaceAll('"', '""')}"` : String(cell));
+    const text = [result.header, ...result.rows].map((row) => row.map(quote).join(",")).join("\n");
+    download(new Blob([`${text}\n`], { type: "text/csv" }), `${result.name}.csv`);
+  });
+  byId("save-png").addEventListener("click", async () => download(await fan.png(), `${result.name}.png`));
+  byId("copy-curl").addEventListener("click", async () => {
+    byId("copy-curl").textContent = (await copy(byId("curl"))) ? "Copied" : "Selected";
+    setTimeout(() => (byId("copy-curl").textContent = "Copy"), 1500);
+  });
+  start();
+  return { keyChanged: start, hide: () => running?.abort() };
+}
+

@@ -1,0 +1,242 @@
+// The panel "Sentiment": a session follows what is typed, word by word.
+
+import { SessionLine, ask, models } from "./api.js";
+import { Chart } from "./chart.js";
+import { byId, calm, fill, fillSelect, fillTable, make, pause } from "./dom.js";
+import { duration, percent } from "./format.js";
+import { hush, tell } from "./notice.js";
+import { fillScale, shade } from "./shades.js";
+
+const SAMPLES = [
+  ["It turns", "The plot is thin and the jokes are tired, yet the acting is superb, moving and a joy to watch."],
+  ["Warm", "A warm, funny and utterly charming film."],
+  ["Cold", "Two hours of my life that I would like to have back. Dull, loud and far too long."],
+];
+const WORDS = /[\p{L}\p{N}_]+(?:['’][\p{L}]+)*|[^\s\p{L}\p{N}_]/gu;
+const MAX_WORDS = 400;
+// A word at the end of the text may still grow; after this long it is taken as it stands.
+const SETTLE_MS = 350;
+const TTL_S = 900;
+const PALETTE = ["warm", "accent", "good", "naive", "ink"];
+
+export const wordsOf = (text) =>
+  [...text.matchAll(WORDS)].map((found) => ({ text: found[0], start: found.index, end: found.index + found[0].length }));
+
+/** A session that has read some words, and can be brought to read others. */
+class Reader {
+  constructor(model) {
+    this.model = model;
+    this.line = null;
+    this.id = null;
+    this.words = [];
+    this.step = 0;
+    this.lastMs = null;
+  }
+
+  /** Read these words and no others; what begins alike is not read again. */
+  async follow(words) {
+    if (!this.line?.open) await this._open();
+    let same = 0;
+    while (same < this.words.length && same < words.length && this.words[same].text === words[same].text) same += 1;
+    if (same < this.words.length) {
+      await ask(`/sessions/${this.id}/rewind`, { json: { to: 0 } });
+      this.words = [];
+      this.step = 0;
+      same = 0;
+    }
+    const fresh = words.slice(same);
+    const began = performance.now();
+    const frames = await Promise.all(fresh.map((one) => this.line.feed(one.text)));
+    if (fresh.length) this.lastMs = (performance.now() - began) / fresh.length;
+    frames.forEach((frame, at) => {
+      const last = frame.outputs.at(-1);
+      this.words.push({ text: fresh[at].text, scores: last.scores, label: last.label, score: last.score });
+      this.step = frame.step;
+    });
+    return this.words;
+  }
+
+  async _open() {
+    const info = await ask("/sessions", {
+      json: { model: this.model, task: "sentiment", ttl_seconds: TTL_S, metadata: { made_by: "page" } },
+    });
+    this.id = info.id;
+    this.words = [];
+    this.step = 0;
+    this.line = new SessionLine(info.id);
+    await this.line.ready;
+  }
+
+  leave() {
+    this.line?.close();
+    if (this.id) ask(`/sessions/${this.id}`, { method: "DELETE" }).catch(() => {});
+    this.id = null;
+    this.line = null;
+  }
+}
+
+export function sentimentPanel() {
+  const box = byId("mood-text");
+  const error = byId("mood-error");
+  let reader = null;
+  let labels = [];
+  let settled = null;
+  let busy = false;
+  let stale = false;
+  let typing = 0;
+  const chart = new Chart(byId("mood-chart"), {
+    label: "Running score", series: [], range: [0, 1], axisWidth: 44, formatY: String, wholeX: true, onCursor: mark,
+  });
+
+  /** Words that are certain, and the last one once the typing has paused. */
+  function target() {
+    const words = wordsOf(box.value).slice(0, MAX_WORDS);
+    const last = words.at(-1);
+    const open = last && last.end === box.value.length && /[\p{L}\p{N}_]$/u.test(last.text);
+    if (open && settled !== box.value) words.pop();
+    return words;
+  }
+
+  let timer = 0;
+  function changed() {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      settled = box.value;
+      follow();
+    }, SETTLE_MS);
+    follow();
+  }
+
+  /** One at a time; what changes meanwhile is followed after. */
+  async function follow() {
+    if (busy || !reader) {
+      stale = true;
+      return;
+    }
+    busy = true;
+    try {
+      do {
+        stale = false;
+        show(await reader.follow(target()));
+        hush(error);
+      } while (stale);
+    } catch (problem) {
+      if (problem.status !== 401) tell(error, problem, { again: () => { hush(error); follow(); } });
+    } finally {
+      busy = false;
+    }
+  }
+
+  function show(words) {
+    const last = words.at(-1);
+    const line = byId("mood-label");
+    const verdict = last ? last.label : "Nothing read yet";
+    if (line.textContent !== verdict) line.textContent = verdict;
+    byId("mood-score").textContent = last ? percent(last.score) : "";
+    byId("mood-meters").querySelectorAll(".meter").forEach((meter) => {
+      const share = last ? last.scores[meter.dataset.label] : 0;
+      meter.querySelector(".meter-fill").style.width = `${100 * share}%`;
+      meter.querySelector(".meter-value").textContent = last ? percent(share) : "–";
+    });
+    colour(words);
+    const positive = labels.length === 2 ? [labels[1]] : labels;
+    const columns = [words.map((_, at) => at + 1), ...positive.map((label) => words.map((one) => one.scores[label]))];
+    if (words.length) chart.set(columns);
+    fillTable(byId("mood-table"), ["word", ...labels], words.map((one) => [one.text, ...labels.map((label) => one.scores[label].toFixed(4))]));
+    byId("mood-meta").textContent = words.length
+      ? `Session ${reader.id.slice(0, 8)}…, step ${reader.step}. The last word took ${duration(reader.lastMs / 1000)} there and back.`
+      : "";
+  }
+
+  function colour(words) {
+    const text = box.value;
+    const parts = [];
+    let at = 0;
+    wordsOf(text).forEach((place, index) => {
+      parts.push(text.slice(at, place.start));
+      const read = words[index];
+      const span = make("span", { class: read ? "word" : "word waiting" }, place.text);
+      if (read) {
+        const share = labels.length === 2 ? read.scores[labels[1]] : 0.5 + read.score / 2;
+        span.style.backgroundColor = shade(share);
+        span.dataset.score = read.scores[labels.at(-1)];
+        span.title = `${read.label} ${percent(read.score)}`;
+      }
+      parts.push(span);
+      at = place.end;
+    });
+    parts.push(text.slice(at));
+    fill(byId("mood-words"), ...parts);
+  }
+
+  function mark(index) {
+    const spans = [...byId("mood-words").querySelectorAll(".word")];
+    spans.forEach((span, at) => span.classList.toggle("marked", at === index));
+    const read = index === null || !reader ? null : reader.words[index];
+    fill(byId("mood-readout"), ...(read ? [`after “${read.text}”: `, make("b", {}, `${read.label} ${percent(read.score)}`)] : []));
+  }
+
+  /** Write an example as a person would, so that the score can be seen to move. */
+  async function typeOut(text) {
+    typing += 1;
+    const turn = typing;
+    if (calm()) {
+      box.value = text;
+      changed();
+      return;
+    }
+    for (let end = 1; end <= text.length; end += 1) {
+      if (typing !== turn) return;
+      box.value = text.slice(0, end);
+      changed();
+      await pause(22);
+    }
+  }
+
+  function takeModel(model) {
+    reader?.leave();
+    reader = new Reader(`${model.name}@${model.version}`);
+    labels = model.inputs.labels;
+    const shown = labels.length === 2 ? [labels[1]] : labels;
+    byId("mood-scale").hidden = labels.length !== 2;
+    if (labels.length === 2) fillScale(byId("mood-scale"), labels[0], labels[1]);
+    chart.shape({
+      label: `Probability of ${shown.join(", ")} after each word`,
+      series: shown.map((label, at) => ({ label, color: labels.length === 2 ? "accent" : PALETTE[at % PALETTE.length], width: 2, fill: labels.length === 2 ? 0.12 : 0 })),
+    });
+    fill(byId("mood-meters"), ...labels.map((label, at) => {
+      const bar = make("div", { class: "meter-fill" });
+      bar.style.background = `var(--${labels.length === 2 ? ["heat-low", "heat-high"][at] : PALETTE[at % PALETTE.length]})`;
+      return make("div", { class: "meter", "data-label": label }, make("span", {}, label),
+        make("div", { class: "meter-track" }, bar), make("span", { class: "meter-value" }, "–"));
+    }));
+    follow();
+  }
+
+  async function start() {
+    hush(error);
+    try {
+      const own = (await models()).filter((one) => one.task === "sentiment");
+      if (!own.length) {
+        tell(error, { title: "No sentiment model is served here", detail: "The folder of models holds none.", errors: [] });
+        return;
+      }
+      const first = own.find((one) => one.default) ?? own[0];
+      fillSelect(byId("mood-model"), own.map((one) => ({ value: `${one.name}@${one.version}`, label: `${one.name}@${one.version}` })), `${first.name}@${first.version}`);
+      byId("mood-model").onchange = () => takeModel(own[byId("mood-model").selectedIndex]);
+      takeModel(first);
+      if (!box.value) typeOut(SAMPLES[0][1]);
+    } catch (problem) {
+      if (problem.status !== 401) tell(error, problem, { again: start });
+    }
+  }
+
+  fill(byId("mood-samples"), ...SAMPLES.map(([name, text]) => make("button", { type: "button", onclick: () => typeOut(text) }, name)));
+  box.addEventListener("input", () => {
+    typing += 1;
+    changed();
+  });
+  addEventListener("pagehide", () => reader?.line?.close());
+  start();
+  return { keyChanged: start };
+}

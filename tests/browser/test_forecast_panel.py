@@ -1,0 +1,223 @@
+"""The panel "Forecast", driven in a real browser against a real server."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visit import Visit, inked
+from tests.e2e.server import REPOSITORY
+
+AIRLINE = REPOSITORY / "tests/data/airline-passengers.csv"
+SAMPLES = REPOSITORY / "app/page/samples"
+
+
+def series(path: Path, column: int = 1) -> tuple[list[str], list[float]]:
+    """Times and values of a CSV."""
+    _, *rows = csv.reader(path.read_text().splitlines())
+    return [row[0] for row in rows], [float(row[column]) for row in rows]
+
+
+def upload(visit: Visit, path: Path, horizon: int) -> None:
+    """Choose a file, and a horizon."""
+    visit.at("csv-file").set_input_files(path)
+    visit.says("csv-summary", path.name)
+    visit.at("horizon").fill(str(horizon))
+    visit.at("forecast-run").click()
+    expect(visit.at("forecast-title")).to_contain_text(f"{horizon} ahead")
+    expect(visit.at("forecast-run")).to_be_enabled()
+
+
+def test_the_values_of_an_uploaded_csv_are_the_apis(visit: Visit, client: httpx2.Client) -> None:
+    """Mean and quantiles of each step, to the last digit, and the naive forecast beside them."""
+    visit.open()
+    upload(visit, AIRLINE, 12)
+    answer = client.post(
+        "/forecast?horizon=12&levels=50,80,95",
+        content=AIRLINE.read_bytes(),
+        headers={"content-type": "text/csv"},
+    ).json()
+    (forecast,) = answer["forecasts"]
+    _, values = series(AIRLINE)
+    rows = visit.rows("forecast-table")
+    assert [row[0] for row in rows] == [time[:10] for time in forecast["timestamps"]]
+    assert [float(row[1]) for row in rows] == forecast["mean"]
+    for place, level in enumerate(forecast["quantiles"]):
+        assert [float(row[2 + place]) for row in rows] == forecast["quantiles"][level]
+    assert [float(row[-1]) for row in rows] == values[-12:]
+    assert inked(visit.page.locator("#forecast-chart canvas")) > 10
+    visit.check_clean()
+
+
+def test_the_shell_line_does_the_same(visit: Visit, tmp_path: Path) -> None:
+    """Run word for word where the file is, it brings the numbers that the page shows."""
+    (tmp_path / "weather.csv").write_bytes((SAMPLES / "seattle-weather.csv").read_bytes())
+    visit.open()
+    upload(visit, tmp_path / "weather.csv", 5)
+    visit.at("column").select_option(label="temp_min")
+    expect(visit.at("forecast-title")).to_contain_text("temp_min")
+    done = subprocess.run(
+        ["bash", "-c", visit.text("curl")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    (forecast,) = json.loads(done.stdout)["forecasts"]
+    assert forecast["id"] == "temp_min"
+    assert [float(row[1]) for row in visit.rows("forecast-table")] == forecast["mean"]
+
+
+def test_the_chart_is_read_and_zoomed_with_the_keyboard(visit: Visit) -> None:
+    """The last value is read out, plus shows less, and 0 shows all again."""
+    visit.open()
+    upload(visit, AIRLINE, 12)
+    last = visit.rows("forecast-table")[-1]
+    chart = visit.at("forecast-chart")
+    chart.focus()
+    visit.page.keyboard.press("End")
+    visit.says(
+        "forecast-readout", rf"{last[0]}.*forecast {float(last[1]):.1f}.*95 % .* to .*naive {last[-1]}"
+    )
+    visit.page.keyboard.press("0")
+    expect(chart).to_have_attribute("data-shown", "all")
+    visit.page.keyboard.press("Home")
+    visit.says("forecast-readout", "1949-01-01 · observed 112")
+    visit.page.keyboard.press("+")
+    expect(chart).not_to_have_attribute("data-shown", "all")
+    visit.at("zoom-reset").click()
+    expect(chart).to_have_attribute("data-shown", "all")
+
+
+def test_dragging_zooms_and_hovering_reads(visit: Visit) -> None:
+    """With the mouse, on the picture itself."""
+    visit.open()
+    upload(visit, AIRLINE, 12)
+    visit.at("zoom-reset").click()
+    box = visit.page.locator("#forecast-chart .u-over").bounding_box()
+    assert box is not None
+    mouse = visit.page.mouse
+    mouse.move(box["x"] + 5, box["y"] + 40)
+    visit.says("forecast-readout", "19[45].* · observed")
+    mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 40)
+    mouse.down()
+    mouse.move(box["x"] + box["width"] * 0.95, box["y"] + 40, steps=4)
+    mouse.up()
+    expect(visit.at("forecast-chart")).not_to_have_attribute("data-shown", "all")
+    low, high = map(float, (visit.at("forecast-chart").get_attribute("data-shown") or "").split())
+    years = [1970 + seconds / 31_556_952 for seconds in (low, high)]
+    assert 1957 < years[0] < 1959 < years[1] < 1961.9
+
+
+def test_the_forecast_is_saved_as_csv_and_png(visit: Visit) -> None:
+    """The CSV has the table's numbers; the PNG is a picture of the chart with its legend."""
+    visit.open()
+    upload(visit, AIRLINE, 6)
+    with visit.page.expect_download() as saved:
+        visit.at("save-csv").click()
+    header, *rows = csv.reader(io.StringIO(saved.value.path().read_text()))
+    assert saved.value.suggested_filename == "Passengers-forecast.csv"
+    assert header[:2] == ["time", "mean"]
+    assert rows == visit.rows("forecast-table")
+    with visit.page.expect_download() as saved:
+        visit.at("save-png").click()
+    picture = saved.value.path().read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n")
+    assert len(picture) > 5_000
+
+
+def test_pasted_rows_without_times_are_forecast(visit: Visit, client: httpx2.Client) -> None:
+    """Steps are numbered, and the season is the one that was given."""
+    values = [10, 20, 30, 40] * 6
+    visit.open()
+    visit.page.locator("#paste summary").click()
+    visit.at("csv-text").fill("load\n" + "\n".join(map(str, values)))
+    visit.at("use-paste").click()
+    visit.says("csv-summary", "24 rows, without times")
+    visit.at("season").fill("4")
+    visit.at("horizon").fill("4")
+    visit.at("forecast-run").click()
+    expect(visit.at("forecast-title")).to_contain_text("4 ahead")
+    asked = {"values": values, "horizon": 4, "season": 4, "levels": [50, 80, 95]}
+    forecast = client.post("/forecast", json=asked).json()["forecasts"][0]
+    rows = visit.rows("forecast-table")
+    assert [row[0] for row in rows] == ["25", "26", "27", "28"]
+    assert [float(row[1]) for row in rows] == forecast["mean"]
+    assert [row[-1] for row in rows] == ["10", "20", "30", "40"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2\n3\n", "Row 3 has 1 cells, and the header has 2"),
+        ("name\nx\ny\n", "No column holds numbers alone"),
+        ("day,v\n2024-01-02,1\n2024-01-01,2\n2024-01-03,2\n", "The times must ascend"),
+    ],
+)
+def test_a_csv_that_cannot_be_read_is_told_in_words(visit: Visit, text: str, words: str) -> None:
+    """Beside the button, with the reason."""
+    visit.open()
+    visit.page.locator("#paste summary").click()
+    visit.at("csv-text").fill(text)
+    visit.at("use-paste").click()
+    visit.says("forecast-error", words)
+    visit.check_clean()
+
+
+def test_a_horizon_that_the_model_does_not_have_is_told_at_its_field(visit: Visit) -> None:
+    """In the API's own words, with the field marked for a screen reader."""
+    visit.open()
+    visit.says("forecast-meta", "answered in")
+    visit.at("horizon").fill("1000")
+    visit.at("forecast-run").click()
+    expect(visit.at("horizon")).to_have_attribute("aria-invalid", "true")
+    visit.says("horizon-wrong", "forecasts 1 to 48 steps ahead, not 1000")
+    visit.says("forecast-error", "The request is not valid")
+    visit.check_clean("status of 422")
+
+
+def test_a_streamed_series_marks_the_points_that_surprise(visit: Visit, client: httpx2.Client) -> None:
+    """The same that a session of one's own finds, New Year's night among them; the fan is at the end."""
+    visit.open()
+    visit.page.get_by_role("button", name="Taxis").click()
+    visit.says("csv-summary", "672 rows, spaced h")
+    visit.at("stream-switch").check(force=True)
+    visit.at("stream-pace").select_option("0")
+    visit.at("forecast-run").click()
+    visit.says("forecast-meta", r"672 of 672 points fed to session \w+, \d+ surprising")
+    times, values = series(SAMPLES / "new-york-taxis.csv")
+    client.post("/sessions", json={"id": "own", "task": "forecast", "options": {"freq": "h"}})
+    events = [{"value": value, "time": time} for time, value in zip(times, values, strict=True)]
+    outputs = client.post("/sessions/own/steps", json={"inputs": events}).json()["outputs"]
+    found = [times[at] for at, one in enumerate(outputs) if at >= 24 and one["anomaly_score"] >= 3]
+    assert "2015-01-01 01:00" in found
+    assert [row[0] for row in visit.rows("anomaly-rows")] == found[::-1]
+    ahead = client.post("/sessions/own/forecast", json={"horizon": 48, "levels": [50, 80, 95]}).json()[
+        "forecast"
+    ]
+    assert [float(row[1]) for row in visit.rows("forecast-table")] == ahead["mean"]
+    visit.check_clean()
+
+
+def test_a_stream_can_be_stopped(visit: Visit, client: httpx2.Client) -> None:
+    """The session stands where the feeding ended."""
+    visit.page.emulate_media(reduced_motion="no-preference")
+    visit.open()
+    visit.at("stream-switch").check(force=True)
+    visit.at("stream-pace").select_option("25")
+    visit.at("forecast-run").click()
+    visit.says("forecast-meta", r"\d\d of 132 points fed")
+    visit.at("forecast-stop").click()
+    visit.says("forecast-meta", r"points fed to session")
+    fed, _, rest = visit.text("forecast-meta").partition(" of 132 points fed to session ")
+    assert 10 <= int(fed) < 132
+    step = client.get(f"/sessions/{rest.partition(',')[0]}").json()["step"]
+    assert step - int(fed) in (0, 1), "one may have been on its way"
