@@ -1,8 +1,9 @@
-"""An untrained two-layer LSTM of 256 as a bundle: for speed, weights do not matter."""
+"""An untrained recurrent network as a bundle: for speed, weights do not matter."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -16,17 +17,25 @@ NAME = "lstm256"
 CHARACTERS = "".join(chr(code) for code in range(32, 95)) + "\n"
 
 
-def write_bundle(models: Path, hidden: int = 256, layers: int = 2) -> Path:
+def write_bundle(
+    models: Path,
+    hidden: int = 256,
+    layers: int = 2,
+    cell: Literal["lstm", "gru"] = "lstm",
+    name: str = NAME,
+) -> Path:
     """Export the network to ``models`` and return the bundle's folder."""
     torch.manual_seed(0)
     tokenizer = character_tokenizer([CHARACTERS])
     vocabulary = TextCodec(tokenizer).size
-    net = LanguageModel(LanguageModelConfig(vocabulary, hidden=hidden, layers=layers, embedding=64))
+    net = LanguageModel(
+        LanguageModelConfig(vocabulary, cell=cell, hidden=hidden, layers=layers, embedding=64)
+    )
     spec = GenerateSpec(vocabulary=vocabulary, unit="character", start_token=1)
     return export_bundle(
         net,
         out=models,
-        name=NAME,
+        name=name,
         version="1",
         description="For measurements.",
         spec=spec,

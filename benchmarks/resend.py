@@ -21,10 +21,11 @@ import numpy as np
 from app.bundle.reader import Bundle, read_bundle
 from app.runtime.session import GraphSession
 from benchmarks import bundle
-from benchmarks.load import one_socket_each, pipelined, shared_sockets
+from benchmarks.load import pipelined
 from benchmarks.report import Figure, publish
 from benchmarks.server import Server
 from benchmarks.sessions import create, fresh
+from benchmarks.stateful_load import feed
 
 _CLIENTS = 64
 _DEPTH = 32
@@ -50,16 +51,16 @@ def measure(place: Path, window: int, seconds: float) -> None:
     with Server(place / "models", sessions=f"lmdb:{place / 'state'}", log_level="warning") as server:
         asyncio.run(create(server.url, ids))
         before = server.cpu_s()
-        own = asyncio.run(one_socket_each(server.websocket, ids, seconds))
-        own_cpu = (server.cpu_s() - before) / len(own.latencies)
+        own = asyncio.run(feed("socket", server.url, ids, seconds=seconds))
+        own_cpu = (server.cpu_s() - before) / own.total
         others = fresh(server.url, "t", _CLIENTS)
         before = server.cpu_s()
-        shared = asyncio.run(shared_sockets(server.websocket, others, 4, seconds))
-        shared_cpu = (server.cpu_s() - before) / len(shared.latencies)
+        shared = asyncio.run(feed("shared", server.url, others, seconds=seconds))
+        shared_cpu = (server.cpu_s() - before) / shared.total
         streams = fresh(server.url, "u", _CLIENTS)
         before = server.cpu_s()
         deep = asyncio.run(pipelined(server.websocket, streams, _DEPTH, seconds))
-        deep_cpu = (server.cpu_s() - before) / len(deep.latencies)
+        deep_cpu = (server.cpu_s() - before) / deep.total
         before = server.cpu_s()
         num_resent, resent_s = asyncio.run(resend(server.url, window, seconds))
         resent_cpu = (server.cpu_s() - before) / num_resent
@@ -80,9 +81,9 @@ def measure(place: Path, window: int, seconds: float) -> None:
     ]
     figures += [
         Figure("events, window sent again", num_resent / resent_s, "events/s"),
-        Figure("events, a socket for each session", own.events_per_s, "events/s"),
-        Figure(f"events, the same, {_DEPTH} in flight", deep.events_per_s, "events/s"),
-        Figure("events, sessions on four sockets", shared.events_per_s, "events/s"),
+        Figure("events, a socket for each session", own.per_s, "events/s"),
+        Figure(f"events, the same, {_DEPTH} in flight", deep.per_s, "events/s"),
+        Figure("events, sessions on four sockets", shared.per_s, "events/s"),
         Figure("raw step at batch 64", step_cpu * 1e6, "us"),
         Figure("raw window at batch 64", window_cpu * 1e6, "us"),
     ]

@@ -21,6 +21,7 @@ import httpx2
 import lmdb
 import numpy as np
 
+from app.bench.record import Record
 from app.bundle.manifest import GRAPH_FILE
 from app.bundle.reader import Bundle, read_bundle
 from app.core.session import Stored, Write
@@ -28,9 +29,9 @@ from app.runtime.session import GraphSession
 from app.sessions.record import LastCall, SessionRecord, encode_record
 from app.sessions.stores import open_store
 from benchmarks import bundle
-from benchmarks.load import Load, one_socket_each, shared_sockets
 from benchmarks.report import Figure, publish
 from benchmarks.server import Server
+from benchmarks.stateful_load import feed
 
 _GROUP = 1000
 _CALLS = 400
@@ -64,9 +65,9 @@ def measure(place: Path, num_idle: int, num_active: int, seconds: float) -> None
     with Server(place / "models", **flags) as server:
         rates = asyncio.run(operation_rates(server.url))
         asyncio.run(create(server.url, active))
-        empty = asyncio.run(one_socket_each(server.websocket, active, seconds))
+        empty = asyncio.run(feed("socket", server.url, active, seconds=seconds))
         others = fresh(server.url, "shared-a", num_active)
-        empty_shared = asyncio.run(shared_sockets(server.websocket, others, 4, seconds))
+        empty_shared = asyncio.run(feed("shared", server.url, others, seconds=seconds))
         cold_s, empty_rss = server.ready_s, server.rss_mb()
 
     started = time.perf_counter()
@@ -75,16 +76,16 @@ def measure(place: Path, num_idle: int, num_active: int, seconds: float) -> None
     stored_bytes = sum(path.stat().st_blocks * 512 for path in (place / "state").rglob("*") if path.is_file())
 
     with Server(place / "models", **flags) as server:
-        full = asyncio.run(one_socket_each(server.websocket, active, seconds))
+        full = asyncio.run(feed("socket", server.url, active, seconds=seconds))
         others = fresh(server.url, "shared-b", num_active)
-        full_shared = asyncio.run(shared_sockets(server.websocket, others, 4, seconds))
+        full_shared = asyncio.run(feed("shared", server.url, others, seconds=seconds))
         full_rates = asyncio.run(operation_rates(server.url, prefix="later"))
         restart_s, full_rss = server.ready_s, server.rss_mb()
 
     figures += latency_figures("one socket each", empty, full)
     figures += latency_figures("four shared sockets", empty_shared, full_shared)
     for kind, load in (("one socket each", full), ("four shared sockets", full_shared)):
-        rate = load.events_per_s
+        rate = load.per_s
         figures.append(Figure(f"events, {kind}, all idle", rate, "events/s", rate / raw_steps, "raw loop"))
     for name, rate in full_rates.items():
         floor = raw_get if name in ("view", "export") else raw_put
@@ -105,18 +106,18 @@ def measure(place: Path, num_idle: int, num_active: int, seconds: float) -> None
     publish("sessions", figures, {"sessions": num_idle, "active": num_active, "record_bytes": record})
 
 
-def latency_figures(kind: str, empty: Load, full: Load) -> list[Figure]:
+def latency_figures(kind: str, empty: Record, full: Record) -> list[Figure]:
     """Median and 99th percentile with all idle sessions there, against none."""
     return [
         Figure(
-            f"step latency p{share:.0%}".replace("%", "") + f", {kind}",
-            full.percentile(share) * 1e3,
+            f"step latency p{percent}, {kind}",
+            full.percentile(percent) * 1e3,
             "ms",
-            full.percentile(share) / empty.percentile(share),
+            full.percentile(percent) / empty.percentile(percent),
             "with none idle",
-            "at most 1.5" if share == 0.5 else "",
+            most=1.5 if percent == 50 else None,
         )
-        for share in (0.5, 0.99)
+        for percent in (50, 99)
     ]
 
 

@@ -1,0 +1,69 @@
+"""Sessions for a load: made before it, ended after it, with the inputs that fit their task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from app.bench.http_line import HttpLine
+
+_LINES = 16
+
+
+def inputs_for(task: str, number: int) -> bytes:
+    """JSON of the ``inputs`` of a session's n-th event: one step, in the task's terms."""
+    if task == "forecast":
+        return b"[%d.5]" % (100 + number * 7 % 60)
+    # Token ids that any vocabulary has.
+    return b"[%d]" % (2 + number % 8)
+
+
+async def open_sessions(
+    url: str, ids: Sequence[str], body: Mapping[str, object], headers: Mapping[str, str] | None = None
+) -> None:
+    """Make sessions of these ids.
+
+    Args:
+        url: of the server.
+        ids: of the sessions.
+        body: of the request beside the id, such as ``{"model": "forecaster"}``.
+        headers: of each request.
+
+    Raises:
+        ConnectionError: a session was refused, or the server cannot be reached.
+    """
+
+    async def make(line: HttpLine, mine: Sequence[str]) -> None:
+        for id in mine:
+            status, answer = await line.ask("POST", "/sessions", orjson.dumps({**body, "id": id}))
+            if status != 201:
+                raise ConnectionError(
+                    f"POST /sessions answered {status}: {answer[:300].decode(errors='replace')}"
+                )
+
+    await _spread(url, ids, make, headers)
+
+
+async def close_sessions(url: str, ids: Sequence[str], headers: Mapping[str, str] | None = None) -> int:
+    """End sessions; returns how many were there."""
+    ended = 0
+
+    async def end(line: HttpLine, mine: Sequence[str]) -> None:
+        nonlocal ended
+        for id in mine:
+            status, _ = await line.ask("DELETE", f"/sessions/{id}")
+            ended += status in (200, 204)
+
+    await _spread(url, ids, end, headers)
+    return ended
+
+
+async def _spread(url: str, ids: Sequence[str], work: object, headers: Mapping[str, str] | None) -> None:
+    lines = [HttpLine(url, headers) for _ in range(min(_LINES, len(ids)))]
+    try:
+        await asyncio.gather(*(work(line, ids[index :: len(lines)]) for index, line in enumerate(lines)))  # type: ignore[operator]
+    finally:
+        for line in lines:
+            line.close()

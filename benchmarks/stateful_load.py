@@ -1,0 +1,58 @@
+"""Closed loops of many sessions with one event in flight each, in the ways that clients connect."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from app.bench.loops import ClosedLoop, Unit, Window
+from app.bench.options import BenchOptions, Way
+from app.bench.record import Record
+from app.bench.scenarios import Closable, connect_sessions
+from app.bench.sessions import open_sessions
+
+MODES: dict[str, str] = {
+    "shared": "shared WebSockets",
+    "socket": "a WebSocket each",
+    "http": "HTTP",
+}
+WARM_S = 1.0
+
+
+async def drive(
+    mode: str,
+    url: str,
+    *,
+    prefix: str,
+    num_sessions: int,
+    num_sockets: int,
+    seconds: float,
+    body: Mapping[str, object],
+) -> Record:
+    """Open sessions on this server, keep an event of each in flight, and return what was seen."""
+    ids = [f"{prefix}{index}" for index in range(num_sessions)]
+    await open_sessions(url, ids, body)
+    return await feed(mode, url, ids, num_sockets=num_sockets, seconds=seconds)
+
+
+async def feed(mode: str, url: str, ids: Sequence[str], *, num_sockets: int = 4, seconds: float) -> Record:
+    """The same for sessions that exist and are at step 0."""
+    options = BenchOptions(
+        url=url, scenario="sessions", way=cast(Way, mode), clients=len(ids), sockets=num_sockets
+    )
+    units, lines = await connect_sessions(url, ids, mode, options)
+    return await run(units, lines, seconds)
+
+
+async def run(units: Sequence[Unit], lines: Sequence[Closable], seconds: float) -> Record:
+    """The loop itself; ends the connections afterwards."""
+    # A pause of the collector in the generator would look like one of the server.
+    gc.collect()
+    gc.disable()
+    try:
+        return await ClosedLoop(units, Window(seconds, WARM_S)).run()
+    finally:
+        gc.enable()
+        for line in lines:
+            line.close()
