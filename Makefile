@@ -20,7 +20,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: serve test install lint types imports unit format docs readme clean
+.PHONY: serve test install lint types imports unit format docs readme site screenshots bench bench-peers clean
 
 serve: install
 	exec $(BIN)/rnnserve serve --host $(HOST) --port $(PORT) --models $(MODELS) $(ARGS)
@@ -50,21 +50,50 @@ format: $(VENV)/.testing
 docs: $(VENV)/.testing
 	$(BIN)/python -m tests.tables
 
-# Asks a server with the shipped bundles and writes its answers into README.md.
+# Asks servers and writes their answers into README.md and docs/.
 readme: $(VENV)/.testing
 	$(BIN)/python -m tests.readme
+	$(BIN)/python -m tests.docs_site.recorded
+
+# Builds the documentation into build/site; needs no network to be read.
+site: $(VENV)/.documenting
+	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --quiet --builder html \
+		--conf-dir docs --doctree-dir build/site-trees . build/site
+	@echo build/site/index.html
+
+# Looks at every panel of the page with Chromium and writes docs/images/page/.
+screenshots: $(VENV)/.testing
+	$(BIN)/python -m tests.browser.screenshots
+
+# Everything of docs/performance.md, with the peers that are installed: about 25 minutes, ten of them the soak.
+# BENCH="--quick" shows in two minutes that all of it runs.
+bench: $(VENV)/.benchmarks
+	$(BIN)/python -m benchmarks.all $(BENCH)
+	$(BIN)/python -m benchmarks.table
+
+# The servers that it compares with, each in an environment of its own under .peers/; PEERS="mosec torchserve" picks.
+bench-peers: | $(BIN)/python
+	$(BIN)/python -m benchmarks.install $(PEERS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # Stamps: pip runs again only when pyproject.toml has changed.
 $(VENV)/.serving: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --editable .
+	$(PIP) install --quiet --editable '.[page]'
 	@touch $@
 
 $(VENV)/.testing: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[training,test]'
 	@touch $@ $(VENV)/.serving
+
+$(VENV)/.benchmarks: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[bench,benchmarks,test,training]'
+	@touch $@ $(VENV)/.testing $(VENV)/.serving
+
+$(VENV)/.documenting: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[docs]'
+	@touch $@
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with its venv module is needed" \

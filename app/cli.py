@@ -5,20 +5,25 @@ Every setting is a flag: the flags are made from ``app.settings``, so there is n
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Literal, get_args
 
 import typer
 from pydantic import SecretStr
 
-from app.api.server import bind
+from app.access.issue import append_entry, issue_key
+from app.bench.command import bench
+from app.cli_models import models_cli
 from app.core.errors import RnnserveError
 from app.main import version
-from app.registry import Inspection, inspect_models
 from app.sessions.keys import state_secret
-from app.settings import ENV_PREFIX, Settings, load_settings
+from app.settings import ENV_PREFIX, Settings, effective_lines, load_settings, load_sourced
+from app.startup import open_listeners
 from app.telemetry.logging import configure_logging
 from app.workers import Supervisor, serve_here
 
@@ -29,6 +34,10 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+keys_cli = typer.Typer(help="API keys; see docs/security.md.", no_args_is_help=True)
+cli.add_typer(keys_cli, name="keys")
+cli.add_typer(models_cli, name="models")
 
 EXIT_WRONG = 2
 """Exit status when a setting, a port or a bundle is wrong."""
@@ -48,34 +57,44 @@ def serve(**flags: Any) -> None:
 
     Each flag is also an environment variable: --max-batch is RNNSERVE_MAX_BATCH. Flags win.
     """
+    # Until the server listens to signals itself. As process 1 of a container there is no default to rely on.
+    signal.signal(signal.SIGTERM, _end_start)
     settings = load_settings(**flags)
     configure_logging(settings.log_level, settings.log_format)
-    listener = bind(settings.host, settings.port)
-    with listener:
+    settings, listeners = open_listeners(settings)
+    with contextlib.ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener)
         if settings.workers == 1:
-            serve_here(settings, listener, _announce)
+            serve_here(settings, listeners, _announce)
         else:
-            Supervisor(_with_state_key(settings), listener, _announce).run()
+            Supervisor(_with_state_key(settings), listeners, _announce).run()
 
 
-@cli.command()
-def models(
-    folder: Annotated[
-        Path | None, typer.Option("--models", help="folder of bundles, models/NAME/VERSION/")
-    ] = None,
-    device: Annotated[
-        Literal["cpu", "cuda"] | None, typer.Option(help="where the graphs are replayed")
+def config(**flags: Any) -> None:
+    """Print the settings in force, each with where it comes from; secrets are masked.
+
+    Takes the flags of serve. The output is a settings file for --config.
+    """
+    for line in effective_lines(load_sourced(**flags)):
+        typer.echo(line)
+
+
+@keys_cli.command("new")
+def new_key(
+    name: Annotated[str, typer.Argument(help="who gets the key: letters, digits, '.', '_', '-'")],
+    role: Annotated[Literal["user", "admin"], typer.Option(help="admin may also load models")] = "user",
+    append: Annotated[
+        Path | None, typer.Option(help="keys file to put the entry into; made when it is missing")
     ] = None,
 ) -> None:
-    """List the bundles and verify each: sums, graph and golden vectors."""
-    settings = load_settings(models=folder, device=device)
-    inspections = inspect_models(settings.models, settings.device)
-    for inspection in inspections:
-        typer.echo(_line(inspection))
-    bad = sum(inspection.error is not None for inspection in inspections)
-    typer.echo(f"{len(inspections)} bundles in {settings.models}, {len(inspections) - bad} good, {bad} bad")
-    if bad:
-        raise typer.Exit(1)
+    """Make an API key. It is printed this once; its entry for the keys file holds a hash alone."""
+    key, entry = issue_key(name, role)
+    if append is not None:
+        append_entry(append, name, entry)
+    typer.echo(key)
+    if append is None:
+        typer.echo(f"\n{entry}", nl=False)
 
 
 @cli.command("version")
@@ -89,15 +108,22 @@ def _serve_signature() -> inspect.Signature:
     for name, field in Settings.model_fields.items():
         flag = f"--{name.replace('_', '-')}"
         text = f"{field.description} ({ENV_PREFIX}{name.upper()}, default {field.default})"
-        kind: Any = bool if field.annotation is bool else str
+        kind: Any = bool if field.annotation is bool else list[str] if name == "models" else str
         # The settings parse the text, so that a flag and a variable are read and refused alike.
-        option = typer.Option(flag, help=text, show_default=False, metavar=_metavar(field.annotation))
+        # Typer takes [x] for markup.
+        option = typer.Option(
+            flag, help=text.replace("[", "\\["), show_default=False, metavar=_metavar(field.annotation)
+        )
         parameters.append(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
             )
         )
     return inspect.Signature(parameters)
+
+
+def _end_start(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _announce(text: str) -> None:
@@ -121,17 +147,7 @@ def _metavar(annotation: Any) -> str | None:
     return getattr(parts[0] if parts else annotation, "__name__", "text").upper()
 
 
-def _line(inspection: Inspection) -> str:
-    manifest = inspection.manifest
-    if manifest is None or inspection.error is not None:
-        name = f"{inspection.folder.parent.name}@{inspection.folder.name}"
-        message = inspection.error.message if inspection.error is not None else "unknown"
-        return f"BAD  {name:<28} {message}"
-    return (
-        f"ok   {manifest.reference:<28} {manifest.task:<10} {manifest.network.cell:<5} "
-        f"{manifest.network.parameters:>10,} parameters  parity {inspection.difference:.1e}"
-    )
-
-
-serve.__signature__ = _serve_signature()  # type: ignore[attr-defined]
-cli.command()(serve)
+cli.command()(bench)
+for command in (serve, config):
+    command.__signature__ = _serve_signature()  # type: ignore[attr-defined]
+    cli.command()(command)

@@ -5,26 +5,36 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import Protocol
 
 from fastapi import FastAPI
 
+from app.access.key_file import KeyDefaults
+from app.access.key_ring import KeyRing
+from app.access.metering import MeteredSubmitter
 from app.api.application import assemble
-from app.api.edge import Edge, SessionEdge
+from app.api.edge import AccessRules, Edge, SessionEdge
 from app.api.lifecycle import Lifecycle
-from app.core.errors import BundleError
-from app.registry import Loaded, default_models, load_models
+from app.core.ports import Submitter
+from app.registry import ModelRegistry, Siblings
+from app.registry.opening import open_registry
 from app.service import InferenceService, SessionService
 from app.service.housekeeping import Housekeeper
+from app.service.traced_sessions import TracedSessionService
 from app.sessions.keys import state_secret
 from app.sessions.portable import StateSigner
-from app.sessions.stores import open_store
+from app.sessions.stores import lmdb_path, open_store
 from app.sessions.worker import StoreWorker
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from app.telemetry.process import disk_bytes
+from app.telemetry.sharing import Share
+from app.telemetry.traced import TracedEngine, TracedStore
+from app.telemetry.tracing import Tracing, open_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +49,12 @@ class Application:
     Attributes:
         asgi: what a server runs.
         drain: lets running work end, then stops the engines.
-        loaded: the models, versions of a name in ascending order.
-        defaults: task to the ``name@version`` that serves it.
+        registry: of the models.
     """
 
     asgi: FastAPI
     drain: Callable[[], Awaitable[None]]
-    loaded: Sequence[Loaded]
-    defaults: dict[str, str]
+    registry: ModelRegistry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,71 +80,91 @@ def create_app(settings: Settings) -> FastAPI:
     return compose(settings).asgi
 
 
-def compose(settings: Settings) -> Application:
-    """Load the models and put everything together; raises as :func:`create_app`."""
-    metrics = Metrics()
+def compose(settings: Settings, share: Share | None = None, siblings: Siblings | None = None) -> Application:
+    """Load the models and put everything together; raises as :func:`create_app`.
+
+    Args:
+        settings: all of them.
+        share: where workers that serve one port put their metrics together.
+        siblings: how such a worker tells the others what an administrator wants.
+    """
+    keys = _read_keys(settings)
+    metrics = Metrics(share, version())
     limits = settings.limits
-    loaded = load_models(
-        settings.models,
-        device=settings.device,
-        limits=limits,
-        observer=metrics.tick_observer,
-        skip_bad=settings.skip_bad_models,
-        report=_report_bad,
-    )
-    for one in loaded:
-        manifest = one.deployment.manifest
-        metrics.model_loaded(manifest.reference, manifest.task, manifest.network.cell, one.load_seconds)
-        metrics.watch_engine(manifest.reference, _alive(one), one.engine.load)
-    defaults = default_models(loaded, settings.default_models)
+    tracing = open_tracing(version()) if settings.tracing == "otlp" else None
+    registry = open_registry(settings, metrics, siblings, _wrapping(keys, tracing))
     lifecycle = Lifecycle()
-    inference = InferenceService([one.deployment for one in loaded], defaults, limits, metrics)
-    sessions = _open_sessions(settings, inference, metrics)
+    inference = InferenceService((), {}, limits, metrics)
+    registry.served.publish_to(inference.serve)
+    sessions = _open_sessions(settings, inference, metrics, keys, tracing)
     edge = Edge(
         service=inference,
         limits=limits,
         metrics=metrics,
         lifecycle=lifecycle,
-        alive={one.deployment.manifest.reference: _alive(one) for one in loaded},
+        alive=registry.served.alive,
         sessions=None if sessions is None else sessions.edge(settings),
+        models=registry,
+        access=AccessRules(keys, settings.admin_port, settings.origins),
+        tracing=tracing,
+        access_log=settings.access_log,
     )
 
     async def drain() -> None:
         lifecycle.drain()
-        engines = [one.engine for one in loaded]
-        finished = await asyncio.gather(*(engine.drain(settings.grace_s) for engine in engines))
-        if not all(finished):
+        if not await registry.drain(settings.grace_s):
             logger.warning("work was still running after %g s and has been ended", settings.grace_s)
-        # Closing joins a thread that delivers its last events through this loop, so it must not block it.
-        await asyncio.gather(*(asyncio.to_thread(engine.close) for engine in engines))
         until = asyncio.get_running_loop().time() + _SOCKETS_S
         while lifecycle.num_sockets and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.01)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        for one in loaded:
-            one.engine.start(asyncio.get_running_loop())
+        registry.start()
         try:
-            async with _running(sessions, metrics):
-                yield
+            async with _running(sessions, metrics), _watching(keys), _watching(registry):
+                with metrics.publishing():
+                    yield
         finally:
-            for one in loaded:
-                await asyncio.to_thread(one.engine.close)
+            await registry.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
-    return Application(assemble(edge, version=version(), lifespan=lifespan), drain, loaded, defaults)
+    asgi = assemble(edge, version=version(), lifespan=lifespan, page=settings.page == "on")
+    return Application(asgi, drain, registry)
 
 
-def _open_sessions(settings: Settings, inference: InferenceService, metrics: Metrics) -> _Sessions | None:
+def _open_sessions(
+    settings: Settings,
+    inference: InferenceService,
+    metrics: Metrics,
+    keys: KeyRing | None,
+    tracing: Tracing | None,
+) -> _Sessions | None:
     address = settings.session_store
     if address is None:
         return None
     store = open_store(address, max_sessions=settings.max_sessions, durability=settings.durability)
     worker = StoreWorker(store, observe=metrics.store_call)
-    metrics.watch_store(lambda: worker.healthy)
+    folder = lmdb_path(address)
+    metrics.watch_store(
+        lambda: worker.healthy,
+        lambda: worker.num_waiting,
+        None if folder is None else partial(disk_bytes, folder),
+        settings.max_sessions,
+    )
     key = settings.state_key
     signer = StateSigner(state_secret(None if key is None else key.get_secret_value(), address).encode())
-    service = SessionService(inference, worker, signer, settings.session_limits, metrics, metrics)
+    make = SessionService if tracing is None else partial(TracedSessionService, tracing)
+    service = make(
+        inference,
+        worker if tracing is None else TracedStore(tracing, worker),
+        signer,
+        settings.session_limits,
+        metrics,
+        metrics,
+        quota=(lambda owner: None) if keys is None else keys.max_sessions,
+    )
     return _Sessions(service, worker)
 
 
@@ -147,14 +175,56 @@ async def _running(sessions: _Sessions | None, metrics: Metrics) -> AsyncIterato
         yield
         return
     sessions.store.start(asyncio.get_running_loop())
-    keeper = Housekeeper(sessions.service, sessions.store.count, metrics.sessions_live.set)
+    keeper = Housekeeper(sessions.service, sessions.store.count, metrics.live_sessions)
     sweeper = asyncio.create_task(keeper.run())
     try:
         yield
     finally:
         sweeper.cancel()
         await asyncio.gather(sweeper, return_exceptions=True)
+        await sessions.service.stop()
         await sessions.store.close()
+
+
+def _wrapping(keys: KeyRing | None, tracing: Tracing | None) -> Callable[[Submitter, str], Submitter] | None:
+    """What stands between the requests and the engines, if anything does."""
+    if keys is None:
+        return None if tracing is None else partial(TracedEngine, tracing)
+
+    def wrap(engine: Submitter, reference: str) -> Submitter:
+        return MeteredSubmitter(engine if tracing is None else TracedEngine(tracing, engine, reference))
+
+    return wrap
+
+
+def _read_keys(settings: Settings) -> KeyRing | None:
+    if settings.keys is None:
+        return None
+    defaults = KeyDefaults(
+        requests_per_s=settings.key_requests_per_s,
+        steps_per_s=settings.key_steps_per_s,
+        burst_s=settings.key_burst_s,
+        max_sessions=settings.key_max_sessions,
+    )
+    return KeyRing(settings.keys, defaults)
+
+
+class _Watcher(Protocol):
+    async def watch(self) -> None: ...
+
+
+@asynccontextmanager
+async def _watching(one: _Watcher | None) -> AsyncIterator[None]:
+    """Files are read again when they change: the keys, the models."""
+    if one is None:
+        yield
+        return
+    watcher = asyncio.create_task(one.watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
 
 
 def version() -> str:
@@ -163,11 +233,3 @@ def version() -> str:
         return importlib.metadata.version("rnnserve")
     except importlib.metadata.PackageNotFoundError:
         return "0"
-
-
-def _alive(one: Loaded) -> Callable[[], bool]:
-    return lambda: one.engine.alive
-
-
-def _report_bad(path: Path, error: BundleError) -> None:
-    logger.error("%s; it is not served", error.message)

@@ -19,18 +19,22 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import FrameType
 
 from app.api.server import GracefulServer, server_config
 from app.core.errors import ConfigurationError, RnnserveError
 from app.main import Application, compose, version
+from app.registry import Siblings, UnloadedNames
 from app.sessions.stores import shown
 from app.settings import Settings
 from app.telemetry.logging import configure_logging
+from app.telemetry.sharing import Share, SharedFolder
 
 logger = logging.getLogger(__name__)
 
@@ -41,36 +45,48 @@ _RESTART_S = 1.0
 
 def serve_here(
     settings: Settings,
-    listener: socket.socket,
+    listeners: Sequence[socket.socket],
     announce: Callable[[str], None],
     *,
     supervised: bool = False,
+    share: Share | None = None,
+    siblings: Siblings | None = None,
 ) -> None:
-    """Serve until a signal, then drain.
+    """Serve until a signal, then drain. SIGHUP looks for models.
 
     Args:
         settings: all of them.
-        listener: bound.
+        listeners: bound; the main one, and that of the admin port where there is one.
         announce: told what is served once requests are accepted.
         supervised: leave Ctrl-C, which every process of a terminal gets, to the supervisor.
+        share: where the metrics of all workers are put together.
+        siblings: the other workers.
 
     Raises:
         RnnserveError: a bundle, the device or the session store cannot be used.
     """
-    application = compose(settings)
-    text = greeting(application, settings, listener.getsockname()[1])
-    config = server_config(application.asgi, settings.limits)
-    server = GracefulServer(config, application.drain, lambda: announce(text), deaf_to_interrupt=supervised)
-    server.run(sockets=[listener])
+    hold_hangups()
+    application = compose(settings, share, siblings)
+    text = greeting(application, settings, listeners[0].getsockname()[1])
+    config = server_config(application.asgi, settings.limits, settings.trusted_proxies)
+    server = GracefulServer(
+        config,
+        application.drain,
+        lambda: announce(text),
+        hangup=application.registry.wake,
+        deaf_to_interrupt=supervised,
+    )
+    server.run(sockets=list(listeners))
 
 
 def greeting(application: Application, settings: Settings, port: int) -> str:
     """Where the server listens and what it serves, for people."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     lines = [f"rnnserve {version()} on http://{host}:{port}  (docs at /docs, Ctrl-C ends)"]
-    for one in application.loaded:
-        manifest = one.deployment.manifest
-        default = "default" if application.defaults.get(manifest.task) == manifest.reference else ""
+    served = application.registry.served
+    for one in served.models.values():
+        manifest = one.manifest
+        default = "default" if served.catalog.defaults.get(manifest.task) == manifest.reference else ""
         lines.append(
             f"  {manifest.task:<10} {manifest.reference:<28} {manifest.network.cell:<5} "
             f"{settings.device:<5} {one.load_seconds:5.2f} s  {default}".rstrip()
@@ -78,7 +94,8 @@ def greeting(application: Application, settings: Settings, port: int) -> str:
     store = settings.session_store
     kept = "off" if store is None else f"{shown(store)} ({settings.durability})"
     workers = f"  {settings.workers} worker processes" if settings.workers > 1 else ""
-    return "\n".join([*lines, f"  sessions   {kept}{workers}"])
+    admin = "" if settings.admin_port is None else f"  admin port {settings.admin_port}"
+    return "\n".join([*lines, f"  sessions   {kept}{workers}{admin}"])
 
 
 @dataclass(slots=True, eq=False)
@@ -93,11 +110,13 @@ class Supervisor:
 
     Args:
         settings: all of them.
-        listener: bound; every worker accepts from it.
+        listeners: bound; every worker accepts from them.
         announce: told what is served once all workers accept requests.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, listeners: Sequence[socket.socket], announce: Callable[[str], None]
+    ) -> None:
         store = settings.session_store
         if store is not None and store.startswith("memory:"):
             raise ConfigurationError(
@@ -105,14 +124,16 @@ class Supervisor:
                 "choose lmdb or redis with --sessions, or off"
             )
         self._settings = settings
-        self._listener = listener
+        self._listeners = tuple(listeners)
         self._announce = announce
         self._context = multiprocessing.get_context("spawn")
         # No worker has the writing end, so the reading end says when this process has gone.
         self._alive, self._end = self._context.Pipe(duplex=False)
         self._workers: list[_Worker] = []
+        self._metrics = SharedFolder(settings.workers)
         self._signals = 0
         self._passed_on = 0
+        self._hangups = 0
 
     def run(self) -> None:
         """Serve until a signal; returns when every worker has ended.
@@ -122,12 +143,13 @@ class Supervisor:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
+        signal.signal(signal.SIGHUP, self._note_hangup)
         try:
             # Alone at first: what is wrong is said once.
-            self._workers.append(self._start())
+            self._workers.append(self._start(0))
             text = self._ready(self._workers[0])
             while text is not None and len(self._workers) < self._settings.workers:
-                self._workers.append(self._start())
+                self._workers.append(self._start(len(self._workers)))
             for worker in self._workers[1:]:
                 if text is not None:
                     text = self._ready(worker)
@@ -135,20 +157,38 @@ class Supervisor:
                 self._announce(text)
             while not self._signals:
                 self._replace()
+                self._pass_hangups_on()
                 wait([worker.process.sentinel for worker in self._workers], timeout=_POLL_S)
         finally:
             self._signals = max(1, self._signals)
-            self._stop()
+            with self._metrics:
+                self._stop()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
 
-    def _start(self) -> _Worker:
+    def _note_hangup(self, number: int, frame: FrameType | None) -> None:
+        self._hangups += 1
+
+    def _pass_hangups_on(self) -> None:
+        """Let every worker look for models."""
+        if self._hangups:
+            self._hangups = 0
+            for worker in self._workers:
+                if worker.process.is_alive() and worker.process.pid is not None:
+                    os.kill(worker.process.pid, signal.SIGHUP)
+
+    def _start(self, place: int) -> _Worker:
         news, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=_work, args=(self._settings, self._listener, sender, self._alive), name="rnnserve-worker"
+            target=_work,
+            args=(self._settings, self._listeners, sender, self._alive, self._metrics.path, place),
+            name="rnnserve-worker",
         )
+        # A worker inherits this, so that a SIGHUP waits until it can be heard, and ends nothing.
+        before = hold_hangups()
         process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         sender.close()
         return _Worker(process, news, time.monotonic())
 
@@ -178,7 +218,8 @@ class Supervisor:
             if lived < _RESTART_S:
                 time.sleep(_RESTART_S - lived)
             worker.news.close()
-            self._workers[place] = self._start()
+            self._metrics.bury(place)
+            self._workers[place] = self._start(place)
 
     def _stop(self) -> None:
         """Pass every signal on, until all workers have ended."""
@@ -196,17 +237,46 @@ def _status(worker: _Worker) -> int | None:
     return worker.process.exitcode
 
 
-def _work(settings: Settings, listener: socket.socket, news: Connection, supervisor: Connection) -> None:
+def _work(
+    settings: Settings,
+    listeners: Sequence[socket.socket],
+    news: Connection,
+    supervisor: Connection,
+    metrics: Path,
+    place: int,
+) -> None:
     """A worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(settings.log_level, settings.log_format)
     threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
+    share, parent = Share(metrics, place), os.getppid()
     try:
-        serve_here(settings, listener, lambda text: news.send((True, text)), supervised=True)
+        serve_here(
+            settings,
+            listeners,
+            lambda text: news.send((True, text)),
+            supervised=True,
+            share=share,
+            siblings=Siblings(UnloadedNames(metrics / "unloaded.json"), partial(_hang_up, parent)),
+        )
     except RnnserveError as error:
         with contextlib.suppress(OSError):
             news.send((False, error.message))
         sys.exit(2)
+    finally:
+        if os.getppid() != parent:
+            share.abandon()
+
+
+def hold_hangups() -> set[int]:
+    """Let SIGHUP wait until the server can answer it; returns the signals that waited before."""
+    return {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})}
+
+
+def _hang_up(supervisor: int) -> None:
+    """Have every worker look for models, unless the supervisor has gone and its number is another's."""
+    if os.getppid() == supervisor:
+        os.kill(supervisor, signal.SIGHUP)
 
 
 def _end_with(supervisor: Connection) -> None:

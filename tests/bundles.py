@@ -19,7 +19,7 @@ from training.export import describe_run, export_bundle
 from training.nets.classifier import Classifier, ClassifierConfig
 from training.nets.forecaster import Forecaster, ForecasterConfig
 from training.nets.language_model import LanguageModel, LanguageModelConfig
-from training.tokenizers import character_tokenizer, word_tokenizer
+from training.tokenizers import bpe_tokenizer, character_tokenizer, word_tokenizer
 
 CELLS: tuple[Cell, ...] = ("rnn", "lstm", "gru")
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz.,é"
@@ -53,6 +53,27 @@ def tiny_generator(
         description="Random letters.",
         spec=spec,
         provenance=describe_run("tests", 1),
+        files={"tokenizer.json": tokenizer.encode()},
+    )
+
+
+def tiny_bpe_generator(out: Path, name: str = "tiny-bpe", version: str = "1") -> Path:
+    """A model over bytes and a few of their merges, so that a token may be a part of a character."""
+    torch.manual_seed(4)
+    tokenizer = bpe_tokenizer(["the théâtre and the thé, the naïve café"], 280)
+    vocabulary = TextCodec(tokenizer).size
+    net = LanguageModel(LanguageModelConfig(vocabulary, cell="gru", embedding=8, hidden=16))
+    _unsettle(net)
+    return export_bundle(
+        net,
+        out=out,
+        name=name,
+        version=version,
+        description="Random bytes.",
+        spec=GenerateSpec(
+            vocabulary=vocabulary, unit="token", start_token=TextCodec(tokenizer).encode("\n")[0]
+        ),
+        provenance=describe_run("tests", 4),
         files={"tokenizer.json": tokenizer.encode()},
     )
 

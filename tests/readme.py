@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.bundle.manifest import Manifest, Quality
 from app.bundle.reader import find_bundles, read_manifest
@@ -49,6 +51,17 @@ def ask(command: str, port: int) -> str:
         timeout=60,
         check=True,
     ).stdout.strip()
+
+
+def same(shown: Any, got: Any) -> bool:
+    """Equal, but for the last digits of numbers, which another processor may round differently."""
+    if isinstance(shown, dict) and isinstance(got, dict):
+        return shown.keys() == got.keys() and all(same(shown[key], got[key]) for key in shown)
+    if isinstance(shown, list) and isinstance(got, list):
+        return len(shown) == len(got) and all(map(same, shown, got))
+    if isinstance(shown, float) and isinstance(got, float):
+        return math.isclose(shown, got, rel_tol=1e-3, abs_tol=1e-4)
+    return bool(shown == got)
 
 
 def figures(models: Path) -> str:

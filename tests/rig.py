@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,10 @@ class Counts:
     steps: int = 0
     firsts: int = 0
     later: int = 0
+    produced: int = 0
+    ends: list[str] = field(default_factory=list)
+    texts: list[tuple[int, int | None]] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def request(self, task: str, model: str, outcome: str, timing: Timing) -> None:
         """One request ended."""
@@ -50,6 +55,23 @@ class Counts:
     def tokens(self, model: str, count: int, seconds: float) -> None:
         """Further tokens came."""
         self.later += count
+
+    def generated(self, model: str, count: int) -> None:
+        """Tokens came, the first ones included."""
+        self.produced += count
+
+    def ended(self, model: str, reason: str, count: int = 1) -> None:
+        """Sequences ended well."""
+        self.ends += [reason] * count
+
+    def text(self, model: str, prompt: int, produced: int | None) -> None:
+        """A request on text ended well."""
+        self.texts.append((prompt, produced))
+
+    def session_calls(self, ok: int, failed: Sequence[str], seconds: float) -> None:
+        """Step calls ended."""
+        assert seconds >= 0
+        self.calls += ["ok"] * ok + list(failed)
 
     def session(self, event: str, count: int = 1) -> None:
         """Something happened to sessions."""
@@ -108,8 +130,9 @@ async def sessions(
     """Sessions of a rig in a store, which is closed at the end of the block."""
     worker = StoreWorker(store)
     worker.start(asyncio.get_running_loop())
-    more = {} if clock is None else {"clock": clock}
     try:
-        yield SessionService(rig.service, worker, StateSigner(secret), limits, rig.counts, rig.counts, **more)
+        yield SessionService(
+            rig.service, worker, StateSigner(secret), limits, rig.counts, rig.counts, clock or time.time
+        )
     finally:
         await worker.close()

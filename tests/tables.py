@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from prometheus_client.metrics import MetricWrapperBase
-
 from app.api import errors
 from app.settings import Settings
-from app.telemetry.metrics import Metrics
+from app.telemetry.catalogue import Catalogue
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -25,13 +24,11 @@ def settings_table() -> str:
 
 
 def metrics_table() -> str:
-    """Each metric: name, labels, meaning."""
-    lines = ["| metric | labels | meaning |", "|---|---|---|"]
-    for metric in vars(Metrics()).values():
-        if isinstance(metric, MetricWrapperBase):
-            suffix = "_total" if metric._type == "counter" else ""
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-            lines.append(f"| `{metric._name}{suffix}` | {labels} | {metric._documentation} |")
+    """Each metric: name, kind, labels, meaning."""
+    lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for family in Catalogue().families:
+        labels = ", ".join(f"`{label}`" for label in family.label_names)
+        lines.append(f"| `{family.sample_name}` | {family.kind} | {labels} | {family.text} |")
     return "\n".join(lines)
 
 
@@ -44,10 +41,33 @@ def problems_table() -> str:
     return "\n".join(lines)
 
 
+def layers() -> str:
+    """The map that import-linter enforces, from above to below."""
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())
+    (map_,) = [one for one in project["tool"]["importlinter"]["contracts"] if one["type"] == "layers"]
+    return (
+        "```text\n" + "\n".join(line.replace("(", "").replace(")", "") for line in map_["layers"]) + "\n```"
+    )
+
+
+def example(name: str, first: str = "", end: str = "") -> Callable[[], str]:
+    """A program of ``examples/``, or a part of it: the lines from ``first`` on, up to ``end``."""
+
+    def make() -> str:
+        code = (DOCS.parent / "examples" / name).read_text()
+        code = code[code.index(first) : code.index(end) if end else None]
+        return f"```python\n{code.strip()}\n```"
+
+    return make
+
+
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("configuration.md", settings_table),
-    "metrics": ("operations.md", metrics_table),
+    "metrics": ("observability.md", metrics_table),
     "problems": ("api.md", problems_table),
+    "layers": ("design.md", layers),
+    "own-model": ("your-model.md", example("own_model.py")),
+    "own-forecaster": ("your-model.md", example("own_forecaster.py", "class OwnF", "def running_sum")),
 }
 """Marker to page and maker."""
 

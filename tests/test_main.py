@@ -30,7 +30,7 @@ def test_a_dead_engine_fails_its_waiters_and_flips_the_probes(
     tiny_generator(tmp_path, name="ill")
     executors = {"healthy@1": GraphExecutor, "ill@1": Dying}
     chosen = iter([executors["healthy@1"], executors["ill@1"]])
-    monkeypatch.setattr("app.registry.GraphExecutor", lambda *arguments: next(chosen)(*arguments))
+    monkeypatch.setattr("app.registry.loading.GraphExecutor", lambda *arguments: next(chosen)(*arguments))
     with TestClient(create_app(Settings(models=tmp_path))) as client:
         assert client.get("/readyz").status_code == 200
         for _ in range(2):

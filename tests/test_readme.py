@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from websockets.sync.client import connect
 
 from app.api import examples as examples_of_docs
 from tests.e2e.server import ServerProcess
-from tests.readme import README, SHIPPED, Example, ask, examples, figures, rewritten
+from tests.readme import README, SHIPPED, Example, ask, examples, figures, rewritten, same
 
 TEXT = README.read_text()
 
@@ -23,17 +21,6 @@ def shipped() -> Iterator[ServerProcess]:
     """A server with the shipped bundles, as ``make serve`` starts it."""
     with ServerProcess(SHIPPED) as server:
         yield server
-
-
-def same(shown: Any, got: Any) -> bool:
-    """Equal, but for the last digits of numbers, which another processor may round differently."""
-    if isinstance(shown, dict) and isinstance(got, dict):
-        return shown.keys() == got.keys() and all(same(shown[key], got[key]) for key in shown)
-    if isinstance(shown, list) and isinstance(got, list):
-        return len(shown) == len(got) and all(map(same, shown, got))
-    if isinstance(shown, float) and isinstance(got, float):
-        return math.isclose(shown, got, rel_tol=1e-3, abs_tol=1e-4)
-    return bool(shown == got)
 
 
 @pytest.mark.parametrize("example", examples(TEXT), ids=lambda example: example.command[:60])

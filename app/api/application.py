@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -11,14 +12,21 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from app.api import (
+    admin_models,
     forecast,
     generate,
     generate_socket,
     health,
     metrics,
     models,
+    oip,
+    oip_infer,
+    oip_repository,
+    oip_stats,
+    openai,
     sentiment,
     session_history,
     session_socket,
@@ -26,10 +34,19 @@ from app.api import (
     session_steps,
     sessions,
 )
+from app.api.access import Access
+from app.api.access_docs import document_keys
+from app.api.allowed import with_all_methods
+from app.api.direct import DirectRoutes
 from app.api.edge import Edge, request_id_of
-from app.api.errors import is_internal, problem_response
+from app.api.error_shapes import error_response
+from app.api.errors import is_internal
+from app.api.event_docs import document_events
 from app.api.middleware import RequestScope
+from app.api.origin import SameOrigin, allow_origins
+from app.api.page import page_router
 from app.core.errors import RnnserveError
+from app.service.tensors import TensorService
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -44,22 +61,31 @@ _RESOURCES = (
     session_state,
     session_socket,
     models,
+    admin_models,
+    openai,
+    oip_stats,
+    oip,
+    oip_infer,
+    oip_repository,
     health,
     metrics,
 )
+_FAILURES: tuple[type[Exception], ...] = (RnnserveError, ValidationError, HTTPException)
+_NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 _DESCRIPTION = (
     "Forecasts, sentiment and generated text from recurrent networks. "
     "`WS /generate` takes the body of `POST /generate` as a text frame; see docs/api.md."
 )
 
 
-def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None) -> FastAPI:
+def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page: bool = False) -> FastAPI:
     """The ASGI application.
 
     Args:
         edge: what the routes use.
         version: shown in the documentation.
         lifespan: starts and stops what the edge needs.
+        page: whether ``GET /`` serves the page.
     """
     # The documentation page comes with its scripts, so that it works where nothing else is reached.
     app = FastAPIOffline(
@@ -69,13 +95,35 @@ def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None) -> F
         lifespan=lifespan,
         redoc_url=None,
         separate_input_output_schemas=False,
+        # Its router, which hot requests do not pass, would have to name the spans; ours do it: app.telemetry.
+        telemetry=_NO_TELEMETRY,
     )
+    document_events(app)
     app.state.edge = edge
+    sessions = None if edge.sessions is None else edge.sessions.service
+    app.state.tensors = TensorService(edge.service, sessions, edge.limits)
     for module in _RESOURCES:
         app.include_router(module.router)
-    app.add_middleware(RequestScope, metrics=edge.metrics)
-    for kind in (RnnserveError, ValidationError, HTTPException):
+    routes = [route for module in _RESOURCES for route in module.router.routes]
+    app.state.routes = [route for route in routes if isinstance(route, Route)]
+    if page:
+        app.include_router(page_router())
+    for kind in _FAILURES:
         app.add_exception_handler(kind, _answer_problem)
+    # The last added is the outermost.
+    app.add_middleware(DirectRoutes, routes=routes, failures=_FAILURES, answer=_answer_problem)
+    access = edge.access
+    if access.keys is not None or access.admin_port is not None:
+        app.add_middleware(
+            Access, keys=access.keys, admin_port=access.admin_port, refused=edge.metrics.refused
+        )
+    if access.keys is not None:
+        document_keys(app)
+    else:
+        app.add_middleware(SameOrigin, allowed=access.origins)
+    app.add_middleware(RequestScope, metrics=edge.metrics, tracing=edge.tracing, access_log=edge.access_log)
+    if access.origins:
+        allow_origins(app, access.origins)
     return app
 
 
@@ -83,4 +131,5 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
     if is_internal(error):
         # The middleware logs it whole and answers with one constant sentence.
         raise error
-    return problem_response(error, request_id_of(request))
+    error = with_all_methods(error, request.app.state.routes, request.scope)
+    return error_response(error, request_id_of(request), request.scope["path"])

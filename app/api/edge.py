@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from app.access.key_ring import KeyRing
 from app.api.lifecycle import Lifecycle
 from app.schemas.limits import Limits
 from app.schemas.session_limits import SessionLimits
 from app.service import InferenceService, SessionService
+from app.service.model_control import ModelControl
 from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,30 @@ class SessionEdge:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessRules:
+    """Who may come in; see ``app.api.access``.
+
+    Attributes:
+        keys: the valid keys; ``None`` lets everybody in.
+        admin_port: where alone metrics and admin paths are answered.
+        origins: sites whose pages may call the service from a browser.
+    """
+
+    keys: KeyRing | None = None
+    admin_port: int | None = None
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Edge:
     """The service and what bounds and counts its use.
 
     Attributes:
         alive: by ``name@version``, whether the model's engine still runs.
         sessions: ``None`` where they are turned off.
+        models: looks at, loads and unloads models; ``None`` where what is served never changes.
+        tracing: makes spans; ``None`` where nobody wants them.
+        access_log: whether a line is logged for each answer.
     """
 
     service: InferenceService
@@ -43,6 +64,10 @@ class Edge:
     lifecycle: Lifecycle
     alive: Mapping[str, Callable[[], bool]]
     sessions: SessionEdge | None = None
+    tracing: Tracing | None = None
+    access_log: bool = False
+    models: ModelControl | None = None
+    access: AccessRules = AccessRules()
 
 
 def edge_of(connection: HTTPConnection) -> Edge:
@@ -67,3 +92,9 @@ def request_id_of(connection: HTTPConnection) -> str:
     """The id that the middleware gave the request or the socket."""
     request_id: str = connection.scope["state"]["request_id"]
     return request_id
+
+
+def owner_of(connection: HTTPConnection) -> str:
+    """Whose sessions the request or the socket may touch: the name of its key, empty without keys."""
+    owner: str = connection.scope["state"].get("owner", "")
+    return owner

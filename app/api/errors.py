@@ -7,6 +7,7 @@ RnnserveError, ValidationError, HTTPException, anything else
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +19,7 @@ from starlette.responses import Response
 
 from app.core import errors as tree
 from app.schemas.generate import ErrorFrame
-from app.schemas.problem import FieldError, ProblemDetail
+from app.schemas.problem import FieldError, Problem, ProblemDetail
 
 TYPE_PREFIX = "urn:rnnserve:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -44,9 +45,25 @@ class Kind:
     public: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """A failure as one protocol writes it."""
+
+    status: int
+    body: bytes
+    media_type: str
+
+
+ErrorShape = Callable[[Problem], ErrorBody]
+"""How one protocol writes failures; ``app.api.error_shapes`` knows which path speaks which."""
+
+
 KINDS: dict[type[Exception], Kind] = {
+    tree.Unauthenticated: Kind("unauthenticated", "An API key is needed", 401),
+    tree.Forbidden: Kind("forbidden", "The key does not allow this", 403),
     tree.InvalidInput: Kind("invalid-input", "The request is not valid", 422),
     tree.UnknownModel: Kind("unknown-model", "No such model is served", 404),
+    tree.LoadFailed: Kind("load-failed", "The model cannot be served", 409),
     tree.UnknownSession: Kind("unknown-session", "There is no such session", 404),
     tree.SessionGone: Kind("session-gone", "The session has ended", 410),
     tree.SequenceConflict: Kind("sequence-conflict", "Another step is due", 409),
@@ -58,6 +75,7 @@ KINDS: dict[type[Exception], Kind] = {
     tree.Draining: Kind("draining", "The server is shutting down", 503),
     tree.StoreFull: Kind("store-full", "There is no room for another session", 503),
     tree.SessionLimit: Kind("session-limit", "This caller has as many sessions as it may", 429),
+    tree.RateLimited: Kind("rate-limited", "This caller asks too fast", 429),
     tree.StoreUnavailable: Kind("store-unavailable", "The session store cannot be reached", 503),
     tree.DeadlineExceeded: Kind("deadline-exceeded", "The request took too long", 504),
     tree.RunFailed: Kind("run-failed", "The model failed on this request", 500),
@@ -119,14 +137,21 @@ def describe(error: BaseException, request_id: str) -> ProblemDetail:
     )
 
 
-def problem_response(error: BaseException, request_id: str) -> Response:
-    """The HTTP answer to a failure."""
+def as_problem(problem: Problem) -> ErrorBody:
+    """The shape of the native routes."""
+    return ErrorBody(problem.status, problem.model_dump_json(exclude_none=True).encode(), MEDIA_TYPE)
+
+
+def problem_response(error: BaseException, request_id: str, shape: ErrorShape = as_problem) -> Response:
+    """The HTTP answer to a failure, in the shape of the protocol that was spoken."""
     problem = describe(error, request_id)
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if problem.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(problem.retry_after_s)))
-    body = problem.model_dump_json(exclude_none=True)
-    return Response(body, problem.status, headers, media_type=MEDIA_TYPE)
+    if isinstance(error, tree.Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
+    answer = shape(problem)
+    return Response(answer.body, answer.status, headers, media_type=answer.media_type)
 
 
 def error_frame(error: BaseException, request_id: str) -> ErrorFrame:

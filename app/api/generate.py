@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from app.api import examples
 from app.api.edge import edge_of, request_id_of
+from app.api.event_docs import GENERATION, RESUMING
 from app.api.event_stream import EventStream, last_event_id
 from app.api.routing import PROBLEMS, BytesRoute, json_response
 from app.schemas.generate import GenerateAnswer, GenerateRequest
@@ -20,13 +21,8 @@ router = APIRouter(route_class=BytesRoute, tags=["inference"])
 @router.post(
     "/generate",
     response_model=GenerateAnswer,
-    responses=PROBLEMS
-    | {
-        200: {
-            "description": "the whole answer; with `stream`, events `token`, then `done` or `error`",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        }
-    },
+    responses=PROBLEMS | GENERATION,
+    openapi_extra=RESUMING,
 )
 async def generate(
     body: Annotated[GenerateRequest, Body(openapi_examples=examples.GENERATE)], request: Request

@@ -24,7 +24,12 @@ async def healthz(request: Request) -> Response:
 @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(request: Request) -> Response:
     """Whether requests should be sent here: models served, engines alive, the store there, no shutdown."""
-    edge = edge_of(request)
+    found = readiness(edge_of(request))
+    return json_response(found, status=200 if found.ready else 503)
+
+
+def readiness(edge: Edge) -> Readiness:
+    """Whether requests should be sent to a server, and why not."""
     dead = _dead(edge)
     if edge.lifecycle.draining:
         reason = "shutting down"
@@ -36,8 +41,7 @@ async def readyz(request: Request) -> Response:
         reason = "the session store does not answer"
     else:
         reason = None
-    readiness = Readiness(ready=reason is None, reason=reason, models=list(edge.service.deployments))
-    return json_response(readiness, status=200 if reason is None else 503)
+    return Readiness(ready=reason is None, reason=reason, models=list(edge.service.deployments))
 
 
 def _dead(edge: Edge) -> list[str]:

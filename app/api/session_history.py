@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import session_examples as examples
-from app.api.edge import sessions_of
+from app.api.edge import owner_of, sessions_of
 from app.api.routing import BytesRoute, json_response
 from app.api.sessions import SESSION_PROBLEMS, SessionPath, known
 from app.schemas.session import RewindRequest, SessionInfo, SnapshotInfo, SnapshotList, SnapshotRequest
@@ -22,14 +22,15 @@ router = APIRouter(route_class=BytesRoute, tags=["sessions"])
 )
 async def snapshot(body: SnapshotRequest, request: Request, id: SessionPath) -> Response:
     """Keep the present state under a name."""
-    info = await sessions_of(request).service.history.snapshot(known(id), body.name)
+    info = await sessions_of(request).service.history.snapshot(known(id), body.name, owner_of(request))
     return json_response(info, status=201)
 
 
 @router.get("/sessions/{id}/snapshots", response_model=SnapshotList, responses=SESSION_PROBLEMS)
 async def snapshots(request: Request, id: SessionPath) -> Response:
     """The kept states, oldest first; automatic ones make room for new ones, named ones stay."""
-    return json_response(await sessions_of(request).service.history.snapshots(known(id)))
+    history = sessions_of(request).service.history
+    return json_response(await history.snapshots(known(id), owner_of(request)))
 
 
 @router.post("/sessions/{id}/rewind", response_model=SessionInfo, responses=SESSION_PROBLEMS)
@@ -37,4 +38,5 @@ async def rewind(
     body: Annotated[RewindRequest, Body(openapi_examples=examples.REWIND)], request: Request, id: SessionPath
 ) -> Response:
     """Go back to a kept state, by its name or its step; 0 is the start."""
-    return json_response(await sessions_of(request).service.history.rewind(known(id), body.to))
+    history = sessions_of(request).service.history
+    return json_response(await history.rewind(known(id), body.to, owner_of(request)))

@@ -9,14 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import session_examples as examples
-from app.api.edge import edge_of, request_id_of, sessions_of
+from app.api.edge import edge_of, owner_of, request_id_of, sessions_of
+from app.api.event_docs import RESUMING, SESSION_GENERATION
 from app.api.event_stream import EventStream, last_event_id
-from app.api.routing import BytesRoute, bytes_response, json_response
+from app.api.routing import BytesRoute, bytes_response, json_response, query_of
 from app.api.sessions import SESSION_PROBLEMS, SessionPath, known
 from app.schemas.session import (
     ForecastFromState,
     GenerateFromState,
+    RowQuery,
     SessionForecast,
+    SessionRow,
     SessionText,
     StateAnswer,
     StatelessAnswer,
@@ -29,7 +32,29 @@ router = APIRouter(route_class=BytesRoute, tags=["sessions"])
 @router.get("/sessions/{id}/state", response_model=StateAnswer, responses=SESSION_PROBLEMS)
 async def state(request: Request, id: SessionPath) -> Response:
     """The portable state, signed and bound to the model's graph, for `POST /sessions` or `POST /steps`."""
-    return json_response(await sessions_of(request).service.states.export(known(id)))
+    return json_response(await sessions_of(request).service.states.export(known(id), owner_of(request)))
+
+
+@router.get(
+    "/sessions/{id}/row",
+    response_model=SessionRow,
+    responses=SESSION_PROBLEMS,
+    openapi_extra={
+        "parameters": [
+            {
+                "name": "fields",
+                "in": "query",
+                "schema": {"type": "string", "maxLength": 4096},
+                "description": "names of fields, by commas; left out, all of them",
+            }
+        ]
+    },
+)
+async def row(request: Request, id: SessionPath) -> Response:
+    """The numbers of the state, by the names that `state` of `GET /models/{name}` gives: to look at."""
+    names = tuple(filter(None, query_of(request, RowQuery).fields.split(",")))
+    states = sessions_of(request).service.states
+    return json_response(await states.row(known(id), names, owner_of(request)))
 
 
 @router.post("/sessions/{id}/forecast", response_model=SessionForecast, responses=SESSION_PROBLEMS)
@@ -39,19 +64,15 @@ async def forecast(
     id: SessionPath,
 ) -> Response:
     """What lies ahead of the last observation. Nothing is run, and the session stays as it is."""
-    return json_response(await sessions_of(request).service.states.forecast(known(id), body))
+    states = sessions_of(request).service.states
+    return json_response(await states.forecast(known(id), body, owner_of(request)))
 
 
 @router.post(
     "/sessions/{id}/generate",
     response_model=SessionText,
-    responses=SESSION_PROBLEMS
-    | {
-        200: {
-            "description": "the whole answer; with `stream`, events `token`, then `done` or `error`",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        }
-    },
+    responses=SESSION_PROBLEMS | SESSION_GENERATION,
+    openapi_extra=RESUMING,
 )
 async def generate(
     body: Annotated[GenerateFromState, Body(openapi_examples=examples.GENERATE)],
@@ -61,12 +82,12 @@ async def generate(
     """Text from the present state. With `advance` the prompt and the text become steps of the session."""
     texts = sessions_of(request).service.texts
     if not body.stream:
-        return bytes_response(await texts.generate(known(id), body))
+        return bytes_response(await texts.generate(known(id), body, owner_of(request)))
     point = last_event_id(request)
     if point is not None and point.given is None:
         # It has everything; this status tells an EventSource not to come again.
         return Response(status_code=204)
-    stream = await texts.stream(known(id), body, point=point)
+    stream = await texts.stream(known(id), body, owner_of(request), point)
     return EventStream(stream, edge_of(request).limits.socket_send_s, request_id_of(request))
 
 

@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import session_examples as examples
-from app.api.edge import request_id_of, sessions_of
+from app.api.edge import owner_of, request_id_of, sessions_of
 from app.api.errors import describe, is_internal
 from app.api.routing import BytesRoute, bytes_response
 from app.api.sessions import SESSION_PROBLEMS, SessionPath, known
 from app.core.errors import RnnserveError, UnknownSession
 from app.schemas.session import StepAnswer, StepRequest, StepsAnswer, StepsRequest, is_session_id
-from app.service import SessionService, StepCall
+from app.service import SessionService, StepCall, StepClock
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +34,11 @@ async def many(
 ) -> Response:
     """Events of many sessions in one request, each answered on its own, in the order of the calls."""
     calls = [StepCall(one.id, one.inputs, one.seq) for one in body.steps]
-    outcomes = await apply(sessions_of(request).service, calls)
+    clock = StepClock()
+    outcomes = await apply(sessions_of(request).service, calls, owner_of(request), clock)
     request_id = request_id_of(request)
     results = [_result(call, outcome, request_id) for call, outcome in zip(calls, outcomes, strict=True)]
-    return bytes_response(b'{"results":[' + b",".join(results) + b"]}")
+    return bytes_response(b'{"results":[' + b",".join(results) + b"]}", clock.timing())
 
 
 @router.post("/sessions/{id}/steps", response_model=StepAnswer, responses=SESSION_PROBLEMS)
@@ -46,18 +47,21 @@ async def one(
 ) -> Response:
     """Apply one event or several as one: whole or not at all, and with `seq` exactly once."""
     call = StepCall(known(id), body.inputs, body.seq)
-    (outcome,) = await sessions_of(request).service.steps([call])
+    clock = StepClock()
+    (outcome,) = await sessions_of(request).service.steps([call], owner_of(request), clock)
     if isinstance(outcome, RnnserveError):
         raise outcome
-    return bytes_response(outcome)
+    return bytes_response(outcome, clock.timing())
 
 
-async def apply(service: SessionService, calls: Sequence[StepCall]) -> list[bytes | RnnserveError]:
+async def apply(
+    service: SessionService, calls: Sequence[StepCall], owner: str = "", clock: StepClock | None = None
+) -> list[bytes | RnnserveError]:
     """As :meth:`SessionService.steps`, with ids that no session can have answered here."""
     places = [place for place, call in enumerate(calls) if is_session_id(call.id)]
     outcomes: list[bytes | RnnserveError] = [UnknownSession(call.id) for call in calls]
     if places:
-        done = await service.steps([calls[place] for place in places])
+        done = await service.steps([calls[place] for place in places], owner, clock)
         for place, outcome in zip(places, done, strict=True):
             outcomes[place] = outcome
     return outcomes

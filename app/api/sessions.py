@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import session_examples as examples
-from app.api.edge import sessions_of
+from app.api.edge import owner_of, sessions_of
 from app.api.routing import PROBLEMS, BytesRoute, json_response, query_of
 from app.core.errors import UnknownSession
 from app.schemas.session import (
@@ -56,7 +56,7 @@ async def create(
     body: Annotated[CreateSession, Body(openapi_examples=examples.CREATE)], request: Request
 ) -> Response:
     """Open a session on a model, at its start or from a downloaded state."""
-    info = await sessions_of(request).service.create(body)
+    info = await sessions_of(request).service.create(body, owner_of(request))
     return json_response(info, status=201, location=f"/sessions/{info.id}")
 
 
@@ -69,29 +69,33 @@ async def create(
             {
                 "name": "after",
                 "in": "query",
-                "schema": {"type": "string"},
-                "description": "of the page before",
+                "schema": {"type": "string", "maxLength": 128},
+                "description": "`next` of the page before",
             },
-            {"name": "limit", "in": "query", "schema": {"type": "integer", "default": 100}},
+            {
+                "name": "limit",
+                "in": "query",
+                "schema": {"type": "integer", "default": 100, "minimum": 1, "maximum": 2**31 - 1},
+            },
         ]
     },
 )
 async def page(request: Request) -> Response:
     """Open sessions in the order of their ids, a page at a time."""
     query = query_of(request, PageQuery)
-    return json_response(await sessions_of(request).service.page(query.after, query.limit))
+    return json_response(await sessions_of(request).service.page(query.after, query.limit, owner_of(request)))
 
 
 @router.get("/sessions/{id}", response_model=SessionInfo, responses=SESSION_PROBLEMS)
 async def view(request: Request, id: SessionPath) -> Response:
     """One session, without its state."""
-    return json_response(await sessions_of(request).service.view(known(id)))
+    return json_response(await sessions_of(request).service.view(known(id), owner_of(request)))
 
 
 @router.delete("/sessions/{id}", status_code=204, responses=SESSION_PROBLEMS)
 async def close(request: Request, id: SessionPath) -> Response:
     """End a session. For a while its id answers 410, so that others learn what became of it."""
-    await sessions_of(request).service.close(known(id))
+    await sessions_of(request).service.close(known(id), owner_of(request))
     return Response(status_code=204)
 
 
@@ -100,11 +104,12 @@ async def fork(
     body: Annotated[ForkRequest, Body(openapi_examples=examples.FORK)], request: Request, id: SessionPath
 ) -> Response:
     """An independent copy of the present state, under an id of its own."""
-    info = await sessions_of(request).service.fork(known(id), body)
+    info = await sessions_of(request).service.fork(known(id), body, owner_of(request))
     return json_response(info, status=201, location=f"/sessions/{info.id}")
 
 
 @router.post("/sessions/{id}/migrate", response_model=SessionInfo, responses=SESSION_PROBLEMS)
 async def migrate(body: MigrateRequest, request: Request, id: SessionPath) -> Response:
     """Go on with another version of the model, when its rows mean the same."""
-    return json_response(await sessions_of(request).service.history.migrate(known(id), body.model))
+    history = sessions_of(request).service.history
+    return json_response(await history.migrate(known(id), body.model, owner_of(request)))

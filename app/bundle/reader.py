@@ -80,9 +80,20 @@ def read_manifest(folder: Path) -> Manifest:
         InvalidManifest: it is missing or malformed; the message names the first wrong field.
     """
     try:
-        return Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
+        data = (folder / MANIFEST_FILE).read_bytes()
     except OSError as error:
         raise InvalidManifest(f"cannot read {MANIFEST_FILE}: {error.strerror}") from error
+    return parse_manifest(data)
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The manifest in a file's bytes.
+
+    Raises:
+        InvalidManifest: it is malformed; the message names the first wrong field.
+    """
+    try:
+        return Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"

@@ -11,6 +11,7 @@ from tokenizers.decoders import DecodeStream
 from app.core.errors import BundleError
 
 UNKNOWN = "<unk>"
+_REPLACEMENT = "\ufffd"
 
 
 class TextCodec:
@@ -31,6 +32,7 @@ class TextCodec:
         # A tokenizer trained with padding or truncation must not alter what a caller sent.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._words: dict[int, str] = {}
 
     @property
     def size(self) -> int:
@@ -57,8 +59,18 @@ class TextCodec:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
     def token(self, token_id: int) -> str:
-        """How the vocabulary writes one token."""
-        return str(self._tokenizer.id_to_token(token_id))
+        """The text of one token on its own.
+
+        A token that is no text, such as a special one or a part of a character, is written as the
+        vocabulary has it.
+        """
+        word = self._words.get(token_id)
+        if word is None:
+            decoded = str(self._tokenizer.decode([token_id], skip_special_tokens=True))
+            whole = decoded and _REPLACEMENT not in decoded
+            # No more than the vocabulary has, so this stays bounded.
+            word = self._words[token_id] = decoded if whole else str(self._tokenizer.id_to_token(token_id))
+        return word
 
     def stream(self) -> TextStream:
         """A decoder for tokens that arrive one at a time."""

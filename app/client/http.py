@@ -59,14 +59,18 @@ class Client:
 
     Args:
         url: where it listens.
+        key: an API key, where the server asks for one.
         timeout_s: of one request.
         retry: how often a request is sent again, when that is safe.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 60.0, retry: Retry = Retry()) -> None:
+    def __init__(
+        self, url: str, *, key: str | None = None, timeout_s: float = 60.0, retry: Retry = Retry()
+    ) -> None:
         self.url = url.rstrip("/")
         self.retry = retry
-        self._http = httpx2.AsyncClient(base_url=self.url, timeout=timeout_s)
+        self._headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        self._http = httpx2.AsyncClient(base_url=self.url, timeout=timeout_s, headers=self._headers)
 
     async def __aenter__(self) -> Client:
         return self
@@ -126,7 +130,7 @@ class Client:
         """A connection that carries events of many sessions, as ``async with client.connect() as line``."""
         from app.client.line import Line
 
-        return Line(self.url, self.retry)
+        return Line(self.url, self.retry, self._headers)
 
     async def opened(self, path: str, id: str | None, fields: Mapping[str, Any]) -> Session:
         """Create under an id that is known beforehand, so that a lost answer is not a lost session."""

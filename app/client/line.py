@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -49,10 +50,12 @@ class Line:
     Args:
         url: of the server.
         retry: how often a broken connection is made anew.
+        headers: of the handshake, such as the key.
     """
 
-    def __init__(self, url: str, retry: Retry) -> None:
+    def __init__(self, url: str, retry: Retry, headers: Mapping[str, str] = {}) -> None:
         self._url = url.replace("http", "ws", 1) + "/sessions"
+        self._headers = dict(headers)
         self._retry = retry
         self._pending: dict[object, _Pending] = {}
         self._places: dict[str, _Place] = {}
@@ -156,7 +159,7 @@ class Line:
                 await asyncio.sleep(self._retry.pause_s(attempt))
             try:
                 async with self._sending:
-                    self._socket = await connect(self._url, max_size=None)
+                    self._socket = await connect(self._url, max_size=None, additional_headers=self._headers)
                     for pending in list(self._pending.values()):
                         pending.resent = True
                         await self._socket.send(json.dumps(pending.message))

@@ -2,8 +2,11 @@
 
     RnnserveError
     ├── CallerError                  the request is wrong; sending it again will not help
+    │   ├── Unauthenticated          no key, or none that is valid here
+    │   ├── Forbidden                the key is valid, but not for this
     │   ├── InvalidInput             a field is wrong: which, why, what is allowed
     │   ├── UnknownModel             no bundle of that name, version or task
+    │   ├── LoadFailed               a bundle that was asked to be served cannot be
     │   ├── UnknownSession           no session of that id
     │   ├── SessionGone              it existed: expired or closed, when, why, after which step
     │   ├── SequenceConflict         another step number is due; says what the session holds
@@ -16,6 +19,7 @@
     │   ├── Draining                 the server is shutting down
     │   ├── StoreFull                no room for another session
     │   ├── SessionLimit             the caller has as many sessions as it may
+    │   ├── RateLimited              the caller's requests or steps come too fast
     │   ├── StoreUnavailable         the session store cannot be reached
     │   └── DeadlineExceeded         the request's time ran out
     ├── ServerError                  the fault is on this side
@@ -28,7 +32,8 @@
     ├── BundleError                  a bundle on disk is not what its manifest says
     │   ├── InvalidManifest
     │   ├── DigestMismatch
-    │   └── ParityError              the graph's answer differs from the recorded one
+    │   ├── ParityError              the graph's answer differs from the recorded one
+    │   └── FetchFailed              it could not be copied from elsewhere
     ├── ConfigurationError           a setting is wrong
     └── TrainingError                a training run cannot go on
         ├── DataError                a data file is missing, malformed, or not the one expected
@@ -50,6 +55,14 @@ class RnnserveError(Exception):
 
 class CallerError(RnnserveError):
     """The request is wrong; the same request will fail again."""
+
+
+class Unauthenticated(CallerError):
+    """The request has no API key, or none that is valid here."""
+
+
+class Forbidden(CallerError):
+    """The key is valid, but its role does not allow this."""
 
 
 class InvalidInput(CallerError):
@@ -75,6 +88,10 @@ class UnknownModel(CallerError):
         super().__init__(f"no model {wanted!r} is served here; available: {listing}")
         self.wanted = wanted
         self.available = available
+
+
+class LoadFailed(CallerError):
+    """A model was asked to be loaded, and none of its bundles can be served."""
 
 
 class UnknownSession(CallerError):
@@ -167,6 +184,10 @@ class SessionLimit(CapacityError):
     """The caller has as many sessions as it may."""
 
 
+class RateLimited(CapacityError):
+    """The caller's requests, or steps, come faster than it may send them."""
+
+
 class StoreUnavailable(CapacityError):
     """The session store cannot be reached."""
 
@@ -221,6 +242,10 @@ class DigestMismatch(BundleError):
 
 class ParityError(BundleError):
     """The graph's output differs from the recorded golden output by more than the bound."""
+
+
+class FetchFailed(BundleError):
+    """A bundle, or a list of bundles, could not be copied from elsewhere."""
 
 
 class ConfigurationError(RnnserveError):

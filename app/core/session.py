@@ -59,6 +59,8 @@ class Write:
         keep_automatic: how many automatic snapshots stay, the youngest ones, when ``snapshot`` is
             automatic; without one nothing is taken away.
         drop_snapshots: remove all snapshots of the session first, in the same change.
+        max_owned: live sessions that may share the part of the id before its slash, which names
+            their owner; looked at when a session of an owner begins to live. ``None``: any number.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Write:
     snapshot: Snapshot | None = None
     keep_automatic: int = 0
     drop_snapshots: bool = False
+    max_owned: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,10 @@ class Written:
             are both told so; who must be told apart puts something of its own into the record.
         current: what the store holds instead, when it was not applied; ``None`` when nothing.
         full: it was refused because the store holds as many live sessions as it may.
+        crowded: it was refused because its owner has as many as ``max_owned``.
     """
 
     ok: bool
     current: Stored | None = None
     full: bool = False
+    crowded: bool = False

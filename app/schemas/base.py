@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 ModelReference = Annotated[
     str | None,
-    Field(default=None, description="`name` or `name@version`; left out, the task's default model"),
+    Field(default=None, description="`name`, `name@version` or `name@label`; left out, the task's default model"),
     StringConstraints(max_length=97),
 ]
 

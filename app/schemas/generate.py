@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from app.schemas.base import Answer, ModelReference, OneOrMany, Request
 from app.schemas.problem import Problem
@@ -16,10 +16,27 @@ HARD_MAX_PROMPT = 10_000_000
 HARD_MAX_STOP = 64
 
 
+def _prompt_form(value: Any) -> str | None:
+    if isinstance(value, list):
+        return "token_ids"
+    return "text" if isinstance(value, str) else None
+
+
+Prompt = Annotated[
+    Annotated[str, Field(max_length=HARD_MAX_PROMPT), Tag("text")]
+    | Annotated[list[int], Field(max_length=HARD_MAX_PROMPT, fail_fast=True), Tag("token_ids")],
+    Discriminator(
+        _prompt_form,
+        custom_error_type="string_or_ids",
+        custom_error_message="should be a string, or a list of token ids",
+    ),
+]
+
+
 class GenerateRequest(Request):
     """What to continue, and how."""
 
-    prompt: str = Field(default="", max_length=HARD_MAX_PROMPT, description="empty starts a new text")
+    prompt: Prompt = Field(default="", description="a text, or token ids; empty starts a new text")
     max_tokens: int = Field(default=256, ge=1, le=2**31 - 1, description="the server's own limit holds")
     temperature: float = Field(default=1.0, ge=0, le=100, description="0 takes the most likely token")
     top_k: int = Field(default=0, ge=0, le=2**31 - 1, description="0 keeps every token")
@@ -52,6 +69,7 @@ class TokenLogprob(Answer):
     """A token that was drawn, under the model's unmodified distribution."""
 
     token: str
+    start: int = Field(description="where its text begins in the text of its choice, in characters")
     logprob: float
     top: list[Alternative] = Field(description="most likely first")
 

@@ -175,6 +175,34 @@ class StateAnswer(Answer):
     state: str
 
 
+class RowQuery(BaseModel):
+    """The query of ``GET /sessions/{id}/row``, read from text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fields: Annotated[str, Field(max_length=4096)] = Field(
+        default="", description="names of fields, by commas; left out, all of them"
+    )
+
+
+class RowField(Answer):
+    """A named part of the state row."""
+
+    name: str
+    shape: list[int]
+    values: list[float] = Field(description="to seven digits; the last axis runs fastest")
+
+
+class SessionRow(Answer):
+    """The numbers of a session's state, by the names that the model gives them."""
+
+    model: str
+    step: int
+    fields: list[RowField] = Field(
+        description="as `state` of `GET /models/{name}`; empty before the first step"
+    )
+
+
 class ForecastFromState(Request):
     """What lies ahead of the last observation."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
@@ -33,6 +34,18 @@ class RequestObserver(Protocol):
 
     def tokens(self, model: str, count: int, seconds: float) -> None:
         """``count`` further tokens of one choice came ``seconds`` after the ones before."""
+        ...
+
+    def generated(self, model: str, count: int) -> None:
+        """``count`` tokens were produced, the first ones included."""
+        ...
+
+    def ended(self, model: str, reason: str, count: int = 1) -> None:
+        """``count`` sequences ended well: ``stop``, ``length``, ``stopped`` or ``complete``."""
+        ...
+
+    def text(self, model: str, prompt: int, produced: int | None) -> None:
+        """A request on text ended well; ``produced`` is ``None`` where its task produces no tokens."""
         ...
 
 
@@ -72,12 +85,25 @@ class Call:
         """The time so far."""
         return Timing(self._queue_s, self._compute_s, time.perf_counter() - self._started)
 
-    def produced(self, count: int, seconds: float | None) -> None:
-        """Tokens arrived: the first of the request when ``seconds`` is ``None``."""
-        if seconds is None:
+    def produced(self, count: int, seconds: float | None, *, first: bool) -> None:
+        """Tokens of one choice arrived, ``seconds`` after its last ones; ``first`` of the whole request."""
+        self._observe.generated(self.model, count)
+        if first:
             self._observe.first_token(self.model, time.perf_counter() - self._started)
-        else:
+        elif seconds is not None:
             self._observe.tokens(self.model, count, seconds)
+
+    def wrote(self, reasons: Iterable[str], prompt: int, produced: int) -> None:
+        """A generation ended well: why, for each choice, and its tokens."""
+        for reason in reasons:
+            self._observe.ended(self.model, reason)
+        self._observe.text(self.model, prompt, produced)
+
+    def read(self, count: int, tokens: int | None = None) -> None:
+        """``count`` sequences were read to their end; ``tokens`` of them where they are texts."""
+        self._observe.ended(self.model, "complete", count)
+        if tokens is not None:
+            self._observe.text(self.model, tokens, None)
 
     def report(self, outcome: str) -> None:
         """Count the request; later calls change nothing."""

@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput, RnnserveError, SequenceConflict
 from app.core.ports import Ticket
-from app.core.sequence import Event, Finished, FinishReason, SequenceRequest, Token, Usage
+from app.core.sequence import Event, Finished, FinishReason, SequenceRequest, Token, Tokens, Usage
 from app.core.session import Write
 from app.runtime.sampling import SamplingBatch, draw
 from app.schemas.generate import DoneFrame, Frame, GenerateAnswer
 from app.schemas.session import GenerateFromState, SessionDoneFrame, SessionText
 from app.schemas.session_limits import SessionLimits
 from app.service.call import Call, RequestObserver, outcome_of
-from app.service.chain import Run
 from app.service.generation import GenerationStream, whole_answer
 from app.service.inference import Deployment, InferenceService, draw_seed
 from app.service.resume import ResumePoint, first_point, origin_mark
+from app.service.run import Run
 from app.service.session_access import SessionAccess, stored_of
 from app.service.session_store import AsyncStore, SessionObserver
 from app.service.stepping import Stepper, advanced, check_seq, digest_of
@@ -179,12 +179,10 @@ class SessionGenerator:
         encoded = self._stepper.encode(deployment, record.context, record.step, tokens)
         run = Run(deployment, record.row if record.row.size else None, encoded.steps)
         await self._stepper.run([run])
-        if run.error is not None:
-            raise run.error
         call = LastCall(record.step + 1, _digest(request), body)
         after = advanced(record, run, encoded.context, record.step + len(tokens), call, self._access.clock())
         (written,) = await self._store.write(
-            [Write(record.id, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic)]
+            [Write(record.key, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic)]
         )
         if not written.ok:
             self._observe.session("conflict")
@@ -299,7 +297,7 @@ def first_tokens(
         if token.id in feedback.end_tokens:
             events.append((choice, Finished(FinishReason.END, Usage())))
             continue
-        events.append((choice, token))
+        events.append((choice, Tokens([token])))
         if feedback.stop is not None and feedback.stop(token.id):
             events.append((choice, Finished(FinishReason.STOP, Usage(produced=1))))
         elif feedback.max_tokens == 1:

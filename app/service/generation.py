@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from app.core.errors import RnnserveError
 from app.core.ports import Ticket
-from app.core.sequence import Event, Failed, Finished, FinishReason, Token
+from app.core.sequence import Event, Failed, Finished, FinishReason, Token, Tokens
 from app.schemas import generate as wire
 from app.schemas.generate import DoneFrame, Frame, GenerateAnswer, GenerateRequest, TokenFrame
 from app.service.call import Call, Timing, outcome_of
@@ -108,6 +108,8 @@ class GenerationStream:
                         self._note(choice)
                         yield frame
             self._call.report("ok")
+            reasons = [reason or "stopped" for reason in self._reasons]
+            self._call.wrote(reasons, len(self._prepared.prompt), sum(self._produced))
             self._finished = True
             yield self._done()
         except BaseException as error:
@@ -123,8 +125,8 @@ class GenerationStream:
         tokens: dict[int, list[Token]] = {}
         failure: RnnserveError | None = None
         for choice, event in events:
-            if isinstance(event, Token):
-                tokens.setdefault(choice, []).append(event)
+            if isinstance(event, Tokens):
+                tokens.setdefault(choice, []).extend(event.tokens)
             elif isinstance(event, Finished):
                 self._call.add(event.usage)
                 self._reasons[choice] = _REASONS[event.reason]
@@ -145,10 +147,8 @@ class GenerationStream:
         now, before = time.perf_counter(), self._last_at[choice]
         self._last_at[choice] = now
         self._produced[choice] += count
-        if before is not None:
-            self._call.produced(count, now - before)
-        elif sum(self._produced) == count:
-            self._call.produced(count, None)
+        gap = None if before is None else now - before
+        self._call.produced(count, gap, first=gap is None and sum(self._produced) == count)
 
     def _release(self, choice: int, tokens: list[Token], *, last: bool) -> list[TokenFrame]:
         assembler = self._assemblers[choice]

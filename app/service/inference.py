@@ -5,34 +5,41 @@ request --task.prepare--> sequences --engine.submit--> events --task.finish--> a
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.manifest import Manifest, Task
+from app.bundle.manifest import Task
 from app.core.errors import RnnserveError, UnknownModel
-from app.core.ports import Submitter
-from app.core.sequence import Failed, Finished, Outputs, SequenceRequest
+from app.core.sequence import SequenceRequest
 from app.schemas.forecast import ForecastAnswer, ForecastRequest
 from app.schemas.generate import GenerateAnswer, GenerateRequest
 from app.schemas.limits import Limits
 from app.schemas.sentiment import SentimentAnswer, SentimentRequest
+from app.schemas.text_classification import TextClassification, TextClassificationRequest
 from app.service.call import Call, RequestObserver, Timing, outcome_of
+from app.service.catalog import Catalog
+from app.service.completion import CompletionStream
+from app.service.deployment import Deployment as Deployment
 from app.service.generation import GenerationStream, whole_answer
-from app.service.resume import ResumePoint, first_point
+from app.service.resume import ResumePoint, first_point, request_mark
+from app.service.run import read_all
+from app.tasks.completion import CompletionOrder, prepare_completions
 from app.tasks.forecast import ForecastTask
-from app.tasks.forecast_stream import ForecastStream
 from app.tasks.generate import GenerateTask
-from app.tasks.sentiment import SentimentTask
-from app.tasks.text_stream import GenerateStream, SentimentStream
+from app.tasks.sentiment import PreparedSentiment, SentimentTask
+from app.tasks.text_classification import as_sentiment, classified
 
 # Small enough for every JSON reader to hold a drawn seed exactly.
 _SEED_BITS = 53
+# Texts of this length are tokenized in about ten milliseconds, which is as long as the loop may stand.
+_INLINE_CHARS = 10_000
 
 
 def draw_seed() -> int:
@@ -43,22 +50,12 @@ def draw_seed() -> int:
 _TaskT = TypeVar("_TaskT", ForecastTask, SentimentTask, GenerateTask)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Deployment:
-    """One served model version."""
-
-    manifest: Manifest
-    task: ForecastTask | SentimentTask | GenerateTask
-    stream: ForecastStream | SentimentStream | GenerateStream
-    engine: Submitter
-
-
 class InferenceService:
     """Answers requests on the served models.
 
     Args:
         deployments: what is served.
-        defaults: task to the reference (``name@version``) that serves it when none is named.
+        defaults: task to what serves it when none is named: a name, ``name@version`` or ``name@label``.
         limits: the request's deadline is the one read here.
         observe: counts.
         clock: monotonic seconds, the engines' own.
@@ -72,23 +69,24 @@ class InferenceService:
         observe: RequestObserver,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._deployments = {one.manifest.reference: one for one in deployments}
-        # A name alone means its newest version; the registry lists versions in ascending order.
-        self._newest = {one.manifest.name: one for one in self._deployments.values()}
-        self._defaults = dict(defaults)
+        self.catalog = Catalog(deployments, defaults)
         self._limits = limits
         self._observe = observe
         self._clock = clock
 
+    def serve(self, catalog: Catalog) -> None:
+        """Answer requests that come from now on from another catalog; on the event loop."""
+        self.catalog = catalog
+
     @property
     def deployments(self) -> Mapping[str, Deployment]:
-        """Everything served, by ``name@version``."""
-        return self._deployments
+        """Everything served, by ``name@version``; another mapping after each change."""
+        return self.catalog.deployments
 
     @property
     def defaults(self) -> Mapping[str, str]:
         """Task to the reference that serves it when no model is named."""
-        return self._defaults
+        return self.catalog.defaults
 
     def find(self, task: Task, model: str | None) -> Deployment:
         """The deployment that a request of ``task`` goes to.
@@ -96,10 +94,10 @@ class InferenceService:
         Raises:
             UnknownModel: there is none of that name, version or task.
         """
-        wanted = self._defaults.get(task) if model is None else model
-        found = None if wanted is None else self._deployments.get(wanted) or self._newest.get(wanted)
+        wanted = self.catalog.asked.get(task) if model is None else model
+        found = None if wanted is None else self.catalog.find(wanted)
         if found is None or found.manifest.task != task:
-            available = tuple(key for key, one in self._deployments.items() if one.manifest.task == task)
+            available = tuple(key for key, one in self.deployments.items() if one.manifest.task == task)
             raise UnknownModel(model if model is not None else f"for {task}", available)
         return found
 
@@ -109,9 +107,9 @@ class InferenceService:
         Raises:
             UnknownModel: there is none.
         """
-        found = self._deployments.get(model) or self._newest.get(model)
+        found = self.catalog.find(model)
         if found is None:
-            raise UnknownModel(model, tuple(self._deployments))
+            raise UnknownModel(model, tuple(self.deployments))
         return found
 
     async def forecast(self, request: ForecastRequest) -> tuple[ForecastAnswer, Timing]:
@@ -121,6 +119,7 @@ class InferenceService:
             deployment, task = self._task("forecast", ForecastTask, request.model, call)
             prepared = task.prepare(request)
             outputs = await self._read(deployment, prepared.sequences, call)
+            call.read(len(outputs))
             return task.finish(prepared, outputs), call.timing()
 
     async def sentiment(self, request: SentimentRequest) -> tuple[SentimentAnswer, Timing]:
@@ -128,9 +127,20 @@ class InferenceService:
         call = Call(self._observe, "sentiment", request.model)
         with call:
             deployment, task = self._task("sentiment", SentimentTask, request.model, call)
-            prepared = task.prepare(request)
+            prepared = await _prepared(task, request, "text")
             outputs = await self._read(deployment, prepared.sequences, call)
+            call.read(len(outputs), sum(len(one.steps) for one in prepared.sequences))
             return task.finish(prepared, outputs), call.timing()
+
+    async def classify(self, request: TextClassificationRequest) -> tuple[TextClassification, Timing]:
+        """Answer a sentiment request in the shape of a text classification."""
+        call = Call(self._observe, "sentiment", request.model)
+        with call:
+            deployment, task = self._task("sentiment", SentimentTask, request.model, call)
+            prepared = await _prepared(task, as_sentiment(request), "inputs")
+            outputs = await self._read(deployment, prepared.sequences, call)
+            call.read(len(outputs), sum(len(one.steps) for one in prepared.sequences))
+            return classified(task.labels, outputs, request.parameters), call.timing()
 
     async def generate(self, request: GenerateRequest) -> tuple[GenerateAnswer, Timing]:
         """Answer a generation request as a whole."""
@@ -149,7 +159,8 @@ class InferenceService:
         """
         call = Call(self._observe, "generate", request.model)
         try:
-            deployment, task = self._task("generate", GenerateTask, request.model, call)
+            asked = request.model if point is None else self._begun(request, point)
+            deployment, task = self._task("generate", GenerateTask, asked, call)
             model = deployment.manifest.reference
             if point is not None:
                 point.check(request, model)
@@ -162,6 +173,32 @@ class InferenceService:
             call.report(outcome_of(error))
             raise
         return GenerationStream(model, task, prepared, ticket, call, point)
+
+    def _begun(self, request: GenerateRequest, point: ResumePoint) -> str | None:
+        """The version that an earlier answer came from: its name may mean another one by now."""
+        wanted = self.catalog.asked.get("generate", "") if request.model is None else request.model
+        began = (one for one in self.catalog.versions(wanted) if point.request == request_mark(request, one))
+        return next(began, request.model)
+
+    async def stream_completions(self, order: CompletionOrder) -> CompletionStream:
+        """Start the texts of several prompts, all or none, whose frames are read as they come.
+
+        Raises:
+            RnnserveError: the order is refused; nothing was started.
+        """
+        model = order.requests[0].model
+        call = Call(self._observe, "generate", model)
+        try:
+            deployment, task = self._task("generate", GenerateTask, model, call)
+            prepare = partial(prepare_completions, task, order, draw_seed, self._limits)
+            prepared = await asyncio.to_thread(prepare) if order.is_large else prepare()
+            ticket = deployment.engine.submit(
+                prepared.generation.sequences, self.deadline(self._limits.request_timeout_s)
+            )
+        except RnnserveError as error:
+            call.report(outcome_of(error))
+            raise
+        return CompletionStream(deployment.manifest, task, order, prepared, ticket, call)
 
     def deadline(self, seconds: float) -> float:
         """The engines' clock, so many seconds from now."""
@@ -180,19 +217,14 @@ class InferenceService:
         self, deployment: Deployment, sequences: list[SequenceRequest], call: Call
     ) -> list[NDArray[np.float32]]:
         """Run sequences to their end and return the first output of each, all read steps joined."""
-        parts: list[list[NDArray[np.float32]]] = [[] for _ in sequences]
-        ticket = deployment.engine.submit(sequences, self.deadline(self._limits.request_timeout_s))
-        left = len(sequences)
-        try:
-            while left:
-                for index, event in await ticket.events():
-                    if isinstance(event, Outputs):
-                        parts[index].append(event.values[0])
-                    elif isinstance(event, Failed):
-                        raise event.error
-                    elif isinstance(event, Finished):
-                        call.add(event.usage)
-                        left -= 1
-        finally:
-            ticket.cancel()
-        return [part[0] if len(part) == 1 else np.concatenate(part) for part in parts]
+        deadline = self.deadline(self._limits.request_timeout_s)
+        outputs, usages = await read_all(deployment.engine, sequences, deadline)
+        for usage in usages:
+            call.add(usage)
+        return outputs
+
+
+async def _prepared(task: SentimentTask, request: SentimentRequest, name: str) -> PreparedSentiment:
+    if sum(map(len, request.texts)) <= _INLINE_CHARS:
+        return task.prepare(request, name)
+    return await asyncio.to_thread(task.prepare, request, name)

@@ -16,6 +16,7 @@ from app.core.errors import (
     ModelMismatch,
     SequenceConflict,
     SessionGone,
+    SessionLimit,
     StoreFull,
     UnknownSession,
 )
@@ -25,7 +26,9 @@ from app.schemas.session_limits import SessionLimits
 from app.service.inference import Deployment, InferenceService
 from app.service.session_store import AsyncStore, SessionObserver
 from app.sessions.lifecycle import SessionEvent, SessionState
-from app.sessions.record import SessionRecord, decode_record, encode_record
+from app.sessions.record import SessionRecord, decode_record, encode_record, store_key
+
+Quota = Callable[[str], int | None]
 
 # A session that somebody steps on all the time may change between reading and writing it.
 _ATTEMPTS = 5
@@ -40,6 +43,7 @@ class SessionAccess:
         limits: how long tombstones stay.
         observe: counts.
         clock: seconds since the epoch.
+        quota: live sessions that an owner may have; ``None`` without a limit.
     """
 
     def __init__(
@@ -49,12 +53,14 @@ class SessionAccess:
         limits: SessionLimits,
         observe: SessionObserver,
         clock: Callable[[], float],
+        quota: Quota = lambda owner: None,
     ) -> None:
         self._inference = inference
         self._store = store
         self._limits = limits
         self._observe = observe
         self.clock = clock
+        self._quota = quota
 
     @property
     def deployments(self) -> Mapping[str, Deployment]:
@@ -86,7 +92,7 @@ class SessionAccess:
 
     async def open(self, id: str, owner: str) -> SessionRecord:
         """One open session; raises as :meth:`decode`, and StoreUnavailable."""
-        (stored,) = await self._store.get([id])
+        (stored,) = await self._store.get([store_key(id, owner)])
         return self.decode(id, stored, owner)
 
     def deployment(self, record: SessionRecord) -> Deployment:
@@ -112,20 +118,26 @@ class SessionAccess:
 
         Raises:
             SequenceConflict: a session of that id is open.
+            SessionLimit: the owner has as many as it may.
             StoreFull: there is no room.
         """
-        (written,) = await self._store.write([Write(record.id, 0, stored_of(record))])
+        most = self._quota(record.owner)
+        (written,) = await self._store.write([Write(record.key, 0, stored_of(record), max_owned=most)])
         held = None if written.current is None else decode_record(record.id, written.current.record)
         if held is not None and (held.state is not SessionState.OPEN or held.expires_at <= self.clock()):
             # An ended session leaves its id to a new one.
-            again = replace(record, revision=held.revision + 1)
+            again = replace(record, revision=max(held.revision + 1, record.revision))
             (written,) = await self._store.write(
-                [Write(record.id, held.revision, stored_of(again), drop_snapshots=True)]
+                [Write(record.key, held.revision, stored_of(again), drop_snapshots=True, max_owned=most)]
             )
         if written.full:
+            self._observe.session("refused")
             raise StoreFull("the server holds as many sessions as it may", retry_after_s=60.0)
+        if written.crowded:
+            self._observe.session("refused")
+            raise SessionLimit(f"at most {most} sessions may be open with this key", retry_after_s=5.0)
         if not written.ok:
-            step = held.step if held is not None and held.owner == record.owner else 0
+            step = 0 if held is None else held.step
             raise SequenceConflict(f"session {record.id!r} exists already", step=step, expected=step + 1)
 
     async def change(
@@ -182,7 +194,7 @@ class SessionAccess:
     def ending(self, record: SessionRecord, event: SessionEvent) -> Write:
         """The write that turns a session into a tombstone."""
         tombstone = record.ended(event, self.clock(), self._limits.tombstone_s)
-        return Write(record.id, record.revision, stored_of(tombstone), live=False, drop_snapshots=True)
+        return Write(record.key, record.revision, stored_of(tombstone), live=False, drop_snapshots=True)
 
 
 def stored_of(record: SessionRecord) -> Stored:

@@ -13,7 +13,7 @@ from app.service.inference import InferenceService
 from app.service.session_access import SessionAccess, iso, stored_of
 from app.service.session_store import AsyncStore, SessionObserver
 from app.sessions.lifecycle import SessionEvent
-from app.sessions.record import NO_ROW, SessionRecord, decode_record, encode_record
+from app.sessions.record import NO_ROW, SessionRecord, decode_record, encode_record, store_key
 
 
 class SessionHistory:
@@ -45,7 +45,7 @@ class SessionHistory:
         """The snapshots of a session, oldest first."""
         await self._access.open(id, owner)
         return SnapshotList.model_construct(
-            snapshots=[_snapshot_info(one) for one in await self._store.snapshots(id)]
+            snapshots=[_snapshot_info(one) for one in await self._store.snapshots(store_key(id, owner))]
         )
 
     async def snapshot(self, id: str, name: str, owner: str = "") -> SnapshotInfo:
@@ -58,11 +58,11 @@ class SessionHistory:
 
         async def change(record: SessionRecord) -> Write:
             # A snapshot is a write, so none can come between this look and the write below.
-            self._check_room(id, name, await self._store.snapshots(id))
+            self._check_room(id, name, await self._store.snapshots(record.key))
             after = record.after(SessionEvent.SNAPSHOT, self._access.clock())
             made.append(Snapshot(name, record.step, False, after.updated_at, encode_record(after)))
             return Write(
-                id,
+                record.key,
                 record.revision,
                 stored_of(after),
                 snapshot=made[-1],
@@ -79,8 +79,10 @@ class SessionHistory:
         Raises:
             InvalidInput: there is no such snapshot; says which there are.
         """
-        await self._access.open(id, owner)
-        target = await self._target(id, to)
+        begun = await self._access.open(id, owner)
+        # A snapshot that was taken at the start may be of a model that the session has left since.
+        from_start = to == 0 and begun.origin is not None
+        target = None if from_start else await self._target(id, to, owner)
 
         async def change(record: SessionRecord) -> Write:
             if target is None:
@@ -94,7 +96,9 @@ class SessionHistory:
             else:
                 fields = {name: getattr(target, name) for name in ("step", "row", "last", "context")}
             after = record.after(SessionEvent.REWIND, self._access.clock(), call=None, **fields)
-            return Write(id, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic)
+            return Write(
+                record.key, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic
+            )
 
         record = await self._access.change(id, owner, change)
         self._observe.session("rewound")
@@ -118,7 +122,9 @@ class SessionHistory:
             after = record.after(
                 SessionEvent.MIGRATE, self._access.clock(), model=new.reference, graph=new.files[GRAPH_FILE]
             )
-            return Write(id, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic)
+            return Write(
+                record.key, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic
+            )
 
         record = await self._access.change(id, owner, change)
         self._observe.session("migrated")
@@ -134,13 +140,14 @@ class SessionHistory:
                 allowed={"max": self._limits.max_snapshots},
             )
 
-    async def _target(self, id: str, to: str | int) -> SessionRecord | None:
+    async def _target(self, id: str, to: str | int, owner: str) -> SessionRecord | None:
         """The record to go back to; ``None`` for the start."""
-        kept = await self._store.snapshots(id)
+        key = store_key(id, owner)
+        kept = await self._store.snapshots(key)
         found = next((one for one in reversed(kept) if to in (one.name, one.step)), None)
         if found is None and to == 0:
             return None
-        snapshot = None if found is None else await self._store.snapshot(id, found.name)
+        snapshot = None if found is None else await self._store.snapshot(key, found.name)
         if snapshot is None:
             places = ["0 (the start)", *(f"{one.name} (step {one.step})" for one in kept)]
             raise InvalidInput(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from app.bundle.manifest import GRAPH_FILE, Task
 from app.core.errors import InvalidInput, ModelMismatch
 from app.schemas.session import (
     ForecastFromState,
+    RowField,
     SessionForecast,
+    SessionRow,
     StateAnswer,
     StatelessAnswer,
     StatelessRequest,
 )
-from app.service.chain import Run
 from app.service.inference import Deployment, InferenceService
+from app.service.run import Run
 from app.service.session_access import SessionAccess
 from app.service.session_store import SessionObserver
 from app.service.stepping import Stepper
@@ -22,6 +27,7 @@ from app.sessions.portable import PortableState, StateSigner
 from app.sessions.record import NO_ROW
 from app.tasks.forecast import ForecastTask
 from app.tasks.forecast_stream import ForecastStream
+from app.tasks.streaming import AppliedInputs
 
 
 class SessionStates:
@@ -69,9 +75,15 @@ class SessionStates:
         if options:
             raise InvalidInput("options", "a state has its own options; leave them out")
         self._access.deployment_of(opened.model, opened.graph, "the state")
-        if model is not None and model not in (opened.model, opened.model.partition("@")[0]):
+        if model is not None and not self._means(model, opened.model):
             raise ModelMismatch(f"the state belongs to {opened.model}, not to {model}")
         return opened
+
+    def _means(self, model: str, reference: str) -> bool:
+        if model in (reference, reference.partition("@")[0]):
+            return True
+        labelled = self._inference.catalog.base(model)
+        return labelled is not None and labelled.manifest.reference == reference
 
     def _find(self, model: str | None, task: Task | None) -> Deployment:
         if model is None and task is None:
@@ -91,6 +103,34 @@ class SessionStates:
             model=record.model, step=record.step, state=self._signer.seal(state)
         )
 
+    async def row(self, id: str, names: tuple[str, ...] = (), owner: str = "") -> SessionRow:
+        """The numbers of the state, by the fields of the model's row.
+
+        Args:
+            id: of the session.
+            names: of the wanted fields; all when empty.
+            owner: of the session.
+
+        Raises:
+            InvalidInput: the model's row has no field of a name.
+        """
+        record = await self._access.open(id, owner)
+        layout = self._access.deployment(record).manifest.row.fields
+        known = [field.name for field in layout]
+        for name in names:
+            if name not in known:
+                raise InvalidInput("fields", f"{record.model} has no field {name!r}", allowed=known)
+        fields = [
+            RowField.model_construct(
+                name=field.name,
+                shape=list(field.shape),
+                values=[_short(one) for one in record.row[field.offset :][: math.prod(field.shape)]],
+            )
+            for field in layout
+            if record.row.size and (not names or field.name in names)
+        ]
+        return SessionRow.model_construct(model=record.model, step=record.step, fields=fields)
+
     async def stateless(self, request: StatelessRequest) -> StatelessAnswer:
         """Steps on a state that the client carries; nothing is stored."""
         self._access.check_size("options", request.options)
@@ -99,22 +139,19 @@ class SessionStates:
         encoded = self._stepper.encode(deployment, opened.context, opened.step, request.inputs)
         run = Run(deployment, opened.row if opened.row.size else None, encoded.steps)
         await self._stepper.run([run])
-        if run.error is not None:
-            raise run.error
-        if run.row is None:
-            raise AssertionError("a finished run has its row. This is a bug.")
+        row, outputs = run.result()
         after = PortableState(
             opened.model,
             opened.graph,
             opened.step + len(encoded.reported),
             encoded.context,
-            run.row,
-            run.read[-1],
+            row,
+            outputs[-1],
         )
         return StatelessAnswer.model_construct(
             model=after.model,
             step=after.step,
-            outputs=deployment.stream.describe(encoded, opened.last, run.read),
+            outputs=deployment.stream.describe([AppliedInputs(encoded, opened.last, outputs)])[0],
             state=self._signer.seal(after),
         )
 
@@ -133,3 +170,8 @@ class SessionStates:
             raise InvalidInput("id", f"session {id!r} has no observation yet; feed it at least one")
         forecast = task.present(request, id, stream.following(record.context), record.last)
         return SessionForecast.model_construct(model=record.model, step=record.step, forecast=forecast)
+
+
+def _short(value: np.float32) -> float:
+    """Seven significant digits; float32 has no more to say."""
+    return float(f"{value:.7g}")

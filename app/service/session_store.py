@@ -49,8 +49,13 @@ class SessionObserver(Protocol):
 
     def session(self, event: str, count: int = 1) -> None:
         """``created``, ``forked``, ``closed``, ``expired``, ``conflict``, ``replayed``, ``rewound``,
-        ``migrated``, ``snapshot``, ``exported``, ``imported``, ``quarantined`` or ``corrupt`` happened.
+        ``migrated``, ``snapshot``, ``exported``, ``imported``, ``quarantined``, ``corrupt`` or ``refused``
+        happened.
         """
+        ...
+
+    def session_calls(self, ok: int, failed: Sequence[str], seconds: float) -> None:
+        """Step calls that came together ended: how many well, and the outcomes of the others."""
         ...
 
     def session_steps(self, model: str, count: int) -> None:

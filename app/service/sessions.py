@@ -13,23 +13,32 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from app.core.errors import CorruptSession, InvalidInput, RnnserveError
 from app.core.session import Write
 from app.schemas.session import CreateSession, ForkRequest, SessionInfo, SessionPage
 from app.schemas.session_limits import SessionLimits
 from app.service.call import RequestObserver
-from app.service.chain import Outcome, StepCall
 from app.service.continuation import SessionGenerator
+from app.service.deployment import Deployment
 from app.service.inference import InferenceService
-from app.service.session_access import SessionAccess
+from app.service.session_access import Quota, SessionAccess
 from app.service.session_history import SessionHistory
 from app.service.session_states import SessionStates
 from app.service.session_store import AsyncStore, SessionObserver
+from app.service.step_line import Outcome, StepCall, StepClock
 from app.service.stepping import Stepper
 from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.portable import StateSigner
-from app.sessions.record import SessionRecord, decode_record
+from app.sessions.record import (
+    SessionRecord,
+    decode_record,
+    first_revision,
+    id_of_key,
+    owner_of_key,
+    store_key,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +57,7 @@ class SessionService:
         observe: counts sessions.
         requests: counts requests.
         clock: seconds since the epoch.
+        quota: live sessions that an owner may have; ``None`` without a limit.
     """
 
     def __init__(
@@ -59,12 +69,13 @@ class SessionService:
         observe: SessionObserver,
         requests: RequestObserver,
         clock: Callable[[], float] = time.time,
+        quota: Quota = lambda owner: None,
     ) -> None:
         self._store = store
         self._limits = limits
         self._observe = observe
         self._clock = clock
-        self._access = SessionAccess(inference, store, limits, observe, clock)
+        self._access = SessionAccess(inference, store, limits, observe, clock, quota)
         self._stepper = Stepper(self._access, inference, store, limits, observe)
         self.history = SessionHistory(self._access, inference, store, limits, observe)
         self.states = SessionStates(self._access, inference, self._stepper, signer, observe)
@@ -81,6 +92,7 @@ class SessionService:
             InvalidState: the state does not open.
             InvalidInput: a field is wrong.
             SequenceConflict: a session of that id is open.
+            SessionLimit: the owner has as many as it may.
             StoreFull: there is no room.
         """
         self._access.check_size("metadata", request.metadata)
@@ -89,7 +101,7 @@ class SessionService:
         now = self._clock()
         record = SessionRecord(
             id=request.id or secrets.token_hex(_ID_BYTES),
-            revision=1,
+            revision=first_revision(now),
             created_at=now,
             updated_at=now,
             ttl_s=self._ttl(request.ttl_seconds),
@@ -107,6 +119,14 @@ class SessionService:
         self._observe.session("created" if request.state is None else "imported")
         return self._access.info(record)
 
+    def check(self, deployment: Deployment, options: dict[str, Any], inputs: Any) -> None:
+        """Refuse what a new session could not be opened and fed with; nothing is done.
+
+        Raises:
+            InvalidInput: an option or an input is wrong.
+        """
+        self._stepper.encode(deployment, deployment.stream.open(options), 0, inputs)
+
     async def view(self, id: str, owner: str = "") -> SessionInfo:
         """One session; raises as :meth:`SessionAccess.open`."""
         return self._access.info(await self._access.open(id, owner))
@@ -114,7 +134,8 @@ class SessionService:
     async def expiries(self, ids: Sequence[str], owner: str = "") -> list[float | RnnserveError]:
         """When each session ends unless it is stepped, or why it cannot be used."""
         found: list[float | RnnserveError] = []
-        for id, stored in zip(ids, await self._store.get(ids), strict=True):
+        keys = [store_key(id, owner) for id in ids]
+        for id, stored in zip(ids, await self._store.get(keys), strict=True):
             try:
                 found.append(self._access.decode(id, stored, owner).expires_at)
             except RnnserveError as error:
@@ -124,14 +145,18 @@ class SessionService:
     async def page(self, after: str, limit: int, owner: str = "") -> SessionPage:
         """Open sessions of an owner with an id greater than ``after``, in order of id."""
         limit = min(limit, self._limits.max_page)
-        held = await self._store.list_ids(after, limit)
+        first = store_key("", owner)
+        listed = await self._store.list_ids(first + after, limit)
+        held = [(key[len(first) :], stored) for key, stored in listed if owner_of_key(key) == owner]
         shown: list[SessionInfo] = []
         for id, stored in held:
             try:
                 shown.append(self._access.info(self._access.decode(id, stored, owner)))
             except RnnserveError:
-                continue  # another owner's, just ended, or damaged: reading it by its id says which
-        return SessionPage.model_construct(sessions=shown, next=held[-1][0] if len(held) == limit else None)
+                continue  # just ended, or damaged: reading it by its id says which
+        last = listed[-1][0] if len(listed) == limit else ""
+        following = last[len(first) :] if last and last.startswith(first) else None
+        return SessionPage.model_construct(sessions=shown, next=following)
 
     async def close(self, id: str, owner: str = "") -> None:
         """End a session; its id answers 410 for a while."""
@@ -142,7 +167,9 @@ class SessionService:
         await self._access.change(id, owner, change)
         self._observe.session("closed")
 
-    async def steps(self, calls: Sequence[StepCall], owner: str = "") -> list[Outcome]:
+    async def steps(
+        self, calls: Sequence[StepCall], owner: str = "", clock: StepClock | None = None
+    ) -> list[Outcome]:
         """Apply calls, each on its own; see :class:`~app.service.stepping.Stepper`."""
         if len(calls) > self._limits.max_batch_calls:
             raise InvalidInput(
@@ -150,7 +177,11 @@ class SessionService:
                 f"at most {self._limits.max_batch_calls} calls go together, got {len(calls)}",
                 allowed={"max": self._limits.max_batch_calls},
             )
-        return await self._stepper.steps(calls, owner)
+        return await self._stepper.steps(calls, owner, clock)
+
+    async def stop(self) -> None:
+        """Take no more steps and give up those that wait; the store is closed after this."""
+        await self._stepper.close()
 
     async def fork(self, id: str, request: ForkRequest, owner: str = "") -> SessionInfo:
         """An independent copy of the present state; snapshots stay with the original."""
@@ -161,7 +192,7 @@ class SessionService:
         copy = replace(
             record,
             id=request.id or secrets.token_hex(_ID_BYTES),
-            revision=1,
+            revision=first_revision(now),
             created_at=now,
             updated_at=now,
             ttl_s=record.ttl_s if request.ttl_seconds is None else self._ttl(request.ttl_seconds),
@@ -181,20 +212,20 @@ class SessionService:
         due = await self._store.due(now, _DUE_BATCH)
         endings: list[Write] = []
         forgotten: list[tuple[str, int]] = []
-        for id, stored in due:
+        for key, stored in due:
             if stored.expires_at > now:
                 continue
             try:
-                record = decode_record(id, stored.record)
+                record = decode_record(id_of_key(key), stored.record)
             except CorruptSession:
                 self._observe.session("corrupt")
-                logger.error("session %s is damaged and has expired; it is forgotten", id)
-                forgotten.append((id, stored.revision))
+                logger.error("session %s is damaged and has expired; it is forgotten", key)
+                forgotten.append((key, stored.revision))
                 continue
             if record.state is SessionState.OPEN:
                 endings.append(self._access.ending(record, SessionEvent.EXPIRE))
             else:
-                forgotten.append((id, stored.revision))
+                forgotten.append((key, stored.revision))
         if endings:
             written = await self._store.write(endings)
             self._observe.session("expired", sum(one.ok for one in written))

@@ -13,9 +13,10 @@ from app.core.errors import InvalidInput, InvalidManifest
 from app.core.sequence import Feedback, Sampling, SequenceRequest, Token
 from app.schemas.generate import Alternative, GenerateRequest, TokenLogprob
 from app.schemas.limits import Limits
-from app.tasks.text import check_text
+from app.tasks.text import check_ids, check_text
 
 _SEEDS = 2**63
+LEAST_LOGPROB = -9999.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +49,11 @@ class GenerateTask:
         self._codec = codec
         self._limits = limits
         self._banned = () if codec.unknown is None else (codec.unknown,)
+
+    @property
+    def codec(self) -> TextCodec:
+        """Of the bundle's tokenizer."""
+        return self._codec
 
     def prepare(self, request: GenerateRequest, drawn_seed: int) -> PreparedGeneration:
         """Turn a request into one sequence per choice; choice ``i`` uses the seed plus ``i``.
@@ -87,8 +93,12 @@ class GenerateTask:
 
     def _prompt(self, request: GenerateRequest) -> list[int]:
         self._check(request)
-        check_text("prompt", request.prompt, self._limits)
-        ids = self._codec.encode(request.prompt)
+        if isinstance(request.prompt, str):
+            check_text("prompt", request.prompt, self._limits)
+            ids = self._codec.encode(request.prompt)
+        else:
+            check_ids("prompt", request.prompt, self._spec.vocabulary)
+            ids = request.prompt
         if len(ids) > self._limits.max_prompt_tokens:
             raise InvalidInput(
                 "prompt",
@@ -218,7 +228,7 @@ class TextAssembler:
         text = self._held[: len(self._held) - keep]
         self._held = self._held[len(text) :]
         self._released_chars += len(text)
-        return self._piece(text)
+        return self._piece(text, whole=last and not self._stopped)
 
     def _cut(self) -> None:
         found = [place for place in (self._held.find(stop) for stop in self._stops) if place >= 0]
@@ -235,27 +245,29 @@ class TextAssembler:
                 return length
         return 0
 
-    def _piece(self, text: str) -> Piece:
+    def _piece(self, text: str, *, whole: bool) -> Piece:
         index = self._released_tokens
         released: list[TokenLogprob] = []
-        while self._waiting and self._waiting[0][0] < self._released_chars:
-            token = self._waiting.popleft()[1]
+        # A last token may be a part of a character that nothing completes, and so without text.
+        while self._waiting and (whole or self._waiting[0][0] < self._released_chars):
+            start, token = self._waiting.popleft()
             self._released_tokens += 1
             if self._logprobs:
-                released.append(self._describe(token))
+                released.append(self._describe(token, start))
         return Piece(text, index, released if self._logprobs else None)
 
-    def _describe(self, token: Token) -> TokenLogprob:
+    def _describe(self, token: Token, start: int) -> TokenLogprob:
         return TokenLogprob.model_construct(
             token=self._codec.token(token.id),
-            logprob=_rounded(token.logprob or 0.0),
+            start=start,
+            logprob=rounded(token.logprob or 0.0),
             top=[
-                Alternative.model_construct(token=self._codec.token(other), logprob=_rounded(logprob))
+                Alternative.model_construct(token=self._codec.token(other), logprob=rounded(logprob))
                 for other, logprob in token.alternatives
             ],
         )
 
 
-def _rounded(logprob: float) -> float:
+def rounded(logprob: float) -> float:
     """A log-probability that JSON can hold: a banned token's is minus infinity."""
-    return round(max(logprob, -9999.0), 6)
+    return round(max(logprob, LEAST_LOGPROB), 6)

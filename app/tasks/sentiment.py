@@ -40,13 +40,17 @@ class SentimentTask:
     def __init__(self, manifest: Manifest, codec: TextCodec, limits: Limits) -> None:
         if not isinstance(manifest.spec, SentimentSpec):
             raise InvalidManifest(f"{manifest.reference} is not a sentiment model")
-        self._labels = manifest.spec.labels
+        self.labels = manifest.spec.labels
         self._reference = manifest.reference
         self._codec = codec
         self._limits = limits
 
-    def prepare(self, request: SentimentRequest) -> PreparedSentiment:
+    def prepare(self, request: SentimentRequest, name: str = "text") -> PreparedSentiment:
         """Turn a request into sequences.
+
+        Args:
+            request: what to label.
+            name: of the field that holds the texts, for errors.
 
         Raises:
             InvalidInput: too many texts, or one that is too long or holds no words.
@@ -54,14 +58,14 @@ class SentimentTask:
         texts = request.texts
         if len(texts) > self._limits.max_texts:
             raise InvalidInput(
-                "text",
+                name,
                 f"a request may hold at most {self._limits.max_texts} texts, got {len(texts)}",
                 allowed={"max": self._limits.max_texts},
             )
         sequences: list[SequenceRequest] = []
         spans: list[list[tuple[int, int]]] = []
         for index, text in enumerate(texts):
-            field = "text" if len(texts) == 1 else f"text.{index}"
+            field = name if len(texts) == 1 else f"{name}.{index}"
             check_text(field, text, self._limits)
             ids, offsets = self._codec.encode_with_offsets(text)
             if not ids:
@@ -88,7 +92,7 @@ class SentimentTask:
         for index, logits in enumerate(outputs):
             table = softmax(logits)
             scores = self._scores(table[-1])
-            label = self._labels[int(np.argmax(table[-1]))]
+            label = self.labels[int(np.argmax(table[-1]))]
             trace = None
             if prepared.spans is not None:
                 text = prepared.texts[index]
@@ -104,7 +108,7 @@ class SentimentTask:
         return SentimentAnswer.model_construct(model=self._reference, results=results)
 
     def _scores(self, row: NDArray[np.float64]) -> dict[str, float]:
-        return dict(zip(self._labels, np.round(row, 6).tolist(), strict=True))
+        return dict(zip(self.labels, np.round(row, 6).tolist(), strict=True))
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

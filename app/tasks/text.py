@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.core.errors import InvalidInput
 from app.schemas.limits import Limits
 
@@ -24,3 +26,18 @@ def check_text(field: str, text: str, limits: Limits) -> None:
         raise InvalidInput(
             field, "the text holds half of a surrogate pair, which is not a character"
         ) from error
+
+
+def check_ids(field: str, ids: Sequence[object], vocabulary: int) -> None:
+    """Refuse a list that holds anything but token ids.
+
+    Raises:
+        InvalidInput: names the first element that is none.
+    """
+    for index, token in enumerate(ids):
+        if type(token) is not int or not 0 <= token < vocabulary:
+            raise InvalidInput(
+                f"{field}.{index}",
+                f"a token id is a whole number from 0 to {vocabulary - 1}",
+                allowed={"min": 0, "max": vocabulary - 1},
+            )

@@ -23,12 +23,12 @@ class ServerProcess:
     """``rnnserve serve`` on a free port; a context manager that ends it with SIGTERM.
 
     Args:
-        models: the folder to serve.
+        models: the folder to serve, or places by commas.
         flags: further flags, ``max_batch=3`` for ``--max-batch 3``; sessions are kept in memory
             unless they say otherwise.
     """
 
-    def __init__(self, models: Path, **flags: object) -> None:
+    def __init__(self, models: Path | str, **flags: object) -> None:
         if not {"sessions", "state_dir"} & set(flags):
             flags["sessions"] = "memory:"
         command = [sys.executable, "-m", "app", "serve", "--models", str(models), "--port", "0"]

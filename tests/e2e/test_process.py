@@ -110,7 +110,8 @@ def test_a_bad_bundle_can_be_skipped(tmp_path: Path) -> None:
     tiny_generator(tmp_path, name="good")
     (tiny_generator(tmp_path, name="cut") / "manifest.json").write_text("{")
     with ServerProcess(tmp_path, skip_bad_models=True) as server, server.client() as client:
-        assert [model["name"] for model in client.get("/models").json()["models"]] == ["good"]
+        listed = client.get("/models").json()["models"]
+        assert {model["name"]: model["status"] for model in listed} == {"cut": "broken", "good": "ready"}
         assert "bundle cut/1" in server.log
 
 

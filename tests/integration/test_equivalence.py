@@ -29,7 +29,7 @@ from app.core.sequence import (
     Read,
     Sampling,
     SequenceRequest,
-    Token,
+    Tokens,
 )
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits
@@ -192,7 +192,7 @@ def answer_of(events: list[Event]) -> Answer:
     assert isinstance(last, Finished), last
     assert last.row is not None
     reads = [event.values[0] for event in events if isinstance(event, Outputs)]
-    tokens = tuple(event.id for event in events if isinstance(event, Token))
+    tokens = tuple(token.id for event in events if isinstance(event, Tokens) for token in event.tokens)
     return Answer(b"".join(read.tobytes() for read in reads), tokens, last.row.tobytes())
 
 

@@ -15,7 +15,7 @@ from app.core.sequence import Token
 from app.schemas.generate import GenerateRequest
 from app.schemas.limits import Limits
 from app.tasks.generate import GenerateTask, StopStrings, TextAssembler
-from training.tokenizers import character_tokenizer
+from training.tokenizers import bpe_tokenizer, character_tokenizer
 
 CODEC = TextCodec(character_tokenizer(["abc\n"]))
 
@@ -61,6 +61,30 @@ def test_what_is_over_a_limit_is_refused_by_field(
         task.prepare(request_, 0)
     assert caught.value.field == field
     assert caught.value.allowed
+
+
+def test_token_ids_are_a_prompt(task: GenerateTask) -> None:
+    """The steps are those of the text; an id that is none is named."""
+    ids = task.codec.encode("abc")
+    steps = task.prepare(GenerateRequest(prompt=ids), 0).sequences[0].steps
+    assert steps.tolist() == task.prepare(GenerateRequest(prompt="abc"), 0).sequences[0].steps.tolist()
+    with pytest.raises(InvalidInput) as caught:
+        task.prepare(GenerateRequest(prompt=[1, -1]), 0)
+    assert caught.value.field == "prompt.1"
+    with pytest.raises(InvalidInput) as caught:
+        task.prepare(GenerateRequest(prompt=[1] * 11), 0)
+    assert caught.value.allowed == {"max": 10}
+
+
+def test_a_last_token_without_text_still_has_its_log_probability() -> None:
+    """A part of a character that nothing completes; where it would have begun is known."""
+    codec = TextCodec(bpe_tokenizer(["cafe"], 300))
+    ids = codec.encode("aé")
+    assert len(ids) == 3
+    assembler = TextAssembler(codec, (), logprobs=True)
+    pieces = [assembler.push([Token(one, -1.0)], last=place == 1) for place, one in enumerate(ids[:2])]
+    assert [piece.text for piece in pieces] == ["a", ""]
+    assert [[one.start for one in piece.logprobs or ()] for piece in pieces] == [[0], [1]]
 
 
 def test_half_a_surrogate_is_not_text(task: GenerateTask) -> None:

@@ -1,0 +1,159 @@
+"""Random good requests, changed so that they also mean something: by path, what a schema cannot say.
+
+A body that its schema allows is mostly refused all the same: a horizon beyond the model's, quantiles
+beside levels, a character that the tokenizer does not know. Then no answer would ever be looked at.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from tests.bundles import HORIZON, LETTERS
+
+Body = dict[str, Any]
+
+MODELS = {"series": "forecast", "mood": "sentiment", "text": "generate"}
+INPUTS: dict[str, Any] = {
+    "hourly": [112, 118, None, 129.5],
+    "review": "a good film, truly",
+    "play": "a play, of letters.",
+}
+SESSION_OF = {"forecast": "hourly", "sentiment": "review", "generate": "play"}
+_TENSORS: dict[str, Body] = {
+    "series": {"name": "values", "shape": [1, 4], "datatype": "FP32", "data": [112, 118, None, 129]},
+    "mood": {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["a good film", "dull"]},
+    "text": {"name": "prompt", "shape": [1], "datatype": "BYTES", "data": ["a play"]},
+}
+CSV = "time,a,b\n2024-01-01,1,4\n2024-01-02,2,\n2024-01-03,4,6\n"
+
+
+def number_of(value: Any) -> int:
+    """Some number that is a function of the value, so that a run repeats."""
+    return zlib.crc32(repr(value).encode("utf-8", "surrogatepass"))
+
+
+def forecast(body: Body, path: Body) -> Body:
+    """Few steps ahead, levels that the model knows, one form, and enough observations."""
+    body = _ahead(body)
+    series = body.get("series")
+    if series:
+        body = {**body, "values": None, "series": [_series(one) for one in series]}
+    else:
+        body = {**_series(body), "series": None}
+    if body.get("season"):
+        body["season"] = 1 + int(body["season"]) % 48
+    return body | ({"model": "series"} if body.get("model") else {})
+
+
+def from_state(body: Body, path: Body) -> Body:
+    """The same of a session that has observations."""
+    path["id"] = "hourly"
+    return _ahead(body)
+
+
+def generate(body: Body, path: Body) -> Body:
+    """Few tokens, few texts, a prompt of known letters; a session is advanced without saying where it is."""
+    body = {**body, "max_tokens": 1 + number_of(body) % 32, "n": 1 + number_of(body) % 3}
+    body |= {"prompt": _known(body.get("prompt") or ""), "stop": "zzz", "seq": None}
+    if "id" not in path:
+        del body["seq"]
+        return body | ({"model": "text"} if body.get("model") else {})
+    path["id"] = "play"
+    return body | ({"n": 1} if body.get("advance") else {})
+
+
+def complete(body: Body, path: Body) -> Body:
+    """The same for completions, without what is not offered."""
+    neutral = {"suffix", "frequency_penalty", "presence_penalty", "logit_bias", "repetition_penalty"}
+    neutral |= {"min_p", "min_tokens", "ignore_eos", "best_of", "stream_options", "max_tokens", "n"}
+    body = {name: value for name, value in body.items() if name not in neutral}
+    body |= {"prompt": "a play", "stop": None, "n": 1 + number_of(body) % 3}
+    return body | ({"model": "text@1"} if body.get("model") else {})
+
+
+def create(body: Body, path: Body) -> Body:
+    """At its start, on a model that there is, for long enough."""
+    options = {"freq": "h"} if body.get("task") == "forecast" else {}
+    return (
+        {"task": "generate"} | body | {"model": None, "state": None, "options": options, "ttl_seconds": None}
+    )
+
+
+def fork(body: Body, path: Body) -> Body:
+    """Under an id that is free."""
+    return body | {"id": None, "ttl_seconds": None}
+
+
+def steps(body: Body, path: Body) -> Body:
+    """Inputs that the session reads, wherever it is."""
+    if path.get("id") not in INPUTS:
+        path["id"] = "hourly"
+    return {"inputs": INPUTS[path["id"]]}
+
+
+def many_steps(body: Body, path: Body) -> Body:
+    """The same for several."""
+    names = [list(INPUTS)[number_of(one) % 3] for one in body["steps"]]
+    return {"steps": [{"id": name, "inputs": INPUTS[name]} for name in names]}
+
+
+def stateless(body: Body, path: Body) -> Body:
+    """From the start of a task."""
+    task = body.get("task") or "generate"
+    return {"task": task, "inputs": INPUTS[SESSION_OF[task]]}
+
+
+def rewind(body: Body, path: Body) -> Body:
+    """To the start, where every session can go back to."""
+    return {"to": 0}
+
+
+def infer(body: Body, path: Body) -> Body:
+    """Tensors that the model reads."""
+    if path.get("model") not in _TENSORS:
+        path["model"] = "series"
+    model = path["model"]
+    parameters = {"series": {"horizon": 3}, "text": {"max_tokens": 8}}.get(model, {})
+    return body | {"inputs": [_TENSORS[model]], "parameters": parameters, "outputs": None}
+
+
+MEANING: dict[str, Callable[[Body, Body], Body]] = {
+    "/forecast": forecast,
+    "/generate": generate,
+    "/v1/completions": complete,
+    "/sessions": create,
+    "/sessions/steps": many_steps,
+    "/sessions/{id}/steps": steps,
+    "/sessions/{id}/fork": fork,
+    "/sessions/{id}/rewind": rewind,
+    "/sessions/{id}/forecast": from_state,
+    "/sessions/{id}/generate": generate,
+    "/steps": stateless,
+    "/v2/models/{model}/infer": infer,
+    "/v2/models/{model}/versions/{version}/infer": infer,
+}
+"""By path: a body that the schema allows, and the parameters of the path, which may be changed as well."""
+
+
+def _ahead(body: Body) -> Body:
+    body = {**body, "horizon": 1 + number_of(body.get("horizon")) % HORIZON}
+    if body.get("levels"):
+        return body | {"levels": [80, 50], "quantiles": None}
+    return body | {"levels": None, "quantiles": [0.1, 0.5] if body.get("quantiles") else None}
+
+
+def _series(body: Body) -> Body:
+    """Two observations at least, and a time and spacing that exist."""
+    body = {**body, "values": [*(body.get("values") or []), 1, 2.5]}
+    for name, value in (("start", "2024-01-01T00:00"), ("freq", "h")):
+        if body.get(name):
+            body[name] = value
+    return body
+
+
+def _known(prompt: Any) -> Any:
+    if isinstance(prompt, str):
+        return "".join(LETTERS[ord(letter) % len(LETTERS)] for letter in prompt)
+    return [1 + one % (len(LETTERS) - 1) for one in prompt]
