@@ -1,5 +1,6 @@
 # make serve [PORT=8000]   install what serving needs into .venv, and serve the bundles in models/
 # make test                everything a change must pass
+# make site                the documentation, built into build/site
 # make install             only the installation that `make serve` does
 
 VENV   ?= .venv

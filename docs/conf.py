@@ -33,13 +33,15 @@ suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme = "furo"
 html_title = "rnnserve"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_use_index = False
 html_domain_indices = False
 
 _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
-_ENTRY = re.compile(r"^- \[[^\]]+\]\(([^)#]+)\.md\)", re.MULTILINE)
+_ENTRY = re.compile(r"^- \[([^\]]+)\]\(([^)#]+)\.md\)", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)#:\s]+)\)")
 _CONTENTS = """
 ```{{toctree}}
@@ -52,32 +54,35 @@ _CONTENTS = """
 _REDIRECT = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={url}">\n'
 
 
-def sections(index: str) -> dict[str, list[str]]:
-    """The pages that each section of the index lists, as paths from the root without suffix."""
+def sections(index: str) -> dict[str, dict[str, str]]:
+    """The pages that each section of the index lists: path from the root without suffix, and title."""
     _, *parts = _SECTION.split(index)
-    found: dict[str, list[str]] = {}
-    for title, body in zip(parts[::2], parts[1::2], strict=True):
-        pages = [posixpath.normpath(f"docs/{path}") for path in _ENTRY.findall(body)]
+    found: dict[str, dict[str, str]] = {}
+    for caption, body in zip(parts[::2], parts[1::2], strict=True):
+        pages = {posixpath.normpath(f"docs/{path}"): title for title, path in _ENTRY.findall(body)}
         if pages:
-            found[title] = pages
+            found[caption] = pages
     return found
 
 
 def contents(index: str, present: set[str]) -> str:
     """The tables of contents of the index. Pages of ``docs/`` that it does not list come last."""
     listed = sections(index)
-    others = present - {INDEX} - {page for group in listed.values() for page in group}
+    others = present - {INDEX} - {page for pages in listed.values() for page in pages}
+    made = [
+        _CONTENTS.format(
+            caption=caption, pages="\n".join(f"{title} </{page}>" for page, title in pages.items())
+        )
+        for caption, pages in listed.items()
+    ]
     if others:
-        listed["More"] = sorted(others)
-    return "".join(
-        _CONTENTS.format(caption=title, pages="\n".join(f"/{page}" for page in group))
-        for title, group in listed.items()
-    )
+        made.append(_CONTENTS.format(caption="More", pages="\n".join(f"/{page}" for page in sorted(others))))
+    return "".join(made)
 
 
 def _listed() -> set[str]:
     index = (ROOT / INDEX).with_suffix(".md").read_text()
-    return {page for group in sections(index).values() for page in group}
+    return {page for pages in sections(index).values() for page in pages}
 
 
 def _prepare(app: Sphinx, name: str, source: list[str]) -> None:

@@ -19,7 +19,7 @@ from training.tokenizers import character_tokenizer
 from training.user_module import export_module
 
 NUMBERS = "one two three four five six seven eight nine ten eleven twelve"
-LENGTH, BATCH, STEPS = 48, 16, 250
+LENGTH, BATCH, STEPS = 48, 16, 150
 
 
 class Counter(nn.Module):

@@ -151,7 +151,8 @@ class Container:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process.poll() is None:
-            self._process.kill()
+            # Process 1 takes all others of its table with it.
+            os.kill(self.pid, signal.SIGKILL)
             self._process.wait(30)
 
 

@@ -126,7 +126,7 @@ def test_its_labels_say_which_version_it_is() -> None:
 
 def required(*arguments: str) -> list[str]:
     """What the script prints."""
-    command = [sys.executable, REQUIREMENTS, *arguments]
+    command = [sys.executable, str(REQUIREMENTS), *arguments]
     return subprocess.run(
         command, cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout.splitlines()

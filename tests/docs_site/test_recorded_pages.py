@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from app.access.key_ring import KeyDefaults, KeyRing
+from app.access.key_file import KeyDefaults
+from app.access.key_ring import KeyRing
 from app.bundle.reader import read_bundle
 from app.cli import cli
 from app.settings import load_settings

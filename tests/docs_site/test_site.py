@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import runpy
 import shutil
@@ -73,26 +74,33 @@ def test_nothing_is_loaded_from_another_host(site: Path, pages: dict[Path, Page]
         assert re.findall(r"(?:import|fetch)\(\s*[\"'`](?:https?:)?//", path.read_text()) == []
 
 
-@pytest.mark.parametrize(
-    ("link", "complaint"),
-    [("api.md#post-nothing", "post-nothing"), ("nowhere.md", "nowhere.md"), ("../NOWHERE.md", "NOWHERE")],
-)
-def test_a_broken_link_fails_the_build(tmp_path: Path, link: str, complaint: str) -> None:
-    """Whether the anchor, the page, or a file beyond ``docs/`` is missing."""
+def test_make_site_builds_it_as_this_test_does() -> None:
+    """With the same flags."""
+    recipe = (ROOT / "Makefile").read_text().partition("\nsite:")[2].partition("\n\n")[0]
+    for flag in ("--fail-on-warning", "--nitpicky", "--builder html", "--conf-dir docs"):
+        assert flag in recipe
+        assert flag.split()[0] in inspect.getsource(build)
+
+
+def test_broken_links_fail_the_build(tmp_path: Path) -> None:
+    """Whether an anchor, a page, or a file beyond ``docs/`` is missing; each is named."""
     docs = tmp_path / "docs"
     docs.mkdir()
     shutil.copy(ROOT / "docs/conf.py", docs)
-    (docs / "index.md").write_text("# Home\n\n## Pages\n\n- [One](api.md)\n")
-    (docs / "api.md").write_text(f"# One\n\n[other]({link})\n")
+    shutil.copytree(ROOT / "docs/static", docs / "static")
+    (docs / "index.md").write_text("# Home\n\n## Pages\n\n- [One](one.md)\n")
+    links = ["one.md#no-anchor", "no-page.md", "../NO-FILE.md"]
+    (docs / "one.md").write_text("# One\n\n" + "\n\n".join(f"[link]({link})" for link in links))
     built = build(tmp_path, tmp_path / "html")
     assert built.returncode != 0
-    assert complaint in built.stderr
+    for name in ("no-anchor", "no-page", "NO-FILE"):
+        assert name in built.stderr
 
 
 def test_the_index_makes_the_navigation() -> None:
     """Each section of it, in its order; a page that it does not list comes last, under More."""
     index = "# T\n\n## A\n\n- [x](x.md): text\n- [y](../Y.md)\n\n## B\n\nwords, [z](z.md)\n"
-    assert CONF["sections"](index) == {"A": ["docs/x", "Y"]}
+    assert CONF["sections"](index) == {"A": {"docs/x": "x", "Y": "y"}}
     made = CONF["contents"](index, {"docs/index", "docs/x", "docs/z"})
     assert re.findall(r":caption: (\w+)", made) == ["A", "More"]
-    assert re.findall(r"^/(\S+)$", made, re.MULTILINE) == ["docs/x", "Y", "docs/z"]
+    assert re.findall(r"^(.*/.*)$", made, re.MULTILINE) == ["x </docs/x>", "y </Y>", "/docs/z"]
