@@ -111,12 +111,13 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     )
 
     async def drain() -> None:
+        # The engines take work for as long as admitted requests may need them.
         lifecycle.drain()
-        if not await registry.drain(settings.grace_s):
+        until = asyncio.get_running_loop().time() + settings.grace_s
+        await lifecycle.settled(settings.grace_s)
+        if not await registry.drain(max(0.0, until - asyncio.get_running_loop().time())):
             logger.warning("work was still running after %g s and has been ended", settings.grace_s)
-        until = asyncio.get_running_loop().time() + _SOCKETS_S
-        while lifecycle.num_sockets and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(0.01)
+        await lifecycle.settled(_SOCKETS_S)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

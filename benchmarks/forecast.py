@@ -188,6 +188,10 @@ async def _drive(
         )
 
 
+def _count(connections: int) -> str:
+    return f"{connections} connection{'s' if connections > 1 else ''}"
+
+
 def combined(raw: float, noop: float) -> float:
     """The floor of doing both, one after the other."""
     return 1 / (1 / raw + 1 / noop)
@@ -201,9 +205,7 @@ def figures(results: Results, connections: Sequence[int]) -> list[Figure]:
     ]
     for number in connections:
         for name in names:
-            found.append(
-                plain(f"{name}, {number} connections", results.of(name, number, "per_s"), "requests/s")
-            )
+            found.append(plain(f"{name}, {_count(number)}", results.of(name, number, "per_s"), "requests/s"))
     for number in connections:
         found += _aims(results, names, number)
     return found
@@ -213,10 +215,10 @@ def _aims(results: Results, names: Sequence[str], number: int) -> list[Figure]:
     ours, floor = results.of(OURS, number, "per_s"), results.of(peers.NOOP.name, number, "per_s")
     raw = results.raw["1" if number == 1 else "2 x 4"]
     naive = _best(results, [one.name for one in peers.NAIVE if one.name in names], number)
-    group = f"{number} connections"
+    group = f"{_count(number)}"
     found = [
         against(
-            f"{OURS}, {number} connections",
+            f"{OURS}, {_count(number)}",
             ours,
             [combined(*pair) for pair in zip(raw, floor, strict=True)],
             "requests/s",
@@ -244,12 +246,12 @@ def _aims(results: Results, names: Sequence[str], number: int) -> list[Figure]:
         )
     else:
         aim = 2.0 if number == 64 else None
-        found.append(against(f"p99, {number} connections", p99, p50, "ms", "its p50", most=aim, group=group))
+        found.append(against(f"p99, {_count(number)}", p99, p50, "ms", "its p50", most=aim, group=group))
     mosec = next((one.name for one in measured if one.name == "Mosec"), naive)
     if mosec:
         cpu, others = results.of(OURS, number, "cpu"), results.of(mosec, number, "cpu")
         most = 0.7 if number == 64 and mosec != naive else None
-        what = f"CPU per 1,000 requests, {number} connections"
+        what = f"CPU per 1,000 requests, {_count(number)}"
         found.append(against(what, cpu[: len(others)], others, "s", mosec, most=most, group=group))
     return found
 
@@ -262,9 +264,7 @@ def _best(results: Results, names: Sequence[str], number: int) -> str | None:
 def _versus(results: Results, other: str, number: int, least: float | None, group: str) -> Figure:
     theirs = results.of(other, number, "per_s")
     ours = results.of(OURS, number, "per_s")[: len(theirs)]
-    return against(
-        f"{OURS}, {number} connections", ours, theirs, "requests/s", other, least=least, group=group
-    )
+    return against(f"{OURS}, {_count(number)}", ours, theirs, "requests/s", other, least=least, group=group)
 
 
 if __name__ == "__main__":

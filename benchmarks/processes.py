@@ -6,6 +6,7 @@ Servers fork, daemonise and start sessions of their own; the environment is what
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import re
@@ -13,6 +14,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -81,6 +83,8 @@ class Subject:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        atexit.register(self.kill)
+        _end_on_sigterm()
 
     @property
     def log(self) -> str:
@@ -141,6 +145,7 @@ class Subject:
         self._reader.join(10)
         if not self._reader.is_alive() and self.process.stdout is not None:
             self.process.stdout.close()
+        atexit.unregister(self.kill)
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -184,6 +189,13 @@ async def answers(subject: Subject, url: str, path: str, body: bytes, timeout_s:
             line.close()
         await asyncio.sleep(0.1)
     raise RuntimeError(f"{urlsplit(url).netloc}{path} does not answer ({last}):\n{subject.log}")
+
+
+def _end_on_sigterm() -> None:
+    """A benchmark that is told to end takes its servers with it."""
+    here = threading.current_thread() is threading.main_thread()
+    if here and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def _kilobytes(text: str, field: str) -> int:

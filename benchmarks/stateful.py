@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
     stores, modes = options.stores.split(","), options.modes.split(",")
-    others = [] if options.no_peers else PEERS
+    others = [one for one in PEERS if one.own or not options.no_peers]
     results = uvloop.run(measure(options, stores, modes, others))
     notes = {
         "options": vars(options),

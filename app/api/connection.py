@@ -90,6 +90,9 @@ class Connection(ABC):
         self.own(self._receive_all())
         self.wait_for_request()
         self.opened()
+        if self._edge.lifecycle.draining:
+            # It began while the handshake was under way, so this socket has not been told.
+            self.drain()
         try:
             end = await self._end
         finally:

@@ -33,7 +33,7 @@ def _data(*frames: type[BaseModel]) -> dict[str, Any]:
     return {"type": "string", "contentMediaType": "application/json", "contentSchema": {"anyOf": anyof}}
 
 
-def _numbered(done: type[BaseModel]) -> dict[str, Any]:
+def _numbered(done: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
     kinds = {"type": "string", "enum": ["token", "done", "error"]}
     properties = {"id": {"type": "string"}, "event": kinds, "data": _data(TokenFrame, done, ErrorFrame)}
     event = {"type": "object", "required": ["event", "data"], "properties": properties}

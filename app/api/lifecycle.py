@@ -1,8 +1,13 @@
-"""Whether this process takes new work, and the sockets that must hear when it stops."""
+"""Whether this process takes new work, what runs, and the sockets that must hear when it stops."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
+
+from app.core.errors import Draining
+
+_POLL_S = 0.01
 
 
 class Drainable(Protocol):
@@ -14,16 +19,33 @@ class Drainable(Protocol):
 
 
 class Lifecycle:
-    """Ready until told to drain; there is no way back."""
+    """Ready until told to drain; there is no way back.
+
+    Attributes:
+        running: requests that were admitted and have not been answered whole. What is admitted may
+            do all it needs, until the grace time is over: a text that ends while the server drains
+            is still kept in its session.
+    """
 
     def __init__(self) -> None:
         self.draining = False
+        self.running = 0
         self._sockets: set[Drainable] = set()
 
     @property
     def num_sockets(self) -> int:
         """Open WebSockets."""
         return len(self._sockets)
+
+    def admit(self) -> None:
+        """Count a request, which takes itself off when it ends.
+
+        Raises:
+            Draining: no further one is taken.
+        """
+        if self.draining:
+            raise Draining("the server is shutting down")
+        self.running += 1
 
     def enter(self, socket: Drainable) -> None:
         """A socket was opened."""
@@ -38,3 +60,13 @@ class Lifecycle:
         self.draining = True
         for socket in list(self._sockets):
             socket.drain()
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Wait until nothing runs and every socket is closed; whether that was so in time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while self.running or self._sockets:
+            if loop.time() >= until:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True

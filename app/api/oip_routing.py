@@ -52,12 +52,17 @@ class OipRoute(BytesRoute):
         path = [name for name in parameters if name in self.param_convertors]
 
         async def handle(request: Request) -> Response:
-            limits = edge_of(request).limits
+            edge = edge_of(request)
+            limits, lifecycle = edge.limits, edge.lifecycle
             try:
                 body = await _plain_body(request, limits.max_body_bytes, limits.request_timeout_s)
                 parsed = self.read(annotation, body, request)
-                work = endpoint(parsed, request, **{name: request.path_params[name] for name in path})
-                return await while_connected(request.scope, request.receive, work)
+                lifecycle.admit()
+                try:
+                    work = endpoint(parsed, request, **{name: request.path_params[name] for name in path})
+                    return await while_connected(request.scope, request.receive, work)
+                finally:
+                    lifecycle.running -= 1
             except ClientGone:
                 return Response(status_code=CLIENT_CLOSED)
 

@@ -78,12 +78,17 @@ class BytesRoute(APIRoute):
 
         async def handle_body(request: Request) -> Response:
             scope, receive = request.scope, request.receive
-            limits = edge_of(request).limits
+            edge = edge_of(request)
+            limits, lifecycle = edge.limits, edge.lifecycle
             try:
                 head, body = await read_body(scope, receive, limits.max_body_bytes, limits.request_timeout_s)
                 parsed = await self.parse(annotation, head.media_type, body, request)
-                work = endpoint(parsed, request, **{name: request.path_params[name] for name in path})
-                return await while_connected(scope, receive, work)
+                lifecycle.admit()
+                try:
+                    work = endpoint(parsed, request, **{name: request.path_params[name] for name in path})
+                    return await while_connected(scope, receive, work)
+                finally:
+                    lifecycle.running -= 1
             except ClientGone:
                 return Response(status_code=CLIENT_CLOSED)
 

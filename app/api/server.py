@@ -14,14 +14,12 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.api.transports import AbortableHttp, AbortableWebSocket
+from app.api.transports import SHUTDOWN_S, AbortableHttp, AbortableWebSocket
 from app.core.errors import ConfigurationError
 from app.schemas.limits import Limits
 
 logger = logging.getLogger(__name__)
 
-# Answers that are finished need this long at most to leave through a slow connection.
-_FLUSH_S = 2
 _BACKLOG = 2048
 
 
@@ -115,7 +113,7 @@ def server_config(app: ASGIApp, limits: Limits, trusted_proxies: str = "") -> uv
         forwarded_allow_ips=trusted_proxies,
         # Longer than the minute after which load balancers drop their idle connections.
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=_FLUSH_S,
+        timeout_graceful_shutdown=int(SHUTDOWN_S),
     )
 
 

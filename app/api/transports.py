@@ -32,9 +32,15 @@ SEND_NOW = "rnnserve.send_now"
 """Extension of a WebSocket scope: ``send_now(data)`` sends a text frame if the client has read enough
 of what was sent before, and says whether it did. It waits for nothing, so it needs no task."""
 
+SHUTDOWN_S = 2.0
+"""How long a client may take to answer the close frame of a server that ends, and to read an answer."""
+
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_S = 30.0
 """How long a client may take from connecting, or from a request's first byte, to its last header."""
+
+
+_RESTART = 1012
 
 
 class AbortableHttp(HttpToolsProtocol):
@@ -139,3 +145,25 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
             self.read_paused = False
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(grace_s, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """Close because the server ends; it waits for a while for the connection to be over.
+
+        uvicorn drops the connection at once. What the client has sent meanwhile then makes TCP reset
+        it, and the client loses the last frames and the close code.
+        """
+        self.stop_keepalive()
+        if self.handshake_complete and not self.close_sent:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": _RESTART})
+            self.give_up(_RESTART, "the server is shutting down", SHUTDOWN_S)
+
+    def keepalive_timeout(self) -> None:
+        """Drop a client that does not answer a ping, unless its answer may lie where it is not read.
+
+        While the application takes no further message nothing is read, answers to pings included.
+        """
+        if not self.read_paused:
+            super().keepalive_timeout()
+            return
+        self.pong_timer = None
+        self.schedule_ping()

@@ -22,7 +22,7 @@ class CostModel:
         cell = (rows.bit_length(), steps.bit_length())
         each = seconds / (rows * steps)
         known = self._cells.get(cell)
-        # The smaller of two first measurements: the first run of a size also pays for its buffers.
+        # One run that was held up for long counts as one that took four times as long as usual.
         self._cells[cell] = each if known is None else known + _WEIGHT * (min(each, 4 * known) - known)
 
     def estimate(self, rows: int, steps: int) -> float:

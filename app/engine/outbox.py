@@ -9,13 +9,15 @@ from collections import deque
 from app.core.sequence import Outputs, Terminal
 from app.engine.block import Block
 from app.engine.job import Job
+from app.engine.mailbox import Mailbox
 from app.engine.outcome import Batch
 
 logger = logging.getLogger(__name__)
 
-# Streams of the smallest networks produce tokens faster than a loop can be woken. Tokens wait this
-# long for the ones that follow, far less than anybody notices; everything else goes at once.
-_TOKENS_WAIT_S = 250e-6
+# Streams of small networks produce tokens faster than a loop should be woken: every wake-up takes the
+# interpreter's lock from the engine. Tokens wait this long for those that follow, far less than anybody
+# notices; everything else goes at once, and so does a token after a pause.
+_TOKENS_WAIT_S = 1e-3
 
 _Delivery = Batch | Block | tuple[Job, Outputs | Terminal]
 
@@ -92,8 +94,11 @@ class Outbox:
 
 
 def _deliver_tokens(batch: Batch) -> None:
+    woken: Mailbox | None = None
     for job, token in zip(batch.jobs, batch.tokens, strict=True):
         mailbox = job.mailbox
         if mailbox is not None:
             mailbox.put_token(job.index, token)
-            mailbox.wake_reader()
+            if mailbox is not woken:  # readers run after this callback, so once is enough
+                woken = mailbox
+                mailbox.wake_reader()

@@ -12,6 +12,9 @@ from app.engine.cohort import Cohort
 from app.engine.feeding import Feeding
 from app.engine.job import Job
 
+_WITH_TOKEN = (FinishReason.LENGTH, FinishReason.STOP)
+"""Ends whose last token is part of the text; an end token is not."""
+
 
 @dataclass(slots=True, eq=False)
 class Batch:
@@ -54,27 +57,26 @@ class Outcome:
 
 def book_cohort(cohort: Cohort, result: GroupResult, is_known: Callable[[Job], bool]) -> Outcome:
     """Book a tick of a cohort in which some member ends, fails or has left."""
+    jobs = cohort.jobs
+    cohort.advance(result.seconds)
     cohort.settle()
-    outcome = Outcome()
-    jobs: list[Job] = []
-    tokens: list[Token | int] = []
-    for place, (job, token) in enumerate(zip(cohort.jobs, _padded(result, len(cohort.jobs)), strict=True)):
-        if not is_known(job):
-            continue
-        outcome.steps += 1
-        job.compute_s += result.seconds
-        job.to_produce -= 1
-        end = result.errors.get(place) or result.ended.get(place)
-        if end is None and job.to_produce == 0:
-            end = FinishReason.LENGTH
-        if end is None or end is FinishReason.LENGTH or end is FinishReason.STOP:
-            job.produced += 1
-            jobs.append(job)
-            tokens.append(token)
-        if end is not None:
-            outcome.progress.append(Progress(job, None, end))
-    outcome.batches.append(Batch(jobs, tokens))
-    return outcome
+    ends: dict[int, FinishReason | RnnserveError] = {
+        place: FinishReason.LENGTH for place, job in enumerate(jobs) if job.to_produce == 0
+    }
+    ends.update(result.ended)
+    ends.update(result.errors)
+    without_token = {place for place, end in ends.items() if end not in _WITH_TOKEN}
+    for place in without_token:
+        jobs[place].produced -= 1
+    left = {place for place, job in enumerate(jobs) if not is_known(job)}
+    silent = without_token | left
+    tokens = _padded(result, len(jobs))
+    batch = Batch(jobs, tokens)
+    if silent:
+        heard = [place for place in range(len(jobs)) if place not in silent]
+        batch = Batch([jobs[place] for place in heard], [tokens[place] for place in heard])
+    progress = [Progress(jobs[place], None, end) for place, end in ends.items() if place not in left]
+    return Outcome([batch], progress, len(jobs) - len(left))
 
 
 def book_fed(feeding: Feeding, result: GroupResult, is_known: Callable[[Job], bool]) -> Outcome:

@@ -22,6 +22,8 @@ from app.engine.job import Job
 from app.engine.outcome import Batch, Outcome, Progress, book_cohort, book_fed
 from app.engine.slots import SlotTable
 
+_HEAP_SLACK = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class SchedulerLimits:
@@ -135,6 +137,8 @@ class Scheduler:
         self._feeding_back.pop(number, None)
         if job.slot is not None:
             self._slots.release(job.slot)
+        self._deadlines = self._compacted(self._deadlines)
+        self._waiting = self._compacted(self._waiting)
 
     def next_deadline(self) -> float | None:
         """The earliest deadline of a known job."""
@@ -195,7 +199,20 @@ class Scheduler:
             batches += booked.batches
             progress += booked.progress
             steps += booked.steps
+        self._planned = []
         return Outcome(batches, progress, steps)
+
+    def _compacted(self, heap: list[tuple[float, int]]) -> list[tuple[float, int]]:
+        """The heap without jobs that are gone, once these are most of it.
+
+        They leave it by themselves only when they come to its top, which one long job can hold for
+        as long as it lives.
+        """
+        if len(heap) <= 2 * len(self._jobs) + _HEAP_SLACK:
+            return heap
+        known = [entry for entry in heap if entry[1] in self._jobs]
+        heapq.heapify(known)
+        return known
 
     def _is_known(self, job: Job) -> bool:
         return job.number in self._jobs

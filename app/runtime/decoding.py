@@ -35,7 +35,7 @@ class DecodeGroup:
         # The next step of each, ``[n, 1]``: its last token.
         self.steps = table.last[self.slots][:, None]
         self._sampler = table.sampler(self.slots)
-        self._ends = Ends([table.feedback(slot) for slot in self.slots.tolist()])
+        self._ends = Ends(table.feedbacks(self.slots))
         self._steps_taken = 0
 
     def draw(self, logits: NDArray[np.float32], errors: dict[int, RunFailed]) -> Drawn:

@@ -47,12 +47,12 @@ class FeedbackTable:
         """Forget a slot."""
         self._feedback[slot] = None
 
-    def feedback(self, slot: int) -> Feedback:
-        """Of a slot whose owner feeds back."""
-        feedback = self._feedback[slot]
-        if feedback is None:
+    def feedbacks(self, slots: NDArray[np.intp]) -> list[Feedback]:
+        """Of slots whose owners feed back."""
+        found = [feedback for slot in slots.tolist() if (feedback := self._feedback[slot]) is not None]
+        if len(found) != len(slots):
             raise AssertionError("only sequences that feed back are sampled. This is a bug.")
-        return feedback
+        return found
 
     def sampler(self, slots: NDArray[np.intp]) -> Sampler:
         """Draws for these slots from their present positions on."""
@@ -64,7 +64,7 @@ class FeedbackTable:
             self.position[slots],
             self._alternatives[slots],
         )
-        return Sampler(batch, [self.feedback(slot).banned for slot in slots.tolist()])
+        return Sampler(batch, [one.banned for one in self.feedbacks(slots)])
 
     def draw_first(
         self,
@@ -90,7 +90,7 @@ class FeedbackTable:
         self.last[who] = ids
         self.position[who] += np.uint64(1)
         own = {index: errors[place] for index, place in enumerate(places) if place in errors}
-        ended = Ends([self.feedback(slot) for slot in who.tolist()]).check(ids, own)
+        ended = Ends(self.feedbacks(who)).check(ids, own)
         for index, error in own.items():
             errors.setdefault(places[index], error)
         return sampler.tokens(logits, ids), {places[index]: reason for index, reason in ended.items()}

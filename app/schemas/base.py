@@ -17,7 +17,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 ModelReference = Annotated[
     str | None,
-    Field(default=None, description="`name`, `name@version` or `name@label`; left out, the task's default model"),
+    Field(
+        default=None, description="`name`, `name@version` or `name@label`; left out, the task's default model"
+    ),
     StringConstraints(max_length=97),
 ]
 

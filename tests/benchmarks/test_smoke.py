@@ -24,7 +24,7 @@ EXPECTED = {
     "forecast": [
         "p50, 1 connection",
         "raw ONNX Runtime, batch 2 x 16",
-        "naive FastAPI, 2 workers, 1 connections",
+        "naive FastAPI, 2 workers, 1 connection",
     ],
     "stateful": ["rnnserve, shared WebSockets, lmdb", "rnnserve, HTTP, redis", "raw loop, batch 2 x 64"],
     "generation": [

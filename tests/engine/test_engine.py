@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import pytest
 
 from app.core.errors import DeadlineExceeded, Draining, EngineDead, Overloaded, RunFailed
 from app.core.plan import AnyPlan
-from app.core.ports import Ticket
 from app.core.sequence import (
-    Event,
     Failed,
     Feedback,
     Finished,
@@ -25,47 +21,10 @@ from app.core.sequence import (
     SequenceRequest,
     Tokens,
 )
-from app.engine.engine import Engine
 from app.engine.load import QueueLimits, TickStats
 from app.engine.scheduler import SchedulerLimits
+from tests.engine.driving import StartEngine, drain, numbers, soon
 from tests.fakes import SumExecutor
-
-StartEngine = Callable[..., Engine]
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[StartEngine]:
-    """Starts engines that are closed at the end."""
-    engines: list[Engine] = []
-
-    def begin(executor: SumExecutor, queue: QueueLimits = QueueLimits(), **options: object) -> Engine:
-        limits = options.pop("limits", SchedulerLimits(num_slots=8))
-        engine = Engine("sum", executor, limits, queue, **options)  # type: ignore[arg-type]  # options of the test
-        engine.start(asyncio.get_running_loop())
-        engines.append(engine)
-        return engine
-
-    yield begin
-    for engine in engines:
-        engine.close()
-
-
-def numbers(*values: float) -> np.ndarray:
-    """Steps."""
-    return np.array(values, np.float32)
-
-
-def soon(seconds: float = 10.0) -> float:
-    """A deadline."""
-    return time.monotonic() + seconds
-
-
-async def drain(ticket: Ticket, num: int = 1) -> list[tuple[int, Event]]:
-    """All events until each of ``num`` sequences has had its terminal one."""
-    seen: list[tuple[int, Event]] = []
-    while sum(isinstance(event, Finished | Failed) for _, event in seen) < num:
-        seen += await ticket.events()
-    return seen
 
 
 async def test_supplied_then_fed_back_steps_arrive_in_order(start: StartEngine) -> None:

@@ -190,6 +190,21 @@ def test_expired_jobs_leave_at_once_waiting_or_running() -> None:
     assert (scheduler.num_jobs, scheduler.num_running, tick.plan) == (0, 0, None)
 
 
+def test_jobs_that_are_gone_are_forgotten_beside_one_that_stays() -> None:
+    """However many short blocks and given-up sequences pass a stream with the earliest deadline."""
+    scheduler = Scheduler(SchedulerLimits(num_slots=1))
+    scheduler.add(make_job(0, 1, produce=10**6, deadline=50.0))
+    for number in range(1, 10_001, 2):
+        scheduler.add(make_block(number, 2, 1))
+        waiting = make_job(number + 1, 1)
+        scheduler.add(waiting)
+        turn(scheduler)
+        scheduler.remove(waiting)
+    assert scheduler.num_jobs == 1
+    assert len(scheduler._deadlines) + len(scheduler._waiting) < 3_000
+    assert scheduler.next_deadline() == 50.0
+
+
 def test_a_failed_group_fails_its_own_rows_only() -> None:
     """One group's error ends its jobs; the other group's go on."""
     scheduler = Scheduler(LIMITS)

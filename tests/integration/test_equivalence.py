@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from app.bundle.reader import Bundle, find_bundles, read_bundle
 from app.bundle.tokens import TextCodec
 from app.core.sequence import (
+    BlockRequest,
+    BlockResult,
     Event,
     Failed,
     Feedback,
@@ -35,6 +37,7 @@ from app.engine.engine import Engine
 from app.engine.load import QueueLimits
 from app.engine.scheduler import SchedulerLimits
 from app.runtime.executor import GraphExecutor
+from app.runtime.lanes import Lanes
 from app.runtime.session import GraphSession
 from app.runtime.verify import verify_bundle
 from tests.bundles import CELLS
@@ -139,7 +142,9 @@ def test_batched_equals_alone(name: str, tiny_models: Path, data: st.DataObject)
 
 
 @each_bundle
-def test_the_engine_gives_the_same_bits_under_load(name: str, tiny_models: Path) -> None:
+def test_the_engine_gives_the_same_bits_under_load(
+    name: str, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Forty sequences of all lengths joining and leaving, some cancelled: each equals itself alone."""
     subject = subject_of(name, tiny_models)
     random = np.random.default_rng(5)
@@ -159,6 +164,29 @@ def test_the_engine_gives_the_same_bits_under_load(name: str, tiny_models: Path)
         requests.append(SequenceRequest(steps, read, feedback if feeds_back else None, keep_row=True))
     alone = asyncio.run(run_all(subject, requests, together=False))
     assert asyncio.run(run_all(subject, requests, together=True)) == alone
+    # Cut over lanes as well: every run at first, then as what is measured says.
+    monkeypatch.setattr("app.runtime.runner._WORTH_CUTTING_S", 0.0)
+    monkeypatch.setattr("app.runtime.runner._TRY_EVERY", 2)
+    lanes = Lanes(3)
+    assert asyncio.run(run_all(subject, requests, together=True, lanes=lanes)) == alone
+    lanes.close()
+
+
+@each_bundle
+def test_blocks_give_the_bits_of_their_sequences(name: str, tiny_models: Path) -> None:
+    """Blocks of several widths and lengths together, each row equal to itself alone, twice in a row."""
+    subject = subject_of(name, tiny_models)
+    shapes = [(1, 1), (3, 1), (40, 1), (5, 30), (2, 170), (1, 33)]
+    blocks = [subject.steps(index, *shape) for index, shape in enumerate(shapes)]
+    answers = asyncio.run(run_blocks(subject, blocks))
+    for steps, (first, second) in zip(blocks, answers, strict=True):
+        for row in sorted({0, len(steps) // 2, len(steps) - 1}):
+            twice = np.concatenate([steps[row], steps[row]])
+            request = SequenceRequest(twice, Read.ALL, keep_row=True)
+            (alone,) = asyncio.run(run_all(subject, [request], together=False))
+            outputs = np.concatenate([first.outputs[0][row], second.outputs[0][row]])
+            assert outputs.tobytes() == alone.outputs
+            assert second.rows[row].tobytes() == alone.row
 
 
 @each_bundle
@@ -196,10 +224,31 @@ def answer_of(events: list[Event]) -> Answer:
     return Answer(b"".join(read.tobytes() for read in reads), tokens, last.row.tobytes())
 
 
-async def run_all(subject: Subject, requests: list[SequenceRequest], *, together: bool) -> list[Answer]:
+async def run_blocks(subject: Subject, blocks: list[np.ndarray]) -> list[tuple[BlockResult, BlockResult]]:
+    """Run blocks through one engine, all at once, and then again from the rows that came back."""
+    limits = SchedulerLimits(num_slots=1, max_batch=16, max_chunk=64)
+    engine = Engine(
+        "test", GraphExecutor(subject.session, subject.bundle.start, limits.num_slots), limits, QueueLimits()
+    )
+    engine.start(asyncio.get_running_loop())
+
+    async def twice(steps: np.ndarray) -> tuple[BlockResult, BlockResult]:
+        first = await engine.submit_block(BlockRequest(steps), time.monotonic() + 60)
+        again = BlockRequest(steps, starts=first.rows)
+        return first, await engine.submit_block(again, time.monotonic() + 60)
+
+    try:
+        return list(await asyncio.gather(*(twice(steps) for steps in blocks)))
+    finally:
+        engine.close()
+
+
+async def run_all(
+    subject: Subject, requests: list[SequenceRequest], *, together: bool, lanes: Lanes | None = None
+) -> list[Answer]:
     """Run sequences through a real engine, one after the other or all at once among cancelled ones."""
     limits = SchedulerLimits(num_slots=24, max_batch=16, max_chunk=64, mixed_chunk=4)
-    executor = GraphExecutor(subject.session, subject.bundle.start, limits.num_slots)
+    executor = GraphExecutor(subject.session, subject.bundle.start, limits.num_slots, lanes)
     engine = Engine("test", executor, limits, QueueLimits())
     engine.start(asyncio.get_running_loop())
 

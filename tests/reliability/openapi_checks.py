@@ -29,7 +29,7 @@ _CHANGING = ("/admin/", "/v2/repository/")
 _LEAK = re.compile(
     r"Traceback|File \"|, line \d+"
     r"|\bapp\.(?:api|core|service|engine|runtime|tasks|sessions|schemas|bundle|registry|telemetry)\b"
-    r"|site-packages|\.py\b|/tmp/|/work/|/home/|/usr/|<class |object at 0x|<function |errors\.pydantic\.dev"
+    r"|site-packages|\.py\b|/tmp/|/home/|/usr/|<class |object at 0x|<function |errors\.pydantic\.dev"
     r"|\b(?:pydantic|starlette|fastapi|uvicorn|numpy|orjson|asyncio|redis|lmdb|sqlite)\b|\[ONNXRuntimeError\]"
     r"|(?:Key|Value|Type|Attribute|Index|Runtime|Assertion|Unicode|Overflow|Recursion|Memory|Zero)\w*Error\b"
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +27,7 @@ class Counting:
         self._get = bench.store.get
         bench.store.get = self.get  # type: ignore[method-assign]
 
-    def get(self, ids: list[str]) -> list[Stored | None]:
+    def get(self, ids: Sequence[str]) -> list[Stored | None]:
         """As the store's."""
         self.read += len(ids)
         return self._get(ids)
@@ -122,7 +122,10 @@ async def test_a_new_session_is_never_taken_for_a_forgotten_one(bench: Bench, ot
     assert await applied(bench.service, StepCall("a", [1], 1)) == ["SequenceConflict"]
     assert await applied(bench.service, StepCall("a", [2], 2)) == ["ok"]
     fresh = await bench.service.create(opened(MODEL, id="b"))
-    assert await applied(bench.service, StepCall(fresh.id, [3], 1), StepCall(fresh.id, [2], 2)) == ["ok", "ok"]
+    assert await applied(bench.service, StepCall(fresh.id, [3], 1), StepCall(fresh.id, [2], 2)) == [
+        "ok",
+        "ok",
+    ]
     rows = [(await bench.service.states.row(id)).fields for id in ("a", "b")]
     assert rows[0] == rows[1]
 

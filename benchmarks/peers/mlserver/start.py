@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 
@@ -20,6 +21,8 @@ os.environ |= {
     "MLSERVER_HTTP_PORT": os.environ["PEER_PORT"],
     "MLSERVER_GRPC_PORT": free_port(),
     "MLSERVER_METRICS_PORT": free_port(),
+    "MLSERVER_METRICS_DIR": str(Path(tempfile.gettempdir()) / "metrics"),
+    "MLSERVER_ENVIRONMENTS_DIR": str(Path(tempfile.gettempdir()) / "environments"),
     "MLSERVER_DEBUG": "false",
     # None: the model runs in the server's own process.
     "MLSERVER_PARALLEL_WORKERS": str(int(os.environ["PEER_WORKERS"]) % 100),

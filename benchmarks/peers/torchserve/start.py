@@ -54,6 +54,7 @@ def main() -> None:
     (place / "model-config.yaml").write_text("".join(f"{name}: {value}\n" for name, value in tuning.items()))
     store = place / "store"
     store.mkdir()
+    (place / "java").mkdir()
     archiver = [str(Path(sys.executable).with_name("torch-model-archiver")), "--model-name", "model"]
     archiver += ["--version", "1.0", "--handler", str(HERE / handler), "--export-path", str(store)]
     subprocess.run([*archiver, "--config-file", str(place / "model-config.yaml")], check=True)
@@ -66,6 +67,8 @@ def main() -> None:
         "job_queue_size": 4096,
         "disable_system_metrics": "true",
         "enable_envvars_config": "true",
+        # The workers' sockets go there by fixed names, and what else is there may be removed.
+        "vmargs": f"-Djava.io.tmpdir={place / 'java'}",
         "install_py_dep_per_model": "false",
     }
     (place / "config.properties").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))

@@ -1,0 +1,32 @@
+"""What tests of the engine do again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from app.core.ports import Ticket
+from app.core.sequence import Event, Failed, Finished
+from app.engine.engine import Engine
+
+StartEngine = Callable[..., Engine]
+
+
+def numbers(*values: float) -> np.ndarray:
+    """Steps."""
+    return np.array(values, np.float32)
+
+
+def soon(seconds: float = 10.0) -> float:
+    """A deadline."""
+    return time.monotonic() + seconds
+
+
+async def drain(ticket: Ticket, num: int = 1) -> list[tuple[int, Event]]:
+    """All events until each of ``num`` sequences has had its terminal one."""
+    seen: list[tuple[int, Event]] = []
+    while sum(isinstance(event, Finished | Failed) for _, event in seen) < num:
+        seen += await ticket.events()
+    return seen

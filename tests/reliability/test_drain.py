@@ -1,0 +1,113 @@
+"""SIGTERM while everything is busy: what was accepted is answered, what was acknowledged is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from benchmarks.kills import free_port
+from tests.e2e.server import ServerProcess
+from tests.reliability.traffic import MODEL, SECRET, Ending, Traffic, running, write_models
+
+GRACE_S = 30
+# Long enough for the drain to be seen, and for a text to end within it.
+_LONG = {"model": MODEL, "max_tokens": 9000, "seed": 3, "stream": True}
+# What a client may see of a server that ends: requests are answered whole, refused with 503, or not taken.
+_FINE = {
+    "forecast": {"200", "503", "nobody there", "unanswered"},
+    "events": {"done", "503", "nobody there", "unanswered"},
+    "WS /generate": {"done", "closed 1012"},
+    "WS /sessions/{id}": {"closed 1012"},
+    "WS /sessions": {"closed 1012"},
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small bundles."""
+    folder = tmp_path_factory.mktemp("traffic-models")
+    write_models(folder)
+    return folder
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_sigterm_under_load(models: Path, tmp_path: Path, workers: int) -> None:
+    """A clean drain, exit code 0, and after a restart every session is what it was told to be."""
+    flags = {
+        "port": free_port(),
+        "workers": workers,
+        "sessions": f"lmdb:{tmp_path / 'state'}",
+        "state_key": SECRET,
+        "grace_s": GRACE_S,
+        "max_tokens": 10_000,
+    }
+    with ExitStack() as servers:
+        first = servers.enter_context(ServerProcess(models, **flags))
+        traffic = Traffic([first.url])
+        await traffic.open()
+        async with running(traffic):
+            await asyncio.sleep(2)
+            # Twice as many as workers, so that each is likely to drain for a while.
+            begun = asyncio.Barrier(2 * workers + 1)
+            long = [asyncio.create_task(last_event(first.url, begun)) for _ in range(2 * workers)]
+            async with asyncio.timeout(30):
+                await begun.wait()
+            looking = asyncio.create_task(readiness_of(first.url))
+            first.signal(signal.SIGTERM)
+            seen = await looking
+            assert await asyncio.to_thread(first.wait, GRACE_S + 10) == 0
+            assert [await one for one in long] == ["done"] * len(long)
+            before = traffic.acknowledged
+            second = await asyncio.to_thread(servers.enter_context, ServerProcess(models, **flags))
+            await asyncio.sleep(1)
+        states = await traffic.states()
+        assert second.stop() == 0
+    assert (503, "shutting down") in seen
+    for server in (first, second):
+        assert "Traceback" not in server.log, server.log
+        assert "still running" not in server.log
+    assert traffic.wrong == []
+    for kind, fine in _FINE.items():
+        assert set(traffic.outcomes[kind]) <= fine, (kind, traffic.outcomes[kind])
+    # Every socket was told where its session is: exactly what it had been answered, and so it was.
+    assert len(traffic.endings) >= traffic.num_lines
+    for ending in traffic.endings:
+        assert ending == Ending(1012, ending.acknowledged, ending.acknowledged, ending.acknowledged)
+    assert traffic.check(models, states) > before > 100
+
+
+async def last_event(url: str, begun: asyncio.Barrier) -> str:
+    """Read a long text as events, telling that it has begun; the name of the last one."""
+    last = ""
+    async with (
+        httpx2.AsyncClient(timeout=60) as http,
+        http.stream("POST", f"{url}/generate", json=_LONG) as answer,
+    ):
+        assert answer.status_code == 200
+        async for line in answer.aiter_lines():
+            if line.startswith("event: "):
+                if not last:
+                    await begun.wait()
+                last = line.removeprefix("event: ")
+    return last
+
+
+async def readiness_of(url: str) -> set[tuple[int, str]]:
+    """Every answer of ``/readyz`` until nobody gives one."""
+    seen: set[tuple[int, str]] = set()
+    async with httpx2.AsyncClient(timeout=10) as http:
+        while True:
+            try:
+                answer = await http.get(f"{url}/readyz", headers={"connection": "close"})
+            except httpx2.ConnectError:
+                return seen
+            except httpx2.TransportError:
+                # A worker that has ended had taken the connection; another one may still answer.
+                continue
+            seen.add((answer.status_code, str(answer.json()["reason"])))
+            await asyncio.sleep(0.01)
