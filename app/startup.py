@@ -47,9 +47,7 @@ def _warn(settings: Settings, listeners: list[socket.socket]) -> None:
     for listener, flag in zip(listeners, ("--host", "--admin-host"), strict=False):
         address = listener.getsockname()[0]
         if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
-            what = (
-                "load models" if flag == "--admin-host" else "use the service and read all sessions"
-            )
+            what = "load models" if flag == "--admin-host" else "use the service and read all sessions"
             logger.warning(
                 "%s %s is reachable from other machines and no keys are set: whoever reaches it may %s; "
                 "see docs/security.md",

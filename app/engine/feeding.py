@@ -14,6 +14,9 @@ from app.core.sequence import Read
 from app.engine.cost import CostModel
 from app.engine.job import Job
 
+# With so many rows a run is full: more of them take as much longer as they are more.
+_FULL_ROWS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class FeedLimits:
@@ -67,7 +70,7 @@ class FeedPlanner:
             chosen, length = self._fit(members, length, steps, allowed, first=not groups)
             if not chosen:
                 continue
-            rows = sum(job.width for job in chosen)
+            rows = _rows(chosen)
             groups.append(_group(chosen, length, rows))
             steps -= length * rows
             seconds -= self._cost.estimate(rows, length)
@@ -76,25 +79,42 @@ class FeedPlanner:
     def _fit(
         self, members: list[Job], length: int, steps: int, seconds: float, *, first: bool
     ) -> tuple[list[Job], int]:
-        """As many members and steps as the budget holds; the first group's first member always goes."""
-        chosen: list[Job] = []
-        rows = 0
-        for job in members:
-            wider = rows + job.width
-            over = wider > self._limits.max_batch or wider * length > steps
-            if over and not (first and not chosen):
-                break
-            chosen.append(job)
-            rows = wider
-        while chosen and self._cost.estimate(rows, length) > seconds:
-            if length > 1:
-                length = 1 << ((length - 1).bit_length() - 1)
-            elif len(chosen) > 1:
+        """As many members and steps as the budget holds; the first group's first member always goes.
+
+        Over the time, rows go first: those that stay are answered sooner, and their answers are
+        written out while the others run. Then steps, since few rows do not fill a run.
+        """
+        chosen = _up_to(members, min(self._limits.max_batch, steps // length))
+        if not chosen:
+            if not first:
+                return [], length
+            chosen = members[:1]
+        time = self._cost.estimate(_rows(chosen), length)
+        if time > seconds:
+            fair = int(_rows(chosen) * seconds / time)
+            chosen = _up_to(chosen, max(fair, _FULL_ROWS)) or chosen[:1]
+        while length > 1 and self._cost.estimate(_rows(chosen), length) > seconds:
+            length = 1 << ((length - 1).bit_length() - 1)
+        if seconds < self._limits.max_tick_s:
+            # Others' single steps are measured by this: it holds even for runs that are not full.
+            while len(chosen) > 1 and self._cost.estimate(_rows(chosen), length) > seconds:
                 chosen = chosen[: len(chosen) // 2]
-                rows = sum(job.width for job in chosen)
-            else:
-                return (chosen, length) if first else ([], length)
+        if not first and self._cost.estimate(_rows(chosen), length) > seconds:
+            return [], length
         return chosen, length
+
+
+def _rows(jobs: list[Job]) -> int:
+    return sum(job.width for job in jobs)
+
+
+def _up_to(jobs: list[Job], rows: int) -> list[Job]:
+    """The first of the jobs that have so many rows together, at most."""
+    for place, job in enumerate(jobs):
+        rows -= job.width
+        if rows < 0:
+            return jobs[:place]
+    return jobs
 
 
 def _turn(job: Job) -> tuple[int, float, int]:

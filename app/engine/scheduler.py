@@ -35,8 +35,8 @@ class SchedulerLimits:
         max_chunk: steps one sequence advances in a tick while nobody waits for single steps.
         mixed_chunk: the same, at most, while others advance by single steps.
         max_tick_steps: rows times steps of the supplied steps of a tick, beyond its first group.
-        max_tick_s: seconds that a tick should not exceed by more than its first group, since who
-            arrives meanwhile waits for its end.
+        max_tick_s: seconds that a tick should take at most, since who arrives meanwhile waits for its
+            end, and nobody is answered before it.
         mixed_share: what supplied steps may add to a tick in which others advance by single steps,
             as a part of the time that these take. It bounds how much a long input delays streams.
         min_mixed_s: what they may add at least, so that they go on beside the smallest networks.
@@ -47,7 +47,7 @@ class SchedulerLimits:
     max_chunk: int = 256
     mixed_chunk: int = 64
     max_tick_steps: int = 8192
-    max_tick_s: float = 0.01
+    max_tick_s: float = 0.005
     mixed_share: float = 0.5
     min_mixed_s: float = 0.0002
 

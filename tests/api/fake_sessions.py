@@ -59,7 +59,9 @@ class FakeSessions:
             metadata={},
         )
 
-    async def steps(self, calls: Sequence[StepCall], owner: str = "") -> list[bytes | RnnserveError]:
+    async def steps(
+        self, calls: Sequence[StepCall], owner: str = "", clock: object = None
+    ) -> list[bytes | RnnserveError]:
         """One step each."""
         self.batches.append(len(calls))
         await self.gate.wait()

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from app.api import transports
 from app.api.server import GracefulServer, bind, server_config
 from app.core.errors import ConfigurationError
+from app.schemas.limits import Limits
 from tests.api.fake_service import FakeEdge
+from tests.api.fake_sessions import FakeSessions
 
 
 class Running:
     """A server in this process, on a free port."""
 
-    def __init__(self) -> None:
-        edge = FakeEdge()
+    def __init__(self, sessions: FakeSessions | None = None, limits: Limits | None = None) -> None:
+        edge = FakeEdge(limits, (sessions or FakeSessions()).edge())
         self.listener = bind("127.0.0.1", 0)
         self.port: int = self.listener.getsockname()[1]
         self.started = asyncio.Event()
@@ -70,3 +75,64 @@ def test_a_port_is_bound_or_the_reason_is_said() -> None:
         bind("203.0.113.7", 0).close()
     with bind("localhost", 0) as named:
         assert named.getsockname()[1] > 0
+
+
+async def test_a_socket_that_sends_until_the_end_still_gets_its_close_frame() -> None:
+    """Nothing is dropped with the client's frames unread: TCP would take back what was sent to it."""
+    async with Running() as running:
+        socket = await connect(f"ws://127.0.0.1:{running.port}/sessions", ping_interval=None)
+        sending = asyncio.create_task(send_all(socket, 1_000_000))
+        await asyncio.sleep(0.2)
+    await sending
+    with pytest.raises(ConnectionClosed) as closed:
+        await read_all(socket)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+
+
+async def test_a_client_whose_answer_to_a_ping_is_not_read_is_not_dropped() -> None:
+    """A full inbox stops the reading; pings go unanswered for as long, and that is not the client's fault."""
+    sessions = FakeSessions()
+    async with Running(sessions, Limits(socket_ping_s=0.1)) as running:
+        sessions.gate.clear()
+        async with connect(
+            f"ws://127.0.0.1:{running.port}/sessions", ping_interval=None, max_size=None
+        ) as socket:
+            # More than the inbox holds, so that some lie in front of the answers to the pings.
+            calls = 10_000
+            sending = asyncio.create_task(send_all(socket, calls))
+            await asyncio.sleep(1.5)
+            assert not sessions.applied
+            sessions.gate.set()
+            answered = 0
+            while answered < calls:
+                frame = json.loads(await socket.recv())
+                answered += len(frame["results"]) if frame["type"] == "outputs" else 1
+            await sending
+    assert sessions.applied == {"a": calls}
+
+
+async def test_a_client_that_does_not_answer_pings_is_dropped() -> None:
+    """Where everything it sent has been read."""
+    async with Running(limits=Limits(socket_ping_s=0.1)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(
+            b"GET /sessions HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+            b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101")
+        await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+
+
+async def send_all(socket: ClientConnection, calls: int) -> None:
+    """That many calls, as fast as they are taken, while the socket is open."""
+    with contextlib.suppress(ConnectionClosed):
+        for _ in range(calls):
+            await socket.send(json.dumps({"type": "step", "id": "a", "inputs": 1}))
+
+
+async def read_all(socket: ClientConnection) -> None:
+    """Every frame, until the socket is closed."""
+    while True:
+        await socket.recv()

@@ -110,6 +110,34 @@ def test_a_long_input_beside_a_stream_takes_its_share_of_the_time() -> None:
     assert planned == {(2, 2): 57}
 
 
+def test_many_inputs_of_one_length_are_answered_in_batches_of_the_tick() -> None:
+    """64 rows would take eight times the tick: 16 fill a run, and whoever came first is answered first."""
+
+    def timed(group: AnyPlan) -> GroupResult:
+        return replace(answer(group), seconds=0.000625 * group.rows)
+
+    scheduler = Scheduler(SchedulerLimits(num_slots=64, max_batch=64, max_chunk=256, max_tick_s=0.005))
+    scheduler.add(make_job(1000, 168))
+    tick = scheduler.plan(0.0)
+    assert tick.plan is not None
+    for one in scheduler.commit(tick.plan, PlanResult((timed(tick.plan.groups[0]),))).progress:
+        scheduler.remove(one.job)
+    for number in range(64):
+        scheduler.add(make_job(number, 168, read=Read.LAST))
+    answered: list[int] = []
+    sizes: list[list[tuple[int, int]]] = []
+    while scheduler.num_jobs:
+        tick = scheduler.plan(0.0)
+        assert tick.plan is not None
+        outcome = scheduler.commit(tick.plan, PlanResult(tuple(timed(one) for one in tick.plan.groups)))
+        sizes.append(lengths(tick))
+        for one in outcome.progress:
+            scheduler.remove(one.job)
+            answered.append(one.job.number)
+    assert answered == list(range(64))
+    assert {rows for groups in sizes for _, rows in groups} == {16}
+
+
 def test_a_long_input_advances_however_slow_it_is() -> None:
     """Where even one step is over the share, it takes one step a tick, and the stream still goes on."""
     limits = SchedulerLimits(num_slots=4, mixed_share=0.0, min_mixed_s=0.0)

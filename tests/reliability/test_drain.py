@@ -6,6 +6,7 @@ import asyncio
 import signal
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -16,7 +17,7 @@ from tests.reliability.traffic import MODEL, SECRET, Ending, Traffic, running, w
 
 GRACE_S = 30
 # Long enough for the drain to be seen, and for a text to end within it.
-_LONG = {"model": MODEL, "max_tokens": 9000, "seed": 3, "stream": True}
+_LONG: dict[str, Any] = {"max_tokens": 9000, "seed": 3, "stream": True}
 # What a client may see of a server that ends: requests are answered whole, refused with 503, or not taken.
 _FINE = {
     "forecast": {"200", "503", "nobody there", "unanswered"},
@@ -45,16 +46,19 @@ async def test_sigterm_under_load(models: Path, tmp_path: Path, workers: int) ->
         "state_key": SECRET,
         "grace_s": GRACE_S,
         "max_tokens": 10_000,
+        "session_max_call_steps": 10_000,
     }
     with ExitStack() as servers:
         first = servers.enter_context(ServerProcess(models, **flags))
         traffic = Traffic([first.url])
         await traffic.open()
         async with running(traffic):
-            await asyncio.sleep(2)
             # Twice as many as workers, so that each is likely to drain for a while.
             begun = asyncio.Barrier(2 * workers + 1)
-            long = [asyncio.create_task(last_event(first.url, begun)) for _ in range(2 * workers)]
+            await open_session(first.url)
+            await asyncio.sleep(2)
+            paths = ["/sessions/play/generate"] + ["/generate"] * (2 * workers - 1)
+            long = [asyncio.create_task(last_event(first.url + path, begun)) for path in paths]
             async with asyncio.timeout(30):
                 await begun.wait()
             looking = asyncio.create_task(readiness_of(first.url))
@@ -66,6 +70,8 @@ async def test_sigterm_under_load(models: Path, tmp_path: Path, workers: int) ->
             second = await asyncio.to_thread(servers.enter_context, ServerProcess(models, **flags))
             await asyncio.sleep(1)
         states = await traffic.states()
+        # The token that begins a text, and the text.
+        assert await step_of(second.url) == 1 + _LONG["max_tokens"]
         assert second.stop() == 0
     assert (503, "shutting down") in seen
     for server in (first, second):
@@ -81,12 +87,26 @@ async def test_sigterm_under_load(models: Path, tmp_path: Path, workers: int) ->
     assert traffic.check(models, states) > before > 100
 
 
+async def open_session(url: str) -> None:
+    """Whose text ends while the server drains."""
+    async with httpx2.AsyncClient() as http:
+        answer = await http.post(f"{url}/sessions", json={"model": MODEL, "id": "play"})
+        assert answer.status_code == 201
+
+
+async def step_of(url: str) -> int:
+    """Where that session is."""
+    async with httpx2.AsyncClient() as http:
+        return int((await http.get(f"{url}/sessions/play")).json()["step"])
+
+
 async def last_event(url: str, begun: asyncio.Barrier) -> str:
     """Read a long text as events, telling that it has begun; the name of the last one."""
     last = ""
+    body = _LONG | ({"advance": True, "seq": 1} if "/sessions/" in url else {"model": MODEL})
     async with (
         httpx2.AsyncClient(timeout=60) as http,
-        http.stream("POST", f"{url}/generate", json=_LONG) as answer,
+        http.stream("POST", url, json=body) as answer,
     ):
         assert answer.status_code == 200
         async for line in answer.aiter_lines():
