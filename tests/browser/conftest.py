@@ -16,7 +16,9 @@ SHIPPED = REPOSITORY / "models"
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
+# Playwright's event loop runs in this thread until it is stopped, and no asynchronous test may follow
+# while it does: the browser ends with its file.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless Chromium of the machine; Playwright brings the protocol, not a browser."""
     path = chromium()
@@ -31,7 +33,7 @@ def browser() -> Iterator[Browser]:
             browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(browser: Browser) -> Iterator[ServerProcess]:
     """Serves the shipped bundles with sessions in memory."""
     with ServerProcess(SHIPPED) as server:
