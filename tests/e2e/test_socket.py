@@ -245,7 +245,7 @@ def test_a_socket_that_never_reads_is_closed_with_the_reason(tiny_models: Path) 
 
 def test_a_client_that_does_not_answer_pings_is_closed(tiny_models: Path) -> None:
     """A peer that is gone without a word does not keep its place."""
-    with ServerProcess(tiny_models, socket_ping_s=0.2) as server, socket.socket() as raw:
+    with ServerProcess(tiny_models, socket_ping_s=1.0) as server, socket.socket() as raw:
         raw.connect(("127.0.0.1", server.port))
         raw.sendall(
             b"GET /generate HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,8 @@ def wire_requests(draw: st.DrawFn) -> WireRequest:
     if model == "text":
         request.setdefault("parameters", {}).setdefault("max_tokens", 3)
     if draw(st.integers(0, 2)) == 0:
+        # A sampled list is the same object each time, and must not keep the damage.
+        request = copy.deepcopy(request)
         _damage(draw, request)
     head = json.dumps(request).encode()
     body = bytearray(head + tail)
