@@ -99,7 +99,7 @@ async def test_a_client_that_sends_while_the_server_ends_still_reads_the_close_f
 async def test_a_client_whose_answer_to_a_ping_is_not_read_is_not_dropped() -> None:
     """A full inbox stops the reading; pings go unanswered for as long, and that is not the client's fault."""
     sessions = FakeSessions()
-    async with Running(sessions, Limits(socket_ping_s=0.1)) as running:
+    async with Running(sessions, Limits(socket_ping_s=0.4)) as running:
         sessions.gate.clear()
         async with connect(
             f"ws://127.0.0.1:{running.port}/sessions", ping_interval=None, max_size=None
