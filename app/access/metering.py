@@ -35,6 +35,11 @@ class MeteredSubmitter:
         """Whether sequences handed in are worked on at all."""
         return self._inner.alive
 
+    @property
+    def full_for_s(self) -> float | None:
+        """See :class:`~app.core.ports.Submitter`."""
+        return self._inner.full_for_s
+
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
         """See :class:`~app.core.ports.Submitter`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app.api import (
     admin_models,
@@ -124,7 +125,21 @@ def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page
     app.add_middleware(RequestScope, metrics=edge.metrics, tracing=edge.tracing, access_log=edge.access_log)
     if access.origins:
         allow_origins(app, access.origins)
+    app.middleware_stack = _own_layers(app)
     return app
+
+
+def _own_layers(app: FastAPI) -> ASGIApp:
+    """The application from our outermost layer inwards.
+
+    What FastAPI puts around it - a net for failures, spans, a bound on bodies - ``RequestScope`` and the
+    reading of bodies do here; each layer costs a request as much as parsing its head.
+    """
+    outermost: Any = app.user_middleware[0].cls
+    layer: Any = app.build_middleware_stack()
+    while type(layer) is not outermost:
+        layer = layer.app
+    return cast(ASGIApp, layer)
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

@@ -25,7 +25,7 @@ class ClientGone(Exception):
     """The client closed the connection before it was answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Head:
     """What a request says of its body.
 

@@ -17,10 +17,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.routing import BytesRoute
+from app.api.middleware import Answer
+from app.api.routing import BytesRoute, JsonBytes
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-Answer = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
+AnswerError = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 
 _ITEM_SEGMENTS = 4
 """Of ``/resource/{id}/action`` when it is split at its slashes."""
@@ -43,7 +44,7 @@ class DirectRoutes:
         app: ASGIApp,
         routes: Iterable[BaseRoute],
         failures: tuple[type[Exception], ...],
-        answer: Answer,
+        answer: AnswerError,
     ) -> None:
         self._app = app
         self._failures = failures
@@ -77,6 +78,12 @@ class DirectRoutes:
             response = await handler(request)
         except self._failures as error:
             response = await self._answer(request, error)
+        if (
+            type(response) is JsonBytes
+            and type(send) is Answer
+            and send.at_once(response.status_code, response.raw_headers, bytes(response.body))
+        ):
+            return
         await response(scope, receive, send)
 
     def _find(self, scope: Scope) -> tuple[BytesRoute, Handler, dict[str, str]] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -152,6 +153,25 @@ def problem_response(error: BaseException, request_id: str, shape: ErrorShape = 
         headers["www-authenticate"] = "Bearer"
     answer = shape(problem)
     return Response(answer.body, answer.status, headers, media_type=answer.media_type)
+
+
+def busy(request_id: str, wait_s: float) -> tuple[bytes, int, list[tuple[bytes, bytes]], bytes]:
+    """The answer to a request that is refused unread: body, status, headers, media type.
+
+    It is what :func:`problem_response` makes of an ``Overloaded``, without making it each time. Ids of
+    requests need no escapes in JSON.
+    """
+    seconds = max(1, math.ceil(wait_s))
+    before, after = _busy(seconds)
+    headers = [(b"retry-after", b"%d" % seconds)]
+    return b"%b%b%b" % (before, request_id.encode("ascii"), after), 503, headers, MEDIA_TYPE.encode()
+
+
+@lru_cache(maxsize=64)
+def _busy(seconds: int) -> tuple[bytes, bytes]:
+    error = tree.Overloaded("the model's queue is full; try again later", retry_after_s=float(seconds))
+    before, _, after = as_problem(describe(error, "\x01")).body.partition(b"\\u0001")
+    return before, after
 
 
 def error_frame(error: BaseException, request_id: str) -> ErrorFrame:

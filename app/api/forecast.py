@@ -13,7 +13,7 @@ from starlette.responses import Response
 from app.api import examples
 from app.api.csv_body import read_csv
 from app.api.edge import edge_of
-from app.api.routing import PROBLEMS, BytesRoute, json_response, query_of
+from app.api.routing import PROBLEMS, TaskRoute, json_response, query_of
 from app.core.errors import InvalidInput
 from app.schemas.csv_query import CsvQuery
 from app.schemas.forecast import ForecastAnswer, ForecastRequest
@@ -22,15 +22,18 @@ from app.schemas.forecast import ForecastAnswer, ForecastRequest
 _INLINE_CSV_BYTES = 64 * 1024
 
 
-class ForecastRoute(BytesRoute):
+class ForecastRoute(TaskRoute):
     """Reads ``text/csv`` as well."""
+
+    task = "forecast"
 
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
         """The request in ``body`` and, for CSV, in the query."""
         if content_type not in ("text/csv", "application/csv"):
-            misplaced = [name for name in request.query_params if name in CsvQuery.model_fields]
+            asked = request.query_params if request.scope["query_string"] else ()
+            misplaced = [name for name in asked if name in CsvQuery.model_fields]
             if misplaced:
                 raise InvalidInput(misplaced[0], f"with a JSON body, {misplaced[0]} belongs into the body")
             return await super().parse(model, content_type, body, request)

@@ -12,10 +12,17 @@ from app.api import examples
 from app.api.edge import edge_of, request_id_of
 from app.api.event_docs import GENERATION, RESUMING
 from app.api.event_stream import EventStream, last_event_id
-from app.api.routing import PROBLEMS, BytesRoute, json_response
+from app.api.routing import PROBLEMS, TaskRoute, json_response
 from app.schemas.generate import GenerateAnswer, GenerateRequest
 
-router = APIRouter(route_class=BytesRoute, tags=["inference"])
+
+class GenerateRoute(TaskRoute):
+    """Refuses early."""
+
+    task = "generate"
+
+
+router = APIRouter(route_class=GenerateRoute, tags=["inference"])
 
 
 @router.post(

@@ -11,13 +11,16 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.error_shapes import error_response
 from app.api.errors import is_internal
 from app.api.spans import begin_span
+from app.api.transports import RESPOND
 from app.core.routing_key import bind_routing_key
 from app.telemetry.logging import bind_request, log_access
 from app.telemetry.metrics import Metrics
@@ -88,35 +91,67 @@ class RequestScope:
                 if span is not None:
                     span.end(_template(scope), 0)
             return
-        status, failure = 0, None
+        failure = None
         started = time.perf_counter()
         self._metrics.in_flight.inc()
-
-        async def send_with_ids(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message.setdefault("headers", []).extend(added)
-            await send(message)
-
+        answer = Answer(send, scope, added)
         try:
-            await self._app(scope, receive, send_with_ids)
+            await self._app(scope, receive, answer)
         except Exception as error:
             if is_internal(error):
                 failure = type(error).__name__
                 logger.exception("%s %s failed", scope["method"], _route(scope))
-            if status:
+            if answer.status:
                 # The answer has begun, so the connection is all that is left to break.
                 raise
-            await error_response(error, request_id, scope["path"])(scope, receive, send_with_ids)
+            await error_response(error, request_id, scope["path"])(scope, receive, answer)
         finally:
             route, seconds = _route(scope), time.perf_counter() - started
             self._metrics.in_flight.dec()
-            self._metrics.response(route, status, seconds)
+            self._metrics.response(route, answer.status, seconds)
             if self._access_log:
-                log_access(scope["method"], route, status, seconds)
+                log_access(scope["method"], route, answer.status, seconds)
             if span is not None:
-                span.end(_template(scope), status, failure)
+                span.end(_template(scope), answer.status, failure)
+
+
+class Answer:
+    """An ASGI ``send`` that adds headers, and notes the status.
+
+    Args:
+        send: of the server.
+        scope: of the request.
+        added: headers.
+
+    Attributes:
+        status: that was sent; 0 before.
+    """
+
+    __slots__ = ("_added", "_respond", "_send", "status")
+
+    def __init__(self, send: Send, scope: Scope, added: list[tuple[bytes, bytes]]) -> None:
+        self._send = send
+        respond = scope.get("extensions", _NONE).get(RESPOND)
+        self._respond = respond if respond is not None and respond.is_behind(send) else None
+        self._added = added
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        """Send one message."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message.setdefault("headers", []).extend(self._added)
+        await self._send(message)
+
+    def at_once(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a whole answer, if the transport can; whether it did."""
+        if self._respond is None or not self._respond(status, headers + self._added, body):
+            return False
+        self.status = status
+        return True
+
+
+_NONE: Mapping[str, Any] = {}
 
 
 def _trace_id(span: RequestSpan | None, trace: bytes | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -17,6 +17,8 @@ from starlette.responses import Response
 
 from app.api.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
 from app.api.edge import edge_of
+from app.api.errors import busy
+from app.bundle.manifest import Task
 from app.core.errors import InvalidInput, UnsupportedMedia
 from app.service import Timing
 
@@ -62,6 +64,10 @@ class BytesRoute(APIRoute):
             raise UnsupportedMedia(content_type, JSON_TYPES[:1])
         return model.model_validate_json(body)
 
+    def full_for_s(self, request: Request) -> float | None:
+        """For how long any request to this route would be refused, whatever its body says."""
+        return None
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler that Starlette calls."""
         endpoint: Callable[..., Coroutine[Any, Any, Response]] = self.endpoint
@@ -80,6 +86,9 @@ class BytesRoute(APIRoute):
             scope, receive = request.scope, request.receive
             edge = edge_of(request)
             limits, lifecycle = edge.limits, edge.lifecycle
+            if (wait := self.full_for_s(request)) is not None:
+                # In a rush refusals must cost little, or nothing is left for what was accepted.
+                return JsonBytes(*busy(request.scope["state"]["request_id"], wait))
             try:
                 head, body = await read_body(scope, receive, limits.max_body_bytes, limits.request_timeout_s)
                 parsed = await self.parse(annotation, head.media_type, body, request)
@@ -112,14 +121,28 @@ def query_of(request: Request, model: type[ModelT]) -> ModelT:
 class JsonBytes(Response):
     """An answer that is JSON already; its headers are written without Starlette's detours."""
 
-    def __init__(self, body: bytes, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        status: int = 200,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        media_type: bytes = b"application/json",
+    ) -> None:
         self.status_code = status
         self.body = body
         self.background = None
-        self.raw_headers = [(b"content-length", b"%d" % len(body)), _JSON, *headers]
+        length = b"%d" % len(body)
+        self.raw_headers = [(b"content-length", length), (b"content-type", media_type), *headers]
 
 
-_JSON = (b"content-type", b"application/json")
+class TaskRoute(BytesRoute):
+    """A route of one task: while all models of the task are full, a request is refused unread."""
+
+    task: ClassVar[Task]
+
+    def full_for_s(self, request: Request) -> float | None:
+        """As long as the model whose queue is the shortest needs."""
+        return edge_of(request).service.full_for_s(self.task)
 
 
 def json_response(

@@ -12,15 +12,17 @@ from starlette.responses import Response
 
 from app.api import examples
 from app.api.edge import edge_of
-from app.api.routing import PROBLEMS, BytesRoute, json_response
+from app.api.routing import PROBLEMS, TaskRoute, json_response
 from app.schemas.sentiment import SentimentAnswer, SentimentRequest
 from app.schemas.text_classification import TextClassification, TextClassificationRequest
 
 _INPUTS = b'"inputs"'
 
 
-class SentimentRoute(BytesRoute):
+class SentimentRoute(TaskRoute):
     """Reads a body that has ``inputs`` as a text classification."""
+
+    task = "sentiment"
 
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request

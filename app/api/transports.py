@@ -7,10 +7,11 @@ which one that never reads will not do, and its connection would stay for ever.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -23,6 +24,11 @@ ARRIVED = "rnnserve.arrived"
 ON_LOST = "rnnserve.on_lost"
 """Extension of an HTTP scope: ``on_lost(callback)`` has the callback called when the client closes
 the connection; the last one given counts, and ``None`` ends it. ASGI would need a task for that."""
+
+RESPOND = "rnnserve.respond"
+"""Extension of an HTTP scope, a :class:`WholeAnswer`: ``respond(status, headers, body)`` sends an answer in
+one write, and says whether it did: not to a client that reads too slowly, nor where an answer has begun.
+The names of the headers are lower-case, all is known to be valid, and the body's length is among them."""
 
 GIVE_UP = "rnnserve.give_up"
 """Extension of a WebSocket scope: ``give_up(code, reason, grace_s)`` queues a close frame behind
@@ -89,6 +95,9 @@ class AbortableHttp(HttpToolsProtocol):
         self._stop_head_timer()
         self._head_bytes, self._head_ended, self._in_body = 0, True, True
         super().on_headers_complete()
+        cycle = self.cycle
+        if cycle is not None and cycle.scope is self.scope:
+            self._extensions[RESPOND] = WholeAnswer(cycle)
 
     def on_message_complete(self) -> None:
         """What follows is another head."""
@@ -111,6 +120,46 @@ class AbortableHttp(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+class WholeAnswer:
+    """What a connection does with the two messages of an answer, for one that is here as a whole.
+
+    Args:
+        cycle: of the request.
+    """
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def is_behind(self, send: Send) -> bool:
+        """Whether nothing stands between an ASGI ``send`` and the connection that would miss the messages."""
+        return bool(send == self._cycle.send)
+
+    def __call__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """See :data:`RESPOND`."""
+        cycle = self._cycle
+        if (
+            cycle.response_started
+            or cycle.disconnected
+            or cycle.flow.write_paused
+            or not cycle.keep_alive
+            or cycle.scope["method"] == "HEAD"
+        ):
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.chunked_encoding = False
+        parts = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+        parts += (b"\r\n", body)
+        cycle.transport.write(b"".join(parts))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
 
 class AbortableWebSocket(WebSocketsSansIOProtocol):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -71,6 +72,7 @@ _MINUTES = {"min": 1, "h": 60, "D": _MINUTES_A_DAY, "W": 7 * _MINUTES_A_DAY}
 _PATTERN = re.compile(r"\s*(\d{0,6})\s*([A-Za-z]+)(?:-[A-Za-z]{3})?\s*")
 
 
+@lru_cache(maxsize=256)
 def parse_frequency(text: str) -> Frequency:
     """Read a pandas-like frequency code: ``h``, ``15min``, ``D``, ``W``, ``MS`` and their aliases.
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -84,16 +85,23 @@ def encode(
     """
     numbers = np.asarray(values, np.float32)
     x = np.empty((len(numbers), NUM_COLUMNS), np.float32)
+    x[:] = _constants(kind.index, kind.season, kind.long_season)
+    x[:, VALUE] = numbers
     missing = np.isnan(numbers)
-    x[:, VALUE] = np.where(missing, np.float32(0), numbers)
-    x[:, OBSERVED] = ~missing
-    timed = start is not None and kind.frequency is not None
-    x[:, FREQUENCY:CALENDAR] = (kind.index, kind.season, kind.long_season, timed)
+    if missing.any():
+        x[missing, :FREQUENCY] = 0
     if start is not None and kind.frequency is not None:
+        x[:, HAS_TIME] = 1
         x[:, CALENDAR:] = calendar_features(start, kind.frequency, len(numbers), skip=skip)
-    else:
-        x[:, CALENDAR:] = 0
     return x
+
+
+@lru_cache(maxsize=256)
+def _constants(index: int, season: int, long_season: int) -> NDArray[np.float32]:
+    """A row ``[12]`` of an observed step without a time."""
+    row = np.zeros(NUM_COLUMNS, np.float32)
+    row[OBSERVED : LONG_SEASON + 1] = (1, index, season, long_season)
+    return row
 
 
 def kind_for(

@@ -68,7 +68,7 @@ class DecodePlan:
         return len(self.slots)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BlockPlan:
     """Blocks, or parts of them, that advance together, all by the same number of steps.
 
@@ -123,7 +123,7 @@ class PlanResult:
     groups: tuple[GroupResult, ...] = field(default_factory=tuple)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BlockOutput:
     """What a block brought: outputs ``[N, count, ...]`` in manifest order, rows ``[N, S]``, failed rows."""
 

@@ -79,6 +79,11 @@ class Submitter(Protocol):
         """Whether sequences handed in are worked on at all."""
         ...
 
+    @property
+    def full_for_s(self) -> float | None:
+        """About how long the queue will take nothing; ``None`` when it does. Costs next to nothing."""
+        ...
+
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
         """Queue sequences, all or none.
 

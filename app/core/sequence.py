@@ -2,6 +2,9 @@
 
 task --SequenceRequest--> engine --Outputs* then Tokens* --> reader
                                  --exactly one Finished | Failed-->
+
+All are values that nobody changes. Those that every request makes are not frozen all the same: a frozen
+dataclass sets each field through ``object.__setattr__``, which takes four times as long.
 """
 
 from __future__ import annotations
@@ -87,7 +90,7 @@ class Feedback:
     banned: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class SequenceRequest:
     """One sequence for the engine. Validated: nothing here can make a run fail.
 
@@ -111,7 +114,7 @@ class SequenceRequest:
         return len(self.steps) + (self.feedback.max_tokens if self.feedback else 0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Outputs:
     """Outputs of supplied steps that were read.
 
@@ -139,7 +142,7 @@ class Token(NamedTuple):
     alternatives: tuple[tuple[int, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Tokens:
     """All that a sequence has produced since its reader last looked, in order."""
 
@@ -165,7 +168,7 @@ class Usage:
     largest_batch: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Finished:
     """Terminal: the sequence ended well."""
 
@@ -186,7 +189,7 @@ Event = Outputs | Tokens | Finished | Failed
 Terminal = Finished | Failed
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BlockRequest:
     """Many sequences of one length that feed nothing back, as arrays. Validated, as a sequence is.
 
@@ -207,7 +210,7 @@ class BlockRequest:
     fresh: NDArray[np.bool_] | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BlockResult:
     """What a block brought. Arrays may be views of larger ones: copy what is kept for long.
 

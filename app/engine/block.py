@@ -1,8 +1,10 @@
-"""A block on its way: its parts' arrays on the engine's side, a future on the caller's."""
+"""A block on its way: its parts' arrays on the engine's side, futures on the callers'."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,14 +19,16 @@ class Block:
     """What the parts of one block have brought. A block wider than a run is cut by rows into parts.
 
     Args:
-        future: of the caller; it belongs to the event loop, and only :meth:`deliver` touches it.
+        futures: of the caller, or of one caller for each row; they belong to the event loop, and only
+            :meth:`deliver` and :meth:`given_up` touch them.
         numbers: of the parts' jobs, in the order of their rows.
     """
 
-    __slots__ = ("_error", "_future", "_outputs", "_usages", "numbers")
+    __slots__ = ("_error", "_futures", "_open", "_outputs", "_usages", "numbers")
 
-    def __init__(self, future: asyncio.Future[BlockResult], numbers: range) -> None:
-        self._future = future
+    def __init__(self, futures: Sequence[asyncio.Future[BlockResult]], numbers: range) -> None:
+        self._futures = futures
+        self._open = len(futures)
         self._outputs: dict[int, BlockOutput] = {}
         self._usages: list[Usage] = []
         self._error: RnnserveError | None = None
@@ -40,14 +44,25 @@ class Block:
         """The block as a whole ends with an error."""
         self._error = error
 
+    def given_up(self) -> bool:
+        """A caller has given up; whether it was the last one."""
+        self._open -= 1
+        return self._open == 0
+
     def deliver(self) -> None:
-        """Answer the caller, unless it has given up."""
-        if self._future.done():
-            return
+        """Answer every caller that has not given up."""
+        futures = self._futures
         if self._error is not None:
-            self._future.set_exception(self._error)
+            for future in futures:
+                if not future.done():
+                    future.set_exception(self._error)
+        elif len(futures) == 1:
+            if not futures[0].done():
+                futures[0].set_result(self._result())
         else:
-            self._future.set_result(self._result())
+            for future, result in zip(futures, _by_row(self._result()), strict=True):
+                if not future.done():
+                    future.set_result(result)
 
     def _result(self) -> BlockResult:
         if len(self.numbers) == 1:
@@ -81,6 +96,20 @@ def parts_of(request: BlockRequest, max_rows: int) -> list[BlockRequest]:
         )
         for first, last in pairwise(cuts)
     ]
+
+
+def _by_row(result: BlockResult) -> Iterator[BlockResult]:
+    """Each row's own result, as if it had been alone but for the time."""
+    num_rows = len(result.rows)
+    usage = replace(result.usage, supplied=result.usage.supplied // num_rows)
+    for row in range(num_rows):
+        error = result.errors.get(row)
+        yield BlockResult(
+            tuple(output[row : row + 1] for output in result.outputs),
+            result.rows[row : row + 1],
+            {} if error is None else {0: error},
+            usage,
+        )
 
 
 def _joined(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -1,16 +1,15 @@
 """The one loop: take commands, plan, execute, take late aborts, commit, publish.
 
-    event loop --submit, cancel--> intake --> engine thread --one callback a tick--> mailboxes, futures
+    event loop --submit, cancel--> intake --> engine's turns --one callback a tick--> mailboxes, futures
 
-Only the engine thread touches the scheduler and the executor, so neither has a lock. The
-thread never touches a socket, and the event loop never runs a model.
+Turns are taken by a driver: a thread of the engine's own, or the event loop between its callbacks.
+Only they touch the scheduler and the executor, so neither has a lock, and they never touch a socket.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -22,6 +21,8 @@ from app.core.plan import Plan, PlanResult
 from app.core.ports import Executor
 from app.core.sequence import BlockRequest, BlockResult, Failed, Finished, FinishReason, SequenceRequest
 from app.engine.block import Block, parts_of
+from app.engine.driver import LoopDriver, ThreadDriver
+from app.engine.gathering import Gathering
 from app.engine.intake import Intake
 from app.engine.job import Job
 from app.engine.load import EngineLoad, QueueLimits, TickStats
@@ -35,20 +36,19 @@ logger = logging.getLogger(__name__)
 # A reader gives up this long after its sequence's deadline: by then the engine itself should
 # have said so, and has not, because a run hangs.
 _GRACE_S = 5.0
-# The longest the idle thread sleeps; it is woken by commands, so this only bounds the wait.
-_IDLE_WAIT_S = 1.0
 
 
 class Engine:
-    """Runs one loaded model version on one thread.
+    """Runs one loaded model version, one tick after the other.
 
     Args:
         name: of the model, for logs and the thread.
         executor: owns the rows and runs the graph.
         limits: the bounds of a tick.
         queue: the bounds of the queue.
-        observe: called on the engine thread after each tick; it must not block.
+        observe: called after each tick, where the tick was; it must not block.
         clock: monotonic seconds.
+        on_loop: take turns on the event loop instead of a thread of its own.
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class Engine:
         queue: QueueLimits,
         observe: Callable[[TickStats], None] = lambda stats: None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        on_loop: bool = False,
     ) -> None:
         self._name = name
         self._executor = executor
@@ -67,25 +69,36 @@ class Engine:
         self._observe = observe
         self._clock = clock
         self._intake = Intake(queue)
-        self._outbox = Outbox()
-        self._thread: threading.Thread | None = None
+        self._outbox = Outbox(on_loop=on_loop)
+        self._gathering = Gathering()
+        self._gathers = False
+        self._on_loop = on_loop
+        self._driver = (
+            LoopDriver(self._guarded_turn, self._has_work)
+            if on_loop
+            else ThreadDriver(self._guarded_turn, f"engine-{name}")
+        )
         self._given_up_steps = 0
         self._ended_sequences = 0
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs and takes work."""
-        return self._thread is not None and self._thread.is_alive() and not self._intake.dead
+        """Whether it turns and takes work."""
+        return self._driver.running and not self._intake.dead
+
+    @property
+    def full_for_s(self) -> float | None:
+        """While the queue takes nothing, for about how long; see :class:`~app.core.ports.Submitter`."""
+        return self._intake.full_for_s
 
     def load(self) -> EngineLoad:
         """What is queued now."""
         return self._intake.load()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the thread; events are delivered on ``loop``."""
+        """Begin to turn; called on ``loop``, where events are delivered."""
         self._outbox.open(loop)
-        self._thread = threading.Thread(target=self._main, name=f"engine-{self._name}", daemon=True)
-        self._thread.start()
+        self._driver.start(loop)
 
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> EngineTicket:
         """Queue sequences, all or none; see :class:`~app.core.ports.Submitter`."""
@@ -102,17 +115,43 @@ class Engine:
                 for index, request in enumerate(requests)
             ]
 
-        steps = sum(request.num_steps for request in requests)
-        self._intake.submit(steps, len(requests), len(requests), make)
+        self._intake.reserve(sum(request.num_steps for request in requests), len(requests))
+        self._intake.put(len(requests), make)
+        self._driver.wake()
         return EngineTicket(self.abort, numbers.start, mailbox, until)
 
     def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
         """Queue a block; see :class:`~app.core.ports.Submitter`."""
-        now = self._clock()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[BlockResult] = loop.create_future()
+        num_rows, length = request.steps.shape[:2]
+        self._intake.reserve(num_rows * length, num_rows)
+        if not self._gathering.takes(request):
+            self._put_block(request, [future], deadline)
+        elif self._gathering.add(request, future, deadline):
+            self._put_gathered()
+        elif not self._on_loop and not self._gathers:
+            self._gathers = True
+            loop.call_soon(self._put_gathered)
+        self._driver.wake()
+        return future
+
+    def _put_gathered(self) -> None:
+        self._gathers = False
+        for group in self._gathering.take():
+            request, futures = group.joined()
+            given_up = len(group.members) - len(futures)
+            if given_up:
+                self._intake.settle(given_up * group.length, given_up)
+            if futures:
+                self._put_block(request, futures, group.deadline)
+
+    def _put_block(
+        self, request: BlockRequest, futures: list[asyncio.Future[BlockResult]], deadline: float
+    ) -> None:
+        now = self._clock()
         parts = parts_of(request, self._max_batch)
-        block = Block(future, range(0))
+        block = Block(futures, range(0))
 
         def make(first: int) -> list[Job]:
             block.numbers = range(first, first + len(parts))
@@ -121,21 +160,29 @@ class Engine:
                 for number, part in zip(block.numbers, parts, strict=True)
             ]
 
-        num_rows, length = request.steps.shape[:2]
-        self._intake.submit(num_rows * length, num_rows, len(parts), make)
-        overdue = loop.call_later(deadline - now + _GRACE_S, _give_up, future)
+        try:
+            self._intake.put(len(parts), make)
+        except RnnserveError as error:
+            block.fail(error)
+            block.deliver()
+            return
+        loop = asyncio.get_running_loop()
+        overdue = loop.call_later(deadline - now + _GRACE_S, _give_up, block)
 
         def done(future: asyncio.Future[BlockResult]) -> None:
-            overdue.cancel()
-            if future.cancelled():
+            if not future.cancelled():
+                overdue.cancel()  # all callers are answered at once
+            elif block.given_up():
+                overdue.cancel()
                 self.abort(block.numbers)
 
-        future.add_done_callback(done)
-        return future
+        for future in futures:
+            future.add_done_callback(done)
 
     def abort(self, numbers: Iterable[int]) -> None:
         """Give jobs up by their numbers; unknown numbers are passed over."""
         self._intake.abort(numbers)
+        self._driver.wake()
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuse new work and wait for what is queued.
@@ -152,24 +199,29 @@ class Engine:
         return self.load().sequences == 0
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Stop the thread after its present tick; sequences that are left fail."""
+        """Stop after the present tick; sequences that are left fail."""
         self._intake.stop()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        self._driver.join(timeout_s)
 
-    def _main(self) -> None:
+    def _guarded_turn(self, wait_s: float) -> bool:
         try:
-            while self._turn():
-                pass
+            if self._on_loop and self._gathering:
+                self._put_gathered()
+            if self._turn(wait_s):
+                return True
             self._end(Draining("the server is shutting down"))
         except BaseException:
             logger.critical("engine %s died", self._name, exc_info=True)
             self._end(EngineDead("this model has stopped and needs the server to be restarted"))
+        return False
 
-    def _turn(self) -> bool:
-        """One pass of the loop; false when the engine is to stop."""
+    def _has_work(self) -> bool:
+        return self._scheduler.num_jobs > 0 or self._intake.waiting or bool(self._gathering)
+
+    def _turn(self, wait_s: float) -> bool:
+        """One pass, which waits if it has nothing to do; false when the engine is to stop."""
         idle = self._scheduler.num_jobs == 0
-        if not self._take_commands(_IDLE_WAIT_S if idle else 0.0):
+        if not self._take_commands(wait_s if idle else 0.0):
             return False
         tick = self._scheduler.plan(self._clock())
         for job in tick.expired:
@@ -283,6 +335,6 @@ class Engine:
         self._intake.clear()
 
 
-def _give_up(future: asyncio.Future[BlockResult]) -> None:
-    if not future.done():
-        future.set_exception(DeadlineExceeded("the model did not answer within the request's time"))
+def _give_up(block: Block) -> None:
+    block.fail(DeadlineExceeded("the model did not answer within the request's time"))
+    block.deliver()

@@ -12,6 +12,8 @@ from app.engine.load import EngineLoad, QueueLimits
 Command = Job | int
 """A new job, or the number of one that is given up."""
 
+_ROOM_AGAIN = 0.75
+"""A queue that was full takes work again at this part of its bounds."""
 _DEAD = "this model has stopped and needs the server to be restarted"
 
 
@@ -30,6 +32,7 @@ class Intake:
         self._steps = 0
         self._sequences = 0
         self._steps_per_s = 0.0
+        self._full = False
         self._draining = False
         self._stopping = False
         self._dead = False
@@ -39,29 +42,55 @@ class Intake:
         """Whether :meth:`die` was called."""
         return self._dead
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a command to take."""
+        return bool(self._commands)
+
+    @property
+    def full_for_s(self) -> float | None:
+        """While the queue is full, about how many seconds of work it holds; read without the lock.
+
+        It is full from the first refusal until it is well below its bounds, so that most of a rush
+        can be refused before anything is read of it.
+        """
+        return self._wait_s() if self._full else None
+
     def load(self) -> EngineLoad:
         """What is queued now, running included."""
         with self._wake:
             return EngineLoad(self._steps, self._sequences)
 
-    def submit(self, steps: int, sequences: int, num_jobs: int, make: Callable[[int], Sequence[Job]]) -> None:
-        """Queue jobs, all or none.
+    def reserve(self, steps: int, sequences: int) -> None:
+        """Book what is about to be queued, if there is room for all of it.
 
         Args:
-            steps: of all of them together, at most.
-            sequences: of all of them together.
+            steps: of all sequences together, at most.
+            sequences: how many.
+
+        Raises:
+            Overloaded, Draining, EngineDead: nothing was booked.
+        """
+        with self._wake:
+            self._check(steps, sequences)
+            self._steps += steps
+            self._sequences += sequences
+
+    def put(self, num_jobs: int, make: Callable[[int], Sequence[Job]]) -> None:
+        """Queue jobs that are booked.
+
+        Args:
             num_jobs: how many numbers they need.
             make: the jobs, told their first number.
 
         Raises:
-            Overloaded, Draining, EngineDead: they were not queued.
+            Draining, EngineDead: the engine has ended since, and nothing is booked any more.
         """
         with self._wake:
-            self._check(steps, sequences)
+            if self._dead:
+                raise Draining("the server is shutting down") if self._stopping else EngineDead(_DEAD)
             self._commands.extend(make(self._number))
             self._number += num_jobs
-            self._steps += steps
-            self._sequences += sequences
             self._wake.notify()
 
     def abort(self, numbers: Iterable[int]) -> None:
@@ -99,6 +128,7 @@ class Intake:
                 self._steps_per_s = 0.9 * self._steps_per_s + 0.1 * rate if self._steps_per_s else rate
             self._steps -= steps
             self._sequences -= sequences
+            self._full = self._full and not self._has_room(_ROOM_AGAIN)
             return self._steps
 
     def drain(self) -> None:
@@ -123,15 +153,25 @@ class Intake:
         """Nothing is queued any more."""
         with self._wake:
             self._steps = self._sequences = 0
+            self._full = False
 
     def _check(self, steps: int, sequences: int) -> None:
         if self._dead:
             raise EngineDead(_DEAD)
         if self._draining:
             raise Draining("the server is shutting down", retry_after_s=1.0)
-        over = self._steps + steps > self._limits.max_steps
-        if over or self._sequences + sequences > self._limits.max_sequences:
-            wait = self._steps / self._steps_per_s if self._steps_per_s else 1.0
-            raise Overloaded(
-                "the model's queue is full; try again later", retry_after_s=min(60.0, max(1.0, wait))
-            )
+        if self._full or not self._has_room(1.0, steps, sequences):
+            # What is too large for an empty queue does not close it for the others.
+            self._full = not self._has_room(_ROOM_AGAIN)
+            raise Overloaded("the model's queue is full; try again later", retry_after_s=self._wait_s())
+
+    def _has_room(self, part: float, steps: int = 0, sequences: int = 0) -> bool:
+        most = self._limits
+        return (
+            self._steps + steps <= part * most.max_steps
+            and self._sequences + sequences <= part * most.max_sequences
+        )
+
+    def _wait_s(self) -> float:
+        wait = self._steps / self._steps_per_s if self._steps_per_s else 1.0
+        return min(60.0, max(1.0, wait))

@@ -1,4 +1,4 @@
-"""From the engine's thread to the event loop: one wake-up for all that has happened since the last."""
+"""From the engine to the event loop: one wake-up for all that has happened since the last."""
 
 from __future__ import annotations
 
@@ -27,9 +27,13 @@ class Outbox:
 
     The engine puts and publishes; the loop delivers. While the loop is busy, deliveries of several
     ticks gather and cost one wake-up.
+
+    Args:
+        on_loop: the engine publishes on the loop, so that deliveries need no wake-up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_loop: bool = False) -> None:
+        self._on_loop = on_loop
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Delivery] = deque()
         self._scheduled = False
@@ -61,6 +65,9 @@ class Outbox:
         """Let the loop deliver what waits."""
         self._urgent = False
         if not self._waiting or self._scheduled or self._loop is None:
+            return
+        if self._on_loop:
+            self._deliver()
             return
         # Set before the loop is told, cleared by it before it looks: what is put meanwhile is
         # either seen by the callback that is under way or gets one of its own.

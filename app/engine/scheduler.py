@@ -111,6 +111,8 @@ class Scheduler:
     def add(self, job: Job) -> None:
         """Queue a job: the earliest deadline is admitted first, then the earliest arrival."""
         self._jobs[job.number] = job
+        # Behind those who have had a turn since: what is always new must not hold up what was cut short.
+        job.last_turn = self._turns
         heapq.heappush(self._deadlines, (job.deadline, job.number))
         if job.is_block:
             self._fed[job.number] = job

@@ -48,11 +48,18 @@ class Loaded:
 
 
 def load_bundle(
-    path: Path, device: Device, limits: Limits, observer: TickObserver, lanes: Lanes | None = None
+    path: Path,
+    device: Device,
+    limits: Limits,
+    observer: TickObserver,
+    lanes: Lanes | None = None,
+    *,
+    on_loop: bool = False,
 ) -> Loaded:
     """Read, verify and load the bundle in ``path``, which ends in ``NAME/VERSION``.
 
-    Its engine shares ``lanes`` with the others of the process.
+    Its engine shares ``lanes`` with the others of the process, and turns on the event loop or on a thread
+    of its own.
 
     Raises:
         BundleError: it is not what its manifest says, or lies in the wrong place.
@@ -69,6 +76,7 @@ def load_bundle(
         SchedulerLimits(num_slots=limits.max_slots, max_batch=limits.max_batch, max_chunk=limits.max_chunk),
         QueueLimits(max_steps=limits.max_queued_steps, max_sequences=limits.max_queued_sequences),
         observer(manifest.reference),
+        on_loop=on_loop,
     )
     deployment = Deployment(manifest, *task_of(bundle, limits), engine)
     return Loaded(deployment, engine, time.perf_counter() - started)

@@ -93,10 +93,14 @@ def open_registry(
         drain_s=settings.model_drain_s,
     )
 
-    lanes = Lanes(settings.lanes or max(1, usable_cores() // settings.workers))
+    cores = usable_cores()
+    lanes = Lanes(settings.lanes or max(1, cores // settings.workers))
+    # A graph on a GPU keeps its thread waiting, not a core.
+    fits = settings.workers >= cores and settings.device == "cpu"
+    on_loop = settings.engines == "loop" or (settings.engines == "auto" and fits)
 
     def load(path: Path) -> Loaded:
-        loaded = load_bundle(path, settings.device, limits, metrics.tick_observer, lanes)
+        loaded = load_bundle(path, settings.device, limits, metrics.tick_observer, lanes, on_loop=on_loop)
         if wrap is None:
             return loaded
         engine = wrap(loaded.deployment.engine, loaded.manifest.reference)

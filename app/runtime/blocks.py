@@ -102,6 +102,8 @@ class BlockRows:
 
     def _first_rows(self, request: BlockRequest) -> NDArray[np.float32]:
         if request.starts is None:
+            if len(request.steps) == 1:
+                return self._start[None]
             return np.repeat(self._start[None], len(request.steps), axis=0)
         starts = np.ascontiguousarray(request.starts, np.float32)
         if request.fresh is None or not request.fresh.any():

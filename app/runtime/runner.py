@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from math import isfinite
 from time import perf_counter
 
 import numpy as np
@@ -146,12 +147,12 @@ def _size(rows: int, steps: int) -> tuple[int, int]:
 
 def finite_rows(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_] | None:
     """Which rows are finite in all arrays ``[rows, ...]``; ``None`` when all are."""
-    for array in arrays:
-        if not np.isfinite(array).all():
-            break
-    else:
-        return None
+    # One pass over each: a sum is finite only if all of its terms are. It may also overflow, so it can
+    # only clear them.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if all(isfinite(np.add.reduce(array, axis=None)) for array in arrays):
+            return None
     finite = np.ones(len(arrays[0]), np.bool_)
     for array in arrays:
         finite &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
-    return finite
+    return None if finite.all() else finite

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -34,6 +34,23 @@ class Answer(BaseModel):
     """Base of answers. Built from checked values, so ``model_construct`` is the usual constructor."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    @classmethod
+    def made(cls, **values: Any) -> Self:
+        """An answer of which every field is given; as ``model_construct``, without a look at defaults.
+
+        For answers that are made by the thousand: it takes a fifth of the time.
+        """
+        answer = cls.__new__(cls)
+        _set(answer, "__dict__", values)
+        _set(answer, "__pydantic_fields_set__", set(values))
+        _set(answer, "__pydantic_extra__", None)
+        _set(answer, "__pydantic_private__", None)
+        return answer
+
+
+# What pydantic itself uses to fill a model whose fields may not be assigned.
+_set = object.__setattr__
 
 
 class OneOrMany:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from pydantic import Field, model_validator
@@ -40,6 +41,16 @@ class SeriesInput(Request):
     values: Values
     start: Start | None = None
     freq: FrequencyCode | None = None
+
+
+@dataclass(slots=True)
+class Series:
+    """One series, with what its request says of all of them filled in."""
+
+    id: str | None
+    values: list[float | None]
+    start: str | None
+    freq: str | None
 
 
 class ForecastRequest(Request):
@@ -82,23 +93,19 @@ class ForecastRequest(Request):
             )
         return self
 
-    def all_series(self) -> list[SeriesInput]:
+    def all_series(self) -> list[Series]:
         """The series in order, each with the ``start`` and ``freq`` that hold for it."""
         if self.series is None:
             assert self.values is not None
-            return [
-                SeriesInput.model_construct(id=None, values=self.values, start=self.start, freq=self.freq)
-            ]
-        if self.start is None and self.freq is None:
-            return self.series
+            return [Series(None, self.values, self.start, self.freq)]
         return [
-            SeriesInput.model_construct(
-                id=series.id,
-                values=series.values,
-                start=self.start if series.start is None else series.start,
-                freq=self.freq if series.freq is None else series.freq,
+            Series(
+                one.id,
+                one.values,
+                self.start if one.start is None else one.start,
+                self.freq if one.freq is None else one.freq,
             )
-            for series in self.series
+            for one in self.series
         ]
 
 

@@ -12,7 +12,7 @@ from app.core.errors import CallerError, CapacityError
 from app.core.sequence import Usage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Timing:
     """Where the time of one answer went, in seconds."""
 

@@ -101,6 +101,23 @@ class InferenceService:
             raise UnknownModel(model if model is not None else f"for {task}", available)
         return found
 
+    def full_for_s(self, task: Task) -> float | None:
+        """For how long every request of a task would be refused, whichever model it names.
+
+        The caller is expected to refuse it: it is counted as refused for want of capacity.
+        """
+        waits = []
+        for one in self.catalog.deployments.values():
+            if one.manifest.task == task:
+                wait = one.engine.full_for_s
+                if wait is None:
+                    return None
+                waits.append(wait)
+        if not waits:
+            return None
+        self._observe.request(task, "default", "capacity", Timing())
+        return min(waits)
+
     def find_any(self, model: str) -> Deployment:
         """The deployment of a name or reference, whatever its task.
 

@@ -99,6 +99,16 @@ async def read_all(
     Raises:
         RnnserveError: one of them was refused, or failed.
     """
+    if len(sequences) == 1:
+        one = sequences[0]
+        future = engine.submit_block(BlockRequest(one.steps[None], one.read), deadline)
+        try:
+            result = await future
+        finally:
+            future.cancel()
+        if result.errors:
+            raise result.errors[0]
+        return [result.outputs[0][0]], [result.usage]
     groups: dict[tuple[int, Read], list[int]] = {}
     for index, one in enumerate(sequences):
         groups.setdefault((len(one.steps), one.read), []).append(index)

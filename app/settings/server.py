@@ -33,6 +33,11 @@ class ServerSettings(BaseSettings):
     workers: int = Field(
         1, ge=1, le=256, description="processes that serve the port together, each with all models"
     )
+    engines: Literal["auto", "threads", "loop"] = Field(
+        "auto",
+        description="where models run: on threads of their own beside the network, or on its event loop, "
+        "which saves the hand-over; auto takes the loop where each core has a worker process",
+    )
     lanes: int = Field(
         0,
         ge=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,7 +20,7 @@ from app.schemas.forecast import (
     Forecast,
     ForecastAnswer,
     ForecastRequest,
-    SeriesInput,
+    Series,
     wanted_quantiles,
 )
 from app.schemas.limits import Limits
@@ -33,7 +34,7 @@ _DIGITS = 8
 _KEPT_LEVELS = 256
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Asked:
     """What one series' answer needs besides the outputs."""
 
@@ -41,7 +42,7 @@ class _Asked:
     timestamps: list[str] | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PreparedForecast:
     """A validated request: the sequences, and how their outputs become the answer."""
 
@@ -115,7 +116,7 @@ class ForecastTask:
             kind = self._kind(one, request.season, prefix)
             start = _start(one, kind.frequency, prefix)
             numbers = np.array(one.values, np.float64)
-            observed = int(np.count_nonzero(~np.isnan(numbers)))
+            observed = len(numbers) - int(np.count_nonzero(np.isnan(numbers)))
             if observed < MIN_OBSERVED:
                 raise InvalidInput(
                     f"{prefix}values",
@@ -140,14 +141,14 @@ class ForecastTask:
             table = output[0, : prepared.horizon].astype(np.float64)
             mean, *quantiles = _round(table @ weights).T.tolist()
             forecasts.append(
-                Forecast.model_construct(
+                Forecast.made(
                     id=asked.id,
                     timestamps=asked.timestamps,
                     mean=mean,
                     quantiles=dict(zip(names, quantiles, strict=True)),
                 )
             )
-        return ForecastAnswer.model_construct(model=self._reference, forecasts=forecasts)
+        return ForecastAnswer.made(model=self._reference, forecasts=forecasts)
 
     def _find_weights(self, levels: tuple[float, ...]) -> tuple[list[str], NDArray[np.float64]]:
         """Names of the levels, and the weights ``[trained, 1 + levels]`` of the mean and of each."""
@@ -177,7 +178,7 @@ class ForecastTask:
             )
         return levels
 
-    def _check_size(self, series: list[SeriesInput]) -> None:
+    def _check_size(self, series: list[Series]) -> None:
         if len(series) > self._limits.max_series:
             raise InvalidInput(
                 "series",
@@ -192,7 +193,7 @@ class ForecastTask:
                 allowed={"max": self._limits.max_points},
             )
 
-    def _kind(self, series: SeriesInput, season: int | None, prefix: str) -> SeriesKind:
+    def _kind(self, series: Series, season: int | None, prefix: str) -> SeriesKind:
         if season is not None and season > self._spec.window:
             raise InvalidInput(
                 "season",
@@ -225,7 +226,7 @@ def known_frequencies(spec: ForecastSpec) -> dict[str, tuple[int, int, int]]:
     return {code: (one.index, one.season, one.long_season) for code, one in spec.frequencies.items()}
 
 
-def _start(series: SeriesInput, frequency: Frequency | None, prefix: str) -> datetime | None:
+def _start(series: Series, frequency: Frequency | None, prefix: str) -> datetime | None:
     if series.start is None:
         return None
     if frequency is None:
@@ -277,8 +278,8 @@ def _mean_weights(levels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _round(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    largest = float(np.max(np.abs(table)))
+    largest = max(float(np.maximum.reduce(table, axis=None)), -float(np.minimum.reduce(table, axis=None)))
     if largest == 0.0:
         return table
-    decimals = _DIGITS - 1 - int(np.floor(np.log10(largest)))
-    return np.round(table, decimals) if -300 < decimals < 300 else table
+    decimals = _DIGITS - 1 - math.floor(math.log10(largest))
+    return table.round(decimals) if -300 < decimals < 300 else table

@@ -37,6 +37,11 @@ class TracedEngine:
         """See :class:`~app.core.ports.Submitter`."""
         return self._inner.alive
 
+    @property
+    def full_for_s(self) -> float | None:
+        """See :class:`~app.core.ports.Submitter`."""
+        return self._inner.full_for_s
+
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
         """See :class:`~app.core.ports.Submitter`."""
         began = time.time_ns()

@@ -87,6 +87,10 @@ class FakeService:
         self.defaults: dict[str, str] = {}
         self.catalog = SimpleNamespace(base=self.deployments.get, deployments=self.deployments)
 
+    def full_for_s(self, task: str) -> float | None:
+        """There is always room."""
+        return None
+
     async def forecast(self, request: ForecastRequest) -> tuple[ForecastAnswer, Timing]:
         """The last value, ``horizon`` times."""
         await self._work()

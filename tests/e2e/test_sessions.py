@@ -155,6 +155,8 @@ async def test_a_client_that_comes_back_goes_on_where_it_was(server: ServerProce
         while applied < len(values):
             async with connect(url) as raw:
                 applied = json.loads(await raw.recv())["step"]
+                if applied == len(values):
+                    break  # what was under way when the connection broke has been applied since
                 for seq in range(applied + 1, min(applied + 8, len(values)) + 1):
                     await raw.send(json.dumps({"type": "step", "seq": seq, "inputs": values[seq - 1]}))
                 await raw.recv()

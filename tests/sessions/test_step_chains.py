@@ -27,6 +27,11 @@ class PoisonedEngine:
         """As the engine's."""
         return self._inner.alive
 
+    @property
+    def full_for_s(self) -> float | None:
+        """As the engine's."""
+        return self._inner.full_for_s
+
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
         """As the engine's."""
         return self._inner.submit(requests, deadline)
