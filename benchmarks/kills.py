@@ -117,7 +117,7 @@ class Crowd:
                 if answer.status_code == 200:
                     break
                 # Anything else than "not now" would be a lost or a doubled step.
-                assert answer.status_code in (503, 504), (answer.status_code, answer.text)
+                assert answer.status_code in (502, 503, 504), (answer.status_code, answer.text)
                 client.refused += 1
                 await asyncio.sleep(_RETRY_S)
             told = answer.json()

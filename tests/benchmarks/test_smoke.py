@@ -19,6 +19,7 @@ WORDS = {
     "engine": "--seconds 0.05 --rounds 1 --hidden 16 --cells gru --batches 1,4",
     "mixed": "--seconds 0.5 --rounds 1 --streams 2 --prompt 200 --prompts-per-s 10 --forecasts-per-s 10",
     "scaling": "--seconds 1 --rounds 1 --workers 1 --sessions 20 --soak-seconds 2",
+    "overload": "--seconds 1 --sustain-seconds 0.5 --connections 100 --max-queued-steps 13000",
 }
 EXPECTED = {
     "forecast": [
@@ -39,6 +40,7 @@ EXPECTED = {
         "memory of one more session, lmdb",
         "soak, RSS, last third",
     ],
+    "overload": ["forecasts, accepted, p99", "session steps, neither", "session steps, RSS at the end"],
 }
 
 
