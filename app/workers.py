@@ -29,6 +29,7 @@ from types import FrameType
 
 from app.api.server import GracefulServer, server_config
 from app.core.errors import ConfigurationError, RnnserveError
+from app.engine.fairness import share_interpreter
 from app.main import Application, compose, version
 from app.registry import Siblings, UnloadedNames
 from app.sessions.stores import shown
@@ -41,9 +42,6 @@ logger = logging.getLogger(__name__)
 _POLL_S = 0.1
 # A worker that ended sooner than this is replaced only after as long.
 _RESTART_S = 1.0
-# An engine needs the interpreter's lock back after every run of its graph. While the event loop is busy
-# it gets it only after this long, five milliseconds unless told otherwise: several steps of a network.
-_SWITCH_INTERVAL_S = 0.0005
 
 
 def serve_here(
@@ -69,7 +67,7 @@ def serve_here(
         RnnserveError: a bundle, the device or the session store cannot be used.
     """
     hold_hangups()
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    share_interpreter()
     application = compose(settings, share, siblings)
     text = greeting(application, settings, listeners[0].getsockname()[1])
     config = server_config(application.asgi, settings.limits, settings.trusted_proxies)

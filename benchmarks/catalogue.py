@@ -52,7 +52,7 @@ def _list_of_one(body: bytes) -> bytes:
 
 
 OTHERS: list[Peer] = [
-    Peer("Mosec", "mosec", _mosec, "/inference", tuning=Tuning(2, 32, 3)),
+    Peer("Mosec", "mosec", _mosec, "/inference", tuning=Tuning(2, 32, 6)),
     Peer(
         "Mosec with orjson",
         "mosec",
@@ -60,14 +60,14 @@ OTHERS: list[Peer] = [
         "/inference",
         env={"PEER_ORJSON": "1"},
         beyond=True,
-        tuning=Tuning(2, 32, 3),
+        tuning=Tuning(2, 32, 6),
     ),
     Peer(
         "TorchServe",
         "torchserve",
         _script("start.py", "forecaster"),
         "/predictions/model",
-        tuning=Tuning(2, 16, 5),
+        tuning=Tuning(2, 32, 2),
     ),
     Peer(
         "PyTriton",
@@ -75,7 +75,7 @@ OTHERS: list[Peer] = [
         _script("server.py"),
         "/v2/models/forecaster/infer",
         body=_open_inference,
-        tuning=Tuning(2, 16, 1),
+        tuning=Tuning(2, 32, 0),
     ),
     Peer(
         "MLServer",

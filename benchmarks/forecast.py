@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.bundle.reader import Bundle
+from app.runtime.cores import usable_cores
 from benchmarks import catalogue as peers
 from benchmarks import forecast_work as work
 from benchmarks import wrk
@@ -27,7 +28,7 @@ from benchmarks.report import Figure, against, plain, publish
 from benchmarks.server import Server
 
 CONNECTIONS = (1, 16, 64)
-OURS = "rnnserve"
+OURS, OURS_ALONE = "rnnserve", "rnnserve, 1 worker"
 _TOLERANCE = 1e-4
 RAW = {"1": (1, 1), "4": (4, 1), "64": (64, 1), "2 x 4": (4, 2), "2 x 16": (16, 2)}
 """Raw loops: batch and sessions side by side, one thread each."""
@@ -67,7 +68,9 @@ def main() -> None:
     )
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--connections", default=",".join(map(str, CONNECTIONS)))
-    parser.add_argument("--workers", type=int, default=1, help="processes of this server")
+    parser.add_argument(
+        "--workers", type=int, default=usable_cores(), help="processes of this server; default: one a core"
+    )
     options = parser.parse_args()
     wanted = [name for name in options.peers.split(",") if name]
     others = [] if options.no_peers else [one for one in peers.OTHERS if not wanted or one.folder in wanted]
@@ -113,7 +116,9 @@ async def measure(
         model = work.export_plain(bundle, Path(folder) / "model")
         for number in range(num_rounds):
             _raw(results, bundle, seconds)
-            await _ours(results, connections, seconds, workers, Path(folder))
+            await _ours(results, OURS, connections, seconds, workers)
+            if workers > 1:
+                await _ours(results, OURS_ALONE, connections, seconds, 1)
             subjects = [peers.NOOP, *peers.NAIVE, *(others if number < peer_rounds else [])]
             for one in subjects:
                 if one.name not in results.missing:
@@ -128,13 +133,13 @@ def _raw(results: Results, bundle: Bundle, seconds: float) -> None:
 
 
 async def _ours(
-    results: Results, connections: Sequence[int], seconds: float, workers: int, folder: Path
+    results: Results, name: str, connections: Sequence[int], seconds: float, workers: int
 ) -> None:
     flags = {"sessions": "off", "log_level": "warning", "workers": workers}
     with Server(work.BUNDLE.parent.parent, **flags) as server:
         answer = await answers(server, server.url, "/forecast", work.bodies(1)[0])
-        _check(OURS, answer)
-        await _drive(results, OURS, server, server.url + "/forecast", work.bodies(), connections, seconds)
+        _check(name, answer)
+        await _drive(results, name, server, server.url + "/forecast", work.bodies(), connections, seconds)
 
 
 async def _peer(results: Results, one: Peer, connections: Sequence[int], seconds: float, model: Path) -> None:

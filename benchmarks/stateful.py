@@ -22,6 +22,7 @@ import uvloop
 
 from app.bench.record import Record
 from app.bundle.reader import Bundle, read_bundle
+from app.runtime.cores import usable_cores
 from benchmarks import bundle as bundles
 from benchmarks import step_work as work
 from benchmarks.report import Figure, against, plain, publish
@@ -93,7 +94,9 @@ def main() -> None:
     parser.add_argument("--sockets", type=int, default=4, help="connections that carry all sessions")
     parser.add_argument("--stores", default=",".join(STORES))
     parser.add_argument("--modes", default=",".join(MODES))
-    parser.add_argument("--workers", type=int, default=1, help="processes of this server")
+    parser.add_argument(
+        "--workers", type=int, default=usable_cores(), help="processes of this server; default: one a core"
+    )
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
     stores, modes = options.stores.split(","), options.modes.split(",")
@@ -141,8 +144,10 @@ def _raw(results: Results, loaded: Bundle, seconds: float) -> None:
 async def _ours(
     results: Results, store: str, modes: Sequence[str], options: argparse.Namespace, folder: Path, number: int
 ) -> None:
+    # Sessions in memory belong to one process.
+    workers = 1 if store == "memory" else options.workers
     async with _address(store, folder, number) as flags:
-        with Server(folder / "models", log_level="warning", workers=options.workers, **flags) as server:
+        with Server(folder / "models", log_level="warning", workers=workers, **flags) as server:
             for mode in modes:
                 before = server.cpu_s()
                 record = await drive(

@@ -27,7 +27,7 @@
     │   │   └── NotFinite            a row or an output of this sequence is not finite
     │   ├── StateQuarantined         a step made a session's state not finite; the last good one stays
     │   ├── CorruptSession           a stored session does not have its checksum
-    │   ├── EngineDead               the engine's thread ended; the process should be replaced
+    │   ├── EngineDead               the engine ended; the process should be replaced
     │   └── DeviceUnavailable        the execution provider asked for is not installed
     ├── BundleError                  a bundle on disk is not what its manifest says
     │   ├── InvalidManifest
@@ -221,7 +221,7 @@ class CorruptSession(ServerError):
 
 
 class EngineDead(ServerError):
-    """The engine's thread has ended. Unrecoverable: the process should be replaced."""
+    """The engine has ended. Unrecoverable: the process should be replaced."""
 
 
 class DeviceUnavailable(ServerError):

@@ -15,7 +15,7 @@ from app.core.session import Snapshot, Stored, Write, Written
 
 
 class Executor(Protocol):
-    """Owns the rows and runs the graph; called by one thread only."""
+    """Owns the rows and runs the graph; called from its engine's turns only."""
 
     def admit(self, slot: int, request: SequenceRequest) -> None:
         """Prepare a slot for a new sequence."""
@@ -94,7 +94,7 @@ class Submitter(Protocol):
         Raises:
             Overloaded: the queue cannot take all of them.
             Draining: the engine takes no new work.
-            EngineDead: the engine's thread has ended.
+            EngineDead: the engine has ended.
         """
         ...
 

@@ -231,13 +231,16 @@ class Engine:
                 self._executor.admit(job.slot.index, job.request)
         if tick.plan is not None:
             if len(tick.plan.groups) > 1:
-                self._outbox.publish()  # what was held back must not wait for a longer tick as well
+                self._outbox.publish_paced(self._clock())  # this tick takes longer
             result = self._executor.execute(tick.plan)
             self._take_commands()
             self._commit(tick.plan, result)
         elif self._ended_sequences:
             self._settle(0)
-        self._outbox.publish_paced(self._clock())
+        if self._scheduler.num_jobs == 0:
+            self._outbox.publish()
+        else:
+            self._outbox.publish_paced(self._clock())
         return True
 
     def _take_commands(self, wait_s: float = 0.0) -> bool:

@@ -1,4 +1,4 @@
-"""From the event loop to the engine's thread: new jobs and aborts, within the queue's bounds."""
+"""From the event loop to the engine's turns: new jobs and aborts, within the queue's bounds."""
 
 from __future__ import annotations
 
@@ -126,8 +126,9 @@ class Intake:
         with self._wake:
             if rate is not None:
                 self._steps_per_s = 0.9 * self._steps_per_s + 0.1 * rate if self._steps_per_s else rate
-            self._steps -= steps
-            self._sequences -= sequences
+            if not self._dead:  # otherwise nothing is booked any more
+                self._steps -= steps
+                self._sequences -= sequences
             self._full = self._full and not self._has_room(_ROOM_AGAIN)
             return self._steps
 

@@ -14,16 +14,18 @@ from app.engine.outcome import Batch
 
 logger = logging.getLogger(__name__)
 
-# Streams of small networks produce tokens faster than a loop should be woken: every wake-up takes the
-# interpreter's lock from the engine. Tokens wait this long for those that follow, far less than anybody
-# notices; everything else goes at once, and so does a token after a pause.
+# Streams of small networks produce tokens faster than they should be sent one by one: a frame costs more
+# than a step does. Tokens wait for those that follow, the longer the more streams there are to be written
+# to, and far less than anybody notices. First tokens and all other answers go at once.
 _TOKENS_WAIT_S = 1e-3
+_EACH_WAITS_S = 1e-4
+_LONGEST_WAIT_S = 1e-2
 
 _Delivery = Batch | Block | tuple[Job, Outputs | Terminal]
 
 
 class Outbox:
-    """Deliveries in the order in which they were put.
+    """Deliveries on their way; those of one job arrive in the order in which they were put.
 
     The engine puts and publishes; the loop delivers. While the loop is busy, deliveries of several
     ticks gather and cost one wake-up.
@@ -35,10 +37,13 @@ class Outbox:
     def __init__(self, *, on_loop: bool = False) -> None:
         self._on_loop = on_loop
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: deque[_Delivery] = deque()
+        # What somebody waits for; of a job it comes before anything that is held.
+        self._urgent: deque[_Delivery] = deque()
+        self._held: deque[_Delivery] = deque()
+        self._held_is_due = False
         self._scheduled = False
-        self._urgent = False
         self._published_at = 0.0
+        self._wait_s = _TOKENS_WAIT_S
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver on this loop from now on."""
@@ -46,25 +51,36 @@ class Outbox:
 
     def put(self, delivery: _Delivery) -> None:
         """Add a delivery; :meth:`publish` sends it off."""
-        if not isinstance(delivery, Batch):
-            self._urgent = True
-        self._waiting.append(delivery)
+        if isinstance(delivery, Batch):
+            if not delivery.first:
+                self._wait_s = min(_TOKENS_WAIT_S + _EACH_WAITS_S * len(delivery.jobs), _LONGEST_WAIT_S)
+                self._held.append(delivery)
+                return
+        elif not isinstance(delivery, Block) and not isinstance(delivery[1], Outputs):
+            self._held.append(delivery)  # the end of a job comes after its tokens
+            return
+        self._urgent.append(delivery)
 
     def publish_paced(self, now: float) -> None:
-        """As :meth:`publish`, but tokens alone are held back when some were published just before.
+        """As :meth:`publish`, but later tokens and ends are held back for a while after some were published.
 
         Args:
-            now: reading of the engine's clock. It is called again soon: a stream whose tokens are held
-                back takes its next step, or ends.
+            now: reading of the engine's clock. There will be a further call soon: jobs are left.
         """
-        if self._urgent or now - self._published_at >= _TOKENS_WAIT_S:
+        if now - self._published_at >= self._wait_s:
             self._published_at = now
             self.publish()
+        elif self._urgent:
+            self._wake()
 
     def publish(self) -> None:
-        """Let the loop deliver what waits."""
-        self._urgent = False
-        if not self._waiting or self._scheduled or self._loop is None:
+        """Let the loop deliver all that waits."""
+        self._held_is_due = True
+        if self._held or self._urgent:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._scheduled or self._loop is None:
             return
         if self._on_loop:
             self._deliver()
@@ -75,29 +91,37 @@ class Outbox:
         try:
             self._loop.call_soon_threadsafe(self._deliver)
         except RuntimeError:  # the loop is closed, so nobody waits any more
-            logger.debug("%d deliveries after the loop closed", len(self._waiting))
-            self._waiting.clear()
+            logger.debug("deliveries after the loop closed")
+            self._urgent.clear()
+            self._held.clear()
 
     def _deliver(self) -> None:
         self._scheduled = False
-        waiting = self._waiting
-        # Bounded by what is there now: the engine may put more than one callback can deliver.
-        for _ in range(len(waiting)):
-            delivery = waiting.popleft()
-            if isinstance(delivery, Batch):
-                _deliver_tokens(delivery)
-            elif isinstance(delivery, Block):
-                delivery.deliver()
+        # A job that begins and ends while the loop is busy has its beginning delivered first: the end was
+        # put after it, so what is due is looked at before what is urgent is counted.
+        due = len(self._held) if self._held_is_due else 0
+        if due:
+            self._held_is_due = False
+        _deliver_from(self._urgent, len(self._urgent))
+        _deliver_from(self._held, due)
+
+
+def _deliver_from(waiting: deque[_Delivery], count: int) -> None:
+    # Bounded by what was there: the engine may put more than one callback can deliver.
+    for _ in range(count):
+        delivery = waiting.popleft()
+        if isinstance(delivery, Batch):
+            _deliver_tokens(delivery)
+        elif isinstance(delivery, Block):
+            delivery.deliver()
+        else:
+            job, event = delivery
+            if job.mailbox is None:
+                continue
+            if isinstance(event, Outputs):
+                job.mailbox.put_outputs(job.index, event)
             else:
-                job, event = delivery
-                if job.mailbox is None:
-                    continue
-                if isinstance(event, Outputs):
-                    job.mailbox.put_outputs(job.index, event)
-                else:
-                    job.mailbox.put_end(job.index, event)
-        if waiting:
-            self.publish()
+                job.mailbox.put_end(job.index, event)
 
 
 def _deliver_tokens(batch: Batch) -> None:

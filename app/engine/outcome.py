@@ -18,10 +18,15 @@ _WITH_TOKEN = (FinishReason.LENGTH, FinishReason.STOP)
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """A token for each of the jobs, in their order; plain ids where nothing else was asked for."""
+    """A token for each of the jobs, in their order; plain ids where nothing else was asked for.
+
+    Attributes:
+        first: it is the first one of each.
+    """
 
     jobs: list[Job]
     tokens: Sequence[Token | int]
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +117,7 @@ def book_fed(feeding: Feeding, result: GroupResult, is_known: Callable[[Job], bo
         if end is not None or outputs is not None:
             outcome.progress.append(Progress(job, outputs, end))
     if drawn:
-        outcome.batches.append(Batch(drawn, tokens))
+        outcome.batches.append(Batch(drawn, tokens, first=True))
     return outcome
 
 
