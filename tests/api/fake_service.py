@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from app.api.application import assemble
-from app.api.edge import Edge, SessionEdge
+from app.api.edge import AccessRules, Edge, SessionEdge
 from app.api.lifecycle import Lifecycle
 from app.schemas.forecast import Forecast, ForecastAnswer, ForecastRequest
 from app.schemas.generate import (
@@ -133,7 +133,12 @@ class FakeService:
 class FakeEdge:
     """An application around a fake service, with its parts at hand."""
 
-    def __init__(self, limits: Limits | None = None, sessions: SessionEdge | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        sessions: SessionEdge | None = None,
+        access: AccessRules | None = None,
+    ) -> None:
         self.limits = limits or Limits()
         self.service = FakeService()
         self.metrics = Metrics()
@@ -146,6 +151,7 @@ class FakeEdge:
             lifecycle=self.lifecycle,
             alive={"fake@1": lambda: self.alive},
             sessions=sessions,
+            access=access or AccessRules(),
         )
         self.app = assemble(edge, version="test")
 

@@ -11,36 +11,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from app.api import transports
-from app.api.server import GracefulServer, bind, server_config
+from app.api.server import bind
 from app.core.errors import ConfigurationError
 from app.schemas.limits import Limits
-from tests.api.fake_service import FakeEdge
 from tests.api.fake_sessions import FakeSessions
-
-
-class Running:
-    """A server in this process, on a free port."""
-
-    def __init__(self, sessions: FakeSessions | None = None, limits: Limits | None = None) -> None:
-        edge = FakeEdge(limits, (sessions or FakeSessions()).edge())
-        self.listener = bind("127.0.0.1", 0)
-        self.port: int = self.listener.getsockname()[1]
-        self.started = asyncio.Event()
-        self.server = GracefulServer(
-            server_config(edge.app, limits=edge.limits), self._drain, self.started.set
-        )
-
-    async def __aenter__(self) -> Running:
-        self.task = asyncio.create_task(self.server._serve([self.listener]))
-        await self.started.wait()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self.server.should_exit = True
-        await self.task
-
-    async def _drain(self) -> None:
-        pass
+from tests.api.running import Running
 
 
 async def test_a_head_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

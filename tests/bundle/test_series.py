@@ -6,8 +6,10 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.bundle.calendar import parse_frequency
+from app.bundle.calendar import calendar_features, parse_frequency
 from app.bundle.series import CALENDAR, COLUMNS, HAS_TIME, SeriesKind, encode, kind_for
 
 HOURLY = SeriesKind(parse_frequency("h"), 1, 24, 168)
@@ -34,6 +36,44 @@ def test_parts_equal_the_whole() -> None:
     whole = encode(values, start, HOURLY)
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert whole[:, CALENDAR:].any()
+
+
+VALUES = st.lists(
+    st.sampled_from([np.nan, 0.0, -0.0, 1.5, 1e38]) | st.floats(width=32, allow_infinity=False), max_size=30
+)
+STARTS = st.none() | st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1))
+KINDS = st.builds(
+    SeriesKind,
+    st.none() | st.sampled_from(["15min", "h", "D", "W", "MS"]).map(parse_frequency),
+    st.integers(0, 9),
+    st.integers(1, 168),
+    st.integers(1, 168),
+)
+
+
+@given(VALUES, STARTS, KINDS, st.integers(0, 500))
+def test_every_column_is_what_the_table_says(
+    values: list[float], start: datetime | None, kind: SeriesKind, skip: int
+) -> None:
+    """Step by step and column by column, with gaps and without, with a time and without."""
+    timed = start is not None and kind.frequency is not None
+    calendar = np.zeros((len(values), len(COLUMNS) - CALENDAR), np.float32)
+    if start is not None and kind.frequency is not None:
+        calendar = calendar_features(start, kind.frequency, len(values), skip=skip)
+    x = encode(values, start, kind, skip=skip)
+    assert x.dtype == np.float32
+    assert x.shape == (len(values), len(COLUMNS))
+    for step, value in enumerate(values):
+        head = [0.0, 0.0] if np.isnan(value) else [value, 1.0]
+        row = [*head, kind.index, kind.season, kind.long_season, timed, *calendar[step]]
+        assert x[step].tobytes() == np.array(row, np.float32).tobytes()
+
+
+def test_an_input_is_nobodys_but_its_callers() -> None:
+    """What is written into one does not show in the next of the same kind."""
+    encode([1.0, np.nan], datetime(2024, 1, 1), HOURLY)[:] = 7
+    encode([1.0], None, HOURLY)[:] = 7
+    np.testing.assert_array_equal(encode([2.0], None, HOURLY), [[2, 1, 1, 24, 168] + 7 * [0]])
 
 
 def test_no_values_give_no_steps() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -15,17 +16,36 @@ from tests.fakes import SumExecutor
 
 
 @pytest.fixture
-async def start() -> AsyncIterator[StartEngine]:
-    """Starts engines that are closed at the end."""
-    engines: list[Engine] = []
-
-    def begin(executor: SumExecutor, queue: QueueLimits = QueueLimits(), **options: object) -> Engine:
-        limits = options.pop("limits", SchedulerLimits(num_slots=8))
-        engine = Engine("sum", executor, limits, queue, **options)  # type: ignore[arg-type]  # options of the test
-        engine.start(asyncio.get_running_loop())
-        engines.append(engine)
-        return engine
-
-    yield begin
-    for engine in engines:
+async def engines() -> AsyncIterator[list[Engine]]:
+    """Those that were started."""
+    started: list[Engine] = []
+    yield started
+    for engine in started:
         engine.close()
+
+
+@pytest.fixture(params=["thread", "loop"])
+def start(request: pytest.FixtureRequest, engines: list[Engine]) -> StartEngine:
+    """Starts engines that turn on a thread of their own, and in another run of the test on the event loop."""
+    return partial(_begin, engines, on_loop=request.param == "loop")
+
+
+@pytest.fixture
+def start_thread(engines: list[Engine]) -> StartEngine:
+    """Starts engines on threads: for runs that the test itself lets go on, which would hold up its loop."""
+    return partial(_begin, engines, on_loop=False)
+
+
+def _begin(
+    engines: list[Engine],
+    executor: SumExecutor,
+    queue: QueueLimits = QueueLimits(),
+    *,
+    on_loop: bool,
+    **options: object,
+) -> Engine:
+    limits = options.pop("limits", SchedulerLimits(num_slots=8))
+    engine = Engine("sum", executor, limits, queue, on_loop=on_loop, **options)  # type: ignore[arg-type]  # options of the test
+    engine.start(asyncio.get_running_loop())
+    engines.append(engine)
+    return engine

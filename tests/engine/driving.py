@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -10,8 +11,11 @@ import numpy as np
 from app.core.ports import Ticket
 from app.core.sequence import Event, Failed, Finished
 from app.engine.engine import Engine
+from app.engine.load import EngineLoad
 
 StartEngine = Callable[..., Engine]
+
+EMPTY = EngineLoad(0, 0)
 
 
 def numbers(*values: float) -> np.ndarray:
@@ -30,3 +34,15 @@ async def drain(ticket: Ticket, num: int = 1) -> list[tuple[int, Event]]:
     while sum(isinstance(event, Finished | Failed) for _, event in seen) < num:
         seen += await ticket.events()
     return seen
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop go on until something holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def idle(engine: Engine) -> None:
+    """Wait until nothing is booked."""
+    await until(lambda: engine.load() == EMPTY)

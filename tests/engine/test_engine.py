@@ -1,4 +1,4 @@
-"""The engine thread around an executor that adds: admission, delivery, aborts, deadlines, death."""
+"""The engine around an executor that adds: admission, delivery, aborts, deadlines, death."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_a_failed_run_fails_only_its_own_rows(start: StartEngine) -> None:
     assert engine.alive
 
 
-async def test_the_death_of_the_thread_fails_every_waiter(start: StartEngine) -> None:
+async def test_the_death_of_the_engine_fails_every_waiter(start: StartEngine) -> None:
     """A bug in the executor ends the engine: running and queued sequences fail, new ones are refused."""
 
     def bug(group: AnyPlan) -> None:
@@ -131,10 +131,10 @@ async def test_the_death_of_the_thread_fails_every_waiter(start: StartEngine) ->
         engine.submit([SequenceRequest(numbers(1))], soon())
 
 
-async def test_draining_finishes_what_runs_and_refuses_what_comes(start: StartEngine) -> None:
+async def test_draining_finishes_what_runs_and_refuses_what_comes(start_thread: StartEngine) -> None:
     """Drain waits for queued work; meanwhile a submission is refused."""
     gate = threading.Event()
-    engine = start(SumExecutor(gate=gate))
+    engine = start_thread(SumExecutor(gate=gate))
     ticket = engine.submit([SequenceRequest(numbers(4, 5), Read.LAST)], soon())
     draining = asyncio.create_task(engine.drain(5.0))
     await asyncio.sleep(0)
@@ -145,12 +145,16 @@ async def test_draining_finishes_what_runs_and_refuses_what_comes(start: StartEn
     assert isinstance((await drain(ticket))[-1][1], Finished)
 
 
-async def test_closing_fails_what_is_left(start: StartEngine) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "other-thread"])
+async def test_closing_fails_what_is_left(start: StartEngine, elsewhere: bool) -> None:
     """A sequence that is still running when the engine closes gets its terminal event."""
     engine = start(SumExecutor())
     ticket = engine.submit([SequenceRequest(numbers(1), feedback=Feedback(10**5, Sampling()))], soon(60))
     await ticket.events()
-    engine.close()
+    if elsewhere:
+        await asyncio.to_thread(engine.close)
+    else:
+        engine.close()
     last = (await drain(ticket))[-1][1]
     assert isinstance(last, Failed)
     assert isinstance(last.error, Draining)
@@ -158,12 +162,12 @@ async def test_closing_fails_what_is_left(start: StartEngine) -> None:
 
 
 async def test_a_hung_run_does_not_hang_its_reader(
-    start: StartEngine, monkeypatch: pytest.MonkeyPatch
+    start_thread: StartEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When a run never returns, the reader gives up shortly after the deadline by itself."""
     monkeypatch.setattr("app.engine.engine._GRACE_S", 0.05)
     gate = threading.Event()
-    engine = start(SumExecutor(gate=gate))
+    engine = start_thread(SumExecutor(gate=gate))
     ticket = engine.submit([SequenceRequest(numbers(1))], soon(0.05))
     with pytest.raises(DeadlineExceeded):
         await ticket.events()

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -205,6 +206,22 @@ def test_the_earliest_deadline_is_admitted_first() -> None:
         scheduler.add(make_job(number, 1, deadline=deadline))
     order = [turn(scheduler)[0].admitted[0].number for _ in range(3)]
     assert order == [1, 2, 0]
+
+
+@pytest.mark.parametrize("deadline", [100.0, 50.0])
+def test_what_was_cut_short_is_not_held_up_by_what_is_always_new(deadline: float) -> None:
+    """With a newcomer in each turn, even more urgent ones, nobody goes first who came after its last turn."""
+    scheduler = Scheduler(SchedulerLimits(num_slots=1, max_batch=1, max_chunk=1, mixed_chunk=1))
+    scheduler.add(make_block(0, 1, 4))
+    last = 0
+    for number in range(1, 20):
+        plan = turn(scheduler)[0].plan
+        assert plan is not None
+        (served,) = (one for group in plan.groups if isinstance(group, BlockPlan) for one in group.numbers)
+        last = number if served == 0 else last
+        assert served <= last or scheduler.find(0) is None
+        scheduler.add(make_block(number, 1, 1, deadline))
+    assert scheduler.find(0) is None
 
 
 def test_expired_jobs_leave_at_once_waiting_or_running() -> None:

@@ -2,6 +2,7 @@
 
 streamed = whole        however a sequence is cut into chunks
 batched = alone         whoever else is in the batch, joining and leaving
+on the loop = on a thread
 resumed = uninterrupted from a row that was taken out and handed in again
 """
 
@@ -47,6 +48,7 @@ TINY = [f"{kind}-{cell}" for kind in ("tiny-text", "tiny-mood", "tiny-series") f
 BUNDLES = [*TINY, *(f"{path.parent.name}/{path.name}" for path in find_bundles(SHIPPED))]
 
 each_bundle = pytest.mark.parametrize("name", BUNDLES)
+each_engine = pytest.mark.parametrize("on_loop", [False, True], ids=["thread", "loop"])
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,8 @@ def test_the_engine_gives_the_same_bits_under_load(
         requests.append(SequenceRequest(steps, read, feedback if feeds_back else None, keep_row=True))
     alone = asyncio.run(run_all(subject, requests, together=False))
     assert asyncio.run(run_all(subject, requests, together=True)) == alone
+    for together in (False, True):
+        assert asyncio.run(run_all(subject, requests, together=together, on_loop=True)) == alone
     # Cut over lanes as well: every run at first, then as what is measured says.
     monkeypatch.setattr("app.runtime.runner._WORTH_CUTTING_S", 0.0)
     monkeypatch.setattr("app.runtime.runner._TRY_EVERY", 2)
@@ -172,13 +176,14 @@ def test_the_engine_gives_the_same_bits_under_load(
     lanes.close()
 
 
+@each_engine
 @each_bundle
-def test_blocks_give_the_bits_of_their_sequences(name: str, tiny_models: Path) -> None:
+def test_blocks_give_the_bits_of_their_sequences(name: str, on_loop: bool, tiny_models: Path) -> None:
     """Blocks of several widths and lengths together, each row equal to itself alone, twice in a row."""
     subject = subject_of(name, tiny_models)
     shapes = [(1, 1), (3, 1), (40, 1), (5, 30), (2, 170), (1, 33)]
     blocks = [subject.steps(index, *shape) for index, shape in enumerate(shapes)]
-    answers = asyncio.run(run_blocks(subject, blocks))
+    answers = asyncio.run(run_blocks(subject, blocks, on_loop=on_loop))
     for steps, (first, second) in zip(blocks, answers, strict=True):
         for row in sorted({0, len(steps) // 2, len(steps) - 1}):
             twice = np.concatenate([steps[row], steps[row]])
@@ -187,6 +192,25 @@ def test_blocks_give_the_bits_of_their_sequences(name: str, tiny_models: Path) -
             outputs = np.concatenate([first.outputs[0][row], second.outputs[0][row]])
             assert outputs.tobytes() == alone.outputs
             assert second.rows[row].tobytes() == alone.row
+
+
+@each_engine
+@each_bundle
+def test_sequences_that_come_together_have_the_bits_of_each_alone(
+    name: str, on_loop: bool, tiny_models: Path
+) -> None:
+    """Requests of one length, joined on their way into the engine, beside some of another."""
+    subject = subject_of(name, tiny_models)
+    sequences = [subject.steps(index, 1, 31 if index % 5 else 8) for index in range(30)]
+    answers = asyncio.run(run_blocks(subject, sequences, on_loop=on_loop))
+    # The second run of each goes on from its row.
+    whole = [SequenceRequest(np.concatenate([one[0]] * 2), Read.ALL, keep_row=True) for one in sequences]
+    alone = asyncio.run(run_all(subject, whole, together=False))
+    assert max(first.usage.largest_batch for first, _ in answers) > 1
+    for (first, second), expected in zip(answers, alone, strict=True):
+        assert first.outputs[0].tobytes() + second.outputs[0].tobytes() == expected.outputs
+        assert second.rows.tobytes() == expected.row
+        assert first.usage.supplied == first.outputs[0].shape[1]
 
 
 @each_bundle
@@ -224,12 +248,13 @@ def answer_of(events: list[Event]) -> Answer:
     return Answer(b"".join(read.tobytes() for read in reads), tokens, last.row.tobytes())
 
 
-async def run_blocks(subject: Subject, blocks: list[np.ndarray]) -> list[tuple[BlockResult, BlockResult]]:
+async def run_blocks(
+    subject: Subject, blocks: list[np.ndarray], *, on_loop: bool
+) -> list[tuple[BlockResult, BlockResult]]:
     """Run blocks through one engine, all at once, and then again from the rows that came back."""
     limits = SchedulerLimits(num_slots=1, max_batch=16, max_chunk=64)
-    engine = Engine(
-        "test", GraphExecutor(subject.session, subject.bundle.start, limits.num_slots), limits, QueueLimits()
-    )
+    executor = GraphExecutor(subject.session, subject.bundle.start, limits.num_slots)
+    engine = Engine("test", executor, limits, QueueLimits(), on_loop=on_loop)
     engine.start(asyncio.get_running_loop())
 
     async def twice(steps: np.ndarray) -> tuple[BlockResult, BlockResult]:
@@ -244,12 +269,17 @@ async def run_blocks(subject: Subject, blocks: list[np.ndarray]) -> list[tuple[B
 
 
 async def run_all(
-    subject: Subject, requests: list[SequenceRequest], *, together: bool, lanes: Lanes | None = None
+    subject: Subject,
+    requests: list[SequenceRequest],
+    *,
+    together: bool,
+    lanes: Lanes | None = None,
+    on_loop: bool = False,
 ) -> list[Answer]:
     """Run sequences through a real engine, one after the other or all at once among cancelled ones."""
     limits = SchedulerLimits(num_slots=24, max_batch=16, max_chunk=64, mixed_chunk=4)
     executor = GraphExecutor(subject.session, subject.bundle.start, limits.num_slots, lanes)
-    engine = Engine("test", executor, limits, QueueLimits())
+    engine = Engine("test", executor, limits, QueueLimits(), on_loop=on_loop)
     engine.start(asyncio.get_running_loop())
 
     async def one(request: SequenceRequest) -> Answer:
