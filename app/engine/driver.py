@@ -67,6 +67,8 @@ class ThreadDriver:
         """Wait for the thread's end."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        if not self._thread.is_alive():
+            self._turn = _no_turn
 
     def _main(self) -> None:
         while self._turn(_IDLE_WAIT_S):
@@ -110,6 +112,7 @@ class LoopDriver:
     def join(self, timeout_s: float) -> None:
         """Take the last turn here if this is the loop's thread, and wait for it otherwise."""
         if self._loop is None:
+            self._let_go()
             return
         if threading.get_ident() == self._thread_id:
             self._pass()
@@ -117,6 +120,7 @@ class LoopDriver:
         try:
             self._loop.call_soon_threadsafe(self._pass)
         except RuntimeError:  # the loop is closed, so there are no turns any more
+            self._let_go()
             return
         self._ended.wait(timeout_s)
 
@@ -126,5 +130,18 @@ class LoopDriver:
             return
         if not self._turn(0.0):
             self._ended.set()
+            self._let_go()
         elif self._has_work():
             self.wake()
+
+    def _let_go(self) -> None:
+        """Hold the engine no longer: a cycle would keep its weights until the garbage collector comes by."""
+        self._turn, self._has_work = _no_turn, _no_work
+
+
+def _no_turn(wait_s: float) -> bool:
+    return False
+
+
+def _no_work() -> bool:
+    return False

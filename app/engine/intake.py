@@ -12,6 +12,8 @@ from app.engine.load import EngineLoad, QueueLimits
 Command = Job | int
 """A new job, or the number of one that is given up."""
 
+_FULL = 0.99
+"""From this part of its bounds on a queue that refuses something is full; smaller things fit below."""
 _ROOM_AGAIN = 0.75
 """A queue that was full takes work again at this part of its bounds."""
 _DEAD = "this model has stopped and needs the server to be restarted"
@@ -51,8 +53,8 @@ class Intake:
     def full_for_s(self) -> float | None:
         """While the queue is full, about how many seconds of work it holds; read without the lock.
 
-        It is full from the first refusal until it is well below its bounds, so that most of a rush
-        can be refused before anything is read of it.
+        It is full from the first refusal near its bounds until it is well below them, so that most of a
+        rush can be refused before anything is read of it.
         """
         return self._wait_s() if self._full else None
 
@@ -162,8 +164,8 @@ class Intake:
         if self._draining:
             raise Draining("the server is shutting down", retry_after_s=1.0)
         if self._full or not self._has_room(1.0, steps, sequences):
-            # What is too large for an empty queue does not close it for the others.
-            self._full = not self._has_room(_ROOM_AGAIN)
+            # What is too large for the room that is left does not close it for the others.
+            self._full = not self._has_room(_ROOM_AGAIN if self._full else _FULL)
             raise Overloaded("the model's queue is full; try again later", retry_after_s=self._wait_s())
 
     def _has_room(self, part: float, steps: int = 0, sequences: int = 0) -> bool:

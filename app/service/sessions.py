@@ -165,6 +165,7 @@ class SessionService:
             return self._access.ending(record, SessionEvent.CLOSE)
 
         await self._access.change(id, owner, change)
+        self._stepper.forget(store_key(id, owner))
         self._observe.session("closed")
 
     async def steps(
@@ -228,6 +229,8 @@ class SessionService:
                 forgotten.append((key, stored.revision))
         if endings:
             written = await self._store.write(endings)
+            for one in endings:
+                self._stepper.forget(one.id)
             self._observe.session("expired", sum(one.ok for one in written))
         if forgotten:
             await self._store.remove(forgotten)

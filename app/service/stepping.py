@@ -99,6 +99,10 @@ class Stepper:
         self._observe.session_calls(len(calls) - len(failed), failed, time.perf_counter() - began)
         return outcomes
 
+    def forget(self, key: str) -> None:
+        """Keep no record of a session that has ended."""
+        self._cache.drop(key)
+
     async def close(self) -> None:
         """Take no more calls and give up those that wait."""
         await self._queue.close()

@@ -71,6 +71,7 @@ class Plain:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": self.body})
         assert not respond(200, headers, self.body), "there is an answer already"
+        assert (await receive())["type"] == "http.disconnect", "nothing more is read for it"
 
 
 async def raw_answer(app: ASGIApp, asked: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
@@ -184,7 +185,9 @@ async def test_an_answer_that_comes_before_the_body_was_asked_for() -> None:
         line.send(request(FORECAST, b"expect: 100-continue").removesuffix(FORECAST))
         status, _, body = await line.answer()
         assert (status, body) == (b"HTTP/1.1 200 OK", BODY)
-        assert app.told == [True]
+        line.send(FORECAST, request())
+        assert (await line.answer())[0] == b"HTTP/1.1 200 OK", "and no leave afterwards"
+        assert app.told == [True, True]
 
 
 async def test_a_client_that_does_not_read_is_not_written_to() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,6 @@ def series(number: int) -> dict[str, Any]:
     """A forecast request; those of every third number differ in length from the others."""
     values = [float((number * step) % 17) for step in range(20 if number % 3 else 33)]
     return {"values": values, "horizon": 4, "freq": "h", "start": "2024-01-01"}
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells how many threads there are")
-def test_the_setting_does_what_it_says(looped: ServerProcess, threaded: ServerProcess) -> None:
-    """Each model has a thread fewer."""
-    with threaded.client() as client:
-        num_models = len(client.get("/models").json()["models"])
-    threads = [len([*Path(f"/proc/{one.pid}/task").iterdir()]) for one in (looped, threaded)]
-    assert threads[1] - threads[0] >= num_models > 0
 
 
 async def test_requests_that_come_together_are_answered_as_alone(

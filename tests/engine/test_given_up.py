@@ -118,10 +118,12 @@ async def test_an_engine_that_dies_in_between_says_so(start_thread: StartEngine)
     def bug(group: AnyPlan) -> None:
         raise ValueError("a bug")
 
-    engine = start_thread(Watched(fail_on=bug))
+    gate = threading.Event()
+    engine = start_thread(Watched(fail_on=bug, gate=gate))
     full = [engine.submit_block(one_row(1, 2), soon(60)) for _ in range(MAX_ROWS)]
     left = [engine.submit_block(one_row(1, 2), soon(60)) for _ in range(2)]
     left[0].cancel()
+    gate.set()
     end = soon()
     while engine.alive:  # the pass goes on for as long
         assert time.monotonic() < end
