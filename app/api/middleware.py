@@ -127,12 +127,13 @@ class Answer:
         status: that was sent; 0 before.
     """
 
-    __slots__ = ("_added", "_respond", "_send", "status")
+    __slots__ = ("_added", "_respond", "_scope", "_send", "status")
 
     def __init__(self, send: Send, scope: Scope, added: list[tuple[bytes, bytes]]) -> None:
         self._send = send
         respond = scope.get("extensions", _NONE).get(RESPOND)
-        self._respond = respond if respond is not None and respond.is_behind(send) else None
+        self._scope = scope
+        self._respond = respond if respond is not None and respond.is_behind(scope, send) else None
         self._added = added
         self.status = 0
 
@@ -145,7 +146,7 @@ class Answer:
 
     def at_once(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
         """Send a whole answer, if the transport can; whether it did."""
-        if self._respond is None or not self._respond(status, headers + self._added, body):
+        if self._respond is None or not self._respond(self._scope, status, headers + self._added, body):
             return False
         self.status = status
         return True

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from starlette.types import Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from starlette.types import Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -26,8 +26,8 @@ ON_LOST = "rnnserve.on_lost"
 the connection; the last one given counts, and ``None`` ends it. ASGI would need a task for that."""
 
 RESPOND = "rnnserve.respond"
-"""Extension of an HTTP scope, a :class:`WholeAnswer`: ``respond(status, headers, body)`` sends an answer in
-one write, and says whether it did: not to a client that reads too slowly, nor where an answer has begun.
+"""Extension of an HTTP scope, a :class:`WholeAnswer`: ``respond(scope, status, headers, body)`` sends an
+answer in one write, and says whether it did: not to a client that reads too slowly, nor where one has begun.
 The names of the headers are lower-case, all is known to be valid, and the body's length is among them."""
 
 GIVE_UP = "rnnserve.give_up"
@@ -58,10 +58,12 @@ class AbortableHttp(HttpToolsProtocol):
     _head_ended = False
     _on_lost: Callable[[], None] | None = None
     _extensions: dict[str, Any]
+    _whole_answer: WholeAnswer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a head."""
         super().connection_made(transport)
+        self._whole_answer = WholeAnswer(self)
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -86,7 +88,7 @@ class AbortableHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request's scope."""
         super().on_message_begin()
-        self._extensions = {ABORT: self.transport.abort, ON_LOST: self.on_lost}
+        self._extensions = {ABORT: self.transport.abort, ON_LOST: self.on_lost, RESPOND: self._whole_answer}
         self.scope["extensions"] = self._extensions
         self._start_head_timer()
 
@@ -95,9 +97,6 @@ class AbortableHttp(HttpToolsProtocol):
         self._stop_head_timer()
         self._head_bytes, self._head_ended, self._in_body = 0, True, True
         super().on_headers_complete()
-        cycle = self.cycle
-        if cycle is not None and cycle.scope is self.scope:
-            self._extensions[RESPOND] = WholeAnswer(cycle)
 
     def on_message_complete(self) -> None:
         """What follows is another head."""
@@ -125,28 +124,36 @@ class AbortableHttp(HttpToolsProtocol):
 class WholeAnswer:
     """What a connection does with the two messages of an answer, for one that is here as a whole.
 
+    It is told the request's scope each time, and keeps nothing of a request: the scope knows it, and a
+    cycle would keep every request's memory until the garbage collector comes by.
+
     Args:
-        cycle: of the request.
+        connection: whose requests are answered.
     """
 
-    __slots__ = ("_cycle",)
+    __slots__ = ("_connection",)
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
+    def __init__(self, connection: AbortableHttp) -> None:
+        self._connection = connection
 
-    def is_behind(self, send: Send) -> bool:
+    def is_behind(self, scope: Scope, send: Send) -> bool:
         """Whether nothing stands between an ASGI ``send`` and the connection that would miss the messages."""
-        return bool(send == self._cycle.send)
+        cycle = self._connection.cycle
+        return bool(cycle is not None and cycle.scope is scope and send == cycle.send)
 
-    def __call__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+    def __call__(
+        self, scope: Scope, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> bool:
         """See :data:`RESPOND`."""
-        cycle = self._cycle
+        cycle = self._connection.cycle
         if (
-            cycle.response_started
+            cycle is None
+            or cycle.scope is not scope  # a further request has come before this one is answered
+            or cycle.response_started
             or cycle.disconnected
             or cycle.flow.write_paused
             or not cycle.keep_alive
-            or cycle.scope["method"] == "HEAD"
+            or scope["method"] == "HEAD"
         ):
             return False
         cycle.response_started = cycle.response_complete = True
