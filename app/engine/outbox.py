@@ -97,11 +97,13 @@ class Outbox:
 
     def _deliver(self) -> None:
         self._scheduled = False
-        # A job that begins and ends while the loop is busy has its beginning delivered first: the end was
-        # put after it, so what is due is looked at before what is urgent is counted.
-        due = len(self._held) if self._held_is_due else 0
-        if due:
+        due = 0
+        if self._held_is_due:
+            # Cleared before the look: what is put and published between the two has a callback of its own,
+            # which must find it due.
             self._held_is_due = False
+            due = len(self._held)
+        # Counted after what is held: a job's beginning was put before its end, and is delivered before it.
         _deliver_from(self._urgent, len(self._urgent))
         _deliver_from(self._held, due)
 
