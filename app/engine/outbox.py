@@ -75,7 +75,8 @@ class Outbox:
 
     def publish(self) -> None:
         """Let the loop deliver all that waits."""
-        self._held_is_due = True
+        if self._held:
+            self._held_is_due = True
         if self._held or self._urgent:
             self._wake()
 

@@ -1,0 +1,127 @@
+"""Deliveries from the engine's thread to the loop: none is left lying, and a job's own are in order."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from itertools import count
+from types import FrameType
+from typing import Any, cast
+
+from app.core.sequence import Finished, FinishReason, Outputs, Usage
+from app.engine.job import Job
+from app.engine.mailbox import Mailbox
+from app.engine.outbox import Outbox
+from app.engine.outcome import Batch
+
+END = Finished(FinishReason.LENGTH, Usage())
+
+
+class Seen:
+    """A mailbox that notes what it gets."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def put_outputs(self, index: int, outputs: Outputs) -> None:
+        """Note outputs."""
+        self.events.append(outputs)
+
+    def put_token(self, index: int, token: int) -> None:
+        """Note a token."""
+        self.events.append(token)
+
+    def put_end(self, index: int, end: Finished) -> None:
+        """Note the end."""
+        self.events.append(end)
+
+    def wake_reader(self) -> None:
+        """Nobody reads."""
+
+
+def job_of(seen: Seen) -> Job:
+    """A job whose events go to ``seen``."""
+    sequence: Any = type("Sequence", (), {"steps": (1,), "read": None, "feedback": None})()
+    return Job.of(0, sequence, 0.0, 0.0, cast(Mailbox, seen))
+
+
+async def interrupted_at(line: int) -> tuple[list[Any], list[Any], bool]:
+    """The end of a job is published, and that of the last job just before a line of the delivery runs.
+
+    Returns:
+        What each of the two has got, and whether there is such a line.
+    """
+    outbox = Outbox()
+    outbox.open(asyncio.get_running_loop())
+    first, last = Seen(), Seen()
+    lines = count()
+    met = False
+
+    def publish(seen: Seen) -> None:
+        outbox.put((job_of(seen), END))
+        outbox.publish()
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal met
+        if frame.f_code.co_filename != inspect.getsourcefile(Outbox):
+            return None
+        if event == "line" and next(lines) == line:
+            sys.settrace(None)
+            met = True
+            publish(last)
+        return trace
+
+    publish(first)
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        await asyncio.sleep(0)
+    finally:
+        sys.settrace(before)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return first.events, last.events, met
+
+
+async def test_the_last_delivery_is_not_left_lying() -> None:
+    """Wherever the loop is when it comes: nothing follows that would bring it along."""
+    for line in range(100):
+        first, last, met = await interrupted_at(line)
+        if not met:
+            break
+        assert (line, first, last) == (line, [END], [END])
+    assert 10 < line < 100
+
+
+async def test_a_job_begins_before_it_ends_and_first_tokens_overtake() -> None:
+    """Held tokens and ends wait for their time; what somebody waits for does not."""
+    outbox = Outbox()
+    outbox.open(asyncio.get_running_loop())
+    old, new = Seen(), Seen()
+    outbox.publish_paced(1.0)
+    outbox.put(Batch([job_of(old)], [7]))
+    outbox.put(Batch([job_of(new)], [1], first=True))
+    outbox.put((job_of(new), END))
+    outbox.publish_paced(1.0001)
+    await asyncio.sleep(0)
+    assert (old.events, new.events) == ([], [1])
+    outbox.publish_paced(1.1)
+    await asyncio.sleep(0)
+    assert (old.events, new.events) == ([7], [1, END])
+    brief = Seen()
+    outbox.put(Batch([job_of(brief)], [3], first=True))
+    outbox.put((job_of(brief), END))
+    outbox.publish()
+    await asyncio.sleep(0)
+    assert brief.events == [3, END]
+
+
+async def test_on_the_loop_nothing_needs_to_be_woken() -> None:
+    """What is published there is delivered at once."""
+    outbox = Outbox(on_loop=True)
+    outbox.open(asyncio.get_running_loop())
+    seen = Seen()
+    outbox.put((job_of(seen), END))
+    outbox.publish()
+    assert len(seen.events) == 1
