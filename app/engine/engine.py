@@ -22,8 +22,8 @@ from app.core.ports import Executor
 from app.core.sequence import BlockRequest, BlockResult, Failed, Finished, FinishReason, SequenceRequest
 from app.engine.block import Block, parts_of
 from app.engine.driver import LoopDriver, ThreadDriver
-from app.engine.gathering import Gathering
-from app.engine.intake import Intake
+from app.engine.gathering import Gathered, Gathering
+from app.engine.intake import DEAD, Intake
 from app.engine.job import Job
 from app.engine.load import EngineLoad, QueueLimits, TickStats
 from app.engine.mailbox import Mailbox
@@ -128,23 +128,27 @@ class Engine:
         self._intake.reserve(num_rows * length, num_rows)
         if not self._gathering.takes(request):
             self._put_block(request, [future], deadline)
-        elif self._gathering.add(request, future, deadline):
-            self._put_gathered()
-        elif not self._on_loop and not self._gathers:
-            self._gathers = True
-            loop.call_soon(self._put_gathered)
+        else:
+            complete = self._gathering.add(request, future, deadline)
+            if complete is not None:
+                self._put_group(complete)
+            if not self._on_loop and not self._gathers:
+                self._gathers = True
+                loop.call_soon(self._put_gathered)
         self._driver.wake()
         return future
 
     def _put_gathered(self) -> None:
         self._gathers = False
         for group in self._gathering.take():
-            request, futures = group.joined()
-            given_up = len(group.members) - len(futures)
-            if given_up:
-                self._intake.settle(given_up * group.length, given_up)
-            if futures:
-                self._put_block(request, futures, group.deadline)
+            self._put_group(group)
+
+    def _put_group(self, group: Gathered) -> None:
+        given_up = group.drop_given_up()
+        if given_up:
+            self._intake.settle(given_up * group.length, given_up)
+        if group.futures:
+            self._put_block(group.joined(), group.futures, group.deadline)
 
     def _put_block(
         self, request: BlockRequest, futures: list[asyncio.Future[BlockResult]], deadline: float
@@ -212,7 +216,7 @@ class Engine:
             self._end(Draining("the server is shutting down"))
         except BaseException:
             logger.critical("engine %s died", self._name, exc_info=True)
-            self._end(EngineDead("this model has stopped and needs the server to be restarted"))
+            self._end(EngineDead(DEAD))
         return False
 
     def _has_work(self) -> bool:

@@ -15,8 +15,9 @@ import numpy as np
 
 from app.core.sequence import BlockRequest, BlockResult, Read
 
-# With so many rows a run is as good as full, and shorter than a tick. Wider blocks would be answered later.
 MAX_ROWS = 12
+"""Little less than fills a run (``feeding``), so that a block of usual length is not cut by the tick's end."""
+
 # Members share a deadline, the earliest; those of one pass differ by less than this.
 _DEADLINES_S = 0.1
 
@@ -26,68 +27,66 @@ class Gathered:
     """Sequences of one length, and who waits for each.
 
     Attributes:
+        length: steps of each.
+        read: what is read of each.
         deadline: the earliest of all.
-        members: each sequence's request and future.
+        requests, futures: of each, in order.
     """
 
+    length: int
+    read: Read
     deadline: float
-    members: list[tuple[BlockRequest, asyncio.Future[BlockResult]]] = field(default_factory=list)
+    requests: list[BlockRequest] = field(default_factory=list)
+    futures: list[asyncio.Future[BlockResult]] = field(default_factory=list)
 
-    def joined(self) -> tuple[BlockRequest, list[asyncio.Future[BlockResult]]]:
-        """One block of those that nobody has given up, and their futures in the order of its rows."""
-        left = [(request, future) for request, future in self.members if not future.done()]
-        futures = [future for _, future in left]
-        if len(left) == 1:
-            return left[0][0], futures
-        steps = [request.steps for request, _ in left]
-        return BlockRequest(
-            np.concatenate(steps) if steps else self.members[0][0].steps[:0], self.read
-        ), futures
+    def drop_given_up(self) -> int:
+        """Leave out those that nobody waits for any more; returns how many."""
+        kept = [place for place, future in enumerate(self.futures) if not future.done()]
+        dropped = len(self.futures) - len(kept)
+        if dropped:
+            self.requests = [self.requests[place] for place in kept]
+            self.futures = [self.futures[place] for place in kept]
+        return dropped
 
-    @property
-    def read(self) -> Read:
-        """What is read of each."""
-        return self.members[0][0].read
-
-    @property
-    def length(self) -> int:
-        """Steps of each."""
-        return int(self.members[0][0].steps.shape[1])
+    def joined(self) -> BlockRequest:
+        """All as one block, in order; there is at least one."""
+        if len(self.requests) == 1:
+            return self.requests[0]
+        return BlockRequest(np.concatenate([one.steps for one in self.requests]), self.read)
 
 
 class Gathering:
-    """What has been handed in since :meth:`take` was called last. Used on one event loop only."""
+    """The groups that are open. Used on one event loop only."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[int, Read], Gathered] = {}
-        self._full: list[Gathered] = []
 
     def __bool__(self) -> bool:
-        return bool(self._groups) or bool(self._full)
+        return bool(self._groups)
 
     @staticmethod
     def takes(request: BlockRequest) -> bool:
         """Whether a block may be joined with others: one sequence, from the bundle's start row."""
         return len(request.steps) == 1 and request.starts is None
 
-    def add(self, request: BlockRequest, future: asyncio.Future[BlockResult], deadline: float) -> bool:
-        """Add a sequence; whether a group is full, so that there is nothing to wait for."""
+    def add(
+        self, request: BlockRequest, future: asyncio.Future[BlockResult], deadline: float
+    ) -> Gathered | None:
+        """Add a sequence; the group that is complete by that, since it is full or the deadlines lie apart."""
         key = (request.steps.shape[1], request.read)
         group = self._groups.get(key)
+        complete: Gathered | None = None
         if group is not None and abs(group.deadline - deadline) > _DEADLINES_S:
-            self._full.append(self._groups.pop(key))
-            group = None
+            group, complete = None, self._groups.pop(key)
         if group is None:
-            group = self._groups[key] = Gathered(deadline)
+            group = self._groups[key] = Gathered(*key, deadline)
         group.deadline = min(group.deadline, deadline)
-        group.members.append((request, future))
-        if len(group.members) == MAX_ROWS:
-            self._full.append(self._groups.pop(key))
-        return bool(self._full)
+        group.requests.append(request)
+        group.futures.append(future)
+        return self._groups.pop(key) if len(group.futures) == MAX_ROWS else complete
 
     def take(self) -> list[Gathered]:
-        """The groups, in the order of their beginnings at most."""
-        groups = [*self._full, *self._groups.values()]
-        self._full.clear()
+        """All groups, oldest first."""
+        groups = list(self._groups.values())
         self._groups.clear()
         return groups

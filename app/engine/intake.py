@@ -16,7 +16,7 @@ _FULL = 0.99
 """From this part of its bounds on a queue that refuses something is full; smaller things fit below."""
 _ROOM_AGAIN = 0.75
 """A queue that was full takes work again at this part of its bounds."""
-_DEAD = "this model has stopped and needs the server to be restarted"
+DEAD = "this model has stopped and needs the server to be restarted"
 
 
 class Intake:
@@ -90,7 +90,7 @@ class Intake:
         """
         with self._wake:
             if self._dead:
-                raise Draining("the server is shutting down") if self._stopping else EngineDead(_DEAD)
+                raise Draining("the server is shutting down") if self._stopping else EngineDead(DEAD)
             self._commands.extend(make(self._number))
             self._number += num_jobs
             self._wake.notify()
@@ -160,7 +160,7 @@ class Intake:
 
     def _check(self, steps: int, sequences: int) -> None:
         if self._dead:
-            raise EngineDead(_DEAD)
+            raise EngineDead(DEAD)
         if self._draining:
             raise Draining("the server is shutting down", retry_after_s=1.0)
         if self._full or not self._has_room(1.0, steps, sequences):
