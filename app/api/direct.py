@@ -17,11 +17,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.middleware import Answer
-from app.api.routing import BytesRoute, JsonBytes
+from app.api.json_bytes import JsonBytes
+from app.api.middleware import TaggedSend
+from app.api.routing import BytesRoute
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-AnswerError = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
+Answer = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 
 _ITEM_SEGMENTS = 4
 """Of ``/resource/{id}/action`` when it is split at its slashes."""
@@ -44,7 +45,7 @@ class DirectRoutes:
         app: ASGIApp,
         routes: Iterable[BaseRoute],
         failures: tuple[type[Exception], ...],
-        answer: AnswerError,
+        answer: Answer,
     ) -> None:
         self._app = app
         self._failures = failures
@@ -80,7 +81,7 @@ class DirectRoutes:
             response = await self._answer(request, error)
         if (
             type(response) is JsonBytes
-            and type(send) is Answer
+            and type(send) is TaggedSend
             and send.at_once(response.status_code, response.raw_headers, bytes(response.body))
         ):
             return

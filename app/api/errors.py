@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.api.json_bytes import JsonBytes
 from app.core import errors as tree
 from app.schemas.generate import ErrorFrame
 from app.schemas.problem import FieldError, Problem, ProblemDetail
@@ -155,16 +156,16 @@ def problem_response(error: BaseException, request_id: str, shape: ErrorShape = 
     return Response(answer.body, answer.status, headers, media_type=answer.media_type)
 
 
-def busy(request_id: str, wait_s: float) -> tuple[bytes, int, list[tuple[bytes, bytes]], bytes]:
-    """The answer to a request that is refused unread: body, status, headers, media type.
+def busy(request_id: str, wait_s: float) -> JsonBytes:
+    """The answer to a request that is refused unread.
 
     It is what :func:`problem_response` makes of an ``Overloaded``, without making it each time. Ids of
     requests need no escapes in JSON.
     """
     seconds = max(1, math.ceil(wait_s))
     before, after = _busy(seconds)
-    headers = [(b"retry-after", b"%d" % seconds)]
-    return b"%b%b%b" % (before, request_id.encode("ascii"), after), 503, headers, MEDIA_TYPE.encode()
+    body = before + request_id.encode("ascii") + after
+    return JsonBytes(body, 503, [(b"retry-after", b"%d" % seconds)], MEDIA_TYPE.encode())
 
 
 @lru_cache(maxsize=64)

@@ -94,28 +94,28 @@ class RequestScope:
         failure = None
         started = time.perf_counter()
         self._metrics.in_flight.inc()
-        answer = Answer(send, scope, added)
+        tagged = TaggedSend(send, scope, added)
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, receive, tagged)
         except Exception as error:
             if is_internal(error):
                 failure = type(error).__name__
                 logger.exception("%s %s failed", scope["method"], _route(scope))
-            if answer.status:
+            if tagged.status:
                 # The answer has begun, so the connection is all that is left to break.
                 raise
-            await error_response(error, request_id, scope["path"])(scope, receive, answer)
+            await error_response(error, request_id, scope["path"])(scope, receive, tagged)
         finally:
             route, seconds = _route(scope), time.perf_counter() - started
             self._metrics.in_flight.dec()
-            self._metrics.response(route, answer.status, seconds)
+            self._metrics.response(route, tagged.status, seconds)
             if self._access_log:
-                log_access(scope["method"], route, answer.status, seconds)
+                log_access(scope["method"], route, tagged.status, seconds)
             if span is not None:
-                span.end(_template(scope), answer.status, failure)
+                span.end(_template(scope), tagged.status, failure)
 
 
-class Answer:
+class TaggedSend:
     """An ASGI ``send`` that adds headers, and notes the status.
 
     Args:

@@ -7,7 +7,7 @@ FastAPI reads an endpoint's signature for the documentation only. Its own handli
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, TypeVar
 
 from fastapi.routing import APIRoute
@@ -16,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
-from app.api.edge import edge_of
+from app.api.edge import edge_of, request_id_of
 from app.api.errors import busy
+from app.api.json_bytes import JsonBytes
 from app.bundle.manifest import Task
 from app.core.errors import InvalidInput, UnsupportedMedia
 from app.service import Timing
@@ -64,8 +65,8 @@ class BytesRoute(APIRoute):
             raise UnsupportedMedia(content_type, JSON_TYPES[:1])
         return model.model_validate_json(body)
 
-    def full_for_s(self, request: Request) -> float | None:
-        """For how long any request to this route would be refused, whatever its body says."""
+    def refusal(self, request: Request) -> Response | None:
+        """The answer to a request that would be refused whatever its body says, which is not read then."""
         return None
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -86,9 +87,8 @@ class BytesRoute(APIRoute):
             scope, receive = request.scope, request.receive
             edge = edge_of(request)
             limits, lifecycle = edge.limits, edge.lifecycle
-            if (wait := self.full_for_s(request)) is not None:
-                # In a rush refusals must cost little, or nothing is left for what was accepted.
-                return JsonBytes(*busy(request.scope["state"]["request_id"], wait))
+            if (refusal := self.refusal(request)) is not None:
+                return refusal
             try:
                 head, body = await read_body(scope, receive, limits.max_body_bytes, limits.request_timeout_s)
                 parsed = await self.parse(annotation, head.media_type, body, request)
@@ -118,31 +118,22 @@ def query_of(request: Request, model: type[ModelT]) -> ModelT:
     return model.model_validate(given)
 
 
-class JsonBytes(Response):
-    """An answer that is JSON already; its headers are written without Starlette's detours."""
-
-    def __init__(
-        self,
-        body: bytes,
-        status: int = 200,
-        headers: Iterable[tuple[bytes, bytes]] = (),
-        media_type: bytes = b"application/json",
-    ) -> None:
-        self.status_code = status
-        self.body = body
-        self.background = None
-        length = b"%d" % len(body)
-        self.raw_headers = [(b"content-length", length), (b"content-type", media_type), *headers]
-
-
 class TaskRoute(BytesRoute):
-    """A route of one task: while all models of the task are full, a request is refused unread."""
+    """A route of one task. While all models of the task are full, a request is refused unread.
+
+    In a rush refusals must cost little, or nothing is left for what was accepted.
+    """
 
     task: ClassVar[Task]
 
-    def full_for_s(self, request: Request) -> float | None:
-        """As long as the model whose queue is the shortest needs."""
-        return edge_of(request).service.full_for_s(self.task)
+    def refusal(self, request: Request) -> Response | None:
+        """503, which says how long the model whose queue is the shortest needs; counted as any other."""
+        service = edge_of(request).service
+        wait_s = service.full_for_s(self.task)
+        if wait_s is None:
+            return None
+        service.count_refusal(self.task)
+        return busy(request_id_of(request), wait_s)
 
 
 def json_response(

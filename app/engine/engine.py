@@ -338,8 +338,9 @@ class Engine:
         for job in left:
             if job.block is None:
                 self._outbox.put((job, Failed(error)))
-        self._outbox.publish()
+        # Before anybody is told: who asks then finds an empty queue.
         self._intake.clear()
+        self._outbox.publish()
 
 
 def _give_up(block: Block) -> None:

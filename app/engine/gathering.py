@@ -16,7 +16,7 @@ import numpy as np
 from app.core.sequence import BlockRequest, BlockResult, Read
 
 MAX_ROWS = 12
-"""Little less than fills a run (``feeding``), so that a block of usual length is not cut by the tick's end."""
+"""Little less than fills a run (``feeding``), so that a block of usual length is not cut by a tick."""
 
 # Members share a deadline, the earliest; those of one pass differ by less than this.
 _DEADLINES_S = 0.1

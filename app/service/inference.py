@@ -102,10 +102,7 @@ class InferenceService:
         return found
 
     def full_for_s(self, task: Task) -> float | None:
-        """For how long every request of a task would be refused, whichever model it names.
-
-        The caller is expected to refuse it: it is counted as refused for want of capacity.
-        """
+        """For how long every request of a task would be refused, whichever model it names, if at all."""
         waits = []
         for one in self.catalog.deployments.values():
             if one.manifest.task == task:
@@ -113,10 +110,11 @@ class InferenceService:
                 if wait is None:
                     return None
                 waits.append(wait)
-        if not waits:
-            return None
+        return min(waits, default=None)
+
+    def count_refusal(self, task: Task) -> None:
+        """A request of a task was refused for want of capacity before it was known which model it names."""
         self._observe.request(task, "default", "capacity", Timing())
-        return min(waits)
 
     def find_any(self, model: str) -> Deployment:
         """The deployment of a name or reference, whatever its task.

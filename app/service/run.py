@@ -99,16 +99,6 @@ async def read_all(
     Raises:
         RnnserveError: one of them was refused, or failed.
     """
-    if len(sequences) == 1:
-        one = sequences[0]
-        future = engine.submit_block(BlockRequest(one.steps[None], one.read), deadline)
-        try:
-            result = await future
-        finally:
-            future.cancel()
-        if result.errors:
-            raise result.errors[0]
-        return [result.outputs[0][0]], [result.usage]
     groups: dict[tuple[int, Read], list[int]] = {}
     for index, one in enumerate(sequences):
         groups.setdefault((len(one.steps), one.read), []).append(index)
@@ -117,7 +107,7 @@ async def read_all(
     submitted: list[tuple[asyncio.Future[BlockResult], list[int]]] = []
     try:
         for (_, read), members in groups.items():
-            steps = np.stack([sequences[index].steps for index in members])
+            steps = _stacked([sequences[index].steps for index in members])
             submitted.append((engine.submit_block(BlockRequest(steps, read), deadline), members))
         for future, members in submitted:
             result = await future
@@ -132,7 +122,7 @@ async def read_all(
 
 
 def _block(members: Sequence[Run]) -> BlockRequest:
-    steps = np.stack([one.steps for one in members])
+    steps = _stacked([one.steps for one in members])
     given = [one.start for one in members if one.start is not None]
     if len(given) == len(members):
         return BlockRequest(steps, Read.ALL, np.stack(given))
@@ -156,3 +146,8 @@ def _deal(result: BlockResult, members: Sequence[Run]) -> None:
 def _fail(members: Sequence[Run], error: RnnserveError) -> None:
     for one in members:
         one.error = error
+
+
+def _stacked(arrays: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
+    """As ``np.stack``, without a copy of one alone."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

@@ -91,6 +91,9 @@ class FakeService:
         """There is always room."""
         return None
 
+    def count_refusal(self, task: str) -> None:
+        """Nobody asks."""
+
     async def forecast(self, request: ForecastRequest) -> tuple[ForecastAnswer, Timing]:
         """The last value, ``horizon`` times."""
         await self._work()
