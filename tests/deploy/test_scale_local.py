@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import scale_local
+import scale_services
 from local_process import Trouble
 
 from tests.deploy.balancer import FOLDER
@@ -24,7 +25,7 @@ from tests.e2e.server import REPOSITORY
 
 Document = dict[str, Any]
 KEY = "k" * 32
-PORTS = scale_local.Ports(8080, 8404, 6379, (8001, 8002), (9001, 9002))
+PORTS = scale_services.Ports(8080, 8404, 6379, (8001, 8002), (9001, 9002))
 # Of the target that compose does not build.
 _GPU = {"RNNSERVE_DEVICE"}
 # What differs on one machine: where each listens, which bundles, and whom a replica trusts.
@@ -42,10 +43,10 @@ def services() -> Document:
 def check_replicas(services: Document) -> None:
     """The same settings but for places, as many of them, and as long to end."""
     service = services["replica"]
-    assert service["deploy"]["replicas"] == len(scale_local.REPLICAS)
+    assert service["deploy"]["replicas"] == len(scale_services.REPLICAS)
     image = {name: value for name, value in image_variables().items() if name not in _GPU}
     theirs = settings_of({**image, **service["environment"], "RNNSERVE_STATE_KEY": KEY})
-    variables = [scale_local.replica_variables(PORTS, place, KEY) for place in (0, 1)]
+    variables = [scale_services.replica_variables(PORTS, place, KEY) for place in (0, 1)]
     places = {f"RNNSERVE_{name.upper()}" for name in PLACES}
     assert set(variables[0]) - places == set(service["environment"]) - places
     for place, given in enumerate(variables):
@@ -58,40 +59,40 @@ def check_replicas(services: Document) -> None:
         assert ours.host == ours.admin_host == "127.0.0.1"
         # Every client of a container is the balancer; here only this machine's are.
         assert (theirs.trusted_proxies, ours.trusted_proxies) == ("*", "127.0.0.1")
-    assert scale_local.REPLICA_STOP_S == seconds(service["stop_grace_period"]) >= theirs.grace_s + FLUSH_S
+    assert scale_services.REPLICA_STOP_S == seconds(service["stop_grace_period"]) >= theirs.grace_s + FLUSH_S
 
 
 def check_store(services: Document) -> None:
     """The same options, and as long to end; only this machine reaches it."""
     program, *options = services["store"]["command"]
     assert program == "valkey-server"
-    command = scale_local.store_command("valkey-server", PORTS.store, Path("/kept"))
+    command = scale_services.store_command("valkey-server", PORTS.store, Path("/kept"))
     assert command[: 1 + len(options)] == [program, *options]
     assert command[1 + len(options) :] == ["--bind", "127.0.0.1", "--port", "6379", "--dir", "/kept"]
-    assert seconds(services["store"]["stop_grace_period"]) == scale_local.STORE_STOP_S
+    assert seconds(services["store"]["stop_grace_period"]) == scale_services.STORE_STOP_S
 
 
 def check_balancer(services: Document) -> None:
     """The same first file and the other second one, the published port, and variables that they read."""
     service = services["load-balancer"]
     theirs = [Path(word).name for word in service["command"] if word != "-f"]
-    assert theirs[0] == scale_local.BALANCER_FILES[0]
-    assert (theirs[1], scale_local.BALANCER_FILES[1]) == ("replicas-dns.cfg", "replicas-two.cfg")
-    command = scale_local.balancer_command("haproxy")
+    assert theirs[0] == scale_services.BALANCER_FILES[0]
+    assert (theirs[1], scale_services.BALANCER_FILES[1]) == ("replicas-dns.cfg", "replicas-two.cfg")
+    command = scale_services.balancer_command("haproxy")
     assert [Path(word).parent for word in command[3::2]] == [FOLDER, FOLDER]
     assert all(Path(word).exists() for word in command[3::2])
-    given = scale_local.balancer_variables(PORTS, "127.0.0.1")
-    read = "".join((FOLDER / name).read_text() for name in scale_local.BALANCER_FILES)
+    given = scale_services.balancer_variables(PORTS, "127.0.0.1")
+    read = "".join((FOLDER / name).read_text() for name in scale_services.BALANCER_FILES)
     assert set(given) == set(re.findall(r'"\$\{(\w+)', read))
     assert {given["REPLICA_1"], given["REPLICA_2"]} == {"127.0.0.1:8001", "127.0.0.1:8002"}
-    assert seconds(service["stop_grace_period"]) == scale_local.BALANCER_STOP_S
+    assert seconds(service["stop_grace_period"]) == scale_services.BALANCER_STOP_S
     (published,) = service["ports"]
     assert published.replace("${PUBLISH_ADDRESS:-127.0.0.1}", "127.0.0.1") == (
-        f"{given['LB_LISTEN']}:{scale_local.BALANCER_PORT}"
+        f"{given['LB_LISTEN']}:{scale_services.BALANCER_PORT}"
     )
     assert re.findall(r"^    server (\w+)", (FOLDER / "replicas-two.cfg").read_text(), re.MULTILINE) == [
-        *scale_local.REPLICAS,
-        *scale_local.REPLICAS,
+        *scale_services.REPLICAS,
+        *scale_services.REPLICAS,
     ]
 
 
@@ -143,7 +144,7 @@ def test_a_drift_is_found(name: str, change: Callable[[Document], Any], services
 def test_replicas_get_ports_that_outgoing_connections_do_not_take() -> None:
     """Else one that is started again may find its own taken."""
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    ports = scale_local.Ports.free("127.0.0.1", 0)
+    ports = scale_services.Ports.free("127.0.0.1", 0)
     found = [ports.balancer, ports.status, ports.store, *ports.replicas, *ports.admin]
     assert len(set(found)) == 7
     assert max(found) < first
@@ -195,4 +196,4 @@ def test_the_state_key_is_kept_and_nobody_elses_to_read(tmp_path: Path) -> None:
 def test_a_missing_program_is_named_with_its_package() -> None:
     """For whoever wants to install it."""
     with pytest.raises(Trouble, match=r"no-such-thing is not installed \(Debian: apt install it\)"):
-        scale_local.found("no-such-thing", "Debian: apt install it")
+        scale_services.found("no-such-thing", "Debian: apt install it")
