@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import socket
 
-from app.api.server import bind
+from app.edge.http.server import bind
 from app.core.errors import ConfigurationError
 from app.settings import Settings
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from app.bundle.manifest import TOKENIZER_FILE, GenerateSpec
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from training.export import describe_run, export_bundle
 from training.nets.language_model import LanguageModel, LanguageModelConfig
 from training.tokenizers import character_tokenizer

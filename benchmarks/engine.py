@@ -26,7 +26,7 @@ from app.engine.engine import Engine
 from app.engine.load import TickStats
 from app.registry import load_bundle
 from app.runtime.lanes import Lanes
-from app.schemas.limits import Limits
+from app.core.limits import Limits
 from benchmarks import bundle as bundles
 from benchmarks import step_work as work
 from benchmarks.report import Figure, against, plain, publish

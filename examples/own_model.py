@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from training.export import describe_run
 from training.tokenizers import character_tokenizer
 from training.user_module import export_module

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.bundle.calendar import MAX_SEASON, parse_frequency
+from app.features.calendar import MAX_SEASON, parse_frequency
 from app.bundle.manifest import ForecastSpec, Frequency, GenerateSpec, SentimentSpec
-from app.bundle.series import COLUMNS, SeriesKind, encode
-from app.bundle.tokens import TextCodec
+from app.features.series import COLUMNS, SeriesKind, encode
+from app.features.text import TextCodec
 from training.cells import Cell
 from training.export import describe_run, export_bundle
 from training.nets.classifier import Classifier, ClassifierConfig

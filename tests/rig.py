@@ -17,11 +17,11 @@ from app.engine.scheduler import SchedulerLimits
 from app.registry import task_of
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession
-from app.schemas.limits import Limits
-from app.schemas.session_limits import SessionLimits
+from app.core.limits import Limits
+from app.sessions.limits import SessionLimits
 from app.service import Deployment, InferenceService, SessionService, Timing
 from app.sessions.portable import StateSigner
-from app.sessions.worker import StoreWorker
+from app.sessions.stores.worker import StoreWorker
 
 DEFAULTS = {"forecast": "tiny-series-lstm@1", "sentiment": "tiny-mood-gru@1", "generate": "tiny-text-lstm@1"}
 LIMITS = Limits(request_timeout_s=20)

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from app.api import errors
+from app.edge import errors
 from app.settings import Settings
 from app.telemetry.catalogue import Catalogue
 

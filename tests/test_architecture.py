@@ -79,7 +79,7 @@ def test_the_map_names_every_module_of_app() -> None:
         ("prometheus_client", ("app/telemetry/",)),
         ("opentelemetry", ("app/telemetry/",)),
         ("structlog", ("app/telemetry/",)),
-        ("tokenizers", ("app/bundle/tokens.py",)),
+        ("tokenizers", ("app/features/text.py",)),
         ("typer", ("app/cli.py", "app/cli_models.py", "app/bench/command.py")),
         ("fsspec", ("app/registry/copying/place.py",)),
         ("aiohttp", ("app/registry/copying/place.py",)),

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from app.api import errors
-from app.schemas.forecast import ForecastRequest
-from app.schemas.generate import DoneFrame, ErrorFrame, GenerateRequest, StopMessage, TokenFrame
+from app.edge import errors
+from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.generate.schema import DoneFrame, ErrorFrame, GenerateRequest, StopMessage, TokenFrame
 from tests.tables import TABLES, rewritten
 
 ROOT = Path(__file__).parent.parent

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from app.api import errors, openai_examples
-from app.api.openai_errors import as_openai_error
-from app.schemas.openai import CompletionRequest
-from app.schemas.problem import ProblemDetail
-from app.schemas.text_classification import ClassificationParameters, TextClassificationRequest
+from app.edge import errors
+
+from app.protocols.openai import examples as openai_examples
+from app.protocols.openai.errors import as_openai_error
+from app.protocols.openai.schema import CompletionRequest
+from app.core.problem import ProblemDetail
+from app.tasks.sentiment.text_classification_schema import ClassificationParameters, TextClassificationRequest
 from tests.e2e.server import ServerProcess
 from tests.readme import SHIPPED, ask
 

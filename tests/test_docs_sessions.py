@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.api.errors import KINDS
-from app.schemas import session_socket as frames
+from app.edge.errors import KINDS
+from app.sessions import socket_schema as frames
 from tests.e2e.server import ServerProcess
 from tests.readme import SHIPPED, ask
 

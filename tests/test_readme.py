@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from websockets.sync.client import connect
 
-from app.api import examples as examples_of_docs
+from app.edge.docs import examples as examples_of_docs
 from tests.e2e.server import ServerProcess
 from tests.readme import README, SHIPPED, Example, ask, examples, figures, rewritten, same
 

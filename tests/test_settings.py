@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.core.errors import ConfigurationError
-from app.schemas.limits import Limits
+from app.core.limits import Limits
 from app.settings import ENV_PREFIX, Settings, load_settings, parse_defaults
 
 

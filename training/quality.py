@@ -9,7 +9,7 @@ import numpy as np
 
 from app.bundle.manifest import Manifest, Quality
 from app.bundle.reader import Bundle, find_bundles, read_bundle
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from app.core.errors import DataError
 from training.data.download import DataStore
 from training.data.series import PATHS, built_in

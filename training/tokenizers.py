@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from app.core.errors import TrainingError
 
 UNKNOWN = "<unk>"

@@ -39,7 +39,7 @@
         ├── DataError                a data file is missing, malformed, or not the one expected
         └── ExportError              the exported graph differs from the trained network
 
-Status and close codes live in ``app.api.errors`` alone.
+Status and close codes live in ``app.edge.errors`` alone.
 """
 
 from __future__ import annotations

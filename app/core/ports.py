@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.core.plan import BlockOutput, Plan, PlanResult
 from app.core.sequence import BlockRequest, BlockResult, Event, SequenceRequest
-from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stored import Snapshot, Stored, Write, Written
 
 
 class Executor(Protocol):

@@ -17,7 +17,7 @@ from app.registry.registry import ModelRegistry
 from app.registry.unloaded import Siblings
 from app.runtime.cores import usable_cores
 from app.runtime.lanes import Lanes
-from app.schemas.limits import Limits
+from app.core.limits import Limits
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from app.core.errors import BundleError, ParityError
 from app.registry.loading import task_of
 from app.runtime.session import Device, GraphSession
 from app.runtime.verify import golden_difference
-from app.schemas.limits import Limits
+from app.core.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ Routes and sockets translate to and from this; nothing else decides anything abo
 """
 
 from app.service.call import RequestObserver, Timing
-from app.service.completion import CompletionStream
+from app.protocols.openai.completion_stream import CompletionStream
 from app.service.generation import GenerationStream
 from app.service.inference import Deployment, InferenceService
-from app.service.sessions import SessionService
-from app.service.step_line import StepCall, StepClock
+from app.sessions.service import SessionService
+from app.sessions.step_line import StepCall, StepClock
 
 __all__ = [
     "CompletionStream",

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from app.bundle.manifest import Manifest
 from app.core.ports import Submitter
-from app.tasks.forecast import ForecastTask
-from app.tasks.forecast_stream import ForecastStream
-from app.tasks.generate import GenerateTask
-from app.tasks.sentiment import SentimentTask
+from app.tasks.forecast.task import ForecastTask
+from app.tasks.forecast.session import ForecastStream
+from app.tasks.generate.task import GenerateTask
+from app.tasks.sentiment.task import SentimentTask
 from app.tasks.text_stream import GenerateStream, SentimentStream
 
 

@@ -18,23 +18,23 @@ from numpy.typing import NDArray
 from app.bundle.manifest import Task
 from app.core.errors import RnnserveError, UnknownModel
 from app.core.sequence import SequenceRequest
-from app.schemas.forecast import ForecastAnswer, ForecastRequest
-from app.schemas.generate import GenerateAnswer, GenerateRequest
-from app.schemas.limits import Limits
-from app.schemas.sentiment import SentimentAnswer, SentimentRequest
-from app.schemas.text_classification import TextClassification, TextClassificationRequest
+from app.tasks.forecast.schema import ForecastAnswer, ForecastRequest
+from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
+from app.core.limits import Limits
+from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
+from app.tasks.sentiment.text_classification_schema import TextClassification, TextClassificationRequest
 from app.service.call import Call, RequestObserver, Timing, outcome_of
 from app.service.catalog import Catalog
-from app.service.completion import CompletionStream
+from app.protocols.openai.completion_stream import CompletionStream
 from app.service.deployment import Deployment as Deployment
 from app.service.generation import GenerationStream, whole_answer
 from app.service.resume import ResumePoint, first_point, request_mark
 from app.service.run import read_all
-from app.tasks.completion import CompletionOrder, prepare_completions
-from app.tasks.forecast import ForecastTask
-from app.tasks.generate import GenerateTask
-from app.tasks.sentiment import PreparedSentiment, SentimentTask
-from app.tasks.text_classification import as_sentiment, classified
+from app.protocols.openai.completion import CompletionOrder, prepare_completions
+from app.tasks.forecast.task import ForecastTask
+from app.tasks.generate.task import GenerateTask
+from app.tasks.sentiment.task import PreparedSentiment, SentimentTask
+from app.tasks.sentiment.text_classification import as_sentiment, classified
 
 # Small enough for every JSON reader to hold a drawn seed exactly.
 _SEED_BITS = 53

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from app.core.errors import InvalidInput
-from app.schemas.generate import GenerateRequest
+from app.tasks.generate.schema import GenerateRequest
 
 HEADER = "last-event-id"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from app.schemas.limits import Limits
+from app.core.limits import Limits
 
 _LIMITS = Limits()
 
 
 class LimitSettings(BaseSettings):
-    """One setting for each field of :class:`app.schemas.limits.Limits`, with its default."""
+    """One setting for each field of :class:`app.core.limits.Limits`, with its default."""
 
     max_body_bytes: int = Field(
         _LIMITS.max_body_bytes, ge=1, le=2**31, description="largest request body, in bytes"

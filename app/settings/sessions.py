@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
-from app.schemas.session_limits import SessionLimits
+from app.sessions.limits import SessionLimits
 
 _SESSIONS = SessionLimits()
 

@@ -6,8 +6,8 @@ from dataclasses import fields
 
 from pydantic_settings import SettingsConfigDict
 
-from app.schemas.limits import Limits
-from app.schemas.session_limits import SessionLimits
+from app.core.limits import Limits
+from app.sessions.limits import SessionLimits
 from app.settings.access import AccessSettings
 from app.settings.limits import LimitSettings
 from app.settings.models import ModelSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stored import Snapshot, Stored, Write, Written
 
 
 class Times(Protocol):
@@ -42,7 +42,7 @@ class Load(Protocol):
 
 
 class StoreCall(Protocol):
-    """What the session store's worker reports; see ``app.sessions.worker.StoreStats``."""
+    """What the session store's worker reports; see ``app.sessions.stores.worker.StoreStats``."""
 
     @property
     def operation(self) -> str: ...  # noqa: D102  documented there
@@ -55,7 +55,7 @@ class StoreCall(Protocol):
 
 
 class AsyncStore(Protocol):
-    """A session store on the event loop; see ``app.service.session_store.AsyncStore``."""
+    """A session store on the event loop; see ``app.sessions.ports.AsyncStore``."""
 
     async def get(self, ids: Sequence[str]) -> list[Stored | None]: ...  # noqa: D102  documented there
     async def write(self, writes: Sequence[Write]) -> list[Written]: ...  # noqa: D102

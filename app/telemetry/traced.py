@@ -12,7 +12,7 @@ from functools import partial
 
 from app.core.ports import Submitter, Ticket
 from app.core.sequence import BlockRequest, BlockResult, Event, Failed, Finished, SequenceRequest, Usage
-from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.telemetry.reports import AsyncStore
 from app.telemetry.shared_spans import Attributes
 from app.telemetry.tracing import Tracing
@@ -138,7 +138,7 @@ class TracedStore:
         self._tracing = tracing
 
     async def get(self, ids: Sequence[str]) -> list[Stored | None]:
-        """See ``app.service.session_store.AsyncStore``, as for all that follow."""
+        """See ``app.sessions.ports.AsyncStore``, as for all that follow."""
         with self._tracing.span("session read", {"rnnserve.sessions": len(ids)}):
             return await self._inner.get(ids)
 

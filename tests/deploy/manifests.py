@@ -14,7 +14,7 @@ import pytest
 import yaml
 from starlette.routing import Route
 
-from app.api import health, metrics
+from app.edge.routes import health, metrics
 from app.settings import ENV_PREFIX, Settings, load_settings
 from tests.e2e.server import REPOSITORY
 

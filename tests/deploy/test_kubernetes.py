@@ -15,7 +15,7 @@ import pytest
 import yaml
 from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
 
-from app.api.access import METRICS
+from app.edge.http.access import METRICS
 from tests.deploy.manifests import (
     DEPLOY,
     DOCKERFILE,

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.bundle.reader import Bundle, find_bundles, read_bundle
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from app.core.sequence import (
     BlockRequest,
     BlockResult,

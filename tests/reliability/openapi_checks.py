@@ -15,7 +15,7 @@ from typing import Any
 import schemathesis
 from schemathesis.core.failures import Failure
 
-from app.api.errors import INTERNAL, KINDS, TYPE_PREFIX
+from app.edge.errors import INTERNAL, KINDS, TYPE_PREFIX
 from tests.reliability.meaning import CSV, MEANING, number_of
 
 NAMES = "FUZZ_NAMES"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.schemas.base import Answer
-from app.schemas.forecast import Forecast, ForecastAnswer
+from app.core.schema import Answer
+from app.tasks.forecast.schema import Forecast, ForecastAnswer
 
 FORECAST: dict[str, Any] = {
     "id": "a",

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.core.errors import InvalidInput
-from app.schemas.csv_query import CsvQuery
-from app.schemas.forecast import LARGEST_VALUE, ForecastRequest
-from app.schemas.generate import GenerateRequest
-from app.schemas.sentiment import SentimentRequest
+from app.tasks.forecast.csv_query import CsvQuery
+from app.tasks.forecast.schema import LARGEST_VALUE, ForecastRequest
+from app.tasks.generate.schema import GenerateRequest
+from app.tasks.sentiment.schema import SentimentRequest
 
 
 def forecast(**body: Any) -> ForecastRequest:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from app.core.errors import InvalidInput, SequenceConflict
-from app.schemas.generate import DoneFrame, Frame, GenerateRequest, TokenFrame
-from app.schemas.session import CreateSession, GenerateFromState
+from app.tasks.generate.schema import DoneFrame, Frame, GenerateRequest, TokenFrame
+from app.sessions.schema import CreateSession, GenerateFromState
 from app.service import SessionService, StepCall
 from app.service.resume import Given, ResumePoint, first_point, parse_point
 from app.sessions.stores.memory import MemoryStore

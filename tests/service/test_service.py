@@ -10,9 +10,9 @@ import pytest
 
 from app.core.errors import InvalidInput, Overloaded, UnknownModel
 from app.engine.load import QueueLimits
-from app.schemas.forecast import ForecastRequest
-from app.schemas.generate import DoneFrame, GenerateRequest, TokenFrame
-from app.schemas.sentiment import SentimentRequest
+from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.generate.schema import DoneFrame, GenerateRequest, TokenFrame
+from app.tasks.sentiment.schema import SentimentRequest
 from tests.rig import Rig, inference
 
 

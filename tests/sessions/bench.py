@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from app.core.errors import RnnserveError
-from app.schemas.session import CreateSession
-from app.schemas.session_limits import SessionLimits
+from app.sessions.schema import CreateSession
+from app.sessions.limits import SessionLimits
 from app.service import SessionService, StepCall
 from app.sessions.stores.memory import MemoryStore
 from tests.fakes import FakeClock

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import lmdb
 
-from app.core.session import Stored, Write
+from app.sessions.stored import Stored, Write
 from app.sessions.stores.lmdb import LmdbStore
 
 IDS = tuple(f"shared-{number}" for number in range(6))

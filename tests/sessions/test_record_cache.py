@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from app.core.errors import SequenceConflict, SessionGone
-from app.core.session import Stored
+from app.sessions.stored import Stored
 from app.service import SessionService, StepCall
-from app.service.record_cache import RecordCache
+from app.sessions.record_cache import RecordCache
 from app.sessions.record import SessionRecord, first_revision
 from tests.rig import sessions
 from tests.sessions.bench import LIMITS, Bench, opened

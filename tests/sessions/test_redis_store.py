@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import StoreUnavailable
-from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores.redis import RedisStore
 from tests.redis_server import KINDS, PASSWORD, RedisServer
 

@@ -39,8 +39,8 @@ from app.core.errors import (
     UnknownSession,
 )
 from app.runtime.session import GraphSession
-from app.schemas.session import CreateSession, ForkRequest, GenerateFromState, StatelessRequest
-from app.schemas.session_limits import SessionLimits
+from app.sessions.schema import CreateSession, ForkRequest, GenerateFromState, StatelessRequest
+from app.sessions.limits import SessionLimits
 from app.service import SessionService, StepCall
 from app.sessions.portable import StateSigner
 from app.sessions.stores import open_store
@@ -334,7 +334,7 @@ class SessionMachine(RuleBasedStateMachine):
     @staticmethod
     def tokens_of(text: str) -> list[int]:
         """Ids of characters of the tiny alphabet."""
-        from app.bundle.tokens import TextCodec
+        from app.features.text import TextCodec
         from tests.bundles import LETTERS
         from training.tokenizers import character_tokenizer
 

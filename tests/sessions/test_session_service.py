@@ -21,10 +21,10 @@ from app.core.errors import (
     UnknownModel,
     UnknownSession,
 )
-from app.core.session import Stored, Write
-from app.schemas.forecast import ForecastRequest
-from app.schemas.generate import DoneFrame, GenerateRequest, TokenFrame
-from app.schemas.session import (
+from app.sessions.stored import Stored, Write
+from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.generate.schema import DoneFrame, GenerateRequest, TokenFrame
+from app.sessions.schema import (
     CreateSession,
     ForecastFromState,
     ForkRequest,

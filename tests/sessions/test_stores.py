@@ -8,7 +8,7 @@ import pytest
 
 from app.core.errors import ConfigurationError
 from app.core.ports import SessionStore
-from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores import open_store
 from tests.sessions.conftest import OpenStore
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from app.core.session import Stored, Write
-from app.sessions.waiting import Waiting, WaitingCall, WaitingGet, WaitingRoom, WaitingWrite
+from app.sessions.stored import Stored, Write
+from app.sessions.stores.waiting import Waiting, WaitingCall, WaitingGet, WaitingRoom, WaitingWrite
 
 
 def write(*ids: str) -> WaitingWrite:

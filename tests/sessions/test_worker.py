@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from app.core.errors import Overloaded, StoreUnavailable
-from app.core.session import Stored, Write, Written
+from app.sessions.stored import Stored, Write, Written
 from app.sessions.stores.memory import MemoryStore
-from app.sessions.worker import StoreStats, StoreWorker, WorkerLimits
+from app.sessions.stores.worker import StoreStats, StoreWorker, WorkerLimits
 
 
 class GatedStore(MemoryStore):

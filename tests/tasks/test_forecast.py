@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from app.bundle.reader import read_manifest
 from app.core.errors import InvalidInput, InvalidManifest
-from app.schemas.forecast import ForecastRequest
-from app.schemas.limits import Limits
-from app.tasks.forecast import ForecastTask, _interpolation, _mean_weights, _round
-from app.tasks.sentiment import SentimentTask
+from app.tasks.forecast.schema import ForecastRequest
+from app.core.limits import Limits
+from app.tasks.forecast.task import ForecastTask, _interpolation, _mean_weights, _round
+from app.tasks.sentiment.task import SentimentTask
 from tests.bundles import HORIZON
 
 LEVELS = np.array([0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975])

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bundle.reader import read_bundle
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from app.core.errors import InvalidInput
 from app.core.sequence import Token
-from app.schemas.generate import GenerateRequest
-from app.schemas.limits import Limits
-from app.tasks.generate import GenerateTask, StopStrings, TextAssembler
+from app.tasks.generate.schema import GenerateRequest
+from app.core.limits import Limits
+from app.tasks.generate.task import GenerateTask, StopStrings, TextAssembler
 from training.tokenizers import bpe_tokenizer, character_tokenizer
 
 CODEC = TextCodec(character_tokenizer(["abc\n"]))

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from app.bundle.reader import read_bundle
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from app.core.errors import InvalidInput
 from app.core.sequence import Read
-from app.schemas.limits import Limits
-from app.schemas.sentiment import SentimentRequest
-from app.tasks.sentiment import SentimentTask, softmax
+from app.core.limits import Limits
+from app.tasks.sentiment.schema import SentimentRequest
+from app.tasks.sentiment.task import SentimentTask, softmax
 
 
 @pytest.fixture

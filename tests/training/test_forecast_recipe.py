@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from app.bundle.calendar import MAX_SEASON
+from app.features.calendar import MAX_SEASON
 from app.bundle.manifest import ForecastSpec
 from app.bundle.reader import read_bundle
-from app.bundle.series import COLUMNS
+from app.features.series import COLUMNS
 from app.core.errors import DataError, TrainingError
 from training.cells import Cell
 from training.data.series import HOURLY, Series

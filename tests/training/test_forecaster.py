@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from app.bundle.calendar import parse_frequency
-from app.bundle.series import encode, kind_for
+from app.features.calendar import parse_frequency
+from app.features.series import encode, kind_for
 from training.cells import Cell, Nonlinearity
 from training.nets.forecaster import MAX_HORIZON, Forecaster, ForecasterConfig
 from training.nets.quantiles import LEVELS, mixing_matrix

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.bundle import series as columns
+from app.features import series as columns
 from app.core.errors import DataError
 from training.data.series import HOURLY, Series, aggregated, with_validation
 from training.data.series_csv import CsvLayout, minimum_length, read_series

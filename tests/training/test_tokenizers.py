@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from app.core.errors import TrainingError
 from training.tokenizers import (
     UNKNOWN,

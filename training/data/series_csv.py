@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.calendar import (
+from app.features.calendar import (
     MAX_SEASON,
     Frequency,
     infer_frequency,
@@ -22,7 +22,7 @@ from app.bundle.calendar import (
     parse_timestamp,
     position,
 )
-from app.bundle.series import NO_FREQUENCY, SeriesKind, kind_for
+from app.features.series import NO_FREQUENCY, SeriesKind, kind_for
 from app.core.errors import DataError, InvalidInput
 from training.data.series import Series, read_rows
 

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.bundle import series as columns
-from app.bundle.series import encode
+from app.features import series as columns
+from app.features.series import encode
 from training.data.series import Series
 
 

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.bundle import series as columns
-from app.bundle.calendar import advance
+from app.features import series as columns
+from app.features.calendar import advance
 from app.bundle.manifest import ForecastSpec
 from app.bundle.reader import Bundle
-from app.bundle.series import SeriesKind, encode
+from app.features.series import SeriesKind, encode
 from app.core.errors import DataError
 from training.data.series import Series
 from training.graph_net import GraphNet

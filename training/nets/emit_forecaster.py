@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto
 
-from app.bundle import series as columns
-from app.bundle.calendar import MAX_SEASON
+from app.features import series as columns
+from app.features.calendar import MAX_SEASON
 from training.nets.quantiles import MIN_GAP
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ knowledge is what the series did one and two seasons before the horizon, so the 
 seasonal-naive quality and learns when to trust which season.
 
 Everything that normalises a series is part of the state row: a buffer of the last values, and
-exponentially forgetting means of seasonal differences. See ``app.bundle.series`` for the columns.
+exponentially forgetting means of seasonal differences. See ``app.features.series`` for the columns.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from app.bundle import series as columns
-from app.bundle.calendar import MAX_SEASON
+from app.features import series as columns
+from app.features.calendar import MAX_SEASON
 from training.cells import Cell, Nonlinearity, RecurrentStack
 from training.nets.forecaster_view import Prediction, View
 from training.nets.quantiles import LEVELS, MIN_GAP, mixing_matrix, squareplus, squash
@@ -164,7 +164,7 @@ class Forecaster(nn.Module):
         """Consume ``x`` and forecast after each step from ``head_from`` on.
 
         Args:
-            x: ``[batch, time, 12]``, columns as in ``app.bundle.series``.
+            x: ``[batch, time, 12]``, columns as in ``app.features.series``.
             state: ``[batch, row_size]``.
             head_from: first step whose forecast is wanted.
 

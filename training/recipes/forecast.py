@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from app.bundle.calendar import MAX_SEASON
+from app.features.calendar import MAX_SEASON
 from app.bundle.manifest import ForecastSpec, Frequency, Quality
-from app.bundle.series import COLUMNS, encode
+from app.features.series import COLUMNS, encode
 from app.core.errors import TrainingError
 from training.data.series import Series, with_validation
 from training.data.windows import WindowBatch, WindowConfig, WindowSampler

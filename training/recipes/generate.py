@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.manifest import TOKENIZER_FILE, GenerateSpec, Quality
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from app.core.errors import TrainingError
 from training.data.corpus import (
     TextSplit,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.bundle.manifest import Source
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from app.core.errors import DataError
 from training.baselines.ngram import NgramModel
 from training.data.corpus import TextSplit, read_text, split_lines, split_stream

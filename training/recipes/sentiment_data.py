@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from app.bundle.manifest import Source
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from training.data.download import DataStore
 from training.data.labelled_csv import read_labelled_csv, split_labelled
 from training.data.reviews import LabelledTexts, binary_sentences, graded_phrases, read_imdb, read_trees

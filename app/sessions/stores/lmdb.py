@@ -16,7 +16,7 @@ from typing import TypeVar
 import lmdb
 
 from app.core.errors import ConfigurationError, StoreUnavailable
-from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores import lmdb_tables as tables
 from app.sessions.stores.file_lock import FileLock
 from app.sessions.stores.lmdb_tables import Tables, Transaction

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import lmdb
 
-from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores.values import (
     HEADER,
     MAX_NAME_BYTES,

@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores.values import by_age, check_write
 
 

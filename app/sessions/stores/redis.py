@@ -23,7 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.core.errors import ConfigurationError, StoreUnavailable
-from app.core.session import Snapshot, Stored, Write, Written
+from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores.redis_scripts import DUE, LIST, REMOVE, SNAPSHOTS, WRITE
 from app.sessions.stores.values import (
     by_age,

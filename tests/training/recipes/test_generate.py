@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from app.bundle.manifest import GenerateSpec
 from app.bundle.reader import Bundle, read_bundle
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from app.core.errors import DataError, TrainingError
 from training.cells import Cell
 from training.cli import app

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from app.bundle.manifest import SentimentSpec
 from app.bundle.reader import Bundle, read_bundle
-from app.bundle.tokens import TextCodec
+from app.features.text import TextCodec
 from app.core.errors import DataError
 from training.cells import Cell
 from training.cli import app

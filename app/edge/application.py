@@ -1,0 +1,137 @@
+"""The web application around an edge: routes, middleware and the failure handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, cast
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from app.edge.routes import admin_models, forecast, generate, health, metrics, models, sentiment, session_history, session_state, session_steps, sessions
+
+from app.edge.sockets import generate_socket, session_socket
+
+from app.protocols.oip import router as oip, infer as oip_infer, repository as oip_repository, stats as oip_stats
+
+from app.protocols.openai import router as openai
+from app.edge.http.access import Access
+from app.edge.docs.keys import document_keys
+from app.edge.http.allowed import with_all_methods
+from app.edge.http.direct import DirectRoutes
+from app.edge.edge import Edge, request_id_of
+from app.edge.error_shapes import error_response
+from app.edge.errors import is_internal
+from app.edge.docs.events import document_events
+from app.edge.http.middleware import RequestScope
+from app.edge.http.origin import SameOrigin, allow_origins
+from app.edge.routes.page import page_router
+from app.core.errors import RnnserveError
+from app.protocols.oip.service import TensorService
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+_RESOURCES = (
+    forecast,
+    sentiment,
+    generate,
+    generate_socket,
+    session_steps,
+    sessions,
+    session_history,
+    session_state,
+    session_socket,
+    models,
+    admin_models,
+    openai,
+    oip_stats,
+    oip,
+    oip_infer,
+    oip_repository,
+    health,
+    metrics,
+)
+_FAILURES: tuple[type[Exception], ...] = (RnnserveError, ValidationError, HTTPException)
+_NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+_DESCRIPTION = (
+    "Forecasts, sentiment and generated text from recurrent networks. "
+    "`WS /generate` takes the body of `POST /generate` as a text frame; see docs/api.md."
+)
+
+
+def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page: bool = False) -> FastAPI:
+    """The ASGI application.
+
+    Args:
+        edge: what the routes use.
+        version: shown in the documentation.
+        lifespan: starts and stops what the edge needs.
+        page: whether ``GET /`` serves the page.
+    """
+    # The documentation page comes with its scripts, so that it works where nothing else is reached.
+    app = FastAPIOffline(
+        title="rnnserve",
+        description=_DESCRIPTION,
+        version=version,
+        lifespan=lifespan,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+        # Its router, which hot requests do not pass, would have to name the spans; ours do it: app.telemetry.
+        telemetry=_NO_TELEMETRY,
+    )
+    document_events(app)
+    app.state.edge = edge
+    sessions = None if edge.sessions is None else edge.sessions.service
+    app.state.tensors = TensorService(edge.service, sessions, edge.limits)
+    for module in _RESOURCES:
+        app.include_router(module.router)
+    routes = [route for module in _RESOURCES for route in module.router.routes]
+    app.state.routes = [route for route in routes if isinstance(route, Route)]
+    if page:
+        app.include_router(page_router())
+    for kind in _FAILURES:
+        app.add_exception_handler(kind, _answer_problem)
+    # The last added is the outermost.
+    app.add_middleware(DirectRoutes, routes=routes, failures=_FAILURES, answer=_answer_problem)
+    access = edge.access
+    if access.keys is not None or access.admin_port is not None:
+        app.add_middleware(
+            Access, keys=access.keys, admin_port=access.admin_port, refused=edge.metrics.refused
+        )
+    if access.keys is not None:
+        document_keys(app)
+    else:
+        app.add_middleware(SameOrigin, allowed=access.origins)
+    app.add_middleware(RequestScope, metrics=edge.metrics, tracing=edge.tracing, access_log=edge.access_log)
+    if access.origins:
+        allow_origins(app, access.origins)
+    app.middleware_stack = _own_layers(app)
+    return app
+
+
+def _own_layers(app: FastAPI) -> ASGIApp:
+    """The application from our outermost layer inwards.
+
+    What FastAPI puts around it - a net for failures, spans, a bound on bodies - ``RequestScope`` and the
+    reading of bodies do here; each layer costs a request as much as parsing its head.
+    """
+    outermost: Any = app.user_middleware[0].cls
+    layer: Any = app.build_middleware_stack()
+    while type(layer) is not outermost:
+        layer = layer.app
+    return cast(ASGIApp, layer)
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    if is_internal(error):
+        # The middleware logs it whole and answers with one constant sentence.
+        raise error
+    error = with_all_methods(error, request.app.state.routes, request.scope)
+    return error_response(error, request_id_of(request), request.scope["path"])

@@ -1,0 +1,91 @@
+"""What streams of events hold, for the OpenAPI document: the shape of one event, and what its data is.
+
+``itemSchema`` is OpenAPI 3.2's word for it; FastAPI writes it into documents of 3.1 as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from app.protocols.openai.stream import DONE
+from app.tasks.generate.schema import DoneFrame, ErrorFrame, TokenFrame
+from app.protocols.openai.schema import Completion, OpenAIErrorAnswer
+from app.sessions.schema import SessionDoneFrame
+from app.service.resume import HEADER
+
+_REFERENCE = "#/components/schemas/{model}"
+_FRAMES: tuple[type[BaseModel], ...] = (
+    TokenFrame,
+    DoneFrame,
+    SessionDoneFrame,
+    ErrorFrame,
+    Completion,
+    OpenAIErrorAnswer,
+)
+
+
+def _data(*frames: type[BaseModel]) -> dict[str, Any]:
+    anyof = [{"$ref": _REFERENCE.format(model=frame.__name__)} for frame in frames]
+    return {"type": "string", "contentMediaType": "application/json", "contentSchema": {"anyOf": anyof}}
+
+
+def _numbered(done: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    kinds = {"type": "string", "enum": ["token", "done", "error"]}
+    properties = {"id": {"type": "string"}, "event": kinds, "data": _data(TokenFrame, done, ErrorFrame)}
+    event = {"type": "object", "required": ["event", "data"], "properties": properties}
+    return {
+        200: {
+            "description": "the whole answer; with `stream`, events `token`, then `done` or `error`",
+            "content": {"text/event-stream": {"itemSchema": event}},
+        },
+        204: {"description": "nothing is behind the event of `Last-Event-ID`"},
+    }
+
+
+GENERATION = _numbered(DoneFrame)
+SESSION_GENERATION = _numbered(SessionDoneFrame)
+_CHUNK = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"anyOf": [{"const": DONE}, _data(Completion, OpenAIErrorAnswer)]}},
+}
+COMPLETION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": f"the whole answer; with `stream`, chunks of the same shape, then `{DONE}`",
+        "content": {"text/event-stream": {"itemSchema": _CHUNK}},
+    }
+}
+"""What may answer a request for a stream, by status."""
+
+RESUMING: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": HEADER,
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": "with `stream` and the same body: go on behind the event that had this id",
+        }
+    ]
+}
+
+
+def document_events(app: FastAPI) -> None:
+    """Put the shapes of frames into the application's OpenAPI document."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schemas = plain()["components"]["schemas"]
+            _, found = models_json_schema(
+                [(frame, "validation") for frame in _FRAMES], ref_template=_REFERENCE
+            )
+            for name, schema in found["$defs"].items():
+                schemas.setdefault(name, schema)
+        return plain()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's documentation names

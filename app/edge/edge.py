@@ -1,0 +1,100 @@
+"""What every route needs, as one value on the application's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from app.access.key_ring import KeyRing
+from app.edge.lifecycle import Lifecycle
+from app.core.limits import Limits
+from app.sessions.limits import SessionLimits
+from app.service import InferenceService, SessionService
+from app.service.model_control import ModelControl
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracing
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEdge:
+    """Sessions, where they are turned on.
+
+    Attributes:
+        healthy: whether the store answers.
+    """
+
+    service: SessionService
+    limits: SessionLimits
+    healthy: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRules:
+    """Who may come in; see ``app.edge.http.access``.
+
+    Attributes:
+        keys: the valid keys; ``None`` lets everybody in.
+        admin_port: where alone metrics and admin paths are answered.
+        origins: sites whose pages may call the service from a browser.
+    """
+
+    keys: KeyRing | None = None
+    admin_port: int | None = None
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The service and what bounds and counts its use.
+
+    Attributes:
+        alive: by ``name@version``, whether the model's engine still runs.
+        sessions: ``None`` where they are turned off.
+        models: looks at, loads and unloads models; ``None`` where what is served never changes.
+        tracing: makes spans; ``None`` where nobody wants them.
+        access_log: whether a line is logged for each answer.
+    """
+
+    service: InferenceService
+    limits: Limits
+    metrics: Metrics
+    lifecycle: Lifecycle
+    alive: Mapping[str, Callable[[], bool]]
+    sessions: SessionEdge | None = None
+    tracing: Tracing | None = None
+    access_log: bool = False
+    models: ModelControl | None = None
+    access: AccessRules = AccessRules()
+
+
+def edge_of(connection: HTTPConnection) -> Edge:
+    """The edge of the application that received a request or a socket."""
+    edge: Edge = connection.app.state.edge
+    return edge
+
+
+def sessions_of(connection: HTTPConnection) -> SessionEdge:
+    """The sessions of the application that received a request or a socket.
+
+    Raises:
+        HTTPException: there are none here; answered as 404.
+    """
+    sessions = edge_of(connection).sessions
+    if sessions is None:
+        raise HTTPException(404, "sessions are turned off on this server; --sessions says where to keep them")
+    return sessions
+
+
+def request_id_of(connection: HTTPConnection) -> str:
+    """The id that the middleware gave the request or the socket."""
+    request_id: str = connection.scope["state"]["request_id"]
+    return request_id
+
+
+def owner_of(connection: HTTPConnection) -> str:
+    """Whose sessions the request or the socket may touch: the name of its key, empty without keys."""
+    owner: str = connection.scope["state"].get("owner", "")
+    return owner

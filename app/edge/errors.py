@@ -1,0 +1,261 @@
+"""What each failure is to a client: status, title and close code. Nothing else in ``app`` knows these.
+
+RnnserveError, ValidationError, HTTPException, anything else
+    --describe--> Problem --> application/problem+json (RFC 9457), or an error frame
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.edge.http.json_bytes import JsonBytes
+from app.core import errors as tree
+from app.tasks.generate.schema import ErrorFrame
+from app.core.problem import FieldError, Problem, ProblemDetail
+
+TYPE_PREFIX = "urn:rnnserve:problem:"
+MEDIA_TYPE = "application/problem+json"
+INTERNAL_DETAIL = "The server failed to answer this request; its log has the details under the request id."
+
+CLOSE_IDLE = 1000
+CLOSE_TOO_BIG = 1009
+CLOSE_UNREAD = 1008
+CLOSE_INTERNAL = 1011
+CLOSE_RESTART = 1012
+
+MAX_FIELD_ERRORS = 10
+MAX_COUNTED_ERRORS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What one class of failures is called. ``public`` messages are written for the caller."""
+
+    slug: str
+    title: str
+    status: int
+    public: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """A failure as one protocol writes it."""
+
+    status: int
+    body: bytes
+    media_type: str
+
+
+ErrorShape = Callable[[Problem], ErrorBody]
+"""How one protocol writes failures; ``app.edge.error_shapes`` knows which path speaks which."""
+
+
+KINDS: dict[type[Exception], Kind] = {
+    tree.Unauthenticated: Kind("unauthenticated", "An API key is needed", 401),
+    tree.Forbidden: Kind("forbidden", "The key does not allow this", 403),
+    tree.InvalidInput: Kind("invalid-input", "The request is not valid", 422),
+    tree.UnknownModel: Kind("unknown-model", "No such model is served", 404),
+    tree.LoadFailed: Kind("load-failed", "The model cannot be served", 409),
+    tree.UnknownSession: Kind("unknown-session", "There is no such session", 404),
+    tree.SessionGone: Kind("session-gone", "The session has ended", 410),
+    tree.SequenceConflict: Kind("sequence-conflict", "Another step is due", 409),
+    tree.ModelMismatch: Kind("model-mismatch", "The state belongs to another model version", 412),
+    tree.InvalidState: Kind("invalid-state", "The state is not one of this server's", 422),
+    tree.PayloadTooLarge: Kind("payload-too-large", "The request is too large", 413),
+    tree.UnsupportedMedia: Kind("unsupported-media", "The content type is not read here", 415),
+    tree.Overloaded: Kind("overloaded", "The server is busy", 503),
+    tree.Draining: Kind("draining", "The server is shutting down", 503),
+    tree.StoreFull: Kind("store-full", "There is no room for another session", 503),
+    tree.SessionLimit: Kind("session-limit", "This caller has as many sessions as it may", 429),
+    tree.RateLimited: Kind("rate-limited", "This caller asks too fast", 429),
+    tree.StoreUnavailable: Kind("store-unavailable", "The session store cannot be reached", 503),
+    tree.DeadlineExceeded: Kind("deadline-exceeded", "The request took too long", 504),
+    tree.RunFailed: Kind("run-failed", "The model failed on this request", 500),
+    tree.StateQuarantined: Kind("state-quarantined", "The step would have spoilt the session's state", 500),
+    tree.CorruptSession: Kind("corrupt-session", "The stored session is damaged", 500),
+    tree.EngineDead: Kind("engine-dead", "The model has stopped", 503),
+    tree.DeviceUnavailable: Kind("internal", "Internal error", 500, public=False),
+    tree.BundleError: Kind("internal", "Internal error", 500, public=False),
+    tree.ConfigurationError: Kind("internal", "Internal error", 500, public=False),
+    tree.TrainingError: Kind("internal", "Internal error", 500, public=False),
+}
+INTERNAL = Kind("internal", "Internal error", 500, public=False)
+NOT_FOUND = Kind("not-found", "There is nothing at this address", 404)
+BAD_METHOD = Kind("method-not-allowed", "The method is not allowed here", 405)
+REFUSED = Kind("refused", "The request was refused", 400)
+
+
+def kind_of(error: BaseException) -> Kind:
+    """The entry of the error's class, or of its nearest base that has one."""
+    for base in type(error).__mro__:
+        if base in KINDS:
+            return KINDS[base]
+    if isinstance(error, ValidationError):
+        return KINDS[tree.InvalidInput]
+    if isinstance(error, HTTPException):
+        known = {404: NOT_FOUND, 405: BAD_METHOD}.get(error.status_code)
+        return known or Kind(REFUSED.slug, HTTPStatus(error.status_code).phrase, error.status_code)
+    return INTERNAL
+
+
+def is_internal(error: BaseException) -> bool:
+    """Whether the client learns nothing but the request id, so that the log must have the rest."""
+    return not kind_of(error).public
+
+
+def describe(error: BaseException, request_id: str) -> ProblemDetail:
+    """The problem document of a failure."""
+    kind = kind_of(error)
+    listed: list[FieldError] = []
+    if isinstance(error, ValidationError):
+        listed = _field_errors(error)
+        detail = _summary(listed, error.error_count())
+    elif not kind.public:
+        detail = INTERNAL_DETAIL
+    elif isinstance(error, tree.RnnserveError):
+        detail = error.message
+        listed = _fields_of(error)
+    else:
+        detail = str(getattr(error, "detail", kind.title))
+    return ProblemDetail(
+        type=TYPE_PREFIX + kind.slug,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        errors=listed,
+        request_id=request_id,
+        retry_after_s=_retry_after(error),
+        **_session_fields(error),
+    )
+
+
+def as_problem(problem: Problem) -> ErrorBody:
+    """The shape of the native routes."""
+    return ErrorBody(problem.status, problem.model_dump_json(exclude_none=True).encode(), MEDIA_TYPE)
+
+
+def problem_response(error: BaseException, request_id: str, shape: ErrorShape = as_problem) -> Response:
+    """The HTTP answer to a failure, in the shape of the protocol that was spoken."""
+    problem = describe(error, request_id)
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if problem.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(problem.retry_after_s)))
+    if isinstance(error, tree.Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
+    answer = shape(problem)
+    return Response(answer.body, answer.status, headers, media_type=answer.media_type)
+
+
+def busy(request_id: str, wait_s: float) -> JsonBytes:
+    """The answer to a request that is refused unread.
+
+    It is what :func:`problem_response` makes of an ``Overloaded``, without making it each time. Ids of
+    requests need no escapes in JSON.
+    """
+    seconds = max(1, math.ceil(wait_s))
+    before, after = _busy(seconds)
+    body = before + request_id.encode("ascii") + after
+    return JsonBytes(body, 503, [(b"retry-after", b"%d" % seconds)], MEDIA_TYPE.encode())
+
+
+@lru_cache(maxsize=64)
+def _busy(seconds: int) -> tuple[bytes, bytes]:
+    error = tree.Overloaded("the model's queue is full; try again later", retry_after_s=float(seconds))
+    before, _, after = as_problem(describe(error, "\x01")).body.partition(b"\\u0001")
+    return before, after
+
+
+def error_frame(error: BaseException, request_id: str) -> ErrorFrame:
+    """The same as a frame of a stream."""
+    problem = describe(error, request_id)
+    fields = {name: getattr(problem, name) for name in ProblemDetail.model_fields if name != "type"}
+    return ErrorFrame(problem=problem.type, **fields)
+
+
+def _retry_after(error: BaseException) -> float | None:
+    if not isinstance(error, tree.CapacityError):
+        return None
+    return 1.0 if error.retry_after_s is None else error.retry_after_s
+
+
+def _session_fields(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, tree.SequenceConflict):
+        return {"step": error.step, "expected": error.expected}
+    if isinstance(error, tree.SessionGone):
+        return {"step": error.step, "reason": error.reason, "ended_at": error.ended_at}
+    return {}
+
+
+def _fields_of(error: tree.RnnserveError) -> list[FieldError]:
+    if isinstance(error, tree.InvalidInput):
+        return [FieldError(field=error.field, message=error.message, allowed=error.allowed)]
+    if isinstance(error, tree.UnknownModel):
+        return [FieldError(field="model", message=error.message, allowed=list(error.available))]
+    if isinstance(error, tree.PayloadTooLarge):
+        allowed = {"max_bytes": error.limit_bytes}
+        return [FieldError(field="body", message=error.message, allowed=allowed)]
+    if isinstance(error, tree.UnsupportedMedia):
+        return [FieldError(field="content-type", message=error.message, allowed=list(error.allowed))]
+    return []
+
+
+def _field_errors(error: ValidationError) -> list[FieldError]:
+    if error.error_count() > MAX_COUNTED_ERRORS:
+        # A hostile body can hold a million unknown fields; listing them would take seconds.
+        return [FieldError(field="body", message=f"has more than {MAX_COUNTED_ERRORS} mistakes")]
+    details = error.errors(include_url=False)[:MAX_FIELD_ERRORS]
+    return [
+        FieldError(
+            field=".".join(str(part) for part in detail["loc"]) or "body",
+            message=_message(detail),
+            allowed=_allowed(detail),
+        )
+        for detail in details
+    ]
+
+
+def _message(detail: ErrorDetails) -> str:
+    if detail["type"] == "json_invalid":
+        return f"the body is not JSON: {detail.get('ctx', {}).get('error', detail['msg'])}"
+    if detail["type"] == "model_type":
+        return "the body should be a JSON object"
+    if detail["type"] == "extra_forbidden":
+        return "unknown field"
+    if detail["type"] == "missing":
+        return "the field is required"
+    message = detail["msg"]
+    return message[:1].lower() + message[1:]
+
+
+_LIMIT_NAMES = {
+    "ge": "min",
+    "gt": "more_than",
+    "le": "max",
+    "lt": "less_than",
+    "min_length": "min_length",
+    "max_length": "max_length",
+}
+
+
+def _allowed(detail: ErrorDetails) -> Any:
+    context = detail.get("ctx", {})
+    if detail["type"] == "literal_error":
+        return context.get("expected")
+    limits = {name: context[key] for key, name in _LIMIT_NAMES.items() if key in context}
+    return limits or None
+
+
+def _summary(listed: list[FieldError], count: int) -> str:
+    first = listed[0]
+    more = "" if count == 1 or count > MAX_COUNTED_ERRORS else f"; and {count - 1} more"
+    return f"{first.field}: {first.message}{more}"

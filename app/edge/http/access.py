@@ -1,0 +1,195 @@
+"""Who may come in: the key of a request or a socket, its role and its rate; and what answers on which port.
+
+    headers --key--> KeyRing --> Principal --allowance--> scope["state"]["owner"] --> the routes
+
+Without a valid key only what tells nothing is answered: health, the documentation, the page's files.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.access.key_ring import Credential, KeyRing
+from app.access.principal import CURRENT
+from app.edge.error_shapes import error_response
+from app.core.errors import Forbidden, RateLimited, RnnserveError, Unauthenticated
+
+logger = logging.getLogger(__name__)
+
+KEY_SUBPROTOCOL = "rnnserve.key."
+"""Begins the offer in which a browser's socket hands in its key, in URL-safe base64: it can set no header."""
+
+PUBLIC = frozenset(
+    {
+        "/",
+        "/healthz",
+        "/readyz",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/docs",
+        "/openapi.json",
+        "/favicon.ico",
+    }
+)
+PUBLIC_PREFIXES = ("/page/", "/static-offline-docs/", "/docs/")
+HEALTH = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+METRICS = "/metrics"
+ADMIN_PREFIXES = ("/admin/", "/v2/repository/models/")
+"""They change what is served."""
+_ADMIN_PORT_PREFIXES = ("/admin/", "/v2/repository/")
+
+_CLOSE_REVOKED = 1008
+_REASONS: dict[type[Exception], str] = {
+    Unauthenticated: "unauthenticated",
+    Forbidden: "forbidden",
+    RateLimited: "request_rate",
+}
+_LOG_S = 1.0
+
+
+class Access:
+    """Lets in who may come in; everybody else is answered here.
+
+    Args:
+        app: what it guards.
+        keys: the valid keys; ``None`` lets everybody in.
+        admin_port: where alone metrics and admin paths are answered, besides health; ``None``
+            answers them beside everything else.
+        refused: told why, for each that is not let in.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: KeyRing | None,
+        admin_port: int | None = None,
+        refused: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        self._app = app
+        self._refused = refused
+        self._keys = keys
+        self._admin_port = admin_port
+        self._quiet_until = 0.0
+        self._unlogged = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, socket or lifespan."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            credential = self._admit(scope)
+        except (RnnserveError, HTTPException) as error:
+            self._refused(_REASONS.get(type(error), "port"))
+            await error_response(error, scope["state"]["request_id"], scope["path"])(scope, receive, send)
+            return
+        if credential is None:
+            CURRENT.set(None)
+        else:
+            principal = credential.principal
+            state = scope["state"]
+            state["owner"] = principal.name
+            state["principal"] = principal
+            CURRENT.set(principal)
+            if scope["type"] == "websocket":
+                receive = _until_revoked(credential, receive, send)
+        await self._app(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> Credential | None:
+        """The credential of a request; ``None`` where none is needed.
+
+        Raises:
+            Unauthenticated: a key is needed, and there is no valid one.
+            Forbidden: the key's role is not enough.
+            RateLimited: its requests come too fast.
+            HTTPException: this port does not answer that path; 404.
+        """
+        path: str = scope["path"]
+        on_admin_port = self._admin_port is not None and scope["server"][1] == self._admin_port
+        if self._admin_port is not None and not _answers(path, on_admin_port):
+            raise HTTPException(404, "this path is answered on another port")
+        if self._keys is None:
+            return None
+        try:
+            credential = self._keys.find(_key_of(scope))
+        except Unauthenticated as error:
+            if path in PUBLIC or path.startswith(PUBLIC_PREFIXES) or (on_admin_port and path == METRICS):
+                return None
+            self._log(scope.get("client"), error)
+            raise
+        if path.startswith(ADMIN_PREFIXES) and not credential.principal.admin:
+            raise Forbidden("this needs a key with the role admin")
+        if path not in HEALTH:
+            credential.principal.take_request()
+        return credential
+
+    def _log(self, client: tuple[str, int] | None, error: Unauthenticated) -> None:
+        """At most a line a second, so that nobody fills the disk with refusals."""
+        now = time.monotonic()
+        if now < self._quiet_until:
+            self._unlogged += 1
+            return
+        more = f"; {self._unlogged} others since the last such line" if self._unlogged else ""
+        self._quiet_until, self._unlogged = now + _LOG_S, 0
+        logger.info("a request from %s was refused: %s%s", client[0] if client else "?", error.message, more)
+
+
+def _answers(path: str, on_admin_port: bool) -> bool:
+    if path in HEALTH:
+        return True
+    return (path == METRICS or path.startswith(_ADMIN_PORT_PREFIXES)) == on_admin_port
+
+
+def _key_of(scope: Scope) -> bytes:
+    """The key that came with a request.
+
+    Raises:
+        Unauthenticated: none came.
+    """
+    given: bytes | None = None
+    name: bytes
+    value: bytes
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if value[:7].lower() == b"bearer ":
+                return value[7:].strip()
+        elif name == b"x-api-key":
+            given = value
+    if given is None and scope["type"] == "websocket":
+        given = _offered(scope.get("subprotocols", ()))
+    if given is None:
+        raise Unauthenticated("send an API key as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'")
+    return given
+
+
+def _offered(subprotocols: Iterable[str]) -> bytes | None:
+    for one in subprotocols:
+        if one.startswith(KEY_SUBPROTOCOL):
+            text = one.removeprefix(KEY_SUBPROTOCOL)
+            try:
+                return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            except (binascii.Error, ValueError):
+                return b""
+    return None
+
+
+def _until_revoked(credential: Credential, receive: Receive, send: Send) -> Receive:
+    """``receive``, which ends the socket at the first message after its key has ceased to be valid."""
+
+    async def guarded() -> Message:
+        message = await receive()
+        if credential.valid or message["type"] != "websocket.receive":
+            return message
+        await send(
+            {"type": "websocket.close", "code": _CLOSE_REVOKED, "reason": "the API key is not valid any more"}
+        )
+        return {"type": "websocket.disconnect", "code": _CLOSE_REVOKED}
+
+    return guarded

@@ -1,0 +1,153 @@
+"""Reading a request's body within its bounds, and noticing that the client has gone.
+
+receive --> chunks --limit, deadline--> bytes --one pass of pydantic-core--> request
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TypeVar
+
+from starlette.types import Receive, Scope
+
+from app.edge.http.transports import ARRIVED, ON_LOST
+from app.core.errors import DeadlineExceeded, InvalidInput, PayloadTooLarge, UnsupportedMedia
+
+T = TypeVar("T")
+
+JSON_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain", "")
+"""Read as JSON: the second is what ``curl -d`` says of anything unless told otherwise."""
+
+
+class ClientGone(Exception):
+    """The client closed the connection before it was answered."""
+
+
+@dataclass(slots=True, eq=False)
+class Head:
+    """What a request says of its body.
+
+    Attributes:
+        media_type: the content type without its parameters, in lower case; empty without one.
+        encoding: the content encoding; empty without one.
+        length: bytes announced; 0 where none are.
+    """
+
+    media_type: str = ""
+    encoding: str = ""
+    length: int = 0
+
+
+def head_of(scope: Scope) -> Head:
+    """Read the headers that matter here in one pass; of repeated ones the last counts."""
+    media_type, encoding, length = b"", b"", b"0"
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            media_type = value
+        elif name == b"content-length":
+            length = value
+        elif name == b"content-encoding":
+            encoding = value
+    return Head(
+        media_type.partition(b";")[0].strip().lower().decode("latin-1"),
+        encoding.strip().lower().decode("latin-1"),
+        int(length) if length.isdigit() else 0,
+    )
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a body of this type is read as JSON."""
+    return content_type in JSON_TYPES or content_type.endswith("+json")
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int, timeout_s: float) -> tuple[Head, bytes]:
+    """What the request says of its body, and the whole of it.
+
+    Raises:
+        UnsupportedMedia: it is compressed.
+        PayloadTooLarge: it is announced as larger than the limit, or turns out so; in both cases
+            at once, with the rest unread.
+        InvalidInput: it is empty.
+        DeadlineExceeded: it did not arrive in time.
+        ClientGone: the client closed the connection.
+    """
+    head = head_of(scope)
+    if head.encoding not in ("", "identity"):
+        raise UnsupportedMedia(f"content-encoding {head.encoding}", ("identity",))
+    if head.length > limit_bytes:
+        raise PayloadTooLarge(limit_bytes)
+    if scope.get("extensions", {}).get(ARRIVED):
+        body = await _collect(receive, limit_bytes)
+    else:
+        try:
+            async with asyncio.timeout(timeout_s):
+                body = await _collect(receive, limit_bytes)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the body did not arrive within {timeout_s:g} seconds") from None
+    if not body:
+        raise InvalidInput("body", "the body is empty")
+    return head, body
+
+
+async def _collect(receive: Receive, limit_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit_bytes:
+            raise PayloadTooLarge(limit_bytes)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def while_connected(scope: Scope, receive: Receive, work: Coroutine[object, object, T]) -> T:
+    """Await ``work``, and cancel it as soon as the client closes the connection.
+
+    Args:
+        scope: of the request.
+        receive: of a request whose body has been read, so that only a disconnect can come.
+        work: what is given up.
+
+    Raises:
+        ClientGone: the client closed the connection first.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    def lost() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
+
+    stop_watching = _watch(scope, receive, lost)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if gone and task.uncancel() == 0:
+            raise ClientGone from None
+        raise
+    finally:
+        stop_watching()
+
+
+def _watch(scope: Scope, receive: Receive, lost: Callable[[], None]) -> Callable[[], object]:
+    """Have ``lost`` called when the client closes the connection; returns what ends that."""
+    on_lost = scope.get("extensions", {}).get(ON_LOST)
+    if on_lost is not None:
+        on_lost(lost)
+        return lambda: on_lost(None)
+
+    async def wait() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        lost()
+
+    return asyncio.create_task(wait()).cancel

@@ -1,0 +1,109 @@
+"""A generation as server-sent events: ``token`` events, then ``done`` or ``error``.
+
+Each event has an id; the same request with the header ``Last-Event-ID`` gets the rest. The next
+frame is taken only when the last one has left, so a slow reader gets larger frames; one that
+does not read at all for a while is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app.edge.http.body import ClientGone, while_connected
+from app.edge.errors import error_frame, is_internal
+from app.edge.http.transports import ABORT
+from app.tasks.generate.schema import DoneFrame, ErrorFrame, Frame, TokenFrame
+from app.service.resume import HEADER, ResumePoint, parse_point
+
+logger = logging.getLogger(__name__)
+
+_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+class FrameStream(Protocol):
+    """A generation whose frames can be numbered."""
+
+    @property
+    def event_id(self) -> str: ...  # noqa: D102  see app.service.generation
+
+    def __aiter__(self) -> AsyncIterator[Frame]: ...
+
+    def cancel(self) -> None: ...  # noqa: D102  see there
+
+
+def last_event_id(request: Request) -> ResumePoint | None:
+    """Behind which event a client wants to go on.
+
+    Raises:
+        InvalidInput: the header is no id of ours.
+    """
+    text = request.headers.get(HEADER)
+    return parse_point(text) if text else None
+
+
+class EventStream(Response):
+    """Writes the frames of a generation.
+
+    Args:
+        stream: the frames of a generation that has been started.
+        send_timeout_s: how long the client may leave an event unread.
+        request_id: named in an error event.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, stream: FrameStream, send_timeout_s: float, request_id: str) -> None:
+        super().__init__(headers=_HEADERS)
+        del self.headers["content-length"]
+        self._stream = stream
+        self._send_timeout_s = send_timeout_s
+        self._request_id = request_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Write until the generation ends, the client goes, or it does not read."""
+        # It was admitted as a request, which has ended by now without a pause in between.
+        lifecycle = scope["app"].state.edge.lifecycle
+        lifecycle.running += 1
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await while_connected(scope, receive, self._write_all(send))
+        except ClientGone:
+            pass
+        except TimeoutError:
+            logger.warning("a client left events unread for %g s and was dropped", self._send_timeout_s)
+            abort = scope.get("extensions", {}).get(ABORT)
+            if abort is not None:
+                abort()
+        finally:
+            lifecycle.running -= 1
+            self._stream.cancel()
+
+    async def _write_all(self, send: Send) -> None:
+        try:
+            async for frame in self._stream:
+                await self._write(frame, send)
+        except TimeoutError:
+            raise
+        except Exception as error:
+            if is_internal(error):
+                logger.exception("a stream failed")
+            await self._write(error_frame(error, self._request_id), send)
+        await self._send(b"", send, more=False)
+
+    async def _write(self, frame: TokenFrame | DoneFrame | ErrorFrame, send: Send) -> None:
+        data = frame.__pydantic_serializer__.to_json(frame, exclude_none=True)
+        kind = frame.type.encode("ascii")
+        # A failure has no place of its own: whoever comes again goes on behind the last token.
+        head = b"" if frame.type == "error" else b"id: %s\n" % self._stream.event_id.encode("ascii")
+        await self._send(b"%sevent: %s\ndata: %s\n\n" % (head, kind, data), send, more=True)
+
+    async def _send(self, body: bytes, send: Send, *, more: bool) -> None:
+        async with asyncio.timeout(self._send_timeout_s):
+            await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -1,0 +1,162 @@
+"""The route class: the body's bytes are validated in one pass, and bytes are written back.
+
+FastAPI reads an endpoint's signature for the documentation only. Its own handling of a body
+(bytes to dictionary to model, model to dictionary to bytes) costs more than a small network.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, TypeVar
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.edge.http.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
+from app.edge.edge import edge_of, request_id_of
+from app.edge.errors import busy
+from app.edge.http.json_bytes import JsonBytes
+from app.bundle.manifest import Task
+from app.core.errors import InvalidInput, UnsupportedMedia
+from app.service import Timing
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+CLIENT_CLOSED = 499
+"""Never sent, since nobody is there; it is what the metrics say."""
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": text,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetail"}}},
+    }
+    for status, text in (
+        (404, "no such model"),
+        (413, "the body is over the limit"),
+        (415, "the content type is not read here"),
+        (422, "a field is wrong: which, why, and what is allowed"),
+        (500, "the model failed on this request, or the server did"),
+        (503, "busy or shutting down; see Retry-After"),
+        (504, "the deadline passed"),
+    )
+}
+
+
+class BytesRoute(APIRoute):
+    """Calls ``async def endpoint(body: Model, request: Request, ...) -> Response`` without detours.
+
+    An endpoint without a body takes the request first. Further parameters are those of the path.
+    While an endpoint with a body works, a client that goes away cancels it.
+    """
+
+    async def parse(
+        self, model: type[BaseModel], content_type: str, body: bytes, request: Request
+    ) -> BaseModel:
+        """The request in ``body``.
+
+        Raises:
+            UnsupportedMedia: the content type is not read here.
+            ValidationError: the body is not what the model says.
+        """
+        if not is_json(content_type):
+            raise UnsupportedMedia(content_type, JSON_TYPES[:1])
+        return model.model_validate_json(body)
+
+    def refusal(self, request: Request) -> Response | None:
+        """The answer to a request that would be refused whatever its body says, which is not read then."""
+        return None
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler that Starlette calls."""
+        endpoint: Callable[..., Coroutine[Any, Any, Response]] = self.endpoint
+        parameters = inspect.signature(endpoint, eval_str=True).parameters
+        first = next(iter(parameters.values()))
+        annotation = getattr(first.annotation, "__origin__", first.annotation)
+        path = [name for name in parameters if name in self.param_convertors]
+        if annotation is Request:
+
+            async def handle(request: Request) -> Response:
+                return await endpoint(request, **{name: request.path_params[name] for name in path})
+
+            return handle
+
+        async def handle_body(request: Request) -> Response:
+            scope, receive = request.scope, request.receive
+            edge = edge_of(request)
+            limits, lifecycle = edge.limits, edge.lifecycle
+            if (refusal := self.refusal(request)) is not None:
+                return refusal
+            try:
+                head, body = await read_body(scope, receive, limits.max_body_bytes, limits.request_timeout_s)
+                parsed = await self.parse(annotation, head.media_type, body, request)
+                lifecycle.admit()
+                try:
+                    work = endpoint(parsed, request, **{name: request.path_params[name] for name in path})
+                    return await while_connected(scope, receive, work)
+                finally:
+                    lifecycle.running -= 1
+            except ClientGone:
+                return Response(status_code=CLIENT_CLOSED)
+
+        return handle_body
+
+
+def query_of(request: Request, model: type[ModelT]) -> ModelT:
+    """The query as a model that reads text.
+
+    Raises:
+        InvalidInput: a parameter is given twice.
+        ValidationError: one is unknown, missing or wrong.
+    """
+    items = request.query_params.multi_items()
+    given = dict(items)
+    if len(given) != len(items):
+        raise InvalidInput("query", "a parameter of the query is given twice")
+    return model.model_validate(given)
+
+
+class TaskRoute(BytesRoute):
+    """A route of one task. While all models of the task are full, a request is refused unread.
+
+    In a rush refusals must cost little, or nothing is left for what was accepted.
+    """
+
+    task: ClassVar[Task]
+
+    def refusal(self, request: Request) -> Response | None:
+        """503, which says how long the model whose queue is the shortest needs; counted as any other."""
+        service = edge_of(request).service
+        wait_s = service.full_for_s(self.task)
+        if wait_s is None:
+            return None
+        service.count_refusal(self.task)
+        return busy(request_id_of(request), wait_s)
+
+
+def json_response(
+    answer: BaseModel, timing: Timing | None = None, status: int = 200, location: str | None = None
+) -> Response:
+    """An answer as JSON, with a ``Server-Timing`` header in milliseconds."""
+    headers = []
+    if timing is not None:
+        headers.append((b"server-timing", server_timing(timing).encode("ascii")))
+    if location is not None:
+        headers.append((b"location", location.encode("latin-1")))
+    return JsonBytes(answer.__pydantic_serializer__.to_json(answer), status, headers)
+
+
+def bytes_response(body: bytes, timing: Timing | None = None) -> Response:
+    """An answer that is JSON already, with a ``Server-Timing`` header in milliseconds."""
+    headers = () if timing is None else ((b"server-timing", server_timing(timing).encode("ascii")),)
+    return JsonBytes(body, headers=headers)
+
+
+def server_timing(timing: Timing) -> str:
+    """``queue``, ``compute`` and ``total`` as the header's value."""
+    return (
+        f"queue;dur={timing.queue_s * 1e3:.3f}, compute;dur={timing.compute_s * 1e3:.3f}, "
+        f"total;dur={timing.total_s * 1e3:.3f}"
+    )

@@ -1,0 +1,48 @@
+"""``GET /healthz``: is the process worth keeping? ``GET /readyz``: should it get requests?"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.edge.edge import Edge, edge_of
+from app.edge.http.routing import BytesRoute, json_response
+from app.edge.routes.health_schema import Health, Readiness
+
+router = APIRouter(route_class=BytesRoute, tags=["operations"])
+
+
+@router.get("/healthz", response_model=Health, responses={503: {"model": Health}})
+async def healthz(request: Request) -> Response:
+    """Whether the process should go on; false once a model's engine has died."""
+    dead = _dead(edge_of(request))
+    health = Health(status="failed" if dead else "ok", dead=dead)
+    return json_response(health, status=503 if dead else 200)
+
+
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+async def readyz(request: Request) -> Response:
+    """Whether requests should be sent here: models served, engines alive, the store there, no shutdown."""
+    found = readiness(edge_of(request))
+    return json_response(found, status=200 if found.ready else 503)
+
+
+def readiness(edge: Edge) -> Readiness:
+    """Whether requests should be sent to a server, and why not."""
+    dead = _dead(edge)
+    if edge.lifecycle.draining:
+        reason = "shutting down"
+    elif not edge.service.deployments:
+        reason = "no model is served"
+    elif dead:
+        reason = f"the engine of {', '.join(dead)} has stopped"
+    elif edge.sessions is not None and not edge.sessions.healthy():
+        reason = "the session store does not answer"
+    else:
+        reason = None
+    return Readiness(ready=reason is None, reason=reason, models=list(edge.service.deployments))
+
+
+def _dead(edge: Edge) -> list[str]:
+    return [name for name, alive in edge.alive.items() if not alive()]

@@ -1,0 +1,134 @@
+"""``GET /models`` and ``GET /models/{name}``: what is served, and the public part of the manifests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.edge.edge import Edge, edge_of
+from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
+from app.bundle.manifest import ForecastSpec, GenerateSpec, Manifest, SentimentSpec
+from app.core.errors import UnknownModel
+from app.core.model_state import ModelState
+from app.core.limits import Limits
+from app.edge.routes.models_schema import ModelDetail, ModelList, ModelSummary, QualityFigure
+
+ModelPath = Annotated[str, Path(description="`name`, `name@version` or `name@label`")]
+
+router = APIRouter(route_class=BytesRoute, tags=["models"])
+
+
+@router.get("/models", response_model=ModelList)
+async def list_models(request: Request) -> Response:
+    """Every model version, served or not."""
+    return json_response(model_list(edge_of(request)))
+
+
+@router.get("/models/{name}", response_model=ModelDetail, responses={404: PROBLEMS[404]})
+async def get_model(request: Request, name: ModelPath) -> Response:
+    """One served model, by `name` (the version that most requests get), `name@version` or `name@label`."""
+    edge = edge_of(request)
+    catalog = edge.service.catalog
+    found = catalog.base(name)
+    if found is None:
+        raise UnknownModel(name, tuple(catalog.deployments))
+    manifest = found.manifest
+    served = [one.manifest for one in catalog.deployments.values()]
+    versions = [one.version for one in reversed(served) if one.name == manifest.name]
+    (state,) = [one for one in _states(edge) if one.reference == manifest.reference]
+    return json_response(_detail(manifest, state, versions, edge))
+
+
+def model_list(edge: Edge) -> ModelList:
+    """What is known of every version."""
+    deployments = edge.service.deployments
+    return ModelList(
+        models=[
+            ModelSummary(**_summary(state, deployments[state.reference].manifest, edge))
+            if state.status == "ready"
+            else ModelSummary(**_standing(state))
+            for state in _states(edge)
+        ]
+    )
+
+
+def _states(edge: Edge) -> list[ModelState]:
+    if edge.models is not None:
+        return edge.models.index()
+    catalog = edge.service.catalog
+    return [
+        ModelState(one.manifest.name, one.manifest.version, "ready", None, (), catalog.traffic(one))
+        for one in catalog.deployments.values()
+    ]
+
+
+def _standing(state: ModelState) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "version": state.version,
+        "status": state.status,
+        "reason": state.reason,
+        "labels": list(state.labels),
+        "traffic": state.traffic,
+    }
+
+
+def _summary(state: ModelState, manifest: Manifest, edge: Edge) -> dict[str, Any]:
+    return _standing(state) | {
+        "task": manifest.task,
+        "cell": manifest.network.cell,
+        "description": manifest.description,
+        "default": edge.service.defaults.get(manifest.task) == manifest.reference,
+    }
+
+
+def _detail(manifest: Manifest, state: ModelState, versions: list[str], edge: Edge) -> ModelDetail:
+    return ModelDetail(
+        **_summary(state, manifest, edge),
+        versions=versions,
+        network=manifest.network.model_dump(exclude_none=True),
+        inputs=_inputs(manifest.spec),
+        limits=_limits(manifest.spec, edge.limits),
+        state=manifest.row.model_dump(),
+        quality=[QualityFigure(**figure.model_dump()) for figure in manifest.quality],
+        provenance=manifest.provenance.model_dump(exclude_none=True),
+    )
+
+
+def _inputs(spec: ForecastSpec | SentimentSpec | GenerateSpec) -> dict[str, Any]:
+    if isinstance(spec, ForecastSpec):
+        return {"quantiles": spec.quantiles, "frequencies": sorted(spec.frequencies), "window": spec.window}
+    if isinstance(spec, SentimentSpec):
+        return {"labels": spec.labels, "vocabulary": spec.vocabulary}
+    return {"unit": spec.unit, "vocabulary": spec.vocabulary, "ends_by_itself": spec.end_token is not None}
+
+
+def _limits(spec: ForecastSpec | SentimentSpec | GenerateSpec, limits: Limits) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "max_body_bytes": limits.max_body_bytes,
+        "request_timeout_s": limits.request_timeout_s,
+    }
+    if isinstance(spec, ForecastSpec):
+        own = {
+            "max_horizon": spec.horizon,
+            "max_series": limits.max_series,
+            "max_points": limits.max_points,
+        }
+    elif isinstance(spec, SentimentSpec):
+        own = {
+            "max_texts": limits.max_texts,
+            "max_text_chars": limits.max_text_chars,
+            "max_text_tokens": limits.max_prompt_tokens,
+        }
+    else:
+        own = {
+            "max_prompt_chars": limits.max_text_chars,
+            "max_prompt_tokens": limits.max_prompt_tokens,
+            "max_tokens": limits.max_tokens,
+            "max_choices": limits.max_choices,
+            "max_stop": limits.max_stop,
+        }
+    return common | own

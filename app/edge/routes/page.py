@@ -1,0 +1,76 @@
+"""``GET /``: the page, and ``/page/...``: what it loads. It uses the public routes and nothing else."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.edge.routes.page_assets import Asset, PageAssets, charts_folder, collect_assets
+
+SECURITY = {
+    # Nothing from another host, no script or style in the document itself, and no frame around it.
+    "content-security-policy": "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' data: blob:",
+            "connect-src 'self'",
+            "font-src 'self'",
+            "form-action 'none'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    ),
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "referrer-policy": "no-referrer",
+}
+_FOREVER = "public, max-age=31536000, immutable"
+_ASK_AGAIN = "no-cache"
+_NO_GZIP = re.compile(r"gzip\s*;\s*q\s*=\s*0(?:\.0*)?\s*(?:,|$)")
+
+
+def page_router(assets: PageAssets | None = None) -> APIRouter:
+    """The page's routes.
+
+    Args:
+        assets: what is sent; left out, the page of this installation.
+    """
+    assets = collect_assets(charts=charts_folder()) if assets is None else assets
+    router = APIRouter(include_in_schema=False)
+    methods = ["GET", "HEAD"]
+    router.add_api_route("/", partial(_document, assets), methods=methods, response_class=Response)
+    router.add_api_route(
+        "/page/{digest}/{path:path}", partial(_file, assets), methods=methods, response_class=Response
+    )
+    return router
+
+
+async def _document(assets: PageAssets, request: Request) -> Response:
+    return _answer(request, assets.index, _ASK_AGAIN)
+
+
+async def _file(assets: PageAssets, request: Request) -> Response:
+    asset = assets.files.get(request.path_params["path"])
+    if asset is None:
+        raise HTTPException(404)
+    # An older document may still ask for its files; it gets today's, which must not be kept as those.
+    known = request.path_params["digest"] == assets.digest
+    return _answer(request, asset, _FOREVER if known else _ASK_AGAIN)
+
+
+def _answer(request: Request, asset: Asset, cache: str) -> Response:
+    headers = SECURITY | {"cache-control": cache, "etag": asset.etag, "vary": "accept-encoding"}
+    if asset.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    body = asset.body
+    accepted = request.headers.get("accept-encoding", "")
+    if asset.packed is not None and "gzip" in accepted and not _NO_GZIP.search(accepted):
+        headers["content-encoding"] = "gzip"
+        body = asset.packed
+    return Response(body, headers=headers | {"content-type": asset.content_type})

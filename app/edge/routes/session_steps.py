@@ -1,0 +1,84 @@
+"""``POST /sessions/{id}/steps`` and ``POST /sessions/steps``: events of one session, or of many.
+
+A step's answer is JSON bytes already; it is passed on, and joined into larger answers, as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Body
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.edge.docs import session_examples as examples
+from app.edge.edge import owner_of, request_id_of, sessions_of
+from app.edge.errors import describe, is_internal
+from app.edge.http.routing import BytesRoute, bytes_response
+from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known
+from app.core.errors import RnnserveError, UnknownSession
+from app.sessions.schema import StepAnswer, StepRequest, StepsAnswer, StepsRequest, is_session_id
+from app.service import SessionService, StepCall, StepClock
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(route_class=BytesRoute, tags=["sessions"])
+
+
+@router.post("/sessions/steps", response_model=StepsAnswer, responses=SESSION_PROBLEMS)
+async def many(
+    body: Annotated[StepsRequest, Body(openapi_examples=examples.MANY_STEPS)], request: Request
+) -> Response:
+    """Events of many sessions in one request, each answered on its own, in the order of the calls."""
+    calls = [StepCall(one.id, one.inputs, one.seq) for one in body.steps]
+    clock = StepClock()
+    outcomes = await apply(sessions_of(request).service, calls, owner_of(request), clock)
+    request_id = request_id_of(request)
+    results = [_result(call, outcome, request_id) for call, outcome in zip(calls, outcomes, strict=True)]
+    return bytes_response(b'{"results":[' + b",".join(results) + b"]}", clock.timing())
+
+
+@router.post("/sessions/{id}/steps", response_model=StepAnswer, responses=SESSION_PROBLEMS)
+async def one(
+    body: Annotated[StepRequest, Body(openapi_examples=examples.STEP)], request: Request, id: SessionPath
+) -> Response:
+    """Apply one event or several as one: whole or not at all, and with `seq` exactly once."""
+    call = StepCall(known(id), body.inputs, body.seq)
+    clock = StepClock()
+    (outcome,) = await sessions_of(request).service.steps([call], owner_of(request), clock)
+    if isinstance(outcome, RnnserveError):
+        raise outcome
+    return bytes_response(outcome, clock.timing())
+
+
+async def apply(
+    service: SessionService, calls: Sequence[StepCall], owner: str = "", clock: StepClock | None = None
+) -> list[bytes | RnnserveError]:
+    """As :meth:`SessionService.steps`, with ids that no session can have answered here."""
+    places = [place for place, call in enumerate(calls) if is_session_id(call.id)]
+    outcomes: list[bytes | RnnserveError] = [UnknownSession(call.id) for call in calls]
+    if places:
+        done = await service.steps([calls[place] for place in places], owner, clock)
+        for place, outcome in zip(places, done, strict=True):
+            outcomes[place] = outcome
+    return outcomes
+
+
+def named(id: str, answer: bytes, opening: bytes = b"{") -> bytes:
+    """An answer's JSON object with the session's id put in front of its fields."""
+    return opening + b'"id":' + orjson.dumps(id) + b"," + answer[1:]
+
+
+def _result(call: StepCall, outcome: bytes | RnnserveError, request_id: str) -> bytes:
+    if isinstance(outcome, bytes):
+        return named(call.id, outcome)
+    if is_internal(outcome):
+        logger.error("a step of session %s failed", call.id, exc_info=outcome)
+    problem = describe(outcome, request_id)
+    fields = {"seq": call.seq} if call.seq is not None else {}
+    return named(
+        call.id, orjson.dumps(fields | {"error": problem.model_dump(mode="json", exclude_none=True)})
+    )

@@ -1,0 +1,215 @@
+"""What every WebSocket has: one receive task, a send that is not left unread, and one reason to end.
+
+    frames in --receive task--> take() --> send() --frames out-->
+    idle timer, drain, unread frames, lost connection --> the end
+
+What a socket is for is its subclass: ``generate_socket``, ``session_socket``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.edge.edge import Edge, edge_of, request_id_of
+from app.edge.errors import (
+    CLOSE_IDLE,
+    CLOSE_INTERNAL,
+    CLOSE_RESTART,
+    CLOSE_UNREAD,
+    error_frame,
+    problem_response,
+)
+from app.edge.http.transports import GIVE_UP, SEND_NOW
+from app.core.errors import Draining, Overloaded, RnnserveError
+from app.core.schema import Answer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Why a socket ends; without a code the client has gone already."""
+
+    code: int | None = None
+    reason: str = ""
+
+
+class Connection(ABC):
+    """One open socket.
+
+    Args:
+        websocket: not yet accepted.
+    """
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._edge: Edge = edge_of(websocket)
+        self._request_id = request_id_of(websocket)
+        self._loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[_End] = self._loop.create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sending = asyncio.Lock()
+        self._send_now = websocket.scope.get("extensions", {}).get(SEND_NOW)
+        self._idle: asyncio.TimerHandle | None = None
+        self._idle_since: float | None = None
+
+    @abstractmethod
+    async def take(self, text: str | None) -> None:
+        """Handle one message; the next one is read when this returns.
+
+        Args:
+            text: of a text frame; ``None`` for a binary one.
+
+        Raises:
+            RnnserveError, ValidationError: the client is told, and the socket lives on.
+        """
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Finish what runs, then close."""
+
+    def opened(self) -> None:  # noqa: B027  most need nothing here
+        """The socket was accepted."""
+
+    def lost(self) -> None:  # noqa: B027
+        """The socket is over; its tasks are cancelled next."""
+
+    async def run(self) -> None:
+        """Serve the socket until it ends; everything started here has ended when this returns."""
+        await self._websocket.accept()
+        self._edge.lifecycle.enter(self)
+        self._edge.metrics.sockets.inc()
+        self.own(self._receive_all())
+        self.wait_for_request()
+        self.opened()
+        if self._edge.lifecycle.draining:
+            # It began while the handshake was under way, so this socket has not been told.
+            self.drain()
+        try:
+            end = await self._end
+        finally:
+            self.lost()
+            self._edge.lifecycle.leave(self)
+            self._edge.metrics.sockets.dec()
+            if self._idle is not None:
+                self._idle.cancel()
+            owned = list(self._tasks)
+            for task in owned:
+                task.cancel()
+            if owned:
+                await asyncio.wait(owned)
+        if end.code is not None:
+            await self._close(end.code, end.reason)
+
+    def own(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run something that ends with the socket; if it fails, the socket ends too."""
+        task = asyncio.create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def send(self, frame: Answer) -> None:
+        """Send a frame; raises as :meth:`send_bytes`."""
+        await self.send_bytes(frame.__pydantic_serializer__.to_json(frame, exclude_none=True))
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send JSON as a text frame, or end the socket when the client does not read.
+
+        Raises:
+            WebSocketDisconnect: the client has gone, or has been given up.
+        """
+        if self._send_now is not None and not self._sending.locked() and self._send_now(data):
+            return
+        timeout_s = self._edge.limits.socket_send_s
+        try:
+            async with self._sending, asyncio.timeout(timeout_s):
+                await self._websocket.send({"type": "websocket.send", "text": data.decode()})
+        except TimeoutError:
+            logger.warning("a client left frames unread for %g s and was dropped", timeout_s)
+            self.finish(CLOSE_UNREAD, f"frames were left unread for {timeout_s:g} s")
+            raise WebSocketDisconnect(CLOSE_UNREAD) from None
+
+    def finish(self, code: int | None = None, reason: str = "") -> None:
+        """End the socket; the first reason counts."""
+        if not self._end.done():
+            self._end.set_result(_End(code, reason))
+
+    def finish_draining(self) -> None:
+        """End the socket because the server does."""
+        self.finish(CLOSE_RESTART, "the server is shutting down")
+
+    def wait_for_request(self) -> None:
+        """Start the idle time anew."""
+        self._idle_since = self._loop.time()
+        if self._idle is None:
+            self._idle = self._loop.call_later(self._edge.limits.socket_idle_s, self._check_idle)
+
+    def cancel_idle(self) -> None:
+        """The socket is busy."""
+        self._idle_since = None
+
+    def _check_idle(self) -> None:
+        # One timer that looks when it is due: setting one for each message would cost more.
+        self._idle = None
+        if self._idle_since is None:
+            return
+        idle_s = self._edge.limits.socket_idle_s
+        left = self._idle_since + idle_s - self._loop.time()
+        if left > 0:
+            self._idle = self._loop.call_later(left, self._check_idle)
+        else:
+            self.finish(CLOSE_IDLE, f"no request came for {idle_s:g} s")
+
+    async def _receive_all(self) -> None:
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                self.finish()
+                return
+            try:
+                await self.take(message.get("text"))
+            except (RnnserveError, ValidationError) as error:
+                await self.send(error_frame(error, self._request_id))
+
+    async def _guard(self, work: Coroutine[object, object, None]) -> None:
+        try:
+            await work
+        except WebSocketDisconnect:
+            self.finish()
+        except Exception:
+            logger.exception("a socket failed")
+            self.finish(CLOSE_INTERNAL, f"internal error, request {self._request_id}")
+
+    async def _close(self, code: int, reason: str) -> None:
+        timeout_s = self._edge.limits.socket_send_s
+        give_up = self._websocket.scope.get("extensions", {}).get(GIVE_UP)
+        if give_up is not None:
+            give_up(code, reason, timeout_s)
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._websocket.close(code, reason)
+        except (TimeoutError, WebSocketDisconnect):
+            logger.warning("a socket could not be closed: the client does not read")
+
+
+def refusal(edge: Edge) -> RnnserveError | None:
+    """Why no further socket is opened now, if so."""
+    if edge.lifecycle.draining:
+        return Draining("the server is shutting down")
+    if edge.lifecycle.num_sockets >= edge.limits.max_connections:
+        return Overloaded(f"all {edge.limits.max_connections} WebSockets are in use; try again later")
+    return None
+
+
+async def deny(websocket: WebSocket, error: RnnserveError | HTTPException) -> None:
+    """Answer the handshake with a problem."""
+    await websocket.send_denial_response(problem_response(error, request_id_of(websocket)))

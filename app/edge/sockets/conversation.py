@@ -1,0 +1,133 @@
+"""The WebSocket protocol of ``/generate`` as a table: what may happen when, and what follows. Pure.
+
+idle --request--> running --ended--> idle
+                  running --stop--> stopping --ended--> idle
+a drain lets the running generation end, then closes; anything may be lost at any time
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pydantic_core import from_json
+
+from app.edge.sockets.frames import checked_text
+from app.core.errors import InvalidInput
+from app.tasks.generate.schema import GenerateRequest, StopMessage
+
+
+class State(Enum):
+    """Where a conversation stands."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    """The client asked for the end; the rest of the text and the done frame are still to come."""
+    LAST = "last"
+    """The server is shutting down; the running generation is the last."""
+    CLOSED = "closed"
+
+
+class Event(Enum):
+    """What can happen to it."""
+
+    REQUEST = "request"
+    STOP = "stop"
+    ENDED = "ended"
+    """The running generation sent its done or error frame."""
+    DRAIN = "drain"
+    LOST = "lost"
+    """The connection is over, whoever ended it."""
+
+
+TABLE: dict[State, dict[Event, State]] = {
+    State.IDLE: {
+        Event.REQUEST: State.RUNNING,
+        # A stop that crosses the done frame on its way comes too late, and that is no mistake.
+        Event.STOP: State.IDLE,
+        Event.DRAIN: State.CLOSED,
+        Event.LOST: State.CLOSED,
+    },
+    State.RUNNING: {
+        Event.STOP: State.STOPPING,
+        Event.ENDED: State.IDLE,
+        Event.DRAIN: State.LAST,
+        Event.LOST: State.CLOSED,
+    },
+    State.STOPPING: {
+        Event.STOP: State.STOPPING,
+        Event.ENDED: State.IDLE,
+        Event.DRAIN: State.LAST,
+        Event.LOST: State.CLOSED,
+    },
+    State.LAST: {
+        Event.STOP: State.LAST,
+        Event.ENDED: State.CLOSED,
+        Event.DRAIN: State.LAST,
+        Event.LOST: State.CLOSED,
+    },
+    State.CLOSED: {
+        Event.ENDED: State.CLOSED,
+        Event.DRAIN: State.CLOSED,
+        Event.LOST: State.CLOSED,
+    },
+}
+
+_REFUSED = {
+    State.RUNNING: "a generation is running on this socket; wait for its done frame, or send a stop first",
+    State.LAST: "the server is shutting down; this socket takes no further request",
+}
+
+
+class Conversation:
+    """One socket's state."""
+
+    def __init__(self) -> None:
+        self.state = State.IDLE
+
+    def on(self, event: Event) -> State:
+        """Take an event and return the state that follows.
+
+        Raises:
+            InvalidInput: the client may not send this now.
+        """
+        following = TABLE[self.state].get(event)
+        if following is None:
+            message = _REFUSED.get(self.state, f"{event.value} is not possible when {self.state.value}")
+            raise InvalidInput("message", message)
+        self.state = following
+        return following
+
+
+def read_message(text: str | None, max_bytes: int) -> GenerateRequest | StopMessage:
+    """What a client's frame says.
+
+    Args:
+        text: of a text frame; ``None`` for a binary one.
+        max_bytes: the largest frame.
+
+    Raises:
+        UnsupportedMedia: the frame is binary.
+        PayloadTooLarge: it is over the limit.
+        InvalidInput: its ``type`` is unknown.
+        ValidationError: it is not JSON, or a field is wrong.
+    """
+    text = checked_text(text, max_bytes)
+    if '"type"' in text:
+        document = _document(text)
+        if isinstance(document, dict) and "type" in document:
+            if document["type"] != "stop":
+                raise InvalidInput(
+                    "type",
+                    "the only message with a type is stop; a request for text has none",
+                    allowed=["stop"],
+                )
+            return StopMessage.model_validate(document)
+    return GenerateRequest.model_validate_json(text)
+
+
+def _document(text: str) -> object:
+    try:
+        return from_json(text)
+    except ValueError:
+        return None

@@ -1,0 +1,223 @@
+"""``WS /sessions/{id}`` and ``WS /sessions``: events in, outputs out, several in flight.
+
+    messages --receive task--> SessionInbox --one worker--> service.steps --> frames out
+
+The worker takes all that has arrived while the last batch was being applied, so a busy socket
+makes larger batches and an idle one waits for nothing. When the inbox is full the socket is not
+read, so a client that sends faster than its events are applied is slowed down, not buffered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.websockets import WebSocket
+
+from app.edge.sockets.connection import Connection, deny, refusal
+from app.edge.edge import SessionEdge, edge_of, owner_of, sessions_of
+from app.edge.errors import CLOSE_IDLE, describe, is_internal
+from app.edge.sockets.session_messages import Marker, SessionInbox, read_message
+from app.edge.routes.session_steps import apply, named
+from app.edge.sockets.session_watch import SessionWatch
+from app.edge.routes.sessions import known
+from app.core.errors import CapacityError, RnnserveError, SessionGone
+from app.sessions.schema import SessionInfo
+from app.sessions.socket_schema import (
+    ClosingFrame,
+    ExpiredFrame,
+    HelloFrame,
+    MarkerFrame,
+    SessionErrorFrame,
+)
+from app.service import StepCall
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter()
+
+_MAX_WAITING = 4096
+_MAX_WATCHED = 100_000
+_WATCH_S = 1.0
+_WATCH_GROUP = 256
+# Under what WebSocket clients take by default, unless a single answer is larger.
+_FRAME_BYTES = 256 * 1024
+
+
+@router.websocket("/sessions/{id}")
+async def one_session(websocket: WebSocket) -> None:
+    """Events of one session; see docs/sessions.md."""
+    try:
+        if (refused := refusal(edge_of(websocket))) is not None:
+            raise refused
+        sessions = sessions_of(websocket)
+        info = await sessions.service.view(known(websocket.path_params["id"]), owner_of(websocket))
+    except (RnnserveError, HTTPException) as error:
+        await deny(websocket, error)
+        return
+    await SessionSocket(websocket, sessions, info).run()
+
+
+@router.websocket("/sessions")
+async def many_sessions(websocket: WebSocket) -> None:
+    """Events of any number of sessions; see docs/sessions.md."""
+    try:
+        if (refused := refusal(edge_of(websocket))) is not None:
+            raise refused
+        sessions = sessions_of(websocket)
+    except (RnnserveError, HTTPException) as error:
+        await deny(websocket, error)
+        return
+    await SessionSocket(websocket, sessions, None).run()
+
+
+class SessionSocket(Connection):
+    """One open socket.
+
+    Args:
+        websocket: not yet accepted.
+        sessions: the service and its limits.
+        info: of the socket's session; ``None`` when it carries many.
+    """
+
+    def __init__(self, websocket: WebSocket, sessions: SessionEdge, info: SessionInfo | None) -> None:
+        super().__init__(websocket)
+        self._sessions = sessions
+        self._info = info
+        self._only = None if info is None else info.id
+        self._owner = owner_of(websocket)
+        self._inbox = SessionInbox(_MAX_WAITING, 4 * self._edge.limits.max_frame_bytes)
+        self._watch = SessionWatch(_MAX_WATCHED)
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._draining = False
+
+    def opened(self) -> None:
+        """Begin to work."""
+        self.own(self._work())
+        self.own(self._announce())
+        if self._only is not None:
+            self._watch.seen(self._only, time.time())
+
+    def drain(self) -> None:
+        """Let the running batch end, then say where the session is and close."""
+        self._draining = True
+        self._arrived.set()
+
+    async def take(self, text: str | None) -> None:
+        """Put the message's calls into the inbox, and wait while that is full."""
+        items = read_message(text, self._edge.limits.max_frame_bytes, self._only)
+        self._inbox.put(items, len(text or ""))
+        self._arrived.set()
+        while self._inbox.full:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _work(self) -> None:
+        if self._info is not None:
+            await self.send(
+                HelloFrame(
+                    id=self._info.id,
+                    model=self._info.model,
+                    step=self._info.step,
+                    next_seq=self._info.step + 1,
+                )
+            )
+        while not self._draining:
+            if not self._inbox:
+                self._arrived.clear()
+                self.wait_for_request()
+                await self._arrived.wait()
+                continue
+            self.cancel_idle()
+            items = self._inbox.take(self._sessions.limits.max_batch_calls)
+            self._room.set()
+            await self._answer(items)
+        await self.send(await self._closing())
+        self.finish_draining()
+
+    async def _closing(self) -> ClosingFrame:
+        if self._only is None:
+            return ClosingFrame()
+        try:
+            info = await self._sessions.service.view(self._only, self._owner)
+        except RnnserveError:
+            return ClosingFrame(id=self._only)
+        return ClosingFrame(id=info.id, step=info.step, next_seq=info.step + 1)
+
+    async def _answer(self, items: list[StepCall | Marker]) -> None:
+        """Apply the calls as one batch; send what became of them, and the markers between."""
+        outcomes = iter(await self._apply([item for item in items if isinstance(item, StepCall)]))
+        ready: list[bytes] = []
+        size = 0
+        for item in items:
+            if isinstance(item, Marker):
+                await self._send_results(ready)
+                ready, size = [], 0
+                await self.send(MarkerFrame(marker=item.text))
+                continue
+            result = self._result(item, next(outcomes))
+            if size + len(result) > _FRAME_BYTES:
+                await self._send_results(ready)
+                ready, size = [], 0
+            ready.append(result)
+            size += len(result)
+        await self._send_results(ready)
+
+    async def _apply(self, calls: list[StepCall]) -> list[bytes | Exception]:
+        try:
+            return [*await apply(self._sessions.service, calls, self._owner)] if calls else []
+        except Exception as error:
+            if is_internal(error):
+                logger.exception("a batch of %d calls failed", len(calls))
+            return [error] * len(calls)
+
+    def _result(self, call: StepCall, outcome: bytes | Exception) -> bytes:
+        """An output or an error frame, as JSON."""
+        if isinstance(outcome, bytes):
+            self._watch.seen(call.id, time.time())
+            return named(call.id, outcome, b'{"type":"output",')
+        if isinstance(outcome, SessionGone):
+            self._watch.forget(call.id)
+        problem = describe(outcome, self._request_id)
+        fields = {name: getattr(problem, name) for name in type(problem).model_fields if name != "type"}
+        frame = SessionErrorFrame(problem=problem.type, id=call.id, seq=call.seq, **fields)
+        return frame.__pydantic_serializer__.to_json(frame, exclude_none=True)
+
+    async def _send_results(self, results: list[bytes]) -> None:
+        if len(results) == 1:
+            await self.send_bytes(results[0])
+        elif results:
+            await self.send_bytes(b'{"type":"outputs","results":[' + b",".join(results) + b"]}")
+
+    async def _announce(self) -> None:
+        """Tell the ends of sessions that nobody steps any more."""
+        while True:
+            await asyncio.sleep(max(0.01, self._watch.wait_s(time.time(), _WATCH_S)))
+            due = self._watch.due(time.time(), _WATCH_GROUP)
+            if not due:
+                continue
+            try:
+                found = await self._sessions.service.expiries(due, self._owner)
+            except RnnserveError as error:
+                found = [error for _ in due]
+            for id, ending in zip(due, found, strict=True):
+                await self._tell(id, ending)
+
+    async def _tell(self, id: str, ending: float | RnnserveError) -> None:
+        if isinstance(ending, float):
+            self._watch.plan(id, ending)
+        elif isinstance(ending, SessionGone):
+            self._watch.forget(id)
+            await self.send(
+                ExpiredFrame(id=id, reason=ending.reason, ended_at=ending.ended_at, step=ending.step)
+            )
+            if id == self._only:
+                self.finish(CLOSE_IDLE, "the session has ended")
+        elif isinstance(ending, CapacityError):
+            self._watch.plan(id, time.time() + _WATCH_S)
+        else:
+            self._watch.forget(id)

@@ -1,0 +1,1 @@
+"""How raw input becomes steps: one definition for training and serving."""

@@ -1,0 +1,129 @@
+"""How a series becomes the input ``x`` of a forecaster: the one definition, for training and serving.
+
+Values, a start time and the series' kind go in; float32 ``[time, 12]`` comes out. The columns:
+
+====  =========================  ==========================================================
+0     ``value``                  raw, in the caller's unit; 0 where missing
+1     ``observed``               1, or 0 where the value is missing
+2     ``frequency``              row of the frequency embedding; 0 is "other or unknown"
+3     ``season``                 seasonal length in steps, 1..168 (1: none)
+4     ``long_season``            a second, longer seasonal length, 1..168
+5     ``has_time``               1 when the start time is known
+6-11  ``minute_sin`` ..          sine and cosine of minute of day, day of week, day of year;
+      ``year_cos``               0 when the start time is not known
+====  =========================  ==========================================================
+
+The network normalises values itself, in float32: a series whose variation is less than a
+millionth of its level is constant to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from app.features.calendar import Frequency, calendar_features
+
+COLUMNS: tuple[str, ...] = (
+    "value",
+    "observed",
+    "frequency",
+    "season",
+    "long_season",
+    "has_time",
+    "minute_sin",
+    "minute_cos",
+    "weekday_sin",
+    "weekday_cos",
+    "year_sin",
+    "year_cos",
+)
+VALUE, OBSERVED, FREQUENCY, SEASON, LONG_SEASON, HAS_TIME, CALENDAR = range(7)
+NUM_COLUMNS = len(COLUMNS)
+# What a manifest calls the treatment of a series whose frequency is not told.
+NO_FREQUENCY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKind:
+    """What is the same at every step of a series.
+
+    Args:
+        frequency: how time advances, or ``None`` when it is not known.
+        index: row of the model's frequency embedding; 0 for a frequency not seen in training.
+        season: seasonal length in steps, 1..168.
+        long_season: second seasonal length in steps, 1..168.
+    """
+
+    frequency: Frequency | None = None
+    index: int = 0
+    season: int = 1
+    long_season: int = 1
+
+
+UNKNOWN = SeriesKind()
+
+
+def encode(
+    values: ArrayLike, start: datetime | None = None, kind: SeriesKind = UNKNOWN, *, skip: int = 0
+) -> NDArray[np.float32]:
+    """Turn values into network input.
+
+    Args:
+        values: ``[time]`` numbers, NaN where missing.
+        start: timestamp of the series' first step, when known.
+        kind: the series' frequency and seasons.
+        skip: position of ``values[0]`` in the series, for one that arrives in parts.
+
+    Returns:
+        ``[time, 12]``.
+    """
+    numbers = np.asarray(values, np.float32)
+    x = np.empty((len(numbers), NUM_COLUMNS), np.float32)
+    x[:] = _constants(kind.index, kind.season, kind.long_season)
+    x[:, VALUE] = numbers
+    missing = np.isnan(numbers)
+    if missing.any():
+        x[missing, :FREQUENCY] = 0
+    if start is not None and kind.frequency is not None:
+        x[:, HAS_TIME] = 1
+        x[:, CALENDAR:] = calendar_features(start, kind.frequency, len(numbers), skip=skip)
+    return x
+
+
+@lru_cache(maxsize=256)
+def _constants(index: int, season: int, long_season: int) -> NDArray[np.float32]:
+    """A row ``[12]`` of an observed step without a time."""
+    row = np.zeros(NUM_COLUMNS, np.float32)
+    row[OBSERVED : LONG_SEASON + 1] = (1, index, season, long_season)
+    return row
+
+
+def kind_for(
+    frequency: Frequency | None,
+    trained: Mapping[str, tuple[int, int, int]],
+    *,
+    season: int | None = None,
+) -> SeriesKind:
+    """The kind of a series for a model.
+
+    Args:
+        frequency: how time advances, or ``None`` when it is not known.
+        trained: index, season and long season of each frequency the model was trained on, by code;
+            another frequency gets index 0 and its own usual seasons. ``"*"`` stands for a series
+            whose frequency is not told.
+        season: the caller's seasonal length, 1..168, instead of the usual one.
+    """
+    if frequency is None:
+        usual = trained.get(NO_FREQUENCY, (0, 1, 1))
+    else:
+        usual = trained.get(frequency.code, (0, frequency.season, frequency.long_season))
+    index, short, long = usual
+    if season is not None:
+        short, long = season, max(season, long if long % season == 0 else season)
+    return SeriesKind(frequency, index, short, long)

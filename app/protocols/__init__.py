@@ -1,0 +1,1 @@
+"""Other services' protocols on the same models; each folder can be deleted."""

@@ -1,0 +1,40 @@
+"""Failures as the Open Inference Protocol words them: ``{"error": "..."}``.
+
+What is wrong with a request is 400 there, whatever the native routes say.
+"""
+
+from __future__ import annotations
+
+from app.edge.errors import TYPE_PREFIX, ErrorBody
+from app.protocols.oip.schema import OipError
+from app.core.problem import Problem
+
+_BAD_REQUEST = frozenset(
+    {
+        "invalid-input",
+        "invalid-state",
+        "load-failed",
+        "model-mismatch",
+        "session-gone",
+        "state-quarantined",
+        "unknown-session",
+    }
+)
+
+_NAMED = frozenset({"body", "inputs", "outputs", "sequence_id"})
+"""Fields whose sentences say where they belong."""
+
+
+def as_oip_error(problem: Problem) -> ErrorBody:
+    """The answer to an HTTP request under ``/v2``."""
+    slug = problem.type.removeprefix(TYPE_PREFIX)
+    body = OipError.model_construct(error=_sentence(problem))
+    status = 400 if slug in _BAD_REQUEST else problem.status
+    return ErrorBody(status, body.__pydantic_serializer__.to_json(body), "application/json")
+
+
+def _sentence(problem: Problem) -> str:
+    """The detail, with the field in front where it does not name it itself."""
+    field = problem.errors[0].field if problem.errors else ""
+    named = not field or field in problem.detail or field.partition(".")[0] in _NAMED
+    return problem.detail if named else f"{field}: {problem.detail}"

@@ -1,0 +1,93 @@
+"""``/v2/repository``: which models there are, and loading and unloading them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.edge.edge import Edge, edge_of
+from app.protocols.oip.router import ModelPath
+from app.protocols.oip.routing import ERRORS, OipRoute
+from app.edge.http.routing import bytes_response
+from app.core.errors import InvalidInput
+from app.core.model_state import ModelState, ModelStatus
+from app.protocols.oip.schema import IndexEntry, IndexRequest, RepositoryRequest
+from app.service.model_control import ModelControl
+
+_STATES: dict[ModelStatus, str] = {
+    "ready": "READY",
+    "loading": "LOADING",
+    "draining": "UNLOADING",
+    "broken": "UNAVAILABLE",
+    "unloaded": "UNAVAILABLE",
+}
+
+_OPTIONAL_BODY: dict[str, Any] = {"requestBody": {"required": False}}
+_CHANGE: dict[str, Any] = {
+    # An answer without a body; the class that FastAPI takes unless told otherwise would document JSON.
+    "response_class": Response,
+    "responses": ERRORS,
+    "openapi_extra": _OPTIONAL_BODY,
+}
+
+router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
+
+
+@router.post(
+    "/v2/repository/index", response_model=list[IndexEntry], responses=ERRORS, openapi_extra=_OPTIONAL_BODY
+)
+async def index(body: IndexRequest, request: Request) -> Response:
+    """Every version of every model, and whether it answers requests."""
+    found = [_entry(one) for one in _states(edge_of(request)) if one.status == "ready" or not body.ready]
+    return bytes_response(orjson.dumps(found))
+
+
+@router.post("/v2/repository/models/{model}/load", **_CHANGE)
+async def load(body: RepositoryRequest, request: Request, model: ModelPath) -> Response:
+    """Look for versions of a model now, and serve them."""
+    _no_config(body)
+    await _control(edge_of(request)).load(model)
+    return Response(status_code=200)
+
+
+@router.post("/v2/repository/models/{model}/unload", **_CHANGE)
+async def unload(body: RepositoryRequest, request: Request, model: ModelPath) -> Response:
+    """Serve no version of a model until it is loaded again."""
+    await _control(edge_of(request)).unload(model)
+    return Response(status_code=200)
+
+
+def _states(edge: Edge) -> list[ModelState]:
+    if edge.models is not None:
+        return edge.models.index()
+    manifests = [one.manifest for one in edge.service.deployments.values()]
+    return [ModelState(one.name, one.version, "ready") for one in manifests]
+
+
+def _entry(state: ModelState) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "version": state.version,
+        "state": _STATES[state.status],
+        "reason": state.reason or "",
+    }
+
+
+def _no_config(body: RepositoryRequest) -> None:
+    given = [name for name in body.parameters if name == "config" or name.startswith("file:")]
+    if given:
+        raise InvalidInput(
+            f"parameters.{given[0]}",
+            "a model is loaded from its bundle alone, with the manifest in it",
+        )
+
+
+def _control(edge: Edge) -> ModelControl:
+    if edge.models is None:
+        raise HTTPException(403, "explicit model load / unload is not allowed on this server")
+    return edge.models

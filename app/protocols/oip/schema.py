@@ -1,0 +1,190 @@
+"""The Open Inference Protocol, version 2, and Triton's extensions of it, as JSON shapes.
+
+Names are those of KServe's ``required_api.md`` and of Triton's ``docs/protocol``. Fields that are not
+known are passed over, as that protocol wants it; parameters that are not known are refused, since a
+misspelt one would silently change the answer.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from app.core.schema import Answer
+
+MAX_RANK = 8
+MAX_TENSORS = 32
+Datatype = Literal["BYTES", "FP32", "FP64", "INT32", "INT64"]
+"""Those of the protocol that some model here reads or gives."""
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+Parameters = Annotated[dict[str, Any], Field(description="values are texts, numbers or booleans")]
+
+
+class Lenient(BaseModel):
+    """Base of requests: types are strict, further fields are passed over, NaN is a number."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class InputTensor(Lenient):
+    """One input: its data here as JSON, nested or flat in row-major order, or binary behind the JSON."""
+
+    name: Name
+    shape: Annotated[
+        list[Annotated[int, Field(ge=1, le=2**31 - 1)]], Field(min_length=1, max_length=MAX_RANK)
+    ]
+    datatype: Annotated[str, Field(max_length=16, description="such as `FP32`, `INT64` or `BYTES`")]
+    parameters: Parameters = Field(default_factory=dict)
+    data: list[Any] | None = Field(
+        default=None, description="left out with the parameter `binary_data_size`; null is a missing number"
+    )
+
+
+class OutputChoice(Lenient):
+    """One output that is asked for; with the parameter `binary_data`, behind the JSON."""
+
+    name: Name
+    parameters: Parameters = Field(default_factory=dict)
+
+
+class InferRequest(Lenient):
+    """Tensors in.
+
+    Triton's parameters are `sequence_id`, `sequence_start`, `sequence_end`, `binary_data_output`,
+    `timeout` (in microseconds) and `priority`; the rest are the task's.
+    """
+
+    id: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="comes back")
+    parameters: Parameters = Field(default_factory=dict)
+    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=MAX_TENSORS)]
+    outputs: Annotated[list[OutputChoice], Field(max_length=MAX_TENSORS)] | None = Field(
+        default=None, description="left out, all that the request produces by itself"
+    )
+    _binary: memoryview = PrivateAttr(default_factory=lambda: memoryview(b""))
+
+    @property
+    def binary(self) -> memoryview:
+        """What came behind the JSON."""
+        return self._binary
+
+    def carrying(self, binary: memoryview) -> InferRequest:
+        """The same request, with what came behind the JSON."""
+        self._binary = binary
+        return self
+
+
+class OutputTensor(Answer):
+    """One output."""
+
+    name: str
+    datatype: Datatype
+    shape: list[int]
+    parameters: dict[str, str | int | float | bool] | None = None
+    data: list[Any] | None = Field(
+        default=None, description="flat, in row-major order; left out with `binary_data_size`"
+    )
+
+
+class InferAnswer(Answer):
+    """Tensors out."""
+
+    model_name: str
+    model_version: str
+    id: str | None = Field(default=None, description="of the request, if it had one")
+    outputs: list[OutputTensor]
+
+
+class OipError(Answer):
+    """The body of every failure under ``/v2``."""
+
+    error: str
+
+
+class Live(Answer):
+    """``GET /v2/health/live``, where it is; KServe's client reads the body, others the status."""
+
+    live: Literal[True] = True
+
+
+class Ready(Answer):
+    """``GET /v2/health/ready``, where it is."""
+
+    ready: Literal[True] = True
+
+
+class ModelReady(Ready):
+    """``GET /v2/models/{model}/ready``, where it is."""
+
+    name: str
+
+
+class ServerMetadata(Answer):
+    """``GET /v2``."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorMetadata(Answer):
+    """An input or an output; -1 stands for any size."""
+
+    name: str
+    datatype: Datatype
+    shape: list[int]
+
+
+class ModelMetadata(Answer):
+    """``GET /v2/models/{model}``."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    parameters: dict[str, str | int] = Field(
+        description="what the answers mean: quantile levels, labels, and the limits of the parameters"
+    )
+
+
+class TensorConfig(Answer):
+    """An input or an output as Triton's model configuration writes it."""
+
+    name: str
+    data_type: str
+    dims: list[int]
+    optional: bool | None = None
+
+
+class ModelConfig(Answer):
+    """``GET /v2/models/{model}/config``: the part of Triton's that means something here."""
+
+    name: str
+    platform: str
+    backend: str
+    max_batch_size: Literal[0] = Field(default=0, description="the batch is an axis of the shapes")
+    input: list[TensorConfig]
+    output: list[TensorConfig]
+    parameters: dict[str, dict[Literal["string_value"], str]]
+
+
+class IndexRequest(Lenient):
+    """``POST /v2/repository/index``."""
+
+    ready: bool = Field(default=False, description="list only what answers requests")
+
+
+class IndexEntry(Answer):
+    """One model version of the repository."""
+
+    name: str
+    version: str
+    state: Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
+    reason: str
+
+
+class RepositoryRequest(Lenient):
+    """``POST /v2/repository/models/{model}/load`` and ``/unload``; the configuration is the bundle's own."""
+
+    parameters: Parameters = Field(default_factory=dict)

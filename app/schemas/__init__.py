@@ -1,1 +1,0 @@
-"""Typed requests and answers: the only shapes that cross the wire. Imports nothing but ``app.core``."""

@@ -1,0 +1,207 @@
+"""Reading a session and deciding whether this caller and this server may go on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from app.bundle.manifest import GRAPH_FILE
+from app.core.errors import (
+    CorruptSession,
+    InvalidInput,
+    ModelMismatch,
+    SequenceConflict,
+    SessionGone,
+    SessionLimit,
+    StoreFull,
+    UnknownSession,
+)
+from app.sessions.stored import Stored, Write
+from app.sessions.schema import SessionInfo
+from app.sessions.limits import SessionLimits
+from app.service.inference import Deployment, InferenceService
+from app.sessions.ports import AsyncStore, SessionObserver
+from app.sessions.lifecycle import SessionEvent, SessionState
+from app.sessions.record import SessionRecord, decode_record, encode_record, store_key
+
+Quota = Callable[[str], int | None]
+
+# A session that somebody steps on all the time may change between reading and writing it.
+_ATTEMPTS = 5
+
+
+class SessionAccess:
+    """Opens stored sessions.
+
+    Args:
+        inference: the served models.
+        store: where sessions are.
+        limits: how long tombstones stay.
+        observe: counts.
+        clock: seconds since the epoch.
+        quota: live sessions that an owner may have; ``None`` without a limit.
+    """
+
+    def __init__(
+        self,
+        inference: InferenceService,
+        store: AsyncStore,
+        limits: SessionLimits,
+        observe: SessionObserver,
+        clock: Callable[[], float],
+        quota: Quota = lambda owner: None,
+    ) -> None:
+        self._inference = inference
+        self._store = store
+        self._limits = limits
+        self._observe = observe
+        self.clock = clock
+        self._quota = quota
+
+    @property
+    def deployments(self) -> Mapping[str, Deployment]:
+        """Everything served, by ``name@version``."""
+        return self._inference.deployments
+
+    def decode(self, id: str, stored: Stored | None, owner: str) -> SessionRecord:
+        """The open session in what a store held, for its owner.
+
+        Raises:
+            UnknownSession: there is none, or it is another owner's.
+            SessionGone: it has ended, or its time has run out.
+            CorruptSession: the record is damaged.
+        """
+        if stored is None:
+            raise UnknownSession(id)
+        try:
+            record = decode_record(id, stored.record)
+        except CorruptSession:
+            self._observe.session("corrupt")
+            raise
+        if record.owner != owner:
+            raise UnknownSession(id)
+        if record.state is not SessionState.OPEN:
+            raise SessionGone(id, record.state.value, iso(record.updated_at), record.step)
+        if record.expires_at <= self.clock():
+            raise SessionGone(id, SessionState.EXPIRED.value, iso(record.expires_at), record.step)
+        return record
+
+    async def open(self, id: str, owner: str) -> SessionRecord:
+        """One open session; raises as :meth:`decode`, and StoreUnavailable."""
+        (stored,) = await self._store.get([store_key(id, owner)])
+        return self.decode(id, stored, owner)
+
+    def deployment(self, record: SessionRecord) -> Deployment:
+        """The model version that the session's row belongs to.
+
+        Raises:
+            ModelMismatch: it is not served here, or its graph has changed under the same version.
+        """
+        return self.deployment_of(record.model, record.graph, f"session {record.id!r}")
+
+    def deployment_of(self, model: str, graph: str, what: str) -> Deployment:
+        """As :meth:`deployment`, for any state."""
+        found = self.deployments.get(model)
+        if found is None:
+            served = ", ".join(self.deployments) or "none"
+            raise ModelMismatch(f"{what} belongs to {model}, which is not served here (served: {served})")
+        if found.manifest.files[GRAPH_FILE] != graph:
+            raise ModelMismatch(f"{what} belongs to another graph than the {model} that is served here")
+        return found
+
+    async def insert(self, record: SessionRecord) -> None:
+        """Store a new session.
+
+        Raises:
+            SequenceConflict: a session of that id is open.
+            SessionLimit: the owner has as many as it may.
+            StoreFull: there is no room.
+        """
+        most = self._quota(record.owner)
+        (written,) = await self._store.write([Write(record.key, 0, stored_of(record), max_owned=most)])
+        held = None if written.current is None else decode_record(record.id, written.current.record)
+        if held is not None and (held.state is not SessionState.OPEN or held.expires_at <= self.clock()):
+            # An ended session leaves its id to a new one.
+            again = replace(record, revision=max(held.revision + 1, record.revision))
+            (written,) = await self._store.write(
+                [Write(record.key, held.revision, stored_of(again), drop_snapshots=True, max_owned=most)]
+            )
+        if written.full:
+            self._observe.session("refused")
+            raise StoreFull("the server holds as many sessions as it may", retry_after_s=60.0)
+        if written.crowded:
+            self._observe.session("refused")
+            raise SessionLimit(f"at most {most} sessions may be open with this key", retry_after_s=5.0)
+        if not written.ok:
+            step = 0 if held is None else held.step
+            raise SequenceConflict(f"session {record.id!r} exists already", step=step, expected=step + 1)
+
+    async def change(
+        self, id: str, owner: str, change: Callable[[SessionRecord], Awaitable[Write]]
+    ) -> SessionRecord:
+        """Apply a change to the present record, again when somebody stepped in between.
+
+        Raises:
+            SequenceConflict: others changed it every time.
+        """
+        step = 0
+        for _ in range(_ATTEMPTS):
+            record = await self.open(id, owner)
+            step = record.step
+            write = await change(record)
+            (written,) = await self._store.write([write])
+            if written.ok:
+                return decode_record(id, write.stored.record)
+        raise SequenceConflict(
+            f"session {id!r} is changed by others all the time; try again", step=step, expected=step + 1
+        )
+
+    def info(self, record: SessionRecord) -> SessionInfo:
+        """The session as its owner sees it."""
+        deployment = self.deployments.get(record.model)
+        return SessionInfo.model_construct(
+            id=record.id,
+            model=record.model,
+            task=deployment.manifest.task if deployment else None,
+            step=record.step,
+            created_at=iso(record.created_at),
+            updated_at=iso(record.updated_at),
+            expires_at=iso(record.expires_at),
+            metadata=record.metadata,
+        )
+
+    def check_size(self, field: str, value: dict[str, Any]) -> None:
+        """Refuse metadata or options that are too large to keep.
+
+        Raises:
+            InvalidInput: with the limit in bytes.
+        """
+        try:
+            size = len(orjson.dumps(value))
+        except (TypeError, orjson.JSONEncodeError) as error:
+            raise InvalidInput(field, "a number is too large or a text is not valid Unicode") from error
+        if size > self._limits.max_metadata_bytes:
+            raise InvalidInput(
+                field,
+                f"at most {self._limits.max_metadata_bytes} bytes of JSON are kept, got {size}",
+                allowed={"max": self._limits.max_metadata_bytes},
+            )
+
+    def ending(self, record: SessionRecord, event: SessionEvent) -> Write:
+        """The write that turns a session into a tombstone."""
+        tombstone = record.ended(event, self.clock(), self._limits.tombstone_s)
+        return Write(record.key, record.revision, stored_of(tombstone), live=False, drop_snapshots=True)
+
+
+def stored_of(record: SessionRecord) -> Stored:
+    """A record as a store holds it."""
+    return Stored(record.revision, record.expires_at, encode_record(record))
+
+
+def iso(seconds: float) -> str:
+    """A time as ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,180 @@
+"""A session's history: snapshots, going back to one, and going on with another model version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE, Manifest
+from app.core.errors import InvalidInput, ModelMismatch
+from app.sessions.stored import Snapshot, Write
+from app.sessions.schema import SessionInfo, SnapshotInfo, SnapshotList
+from app.sessions.limits import SessionLimits
+from app.service.inference import InferenceService
+from app.sessions.access import SessionAccess, iso, stored_of
+from app.sessions.ports import AsyncStore, SessionObserver
+from app.sessions.lifecycle import SessionEvent
+from app.sessions.record import NO_ROW, SessionRecord, decode_record, encode_record, store_key
+
+
+class SessionHistory:
+    """Snapshots, rewinding and migration.
+
+    Args:
+        access: opens and changes sessions.
+        inference: the served models.
+        store: where snapshots are.
+        limits: how many snapshots are kept.
+        observe: counts.
+    """
+
+    def __init__(
+        self,
+        access: SessionAccess,
+        inference: InferenceService,
+        store: AsyncStore,
+        limits: SessionLimits,
+        observe: SessionObserver,
+    ) -> None:
+        self._access = access
+        self._inference = inference
+        self._store = store
+        self._limits = limits
+        self._observe = observe
+
+    async def snapshots(self, id: str, owner: str = "") -> SnapshotList:
+        """The snapshots of a session, oldest first."""
+        await self._access.open(id, owner)
+        return SnapshotList.model_construct(
+            snapshots=[_snapshot_info(one) for one in await self._store.snapshots(store_key(id, owner))]
+        )
+
+    async def snapshot(self, id: str, name: str, owner: str = "") -> SnapshotInfo:
+        """Keep the present state under a name.
+
+        Raises:
+            InvalidInput: the name is taken, or there are as many as are allowed.
+        """
+        made: list[Snapshot] = []
+
+        async def change(record: SessionRecord) -> Write:
+            # A snapshot is a write, so none can come between this look and the write below.
+            self._check_room(id, name, await self._store.snapshots(record.key))
+            after = record.after(SessionEvent.SNAPSHOT, self._access.clock())
+            made.append(Snapshot(name, record.step, False, after.updated_at, encode_record(after)))
+            return Write(
+                record.key,
+                record.revision,
+                stored_of(after),
+                snapshot=made[-1],
+                keep_automatic=self._limits.keep_automatic,
+            )
+
+        await self._access.change(id, owner, change)
+        self._observe.session("snapshot")
+        return _snapshot_info(made[-1])
+
+    async def rewind(self, id: str, to: str | int, owner: str = "") -> SessionInfo:
+        """Go back to a snapshot, by name or step, or to the start (0).
+
+        Raises:
+            InvalidInput: there is no such snapshot; says which there are.
+        """
+        begun = await self._access.open(id, owner)
+        # A snapshot that was taken at the start may be of a model that the session has left since.
+        from_start = to == 0 and begun.origin is not None
+        target = None if from_start else await self._target(id, to, owner)
+
+        async def change(record: SessionRecord) -> Write:
+            if target is None:
+                if record.origin is None:
+                    raise InvalidInput("to", "this session was opened from a state, so it has no step 0")
+                fields: dict[str, Any] = {"step": 0, "row": NO_ROW, "last": None, "context": record.origin}
+            elif (target.model, target.graph) != (record.model, record.graph):
+                raise ModelMismatch(
+                    f"that snapshot belongs to {target.model}, the session is on {record.model}"
+                )
+            else:
+                fields = {name: getattr(target, name) for name in ("step", "row", "last", "context")}
+            after = record.after(SessionEvent.REWIND, self._access.clock(), call=None, **fields)
+            return Write(
+                record.key, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic
+            )
+
+        record = await self._access.change(id, owner, change)
+        self._observe.session("rewound")
+        return self._access.info(record)
+
+    async def migrate(self, id: str, model: str, owner: str = "") -> SessionInfo:
+        """Go on with another version of the model, when its rows mean the same.
+
+        Raises:
+            UnknownModel: it is not served.
+            ModelMismatch: its rows, inputs or outputs are others; says which.
+        """
+        record = await self._access.open(id, owner)
+        old = self._access.deployment(record).manifest
+        new = self._inference.find(old.task, model).manifest
+        difference = _difference(old, new)
+        if difference is not None:
+            raise ModelMismatch(f"a session cannot go from {old.reference} to {new.reference}: {difference}")
+
+        async def change(record: SessionRecord) -> Write:
+            after = record.after(
+                SessionEvent.MIGRATE, self._access.clock(), model=new.reference, graph=new.files[GRAPH_FILE]
+            )
+            return Write(
+                record.key, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic
+            )
+
+        record = await self._access.change(id, owner, change)
+        self._observe.session("migrated")
+        return self._access.info(record)
+
+    def _check_room(self, id: str, name: str, kept: list[Snapshot]) -> None:
+        if any(one.name == name for one in kept):
+            raise InvalidInput("name", f"session {id!r} has a snapshot named {name!r} already")
+        if sum(not one.automatic for one in kept) >= self._limits.max_snapshots:
+            raise InvalidInput(
+                "name",
+                f"a session keeps at most {self._limits.max_snapshots} named snapshots",
+                allowed={"max": self._limits.max_snapshots},
+            )
+
+    async def _target(self, id: str, to: str | int, owner: str) -> SessionRecord | None:
+        """The record to go back to; ``None`` for the start."""
+        key = store_key(id, owner)
+        kept = await self._store.snapshots(key)
+        found = next((one for one in reversed(kept) if to in (one.name, one.step)), None)
+        if found is None and to == 0:
+            return None
+        snapshot = None if found is None else await self._store.snapshot(key, found.name)
+        if snapshot is None:
+            places = ["0 (the start)", *(f"{one.name} (step {one.step})" for one in kept)]
+            raise InvalidInput(
+                "to",
+                f"session {id!r} can go back to {', '.join(places)}",
+                allowed=[0, *(one.name for one in kept)],
+            )
+        return decode_record(id, snapshot.record)
+
+
+def _snapshot_info(snapshot: Snapshot) -> SnapshotInfo:
+    return SnapshotInfo.model_construct(
+        name=snapshot.name,
+        step=snapshot.step,
+        automatic=snapshot.automatic,
+        created_at=iso(snapshot.created_at),
+    )
+
+
+def _difference(old: Manifest, new: Manifest) -> str | None:
+    """Why a row of one model means nothing to the other, or ``None``."""
+    if old.row != new.row:
+        return "their state rows are laid out differently"
+    if old.graph.input != new.graph.input or old.graph.outputs != new.graph.outputs:
+        return "their inputs or outputs differ"
+    if old.spec != new.spec:
+        return f"they differ in what their outputs mean ({old.task})"
+    if old.files.get(TOKENIZER_FILE) != new.files.get(TOKENIZER_FILE):
+        return "their tokenizers differ"
+    return None

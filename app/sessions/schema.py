@@ -1,0 +1,269 @@
+"""``/sessions``: recurrent state that outlives the connection, the process and the machine."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from app.core.errors import InvalidInput
+from app.core.schema import Answer, ModelReference, Request
+from app.tasks.forecast.schema import Coverage, Forecast, Level
+from app.tasks.generate.schema import DoneFrame, GenerateAnswer, GenerateRequest
+from app.core.problem import ProblemDetail
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+SessionId = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_ID.pattern}$"),
+    Field(description="letters, digits, `.`, `_`, `~`, `-`; an unguessable one is made when left out"),
+]
+SnapshotName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,63}$")]
+TtlSeconds = Annotated[
+    float, Field(gt=0, description="ends after so long without a write; the server's limit holds")
+]
+PortableText = Annotated[str, Field(max_length=16 * 1024 * 1024, description="a downloaded state")]
+Seq = Annotated[int, Field(ge=1, le=2**53, description="number of the first step this call writes")]
+TaskName = Literal["forecast", "sentiment", "generate"]
+
+
+def is_session_id(text: str) -> bool:
+    """Whether a session can have this id."""
+    return _ID.fullmatch(text) is not None
+
+
+class CreateSession(Request):
+    """Open a session, at its start or from a downloaded state.
+
+    ``options`` are the task's: a forecaster has ``freq``, ``season`` and ``start``.
+    """
+
+    model: ModelReference = None
+    task: TaskName | None = Field(default=None, description="its default model, when `model` is left out")
+    id: SessionId | None = None
+    ttl_seconds: TtlSeconds | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict, description="comes back with the session")
+    options: dict[str, Any] = Field(default_factory=dict)
+    state: PortableText | None = None
+
+
+class SessionInfo(Answer):
+    """A session, without its state."""
+
+    id: str
+    model: str
+    task: TaskName | None = Field(description="null while its model is not served")
+    step: int = Field(description="steps applied so far; the next call's `seq` is one more")
+    created_at: str
+    updated_at: str
+    expires_at: str
+    metadata: dict[str, Any]
+
+
+class PageQuery(BaseModel):
+    """The query of ``GET /sessions``, read from text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after: Annotated[str, Field(max_length=128)] = ""
+    limit: int = Field(default=100, ge=1, le=2**31 - 1, description="the server's own limit holds")
+
+
+class SessionPage(Answer):
+    """Sessions in the order of their ids."""
+
+    sessions: list[SessionInfo]
+    next: str | None = Field(description="pass as `after` for the next page; null on the last")
+
+
+class StepRequest(Request):
+    """One call: one or many steps, applied whole or not at all.
+
+    ``inputs`` are in the task's own terms. Forecaster: a number, null, ``{"value", "time"}``, or a
+    list of these. Text models: a text, or a list of token ids.
+    """
+
+    seq: Seq | None = Field(
+        default=None, description="with it, exactly once, however often it is sent; without, at most once"
+    )
+    inputs: Any
+
+
+class SessionStep(StepRequest):
+    """A call on one of many sessions."""
+
+    id: str = Field(max_length=128)
+
+
+class StepsRequest(Request):
+    """Calls on many sessions, each answered on its own."""
+
+    steps: list[SessionStep] = Field(min_length=1)
+
+
+class StepAnswer(Answer):
+    """What a call brought."""
+
+    seq: int = Field(description="number of the first step it wrote")
+    step: int = Field(description="steps applied so far")
+    outputs: list[dict[str, Any]] = Field(description="one per step, in the task's own terms")
+
+
+class SessionStepResult(Answer):
+    """The outcome of one of many calls: the answer's fields, or ``error`` as an HTTP problem."""
+
+    id: str
+    seq: int | None = Field(default=None, description="with an error, as it was sent")
+    step: int | None = None
+    outputs: list[dict[str, Any]] | None = None
+    error: ProblemDetail | None = None
+
+
+class StepsAnswer(Answer):
+    """Outcomes in the order of the calls."""
+
+    results: list[SessionStepResult]
+
+
+class ForkRequest(Request):
+    """An independent copy from the present state."""
+
+    id: SessionId | None = None
+    ttl_seconds: TtlSeconds | None = None
+    metadata: dict[str, Any] | None = Field(default=None, description="left out, the original's")
+
+
+class SnapshotRequest(Request):
+    """Keep the present state under a name."""
+
+    name: SnapshotName
+
+
+class SnapshotInfo(Answer):
+    """A kept state."""
+
+    name: str
+    step: int
+    automatic: bool
+    created_at: str
+
+
+class SnapshotList(Answer):
+    """The snapshots of a session, oldest first."""
+
+    snapshots: list[SnapshotInfo]
+
+
+class RewindRequest(Request):
+    """Go back to a snapshot, by name or by its step; 0 is the start."""
+
+    to: Annotated[str, Field(max_length=64)] | Annotated[int, Field(ge=0)]
+
+
+class MigrateRequest(Request):
+    """Go on with another version of the model."""
+
+    model: Annotated[str, Field(max_length=97)]
+
+
+class StateAnswer(Answer):
+    """A portable state: versioned, bound to the model's graph, signed."""
+
+    model: str
+    step: int
+    state: str
+
+
+class RowQuery(BaseModel):
+    """The query of ``GET /sessions/{id}/row``, read from text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fields: Annotated[str, Field(max_length=4096)] = Field(
+        default="", description="names of fields, by commas; left out, all of them"
+    )
+
+
+class RowField(Answer):
+    """A named part of the state row."""
+
+    name: str
+    shape: list[int]
+    values: list[float] = Field(description="to seven digits; the last axis runs fastest")
+
+
+class SessionRow(Answer):
+    """The numbers of a session's state, by the names that the model gives them."""
+
+    model: str
+    step: int
+    fields: list[RowField] = Field(
+        description="as `state` of `GET /models/{name}`; empty before the first step"
+    )
+
+
+class ForecastFromState(Request):
+    """What lies ahead of the last observation."""
+
+    horizon: int = Field(ge=1, le=2**31 - 1)
+    quantiles: list[Level] | None = Field(default=None, min_length=1, max_length=99)
+    levels: list[Coverage] | None = Field(default=None, min_length=1, max_length=49)
+
+
+class SessionForecast(Answer):
+    """The forecast of a session."""
+
+    model: str
+    step: int
+    forecast: Forecast
+
+
+class GenerateFromState(GenerateRequest):
+    """Continue from a session's state; a prompt, if any, is fed first.
+
+    With ``advance`` the prompt and what was generated become steps of the session.
+    """
+
+    model: Literal[None] = Field(default=None, description="the session's own")
+    advance: bool = False
+    seq: Seq | None = Field(default=None, description="with `advance`: exactly once, as for steps")
+
+    @model_validator(mode="after")
+    def _one_text(self) -> GenerateFromState:
+        if self.advance and self.n != 1:
+            raise InvalidInput("n", "with advance the session can keep one text only", allowed={"max": 1})
+        if self.seq is not None and not self.advance:
+            raise InvalidInput("seq", "seq needs advance: without it nothing is written")
+        return self
+
+
+class SessionText(GenerateAnswer):
+    """The whole answer, and where the session is after it."""
+
+    step: int
+
+
+class SessionDoneFrame(DoneFrame):
+    """The generation ended well, and where the session is after it."""
+
+    step: int
+
+
+class StatelessRequest(Request):
+    """Steps on a state that the client carries; without ``state`` they start anew."""
+
+    model: ModelReference = None
+    task: TaskName | None = None
+    options: dict[str, Any] = Field(default_factory=dict, description="when there is no state yet")
+    state: PortableText | None = None
+    inputs: Any
+
+
+class StatelessAnswer(Answer):
+    """Outputs, and the state to send with the next request."""
+
+    model: str
+    step: int
+    outputs: list[dict[str, Any]]
+    state: str

@@ -1,0 +1,248 @@
+"""Sessions as a resource: open, look, step, fork, close, and end what has run out.
+
+Steps are applied by ``app.sessions.stepping``; snapshots are in ``app.sessions.history``,
+portable states in ``app.sessions.states``, and generation from a state in
+``app.sessions.generation``. Every change is a compare-and-set on the revision that was read,
+so whoever loses a race is told, and nothing is half done.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.core.errors import CorruptSession, InvalidInput, RnnserveError
+from app.sessions.stored import Write
+from app.sessions.schema import CreateSession, ForkRequest, SessionInfo, SessionPage
+from app.sessions.limits import SessionLimits
+from app.service.call import RequestObserver
+from app.sessions.generation import SessionGenerator
+from app.service.deployment import Deployment
+from app.service.inference import InferenceService
+from app.sessions.access import Quota, SessionAccess
+from app.sessions.history import SessionHistory
+from app.sessions.states import SessionStates
+from app.sessions.ports import AsyncStore, SessionObserver
+from app.sessions.step_line import Outcome, StepCall, StepClock
+from app.sessions.stepping import Stepper
+from app.sessions.lifecycle import SessionEvent, SessionState
+from app.sessions.portable import StateSigner
+from app.sessions.record import (
+    SessionRecord,
+    decode_record,
+    first_revision,
+    id_of_key,
+    owner_of_key,
+    store_key,
+)
+
+logger = logging.getLogger(__name__)
+
+_ID_BYTES = 18
+_DUE_BATCH = 256
+
+
+class SessionService:
+    """The session resource on top of the served models and a store.
+
+    Args:
+        inference: the served models.
+        store: where sessions are.
+        signer: of portable states.
+        limits: what sessions may ask for.
+        observe: counts sessions.
+        requests: counts requests.
+        clock: seconds since the epoch.
+        quota: live sessions that an owner may have; ``None`` without a limit.
+    """
+
+    def __init__(
+        self,
+        inference: InferenceService,
+        store: AsyncStore,
+        signer: StateSigner,
+        limits: SessionLimits,
+        observe: SessionObserver,
+        requests: RequestObserver,
+        clock: Callable[[], float] = time.time,
+        quota: Quota = lambda owner: None,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._observe = observe
+        self._clock = clock
+        self._access = SessionAccess(inference, store, limits, observe, clock, quota)
+        self._stepper = Stepper(self._access, inference, store, limits, observe)
+        self.history = SessionHistory(self._access, inference, store, limits, observe)
+        self.states = SessionStates(self._access, inference, self._stepper, signer, observe)
+        self.texts = SessionGenerator(
+            self._access, inference, self._stepper, store, limits, observe, requests
+        )
+
+    async def create(self, request: CreateSession, owner: str = "") -> SessionInfo:
+        """Open a session.
+
+        Raises:
+            UnknownModel: no such model.
+            ModelMismatch: the state belongs to another model than the one named.
+            InvalidState: the state does not open.
+            InvalidInput: a field is wrong.
+            SequenceConflict: a session of that id is open.
+            SessionLimit: the owner has as many as it may.
+            StoreFull: there is no room.
+        """
+        self._access.check_size("metadata", request.metadata)
+        self._access.check_size("options", request.options)
+        opened = self.states.opened(request.model, request.task, request.options, request.state)
+        now = self._clock()
+        record = SessionRecord(
+            id=request.id or secrets.token_hex(_ID_BYTES),
+            revision=first_revision(now),
+            created_at=now,
+            updated_at=now,
+            ttl_s=self._ttl(request.ttl_seconds),
+            metadata=request.metadata,
+            owner=owner,
+            model=opened.model,
+            graph=opened.graph,
+            step=opened.step,
+            row=opened.row,
+            last=opened.last,
+            context=opened.context,
+            origin=opened.context if opened.step == 0 else None,
+        )
+        await self._access.insert(record)
+        self._observe.session("created" if request.state is None else "imported")
+        return self._access.info(record)
+
+    def check(self, deployment: Deployment, options: dict[str, Any], inputs: Any) -> None:
+        """Refuse what a new session could not be opened and fed with; nothing is done.
+
+        Raises:
+            InvalidInput: an option or an input is wrong.
+        """
+        self._stepper.encode(deployment, deployment.stream.open(options), 0, inputs)
+
+    async def view(self, id: str, owner: str = "") -> SessionInfo:
+        """One session; raises as :meth:`SessionAccess.open`."""
+        return self._access.info(await self._access.open(id, owner))
+
+    async def expiries(self, ids: Sequence[str], owner: str = "") -> list[float | RnnserveError]:
+        """When each session ends unless it is stepped, or why it cannot be used."""
+        found: list[float | RnnserveError] = []
+        keys = [store_key(id, owner) for id in ids]
+        for id, stored in zip(ids, await self._store.get(keys), strict=True):
+            try:
+                found.append(self._access.decode(id, stored, owner).expires_at)
+            except RnnserveError as error:
+                found.append(error)
+        return found
+
+    async def page(self, after: str, limit: int, owner: str = "") -> SessionPage:
+        """Open sessions of an owner with an id greater than ``after``, in order of id."""
+        limit = min(limit, self._limits.max_page)
+        first = store_key("", owner)
+        listed = await self._store.list_ids(first + after, limit)
+        held = [(key[len(first) :], stored) for key, stored in listed if owner_of_key(key) == owner]
+        shown: list[SessionInfo] = []
+        for id, stored in held:
+            try:
+                shown.append(self._access.info(self._access.decode(id, stored, owner)))
+            except RnnserveError:
+                continue  # just ended, or damaged: reading it by its id says which
+        last = listed[-1][0] if len(listed) == limit else ""
+        following = last[len(first) :] if last and last.startswith(first) else None
+        return SessionPage.model_construct(sessions=shown, next=following)
+
+    async def close(self, id: str, owner: str = "") -> None:
+        """End a session; its id answers 410 for a while."""
+
+        async def change(record: SessionRecord) -> Write:
+            return self._access.ending(record, SessionEvent.CLOSE)
+
+        await self._access.change(id, owner, change)
+        self._stepper.forget(store_key(id, owner))
+        self._observe.session("closed")
+
+    async def steps(
+        self, calls: Sequence[StepCall], owner: str = "", clock: StepClock | None = None
+    ) -> list[Outcome]:
+        """Apply calls, each on its own; see :class:`~app.sessions.stepping.Stepper`."""
+        if len(calls) > self._limits.max_batch_calls:
+            raise InvalidInput(
+                "steps",
+                f"at most {self._limits.max_batch_calls} calls go together, got {len(calls)}",
+                allowed={"max": self._limits.max_batch_calls},
+            )
+        return await self._stepper.steps(calls, owner, clock)
+
+    async def stop(self) -> None:
+        """Take no more steps and give up those that wait; the store is closed after this."""
+        await self._stepper.close()
+
+    async def fork(self, id: str, request: ForkRequest, owner: str = "") -> SessionInfo:
+        """An independent copy of the present state; snapshots stay with the original."""
+        record = await self._access.open(id, owner)
+        if request.metadata is not None:
+            self._access.check_size("metadata", request.metadata)
+        now = self._clock()
+        copy = replace(
+            record,
+            id=request.id or secrets.token_hex(_ID_BYTES),
+            revision=first_revision(now),
+            created_at=now,
+            updated_at=now,
+            ttl_s=record.ttl_s if request.ttl_seconds is None else self._ttl(request.ttl_seconds),
+            metadata=record.metadata if request.metadata is None else request.metadata,
+            call=None,
+        )
+        await self._access.insert(copy)
+        self._observe.session("forked")
+        return self._access.info(copy)
+
+    async def sweep(self) -> int:
+        """End sessions whose time has run out and forget old tombstones; returns how many.
+
+        One bounded batch: whoever calls it waits between batches, so a step is never blocked.
+        """
+        now = self._clock()
+        due = await self._store.due(now, _DUE_BATCH)
+        endings: list[Write] = []
+        forgotten: list[tuple[str, int]] = []
+        for key, stored in due:
+            if stored.expires_at > now:
+                continue
+            try:
+                record = decode_record(id_of_key(key), stored.record)
+            except CorruptSession:
+                self._observe.session("corrupt")
+                logger.error("session %s is damaged and has expired; it is forgotten", key)
+                forgotten.append((key, stored.revision))
+                continue
+            if record.state is SessionState.OPEN:
+                endings.append(self._access.ending(record, SessionEvent.EXPIRE))
+            else:
+                forgotten.append((key, stored.revision))
+        if endings:
+            written = await self._store.write(endings)
+            for one in endings:
+                self._stepper.forget(one.id)
+            self._observe.session("expired", sum(one.ok for one in written))
+        if forgotten:
+            await self._store.remove(forgotten)
+        return len(due)
+
+    def _ttl(self, asked: float | None) -> float:
+        if asked is None:
+            return self._limits.ttl_s
+        if asked > self._limits.max_ttl_s:
+            raise InvalidInput(
+                "ttl_seconds",
+                f"a session may wait at most {self._limits.max_ttl_s:g} seconds, not {asked:g}",
+                allowed={"max": self._limits.max_ttl_s},
+            )
+        return asked

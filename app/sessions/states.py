@@ -1,0 +1,177 @@
+"""A session's state as a value: handed out, carried by the client, and looked ahead from."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from app.bundle.manifest import GRAPH_FILE, Task
+from app.core.errors import InvalidInput, ModelMismatch
+from app.sessions.schema import (
+    ForecastFromState,
+    RowField,
+    SessionForecast,
+    SessionRow,
+    StateAnswer,
+    StatelessAnswer,
+    StatelessRequest,
+)
+from app.service.inference import Deployment, InferenceService
+from app.service.run import Run
+from app.sessions.access import SessionAccess
+from app.sessions.ports import SessionObserver
+from app.sessions.stepping import Stepper
+from app.sessions.portable import PortableState, StateSigner
+from app.sessions.record import NO_ROW
+from app.tasks.forecast.task import ForecastTask
+from app.tasks.forecast.session import ForecastStream
+from app.tasks.streaming import AppliedInputs
+
+
+class SessionStates:
+    """Portable states, and answers from a state.
+
+    Args:
+        access: opens sessions.
+        inference: the served models.
+        stepper: runs steps.
+        signer: of portable states.
+        observe: counts.
+    """
+
+    def __init__(
+        self,
+        access: SessionAccess,
+        inference: InferenceService,
+        stepper: Stepper,
+        signer: StateSigner,
+        observe: SessionObserver,
+    ) -> None:
+        self._access = access
+        self._inference = inference
+        self._stepper = stepper
+        self._signer = signer
+        self._observe = observe
+
+    def opened(
+        self, model: str | None, task: Task | None, options: dict[str, Any], state: str | None
+    ) -> PortableState:
+        """A fresh state of a model, or what a portable one says.
+
+        Raises:
+            UnknownModel: no such model.
+            InvalidState: the text does not open.
+            ModelMismatch: it belongs to another model than is named or served.
+            InvalidInput: an option is wrong.
+        """
+        if state is None:
+            deployment = self._find(model, task)
+            manifest = deployment.manifest
+            context = deployment.stream.open(options)
+            return PortableState(manifest.reference, manifest.files[GRAPH_FILE], 0, context, NO_ROW, None)
+        opened = self._signer.open(state)
+        if options:
+            raise InvalidInput("options", "a state has its own options; leave them out")
+        self._access.deployment_of(opened.model, opened.graph, "the state")
+        if model is not None and not self._means(model, opened.model):
+            raise ModelMismatch(f"the state belongs to {opened.model}, not to {model}")
+        return opened
+
+    def _means(self, model: str, reference: str) -> bool:
+        if model in (reference, reference.partition("@")[0]):
+            return True
+        labelled = self._inference.catalog.base(model)
+        return labelled is not None and labelled.manifest.reference == reference
+
+    def _find(self, model: str | None, task: Task | None) -> Deployment:
+        if model is None and task is None:
+            raise InvalidInput("model", "name a model, or a task to take its default model")
+        if task is not None:
+            return self._inference.find(task, model)
+        return self._inference.find_any(model or "")
+
+    async def export(self, id: str, owner: str = "") -> StateAnswer:
+        """The portable state."""
+        record = await self._access.open(id, owner)
+        self._observe.session("exported")
+        state = PortableState(
+            record.model, record.graph, record.step, record.context, record.row, record.last
+        )
+        return StateAnswer.model_construct(
+            model=record.model, step=record.step, state=self._signer.seal(state)
+        )
+
+    async def row(self, id: str, names: tuple[str, ...] = (), owner: str = "") -> SessionRow:
+        """The numbers of the state, by the fields of the model's row.
+
+        Args:
+            id: of the session.
+            names: of the wanted fields; all when empty.
+            owner: of the session.
+
+        Raises:
+            InvalidInput: the model's row has no field of a name.
+        """
+        record = await self._access.open(id, owner)
+        layout = self._access.deployment(record).manifest.row.fields
+        known = [field.name for field in layout]
+        for name in names:
+            if name not in known:
+                raise InvalidInput("fields", f"{record.model} has no field {name!r}", allowed=known)
+        fields = [
+            RowField.model_construct(
+                name=field.name,
+                shape=list(field.shape),
+                values=[_short(one) for one in record.row[field.offset :][: math.prod(field.shape)]],
+            )
+            for field in layout
+            if record.row.size and (not names or field.name in names)
+        ]
+        return SessionRow.model_construct(model=record.model, step=record.step, fields=fields)
+
+    async def stateless(self, request: StatelessRequest) -> StatelessAnswer:
+        """Steps on a state that the client carries; nothing is stored."""
+        self._access.check_size("options", request.options)
+        opened = self.opened(request.model, request.task, request.options, request.state)
+        deployment = self._access.deployment_of(opened.model, opened.graph, "the state")
+        encoded = self._stepper.encode(deployment, opened.context, opened.step, request.inputs)
+        run = Run(deployment, opened.row if opened.row.size else None, encoded.steps)
+        await self._stepper.run([run])
+        row, outputs = run.result()
+        after = PortableState(
+            opened.model,
+            opened.graph,
+            opened.step + len(encoded.reported),
+            encoded.context,
+            row,
+            outputs[-1],
+        )
+        return StatelessAnswer.model_construct(
+            model=after.model,
+            step=after.step,
+            outputs=deployment.stream.describe([AppliedInputs(encoded, opened.last, outputs)])[0],
+            state=self._signer.seal(after),
+        )
+
+    async def forecast(self, id: str, request: ForecastFromState, owner: str = "") -> SessionForecast:
+        """What lies ahead of the last observation; needs no run of the model.
+
+        Raises:
+            InvalidInput: the session is no forecaster's, or has no observation yet.
+        """
+        record = await self._access.open(id, owner)
+        deployment = self._access.deployment(record)
+        task, stream = deployment.task, deployment.stream
+        if not isinstance(task, ForecastTask) or not isinstance(stream, ForecastStream):
+            raise InvalidInput("id", f"session {id!r} is on {record.model}, which does not forecast")
+        if record.last is None:
+            raise InvalidInput("id", f"session {id!r} has no observation yet; feed it at least one")
+        forecast = task.present(request, id, stream.following(record.context), record.last)
+        return SessionForecast.model_construct(model=record.model, step=record.step, forecast=forecast)
+
+
+def _short(value: np.float32) -> float:
+    """Seven significant digits; float32 has no more to say."""
+    return float(f"{value:.7g}")

@@ -1,0 +1,208 @@
+"""Sessions on a forecaster: observations in; what was expected, and how surprising each was, out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.features.calendar import Frequency, advance, parse_frequency, parse_timestamp, position
+from app.bundle.manifest import ForecastSpec, Manifest
+from app.features.series import encode, kind_for
+from app.core.errors import InvalidInput, InvalidManifest
+from app.tasks.forecast.schema import LARGEST_VALUE
+from app.tasks.forecast.task import known_frequencies
+from app.tasks.streaming import AppliedInputs, Context, EncodedInputs, Output
+
+# A longer hole in a stream is more likely a wrong clock than an outage to be bridged.
+MAX_GAP = 1000
+# A normal score beyond this is reported as this: float64 knows no probability behind it.
+MAX_SCORE = 8.0
+_OPTIONS = ("freq", "season", "start")
+
+
+class ForecastStream:
+    """The session side of one forecaster.
+
+    The context holds ``freq``, ``season``, ``start`` (time of step 0, once known) and
+    ``position`` (steps so far, those of gaps included).
+
+    Args:
+        manifest: of the bundle.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        if not isinstance(manifest.spec, ForecastSpec):
+            raise InvalidManifest(f"{manifest.reference} is not a forecaster")
+        self._spec = manifest.spec
+        self._levels = np.array(manifest.spec.quantiles)
+        self._known = known_frequencies(manifest.spec)
+        normal = NormalDist()
+        self._scores = np.array([normal.inv_cdf(level) for level in manifest.spec.quantiles])
+
+    def open(self, options: Context) -> Context:
+        """Read ``freq``, ``season`` and ``start``."""
+        for name in options:
+            if name not in _OPTIONS:
+                raise InvalidInput(
+                    f"options.{name}",
+                    f"a forecaster's session has the options {', '.join(_OPTIONS)}",
+                    allowed=list(_OPTIONS),
+                )
+        freq, season, start = options.get("freq"), options.get("season"), options.get("start")
+        if freq is not None:
+            freq = _frequency(freq, "options.freq").code
+        if season is not None and (type(season) is not int or not 1 <= season <= self._spec.window):
+            raise InvalidInput(
+                "options.season",
+                f"a season is a whole number of steps from 1 to {self._spec.window}",
+                allowed={"min": 1, "max": self._spec.window},
+            )
+        if start is not None:
+            if freq is None:
+                raise InvalidInput("options.freq", "start needs freq as well, such as h, D, W or MS")
+            start = _moment(start, "options.start").isoformat()
+        return {"freq": freq, "season": season, "start": start, "position": 0}
+
+    def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
+        """A number, null, ``{"value", "time"}``, or a list of these; gaps in time become missing steps."""
+        events = inputs if isinstance(inputs, list) else [inputs]
+        if not events:
+            raise InvalidInput("inputs", "give one or more values")
+        frequency = _frequency(context["freq"], "freq") if context["freq"] else None
+        start = datetime.fromisoformat(context["start"]) if context["start"] else None
+        place = first = int(context["position"])
+        values: list[float] = []
+        reported: list[int] = []
+        for index, event in enumerate(events):
+            field = f"inputs.{index}" if isinstance(inputs, list) else "inputs"
+            value, moment = _event(event, field)
+            if moment is not None:
+                start, gap = _locate(start, moment, frequency, place, field)
+                values.extend([np.nan] * gap)
+                place += gap
+            reported.append(len(values))
+            values.append(value)
+            place += 1
+        kind = kind_for(frequency, self._known, season=context["season"])
+        steps = encode(np.array(values), start, kind, skip=first)
+        after = context | {"position": place, "start": None if start is None else start.isoformat()}
+        return EncodedInputs(steps, tuple(reported), after, [values[index] for index in reported])
+
+    def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
+        """The one-step forecast that was in force, the value's quantile under it, and its anomaly score.
+
+        The score is the magnitude of the value's normal score: 2 is as rare as two standard
+        deviations. Beyond the outermost levels the distribution is taken as normal.
+        """
+        return [self._describe(call) for call in calls]
+
+    def _describe(self, call: AppliedInputs) -> list[Output]:
+        described: list[Output] = []
+        for place, value in zip(call.encoded.reported, call.encoded.detail, strict=True):
+            known = call.known(place)
+            if known is None:
+                described.append({"forecast": None, "quantile": None, "anomaly_score": None})
+                continue
+            expected = known[0].astype(np.float64)
+            quantiles = {f"{level:g}": _short(one) for level, one in zip(self._levels, expected, strict=True)}
+            if np.isnan(value):
+                described.append({"forecast": quantiles, "quantile": None, "anomaly_score": None})
+                continue
+            score = self._normal_score(expected, float(np.float32(value)))
+            described.append(
+                {
+                    "forecast": quantiles,
+                    "quantile": round(NormalDist().cdf(score), 6),
+                    "anomaly_score": round(abs(score), 4),
+                }
+            )
+        return described
+
+    def following(self, context: Context) -> tuple[datetime | None, Frequency | None]:
+        """Time of the step that comes next, and the frequency, where they are known."""
+        frequency = _frequency(context["freq"], "freq") if context["freq"] else None
+        if frequency is None or context["start"] is None:
+            return None, frequency
+        return advance(datetime.fromisoformat(context["start"]), frequency, context["position"]), frequency
+
+    def _normal_score(self, expected: NDArray[np.float64], value: float) -> float:
+        """Where a value lies, in standard deviations of a normal with these quantiles around it."""
+        right = int(np.searchsorted(expected, value))
+        right = min(max(right, 1), len(expected) - 1)
+        low, high = expected[right - 1], expected[right]
+        share = (value - low) / (high - low) if high > low else 0.5
+        score = self._scores[right - 1] + share * (self._scores[right] - self._scores[right - 1])
+        return float(np.clip(score, -MAX_SCORE, MAX_SCORE))
+
+
+def _event(event: Any, field: str) -> tuple[float, datetime | None]:
+    """The value (NaN when null) and the time of one event."""
+    moment = None
+    if isinstance(event, dict):
+        unknown = set(event) - {"value", "time"}
+        if unknown or "value" not in event:
+            raise InvalidInput(field, 'an event is a number, null, or {"value": ..., "time": ...}')
+        if event.get("time") is not None:
+            moment = _moment(event["time"], f"{field}.time")
+        event, field = event["value"], f"{field}.value"
+    if event is None:
+        return float("nan"), moment
+    if isinstance(event, bool) or not isinstance(event, int | float) or not abs(event) <= LARGEST_VALUE:
+        raise InvalidInput(
+            field,
+            f"a value is a finite number of at most {LARGEST_VALUE:g} in magnitude, or null",
+            allowed={"min": -LARGEST_VALUE, "max": LARGEST_VALUE},
+        )
+    return float(event), moment
+
+
+def _locate(
+    start: datetime | None, moment: datetime, frequency: Frequency | None, place: int, field: str
+) -> tuple[datetime, int]:
+    """The start of the series, and how many steps are missing before an event at ``moment``."""
+    if frequency is None:
+        raise InvalidInput(f"{field}.time", "times need the session's option freq, such as h, D, W or MS")
+    if start is None:
+        return advance(moment, frequency, -place), 0
+    try:
+        gap = position(start, moment, frequency) - place
+    except InvalidInput as error:
+        raise InvalidInput(f"{field}.time", error.message) from error
+    if gap < 0:
+        due = advance(start, frequency, place)
+        raise InvalidInput(f"{field}.time", f"times must ascend; the next one is {due.isoformat()} or later")
+    if gap > MAX_GAP:
+        raise InvalidInput(
+            f"{field}.time",
+            f"{gap} steps are missing before this one, more than {MAX_GAP}; open a new session",
+            allowed={"max_gap": MAX_GAP},
+        )
+    return start, gap
+
+
+def _frequency(code: Any, field: str) -> Frequency:
+    if not isinstance(code, str):
+        raise InvalidInput(field, "a frequency is a text such as h, D, W or MS")
+    try:
+        return parse_frequency(code)
+    except InvalidInput as error:
+        raise InvalidInput(field, error.message, allowed=error.allowed) from error
+
+
+def _moment(text: Any, field: str) -> datetime:
+    try:
+        if not isinstance(text, str) or len(text) > 40:
+            raise ValueError
+        return parse_timestamp(text)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(field, "not an ISO 8601 date or time, such as 2024-01-31T13:00") from error
+
+
+def _short(value: float) -> float:
+    """Eight significant digits; float32 has no more to say."""
+    return float(f"{value:.8g}")

@@ -1,0 +1,163 @@
+"""A service whose answers are obvious, for what only the edge decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+from app.edge.application import assemble
+from app.edge.edge import AccessRules, Edge, SessionEdge
+from app.edge.lifecycle import Lifecycle
+from app.tasks.forecast.schema import Forecast, ForecastAnswer, ForecastRequest
+from app.tasks.generate.schema import (
+    Choice,
+    DoneFrame,
+    Frame,
+    GenerateAnswer,
+    GenerateRequest,
+    TokenFrame,
+    Usage,
+)
+from app.core.limits import Limits
+from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult
+from app.service import Timing
+from app.service.resume import ResumePoint
+from app.telemetry.metrics import Metrics
+
+TIMING = Timing(queue_s=0.001, compute_s=0.002, total_s=0.004)
+
+
+class FakeStream:
+    """Produces one ``x`` per token, one frame each; ``stop`` ends it, ``cancelled`` is remembered."""
+
+    def __init__(self, request: GenerateRequest, error: BaseException | None, pause_s: float) -> None:
+        self._request = request
+        self._error = error
+        self._pause_s = pause_s
+        self._stopped = False
+        self.cancelled = False
+        self.event_id = "0"
+        self._frames = self._run()
+
+    def __aiter__(self) -> AsyncIterator[Frame]:
+        return self._frames
+
+    def stop(self) -> None:
+        """End after the present token."""
+        self._stopped = True
+
+    def cancel(self) -> None:
+        """Remember that nobody reads on."""
+        self.cancelled = True
+
+    async def _run(self) -> AsyncIterator[Frame]:
+        count = 0
+        while count < self._request.max_tokens and not self._stopped:
+            await asyncio.sleep(self._pause_s)
+            yield TokenFrame(text="x", index=count)
+            count += 1
+        if self._error is not None:
+            raise self._error
+        reason = "stopped" if self._stopped else "length"
+        yield DoneFrame(
+            finish_reason=reason, finish_reasons=[reason], usage=_usage(count), seed=1, model="fake@1"
+        )
+
+
+class FakeService:
+    """Repeats the last value, calls every text good, and writes ``x``.
+
+    Attributes:
+        error: raised by the next calls instead of an answer; by streams, before their done frame.
+        delay_s: how long a plain answer takes.
+        cancelled: plain requests that were cancelled.
+    """
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.refuse: BaseException | None = None
+        self.delay_s = 0.0
+        self.cancelled = 0
+        self.streams: list[FakeStream] = []
+        self.deployments: dict[str, Any] = {
+            "fake@1": SimpleNamespace(manifest=SimpleNamespace(name="fake", reference="fake@1"))
+        }
+        self.defaults: dict[str, str] = {}
+        self.catalog = SimpleNamespace(base=self.deployments.get, deployments=self.deployments)
+
+    def full_for_s(self, task: str) -> float | None:
+        """There is always room."""
+        return None
+
+    def count_refusal(self, task: str) -> None:
+        """Nobody asks."""
+
+    async def forecast(self, request: ForecastRequest) -> tuple[ForecastAnswer, Timing]:
+        """The last value, ``horizon`` times."""
+        await self._work()
+        forecasts = [
+            Forecast(id=one.id, mean=[one.values[-1] or 0.0] * request.horizon, quantiles={})
+            for one in request.all_series()
+        ]
+        return ForecastAnswer(model="fake@1", forecasts=forecasts), TIMING
+
+    async def sentiment(self, request: SentimentRequest) -> tuple[SentimentAnswer, Timing]:
+        """Everything is good."""
+        await self._work()
+        results = [SentimentResult(label="good", score=1.0, scores={"good": 1.0}) for _ in request.texts]
+        return SentimentAnswer(model="fake@1", results=results), TIMING
+
+    async def generate(self, request: GenerateRequest) -> tuple[GenerateAnswer, Timing]:
+        """As many ``x`` as asked for."""
+        await self._work()
+        choices = [Choice(text="x" * request.max_tokens, finish_reason="length") for _ in range(request.n)]
+        usage = _usage(request.max_tokens)
+        return GenerateAnswer(model="fake@1", choices=choices, usage=usage, seed=1), TIMING
+
+    def stream_generate(self, request: GenerateRequest, point: ResumePoint | None = None) -> FakeStream:
+        """The same, frame by frame."""
+        if self.refuse is not None:
+            raise self.refuse
+        self.streams.append(FakeStream(request, self.error, self.delay_s))
+        return self.streams[-1]
+
+    async def _work(self) -> None:
+        try:
+            await asyncio.sleep(self.delay_s)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.error is not None:
+            raise self.error
+
+
+class FakeEdge:
+    """An application around a fake service, with its parts at hand."""
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        sessions: SessionEdge | None = None,
+        access: AccessRules | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.service = FakeService()
+        self.metrics = Metrics()
+        self.lifecycle = Lifecycle()
+        self.alive = True
+        edge = Edge(
+            service=self.service,  # type: ignore[arg-type]  # it answers the same calls
+            limits=self.limits,
+            metrics=self.metrics,
+            lifecycle=self.lifecycle,
+            alive={"fake@1": lambda: self.alive},
+            sessions=sessions,
+            access=access or AccessRules(),
+        )
+        self.app = assemble(edge, version="test")
+
+
+def _usage(count: int) -> Usage:
+    return Usage(prompt_tokens=0, completion_tokens=count, total_tokens=count)

@@ -1,0 +1,65 @@
+"""Routes that are found in a table answer as the framework's router would."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+
+from app.edge.routes import forecast, session_steps
+from app.edge.http.direct import DirectRoutes
+from app.core.errors import InvalidInput
+from tests.edge.fake_service import FakeEdge
+
+
+async def everything_else(scope: Scope, receive: Receive, send: Send) -> None:
+    """What the router would get."""
+    await Response("router", status_code=299)(scope, receive, send)
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """An error's answer."""
+    return JSONResponse({"error": str(error)}, 418)
+
+
+def direct(edge: FakeEdge, root: str = "") -> TestClient:
+    """A client of the table alone."""
+    routes = [*forecast.router.routes, *session_steps.router.routes]
+    table = DirectRoutes(everything_else, routes, (InvalidInput,), answer)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = edge.app
+        scope.setdefault("state", {})["request_id"] = "test"
+        await table(scope, receive, send)
+
+    return TestClient(application, root_path=root)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "root", "found"),
+    [
+        ("POST", "/forecast", "", True),
+        ("POST", "/sessions/steps", "", True),
+        ("POST", "/sessions/a/steps", "", True),
+        ("GET", "/forecast", "", False),
+        ("POST", "/forecast/", "", False),
+        ("POST", "/sessions//steps", "", False),
+        ("POST", "/sessions/a%2Fb/steps", "", False),
+        ("POST", "/sessions/a/steps/more", "", False),
+        ("POST", "/forecast", "/prefix", False),
+    ],
+)
+def test_only_exact_paths_are_taken(edge: FakeEdge, method: str, path: str, root: str, found: bool) -> None:
+    """Everything else, other methods and mounted applications are the router's."""
+    response = direct(edge, root).request(method, path, content=b"")
+    # An empty body is refused by the handler itself, which shows that it was reached.
+    assert (response.status_code != 299) is found
+
+
+def test_failures_are_answered_by_the_application(edge: FakeEdge) -> None:
+    """As the router's would be."""
+    response = direct(edge).post("/forecast", content=b"")
+    assert response.status_code == 418
+    assert "empty" in response.json()["error"]

@@ -1,0 +1,401 @@
+"""Every route of sessions, in this process, on tiny bundles with real engines and a store in memory."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from app.edge.docs import session_examples as examples
+from app.main import create_app
+from app.sessions.schema import (
+    CreateSession,
+    ForecastFromState,
+    ForkRequest,
+    GenerateFromState,
+    RewindRequest,
+    StatelessRequest,
+    StepRequest,
+    StepsRequest,
+)
+from app.settings import Settings
+from tests.edge.fake_service import FakeEdge
+from tests.bundles import HORIZON
+
+DEFAULT = "forecast=tiny-series-lstm,sentiment=tiny-mood-gru,generate=tiny-text-lstm"
+PROBLEM = "urn:rnnserve:problem:"
+
+
+def settings(models: Path, **more: Any) -> Settings:
+    """A server with sessions in memory."""
+    return Settings(models=models, default=DEFAULT, sessions="memory:", **more)
+
+
+@pytest.fixture(scope="module")
+def client(tiny_models: Path) -> Iterator[TestClient]:
+    """Asks an application that is started and stopped as a server does it."""
+    app = create_app(settings(tiny_models, session_max_snapshots=2, session_max_batch_calls=50))
+    with TestClient(app) as client:
+        yield client
+
+
+def opened(client: TestClient, **fields: Any) -> str:
+    """The id of a new session, on the forecaster unless a task is named."""
+    answer = client.post("/sessions", json={"task": "forecast"} | fields)
+    assert answer.status_code == 201, answer.text
+    id: str = answer.json()["id"]
+    return id
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for something that happens in the background."""
+    end = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_session_is_created_with_its_address(client: TestClient) -> None:
+    """201, Location, and what it is."""
+    answer = client.post("/sessions", json={"task": "sentiment", "metadata": {"room": 7}, "ttl_seconds": 60})
+    info = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/sessions/{info['id']}"
+    assert (info["model"], info["step"], info["metadata"]) == ("tiny-mood-gru@1", 0, {"room": 7})
+    assert client.get(answer.headers["location"]).json() == info
+
+
+def test_drawn_ids_differ_and_are_long(client: TestClient) -> None:
+    """Nobody guesses one."""
+    ids = {opened(client) for _ in range(20)}
+    assert len(ids) == 20
+    assert all(re.fullmatch(r"[0-9a-f]{36}", id) for id in ids)
+
+
+def test_steps_are_applied_once_and_told_again(client: TestClient) -> None:
+    """The same seq and inputs get the stored answer, byte for byte, and change nothing."""
+    path = f"/sessions/{opened(client)}/steps"
+    first = client.post(path, json={"seq": 1, "inputs": [1, 2, None]})
+    assert (first.json()["seq"], first.json()["step"], len(first.json()["outputs"])) == (1, 3, 3)
+    assert client.post(path, json={"seq": 1, "inputs": [1, 2, None]}).content == first.content
+    assert client.post(path, json={"seq": 4, "inputs": 4.5}).json()["step"] == 4
+
+
+def test_another_seq_is_a_conflict_that_says_what_is_held(client: TestClient) -> None:
+    """409, with the last applied step and the number that is due as members of the problem."""
+    path = f"/sessions/{opened(client)}/steps"
+    client.post(path, json={"seq": 1, "inputs": [1, 2]})
+    for seq, inputs in ((2, 1), (9, 1), (1, [1, 3])):
+        answer = client.post(path, json={"seq": seq, "inputs": inputs})
+        assert answer.status_code == 409
+        problem = answer.json()
+        assert problem["type"] == PROBLEM + "sequence-conflict"
+        assert (problem["step"], problem["expected"]) == (2, 3)
+
+
+def test_many_sessions_go_in_one_request_and_one_failing_fails_no_other(client: TestClient) -> None:
+    """Each has its answer or its problem, in the order of the calls."""
+    good, text = opened(client), opened(client, task="sentiment")
+    calls: list[dict[str, Any]] = [
+        {"id": good, "seq": 1, "inputs": 1},
+        {"id": "nobody", "seq": 1, "inputs": 1},
+        {"id": text, "inputs": "a good film"},
+        {"id": good, "seq": 2, "inputs": "x"},
+        {"id": "no/id", "inputs": 1},
+        {"id": good, "seq": 2, "inputs": 2},
+    ]
+    results = client.post("/sessions/steps", json={"steps": calls}).json()["results"]
+    assert [one["id"] for one in results] == [one["id"] for one in calls]
+    assert [one.get("error", {}).get("status") for one in results] == [None, 404, None, 422, 404, None]
+    assert [one.get("step") for one in results] == [1, None, 3, None, None, 2]
+    assert [one.get("seq") for one in results] == [1, 1, 1, 2, None, 2]
+    assert {one["label"] for one in results[2]["outputs"]} <= {"negative", "positive"}
+
+
+def test_without_seq_what_follows_a_failure_in_the_batch_is_not_applied(client: TestClient) -> None:
+    """Nothing says that it still belongs there; with seq the server can tell."""
+    id = opened(client)
+    calls = [{"id": id, "inputs": value} for value in (1, "x", 3)]
+    results = client.post("/sessions/steps", json={"steps": calls}).json()["results"]
+    assert [one.get("error", {}).get("status") for one in results] == [None, 422, 422]
+    assert client.get(f"/sessions/{id}").json()["step"] == 1
+
+
+def test_a_batch_has_a_limit(client: TestClient) -> None:
+    """As many calls as the setting says."""
+    calls = [{"id": "a", "inputs": 1}] * 51
+    answer = client.post("/sessions/steps", json={"steps": calls})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["allowed"] == {"max": 50}
+
+
+def test_a_fork_is_independent(client: TestClient) -> None:
+    """201, and both go on by themselves from the same state."""
+    id = opened(client)
+    client.post(f"/sessions/{id}/steps", json={"seq": 1, "inputs": [5, 6, 7]})
+    answer = client.post(f"/sessions/{id}/fork", json={"id": f"{id}-fork"})
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/sessions/{id}-fork"
+    step = {"seq": 4, "inputs": 8}
+    outputs = [client.post(f"/sessions/{one}/steps", json=step).json() for one in (id, f"{id}-fork")]
+    assert outputs[0] == outputs[1]
+    client.post(f"/sessions/{id}/steps", json={"seq": 5, "inputs": 9})
+    assert client.get(f"/sessions/{id}-fork").json()["step"] == 4
+    assert client.post(f"/sessions/{id}/fork", json={"id": id}).status_code == 409
+
+
+def test_snapshots_are_kept_listed_and_gone_back_to(client: TestClient) -> None:
+    """By name, by step, and to the start; the same steps give the same outputs again."""
+    id = opened(client)
+    path = f"/sessions/{id}"
+    client.post(f"{path}/steps", json={"inputs": [1, 2]})
+    kept = client.post(f"{path}/snapshots", json={"name": "calm"})
+    assert kept.status_code == 201
+    assert (kept.json()["name"], kept.json()["step"], kept.json()["automatic"]) == ("calm", 2, False)
+    after = client.post(f"{path}/steps", json={"inputs": 3}).json()
+    assert client.get(f"{path}/snapshots").json() == {"snapshots": [kept.json()]}
+    for target in ("calm", 2):
+        assert client.post(f"{path}/rewind", json={"to": target}).json()["step"] == 2
+        assert client.post(f"{path}/steps", json={"inputs": 3}).json() == after
+    assert client.post(f"{path}/rewind", json={"to": 0}).json()["step"] == 0
+    missing = client.post(f"{path}/rewind", json={"to": "storm"})
+    assert missing.status_code == 422
+    assert "calm (step 2)" in missing.json()["detail"]
+    assert client.post(f"{path}/snapshots", json={"name": "calm"}).status_code == 422
+    assert client.post(f"{path}/snapshots", json={"name": "two"}).status_code == 201
+    full = client.post(f"{path}/snapshots", json={"name": "three"})
+    assert full.json()["errors"][0]["allowed"] == {"max": 2}
+
+
+def test_migration_to_another_layout_is_refused_with_the_reason(client: TestClient) -> None:
+    """412; to the version it is on already it is no change."""
+    id = opened(client)
+    assert client.post(f"/sessions/{id}/migrate", json={"model": "tiny-series-lstm@1"}).status_code == 200
+    answer = client.post(f"/sessions/{id}/migrate", json={"model": "tiny-series-gru@1"})
+    assert answer.status_code == 412
+    assert "laid out differently" in answer.json()["detail"]
+    assert client.post(f"/sessions/{id}/migrate", json={"model": "none@1"}).status_code == 404
+
+
+def test_a_state_is_downloaded_and_opens_a_session(client: TestClient) -> None:
+    """The new session goes on where the other was."""
+    id = opened(client)
+    client.post(f"/sessions/{id}/steps", json={"inputs": [1, 2, 3]})
+    state = client.get(f"/sessions/{id}/state").json()
+    assert (state["model"], state["step"]) == ("tiny-series-lstm@1", 3)
+    other = client.post("/sessions", json={"state": state["state"]}).json()
+    assert other["step"] == 3
+    step = {"seq": 4, "inputs": 4}
+    answers = [client.post(f"/sessions/{one}/steps", json=step).content for one in (id, other["id"])]
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign"])
+def test_a_damaged_state_is_refused(client: TestClient, damage: str) -> None:
+    """422, before anything in it is believed."""
+    state = client.get(f"/sessions/{opened(client)}/state").json()["state"]
+    bad = {"cut": state[:-8], "flipped": state[:40] + "A" + state[41:], "foreign": "x" + state}[damage]
+    for path, body in (("/sessions", {}), ("/steps", {"inputs": 1})):
+        answer = client.post(path, json={"state": bad} | body)
+        assert answer.status_code == 422
+        assert answer.json()["type"] == PROBLEM + "invalid-state"
+
+
+def test_a_client_may_carry_its_state(client: TestClient) -> None:
+    """The outputs are those of a session, and nothing is stored."""
+    id = opened(client)
+    session = [client.post(f"/sessions/{id}/steps", json={"inputs": one}).json() for one in ([1, 2], 3)]
+    before = client.get("/sessions", params={"limit": 1000}).json()
+    first = client.post("/steps", json={"task": "forecast", "inputs": [1, 2]}).json()
+    second = client.post("/steps", json={"state": first["state"], "inputs": 3}).json()
+    assert [first["outputs"], second["outputs"]] == [one["outputs"] for one in session]
+    assert (first["step"], second["step"]) == (2, 3)
+    assert client.get("/sessions", params={"limit": 1000}).json() == before
+
+
+def test_a_forecast_from_a_session_is_that_of_its_series(client: TestClient) -> None:
+    """As if the whole series had been sent."""
+    values = [112.0, 118, 132, 129, 121, 135]
+    id = opened(client, options={"freq": "D", "start": "2024-01-01"})
+    early = client.post(f"/sessions/{id}/forecast", json={"horizon": 1})
+    assert early.status_code == 422
+    client.post(f"/sessions/{id}/steps", json={"inputs": values})
+    answer = client.post(f"/sessions/{id}/forecast", json={"horizon": HORIZON}).json()
+    body = {"values": values, "freq": "D", "start": "2024-01-01", "horizon": HORIZON}
+    (whole,) = client.post("/forecast", json=body).json()["forecasts"]
+    assert answer["step"] == 6
+    assert {key: answer["forecast"][key] for key in ("timestamps", "mean", "quantiles")} == {
+        key: whole[key] for key in ("timestamps", "mean", "quantiles")
+    }
+
+
+def test_text_from_a_session_is_kept_only_when_asked(client: TestClient) -> None:
+    """With advance the prompt and the text become steps, exactly once."""
+    id = opened(client, task="generate")
+    path = f"/sessions/{id}/generate"
+    request = {"prompt": "abc", "max_tokens": 6, "seed": 3}
+    loose = client.post(path, json=request).json()
+    assert (loose["step"], client.get(f"/sessions/{id}").json()["step"]) == (0, 0)
+    kept = client.post(path, json=request | {"advance": True, "seq": 1})
+    assert kept.json()["choices"] == loose["choices"]
+    assert kept.json()["step"] == 9
+    assert client.post(path, json=request | {"advance": True, "seq": 1}).content == kept.content
+    assert client.post(path, json=request | {"advance": True, "seq": 3}).status_code == 409
+
+
+def test_a_streamed_text_that_advanced_can_be_asked_for_again(client: TestClient) -> None:
+    """The stored answer is the whole text, though it went out as events."""
+    id = opened(client, task="generate")
+    path = f"/sessions/{id}/generate"
+    request = {"prompt": "abc", "max_tokens": 6, "seed": 3, "advance": True, "seq": 1}
+    events = client.post(path, json=request | {"stream": True}).text
+    assert '"step":9' in events
+    again = client.post(path, json=request).json()
+    text = "".join(re.findall(r'"text":"((?:[^"\\]|\\.)*)"', events))
+    assert again["choices"][0]["text"] == text.encode().decode("unicode_escape")
+    assert client.post(path, json=request | {"stream": True}).status_code == 409
+
+
+def test_sessions_are_listed_in_pages(tiny_models: Path) -> None:
+    """In the order of their ids, and the pages together have all."""
+    with TestClient(create_app(settings(tiny_models, session_max_page=3))) as client:
+        ids = sorted(opened(client, id=f"s-{number}") for number in range(7))
+        found: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            page = client.get("/sessions", params={"after": after, "limit": 100}).json()
+            assert len(page["sessions"]) <= 3
+            found += [one["id"] for one in page["sessions"]]
+            after = page["next"]
+        assert found == ids
+        assert client.get("/sessions?limit=2").json()["next"] == "s-1"
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "before=a", "limit=1&limit=2"])
+def test_a_wrong_query_names_its_parameter(client: TestClient, query: str) -> None:
+    """422 with the field."""
+    answer = client.get(f"/sessions?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] in ("limit", "before", "query")
+
+
+def test_a_closed_session_says_when_and_where_it_ended(client: TestClient) -> None:
+    """204, then 410 with reason, time and last step as members of the problem; its id is free again."""
+    id = opened(client)
+    client.post(f"/sessions/{id}/steps", json={"inputs": [1, 2]})
+    assert client.delete(f"/sessions/{id}").status_code == 204
+    for answer in (
+        client.get(f"/sessions/{id}"),
+        client.delete(f"/sessions/{id}"),
+        client.post(f"/sessions/{id}/steps", json={"seq": 3, "inputs": 1}),
+    ):
+        assert answer.status_code == 410
+        problem = answer.json()
+        assert (problem["reason"], problem["step"]) == ("closed", 2)
+        assert problem["ended_at"].endswith("Z")
+    assert opened(client, id=id) == id
+
+
+def test_an_expired_session_is_gone(tiny_models: Path) -> None:
+    """410 with the reason; the sweep counts it."""
+    with TestClient(create_app(settings(tiny_models, session_ttl_s=0.05))) as client:
+        id = opened(client)
+        until(lambda: client.get(f"/sessions/{id}").status_code == 410)
+        assert client.get(f"/sessions/{id}").json()["reason"] == "expired"
+        until(lambda: 'session_events_total{event="expired"} 1.0' in client.get("/metrics").text)
+
+
+@pytest.mark.parametrize("id", ["nobody", "-", "%00", "a" * 500])
+def test_an_unknown_session_is_404(client: TestClient, id: str) -> None:
+    """Also for names that no session can have."""
+    for answer in (
+        client.get(f"/sessions/{id}"),
+        client.post(f"/sessions/{id}/steps", json={"inputs": 1}),
+        client.get(f"/sessions/{id}/state"),
+        client.post(f"/sessions/{id}/fork", json={}),
+        client.get(f"/sessions/{id}/snapshots"),
+        client.post(f"/sessions/{id}/rewind", json={"to": 0}),
+        client.post(f"/sessions/{id}/generate", json={}),
+        client.delete(f"/sessions/{id}"),
+    ):
+        assert answer.status_code == 404
+        assert answer.json()["type"] == PROBLEM + "unknown-session"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "model"),
+        ({"task": "music"}, "task"),
+        ({"task": "forecast", "id": "a/b"}, "id"),
+        ({"task": "forecast", "id": "-a"}, "id"),
+        ({"task": "forecast", "ttl_seconds": 0}, "ttl_seconds"),
+        ({"task": "forecast", "ttl_seconds": 1e9}, "ttl_seconds"),
+        ({"task": "forecast", "options": {"freq": "parsec"}}, "options.freq"),
+        ({"task": "forecast", "metadata": {"a": "x" * 5000}}, "metadata"),
+        ({"task": "forecast", "stat": "x"}, "stat"),
+    ],
+)
+def test_a_wrong_field_of_a_new_session_is_named(client: TestClient, body: Any, field: str) -> None:
+    """422, and nothing is created."""
+    answer = client.post("/sessions", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
+
+
+def test_there_is_room_for_so_many(tiny_models: Path) -> None:
+    """503 with Retry-After beyond; a closed one makes room."""
+    with TestClient(create_app(settings(tiny_models, max_sessions=2))) as client:
+        first, _ = opened(client), opened(client)
+        full = client.post("/sessions", json={"task": "forecast"})
+        assert full.status_code == 503
+        assert full.json()["type"] == PROBLEM + "store-full"
+        assert int(full.headers["retry-after"]) > 0
+        client.delete(f"/sessions/{first}")
+        opened(client)
+
+
+def test_without_sessions_their_routes_say_so() -> None:
+    """404 with a sentence; so does the handshake of a socket."""
+    with TestClient(FakeEdge().app) as client:
+        for answer in (
+            client.get("/sessions"),
+            client.post("/sessions", json={}),
+            client.post("/steps", json={"inputs": 1}),
+        ):
+            assert answer.status_code == 404
+            assert "sessions are turned off" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("model", "given"),
+    [
+        (CreateSession, examples.CREATE),
+        (ForkRequest, examples.FORK),
+        (RewindRequest, examples.REWIND),
+        (StepRequest, examples.STEP),
+        (StepsRequest, examples.MANY_STEPS),
+        (ForecastFromState, examples.FORECAST),
+        (GenerateFromState, examples.GENERATE),
+        (StatelessRequest, examples.STATELESS),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_examples_of_the_documentation_are_valid(model: Any, given: dict[str, Any]) -> None:
+    """Whoever presses the button sends a good request."""
+    for example in given.values():
+        model.model_validate(example["value"])
+
+
+def test_the_paths_are_documented_with_their_parameters(client: TestClient) -> None:
+    """The machine-readable form knows the id of each path."""
+    paths = client.get("/openapi.json").json()["paths"]
+    for path, operations in paths.items():
+        if "{id}" in path:
+            for operation in operations.values():
+                assert [one["name"] for one in operation["parameters"] if one["in"] == "path"] == ["id"]

@@ -1,0 +1,119 @@
+"""Connections are dropped by rules that only the transport can keep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from app.edge.http import transports
+from app.edge.http.server import bind
+from app.core.errors import ConfigurationError
+from app.core.limits import Limits
+from tests.edge.fake_sessions import FakeSessions
+from tests.edge.running import Running
+
+
+async def test_a_head_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a silent connection nor half a request may stay for ever; a finished one may."""
+    monkeypatch.setattr(transports, "HEAD_S", 0.2)
+    async with Running() as running:
+        silent, idle = await asyncio.open_connection("127.0.0.1", running.port)
+        half, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: ")
+        whole, other = await asyncio.open_connection("127.0.0.1", running.port)
+        other.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await whole.readline()).startswith(b"HTTP/1.1 200")
+        for reader in (silent, half):
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+                await asyncio.wait_for(reader.readexactly(1), 10)
+        await asyncio.sleep(0.3)
+        other.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        await asyncio.wait_for(whole.readuntil(b"HTTP/1.1 200"), 10)
+        for stream in (idle, writer, other):
+            stream.close()
+            with contextlib.suppress(ConnectionError):
+                await stream.wait_closed()
+
+
+def test_a_port_is_bound_or_the_reason_is_said() -> None:
+    """In one sentence, for a taken port and for an address that is not ours."""
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"port {port} on 127.0.0.1 is already in use"):
+            bind("127.0.0.1", port).close()
+    with pytest.raises(ConfigurationError, match=r"cannot listen on 203\.0\.113\.7"):
+        bind("203.0.113.7", 0).close()
+    with bind("localhost", 0) as named:
+        assert named.getsockname()[1] > 0
+
+
+async def test_a_client_that_sends_while_the_server_ends_still_reads_the_close_frame() -> None:
+    """Nothing is dropped with the client's frames unread: TCP would take back what was sent to it."""
+    sessions = FakeSessions()
+    async with Running(sessions) as running:
+        socket = await connect(f"ws://127.0.0.1:{running.port}/sessions", ping_interval=None)
+        # Unread answers keep the client from reading on, so that it does not see the end at once.
+        while sum(sessions.applied.values()) < 100:
+            await send_all(socket, 1)
+            await asyncio.sleep(0)
+        running.server.should_exit = True
+        for _ in range(100):
+            await send_all(socket, 1)
+            await asyncio.sleep(0.005)
+        with pytest.raises(ConnectionClosed) as closed:
+            await read_all(socket)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+
+
+async def test_a_client_whose_answer_to_a_ping_is_not_read_is_not_dropped() -> None:
+    """A full inbox stops the reading; pings go unanswered for as long, and that is not the client's fault."""
+    sessions = FakeSessions()
+    async with Running(sessions, Limits(socket_ping_s=0.4)) as running:
+        sessions.gate.clear()
+        async with connect(
+            f"ws://127.0.0.1:{running.port}/sessions", ping_interval=None, max_size=None
+        ) as socket:
+            # More than the inbox holds, so that some lie in front of the answers to the pings.
+            calls = 10_000
+            sending = asyncio.create_task(send_all(socket, calls))
+            await asyncio.sleep(1.5)
+            assert not sessions.applied
+            sessions.gate.set()
+            answered = 0
+            while answered < calls:
+                frame = json.loads(await socket.recv())
+                answered += len(frame["results"]) if frame["type"] == "outputs" else 1
+            await sending
+    assert sessions.applied == {"a": calls}
+
+
+async def test_a_client_that_does_not_answer_pings_is_dropped() -> None:
+    """Where everything it sent has been read."""
+    async with Running(limits=Limits(socket_ping_s=0.1)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(
+            b"GET /sessions HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+            b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101")
+        await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+
+
+async def send_all(socket: ClientConnection, calls: int) -> None:
+    """That many calls, as fast as they are taken, while the socket is open."""
+    with contextlib.suppress(ConnectionClosed):
+        for _ in range(calls):
+            await socket.send(json.dumps({"type": "step", "id": "a", "inputs": 1}))
+
+
+async def read_all(socket: ClientConnection) -> None:
+    """Every frame, until the socket is closed."""
+    while True:
+        await socket.recv()
