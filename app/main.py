@@ -16,19 +16,19 @@ from fastapi import FastAPI
 from app.access.key_file import KeyDefaults
 from app.access.key_ring import KeyRing
 from app.access.metering import MeteredSubmitter
+from app.core.ports import Submitter
 from app.edge.application import assemble
 from app.edge.edge import AccessRules, Edge, SessionEdge
 from app.edge.lifecycle import Lifecycle
-from app.core.ports import Submitter
 from app.registry import ModelRegistry, Siblings
 from app.registry.opening import open_registry
 from app.service import InferenceService, SessionService
 from app.sessions.housekeeping import Housekeeper
-from app.sessions.traced import TracedSessionService
 from app.sessions.keys import state_secret
 from app.sessions.portable import StateSigner
 from app.sessions.stores import lmdb_path, open_store
 from app.sessions.stores.worker import StoreWorker
+from app.sessions.traced import TracedSessionService
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.process import disk_bytes

@@ -6,8 +6,8 @@ import ipaddress
 import logging
 import socket
 
-from app.edge.http.server import bind
 from app.core.errors import ConfigurationError
+from app.edge.http.server import bind
 from app.settings import Settings
 
 logger = logging.getLogger("rnnserve")

@@ -27,8 +27,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 
-from app.edge.http.server import GracefulServer, server_config
 from app.core.errors import ConfigurationError, RnnserveError
+from app.edge.http.server import GracefulServer, server_config
 from app.engine.fairness import share_interpreter
 from app.main import Application, compose, version
 from app.registry import Siblings, UnloadedNames

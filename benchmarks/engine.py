@@ -21,12 +21,12 @@ import numpy as np
 import uvloop
 
 from app.bundle.reader import Bundle, read_bundle
+from app.core.limits import Limits
 from app.core.sequence import BlockRequest, Failed, Feedback, Finished, Read, Sampling, SequenceRequest
 from app.engine.engine import Engine
 from app.engine.load import TickStats
 from app.registry import load_bundle
 from app.runtime.lanes import Lanes
-from app.core.limits import Limits
 from benchmarks import bundle as bundles
 from benchmarks import step_work as work
 from benchmarks.report import Figure, against, plain, publish

@@ -34,8 +34,8 @@ import ormsgpack
 from numpy.typing import NDArray
 
 from app.bundle.reader import read_manifest
-from app.tasks.forecast.schema import LARGEST_VALUE, ForecastRequest
 from app.core.limits import Limits
+from app.tasks.forecast.schema import LARGEST_VALUE, ForecastRequest
 from app.tasks.forecast.task import ForecastTask
 from benchmarks.report import Figure, publish
 from benchmarks.server import Server

@@ -24,9 +24,9 @@ import numpy as np
 from app.bench.record import Record
 from app.bundle.manifest import GRAPH_FILE
 from app.bundle.reader import Bundle, read_bundle
-from app.sessions.stored import Stored, Write
 from app.runtime.session import GraphSession
 from app.sessions.record import LastCall, SessionRecord, encode_record
+from app.sessions.stored import Stored, Write
 from app.sessions.stores import open_store
 from benchmarks import bundle
 from benchmarks.report import Figure, publish

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.features.calendar import parse_frequency
 from app.bundle.manifest import ForecastSpec, Frequency, Quality
+from app.features.calendar import parse_frequency
 from app.features.series import CALENDAR, COLUMNS, OBSERVED, VALUE, SeriesKind, encode
 from training.cells import RecurrentStack
 from training.export import describe_run, export_bundle

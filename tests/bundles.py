@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.features.calendar import MAX_SEASON, parse_frequency
 from app.bundle.manifest import ForecastSpec, Frequency, GenerateSpec, SentimentSpec
+from app.features.calendar import MAX_SEASON, parse_frequency
 from app.features.series import COLUMNS, SeriesKind, encode
 from app.features.text import TextCodec
 from training.cells import Cell

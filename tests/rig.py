@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.bundle.reader import find_bundles, read_bundle
-from app.core.ports import SessionStore
+from app.core.limits import Limits
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits
 from app.engine.scheduler import SchedulerLimits
 from app.registry import task_of
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession
-from app.core.limits import Limits
-from app.sessions.limits import SessionLimits
 from app.service import Deployment, InferenceService, SessionService, Timing
+from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
+from app.sessions.ports import SessionStore
 from app.sessions.stores.worker import StoreWorker
 
 DEFAULTS = {"forecast": "tiny-series-lstm@1", "sentiment": "tiny-mood-gru@1", "generate": "tiny-text-lstm@1"}

@@ -72,9 +72,9 @@ def test_the_map_names_every_module_of_app() -> None:
 @pytest.mark.parametrize(
     ("library", "places"),
     [
-        ("fastapi", ("app/api/", "app/main.py")),
-        ("starlette", ("app/api/", "app/main.py")),
-        ("uvicorn", ("app/api/",)),
+        ("fastapi", ("app/edge/", "app/protocols/", "app/main.py")),
+        ("starlette", ("app/edge/", "app/protocols/", "app/main.py")),
+        ("uvicorn", ("app/edge/",)),
         ("onnxruntime", ("app/runtime/session.py",)),
         ("prometheus_client", ("app/telemetry/",)),
         ("opentelemetry", ("app/telemetry/",)),

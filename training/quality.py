@@ -9,8 +9,8 @@ import numpy as np
 
 from app.bundle.manifest import Manifest, Quality
 from app.bundle.reader import Bundle, find_bundles, read_bundle
-from app.features.text import TextCodec
 from app.core.errors import DataError
+from app.features.text import TextCodec
 from training.data.download import DataStore
 from training.data.series import PATHS, built_in
 from training.evaluation.backtest import GraphForecaster

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from app.features.text import TextCodec
 from app.core.errors import TrainingError
+from app.features.text import TextCodec
 
 UNKNOWN = "<unk>"
 LINE_END = "\n"

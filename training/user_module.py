@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from app.bundle.manifest import TOKENIZER_FILE, GenerateSpec, Provenance, Quality, SentimentSpec
-from app.features.text import TextCodec
 from app.core.errors import ExportError
+from app.features.text import TextCodec
 from training.cells import Cell, Nonlinearity, emit_layer
 from training.export import PARITY_BOUND, describe_run, export_bundle
 

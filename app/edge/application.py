@@ -15,26 +15,38 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from app.edge.routes import admin_models, forecast, generate, health, metrics, models, sentiment, session_history, session_state, session_steps, sessions
-
-from app.edge.sockets import generate_socket, session_socket
-
-from app.protocols.oip import router as oip, infer as oip_infer, repository as oip_repository, stats as oip_stats
-
-from app.protocols.openai import router as openai
-from app.edge.http.access import Access
+from app.core.errors import RnnserveError
+from app.edge.docs.events import document_events
 from app.edge.docs.keys import document_keys
-from app.edge.http.allowed import with_all_methods
-from app.edge.http.direct import DirectRoutes
 from app.edge.edge import Edge, request_id_of
 from app.edge.error_shapes import error_response
 from app.edge.errors import is_internal
-from app.edge.docs.events import document_events
+from app.edge.http.access import Access
+from app.edge.http.allowed import with_all_methods
+from app.edge.http.direct import DirectRoutes
 from app.edge.http.middleware import RequestScope
 from app.edge.http.origin import SameOrigin, allow_origins
+from app.edge.routes import (
+    admin_models,
+    forecast,
+    generate,
+    health,
+    metrics,
+    models,
+    sentiment,
+    session_history,
+    session_state,
+    session_steps,
+    sessions,
+)
 from app.edge.routes.page import page_router
-from app.core.errors import RnnserveError
+from app.edge.sockets import generate_socket, session_socket
+from app.protocols.oip import infer as oip_infer
+from app.protocols.oip import repository as oip_repository
+from app.protocols.oip import router as oip
+from app.protocols.oip import stats as oip_stats
 from app.protocols.oip.service import TensorService
+from app.protocols.openai import router as openai
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

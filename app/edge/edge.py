@@ -9,11 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from app.access.key_ring import KeyRing
-from app.edge.lifecycle import Lifecycle
 from app.core.limits import Limits
-from app.sessions.limits import SessionLimits
+from app.edge.lifecycle import Lifecycle
 from app.service import InferenceService, SessionService
 from app.service.model_control import ModelControl
+from app.sessions.limits import SessionLimits
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 

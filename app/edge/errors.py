@@ -18,10 +18,10 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.edge.http.json_bytes import JsonBytes
 from app.core import errors as tree
-from app.tasks.generate.schema import ErrorFrame
 from app.core.problem import FieldError, Problem, ProblemDetail
+from app.edge.http.json_bytes import JsonBytes
+from app.tasks.generate.schema import ErrorFrame
 
 TYPE_PREFIX = "urn:rnnserve:problem:"
 MEDIA_TYPE = "application/problem+json"

@@ -12,19 +12,19 @@ from pathlib import Path
 
 from app.bundle.manifest import ForecastSpec, Manifest
 from app.bundle.reader import Bundle, read_bundle
-from app.features.text import TextCodec
 from app.core.errors import InvalidManifest
+from app.core.limits import Limits
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits, TickStats
 from app.engine.scheduler import SchedulerLimits
+from app.features.text import TextCodec
 from app.runtime.executor import GraphExecutor
 from app.runtime.lanes import Lanes
 from app.runtime.session import Device, GraphSession
 from app.runtime.verify import verify_bundle
-from app.core.limits import Limits
 from app.service import Deployment
-from app.tasks.forecast.task import ForecastTask
 from app.tasks.forecast.session import ForecastStream
+from app.tasks.forecast.task import ForecastTask
 from app.tasks.generate.task import GenerateTask
 from app.tasks.sentiment.task import SentimentTask
 from app.tasks.text_stream import GenerateStream, SentimentStream

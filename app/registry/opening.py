@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from app.core.limits import Limits
 from app.core.ports import Submitter
 from app.engine.load import EngineLoad, TickStats
 from app.registry.copying.mirror import Mirror, MirrorLimits
@@ -17,7 +18,6 @@ from app.registry.registry import ModelRegistry
 from app.registry.unloaded import Siblings
 from app.runtime.cores import usable_cores
 from app.runtime.lanes import Lanes
-from app.core.limits import Limits
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)

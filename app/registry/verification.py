@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from app.bundle.reader import Bundle, read_bundle
 from app.core.errors import BundleError, ParityError
+from app.core.limits import Limits
 from app.registry.loading import task_of
 from app.runtime.session import Device, GraphSession
 from app.runtime.verify import golden_difference
-from app.core.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)

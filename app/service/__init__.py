@@ -3,8 +3,8 @@
 Routes and sockets translate to and from this; nothing else decides anything about a request.
 """
 
-from app.service.call import RequestObserver, Timing
 from app.protocols.openai.completion_stream import CompletionStream
+from app.service.call import RequestObserver, Timing
 from app.service.generation import GenerationStream
 from app.service.inference import Deployment, InferenceService
 from app.sessions.service import SessionService

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from app.bundle.manifest import Manifest
 from app.core.ports import Submitter
-from app.tasks.forecast.task import ForecastTask
 from app.tasks.forecast.session import ForecastStream
+from app.tasks.forecast.task import ForecastTask
 from app.tasks.generate.task import GenerateTask
 from app.tasks.sentiment.task import SentimentTask
 from app.tasks.text_stream import GenerateStream, SentimentStream

@@ -17,24 +17,24 @@ from numpy.typing import NDArray
 
 from app.bundle.manifest import Task
 from app.core.errors import RnnserveError, UnknownModel
-from app.core.sequence import SequenceRequest
-from app.tasks.forecast.schema import ForecastAnswer, ForecastRequest
-from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
 from app.core.limits import Limits
-from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
-from app.tasks.sentiment.text_classification_schema import TextClassification, TextClassificationRequest
+from app.core.sequence import SequenceRequest
+from app.protocols.openai.completion import CompletionOrder, prepare_completions
+from app.protocols.openai.completion_stream import CompletionStream
 from app.service.call import Call, RequestObserver, Timing, outcome_of
 from app.service.catalog import Catalog
-from app.protocols.openai.completion_stream import CompletionStream
 from app.service.deployment import Deployment as Deployment
 from app.service.generation import GenerationStream, whole_answer
 from app.service.resume import ResumePoint, first_point, request_mark
 from app.service.run import read_all
-from app.protocols.openai.completion import CompletionOrder, prepare_completions
+from app.tasks.forecast.schema import ForecastAnswer, ForecastRequest
 from app.tasks.forecast.task import ForecastTask
+from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
 from app.tasks.generate.task import GenerateTask
+from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
 from app.tasks.sentiment.task import PreparedSentiment, SentimentTask
 from app.tasks.sentiment.text_classification import as_sentiment, classified
+from app.tasks.sentiment.text_classification_schema import TextClassification, TextClassificationRequest
 
 # Small enough for every JSON reader to hold a drawn seed exactly.
 _SEED_BITS = 53

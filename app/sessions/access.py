@@ -20,13 +20,13 @@ from app.core.errors import (
     StoreFull,
     UnknownSession,
 )
-from app.sessions.stored import Stored, Write
-from app.sessions.schema import SessionInfo
-from app.sessions.limits import SessionLimits
 from app.service.inference import Deployment, InferenceService
-from app.sessions.ports import AsyncStore, SessionObserver
 from app.sessions.lifecycle import SessionEvent, SessionState
+from app.sessions.limits import SessionLimits
+from app.sessions.ports import AsyncStore, SessionObserver
 from app.sessions.record import SessionRecord, decode_record, encode_record, store_key
+from app.sessions.schema import SessionInfo
+from app.sessions.stored import Stored, Write
 
 Quota = Callable[[str], int | None]
 

@@ -12,8 +12,8 @@ import orjson
 from app.core.sequence import Usage
 from app.service.deployment import Deployment
 from app.service.run import Run
-from app.sessions.step_line import PendingStep, StepLine
 from app.sessions.record import SessionRecord
+from app.sessions.step_line import PendingStep, StepLine
 from app.tasks.streaming import AppliedInputs, EncodedInputs
 
 

@@ -18,20 +18,20 @@ from numpy.typing import NDArray
 from app.core.errors import InvalidInput, RnnserveError, SequenceConflict
 from app.core.ports import Ticket
 from app.core.sequence import Event, Finished, FinishReason, SequenceRequest, Token, Tokens, Usage
-from app.sessions.stored import Write
 from app.runtime.sampling import SamplingBatch, draw
-from app.tasks.generate.schema import DoneFrame, Frame, GenerateAnswer
-from app.sessions.schema import GenerateFromState, SessionDoneFrame, SessionText
-from app.sessions.limits import SessionLimits
 from app.service.call import Call, RequestObserver, outcome_of
 from app.service.generation import GenerationStream, whole_answer
 from app.service.inference import Deployment, InferenceService, draw_seed
 from app.service.resume import ResumePoint, first_point, origin_mark
 from app.service.run import Run
 from app.sessions.access import SessionAccess, stored_of
+from app.sessions.limits import SessionLimits
 from app.sessions.ports import AsyncStore, SessionObserver
-from app.sessions.stepping import Stepper, advanced, check_seq, digest_of
 from app.sessions.record import LastCall, SessionRecord
+from app.sessions.schema import GenerateFromState, SessionDoneFrame, SessionText
+from app.sessions.stepping import Stepper, advanced, check_seq, digest_of
+from app.sessions.stored import Write
+from app.tasks.generate.schema import DoneFrame, Frame, GenerateAnswer
 from app.tasks.generate.task import GenerateTask
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE, Manifest
 from app.core.errors import InvalidInput, ModelMismatch
-from app.sessions.stored import Snapshot, Write
-from app.sessions.schema import SessionInfo, SnapshotInfo, SnapshotList
-from app.sessions.limits import SessionLimits
 from app.service.inference import InferenceService
 from app.sessions.access import SessionAccess, iso, stored_of
-from app.sessions.ports import AsyncStore, SessionObserver
 from app.sessions.lifecycle import SessionEvent
+from app.sessions.limits import SessionLimits
+from app.sessions.ports import AsyncStore, SessionObserver
 from app.sessions.record import NO_ROW, SessionRecord, decode_record, encode_record, store_key
+from app.sessions.schema import SessionInfo, SnapshotInfo, SnapshotList
+from app.sessions.stored import Snapshot, Write
 
 
 class SessionHistory:

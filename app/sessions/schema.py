@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.core.errors import InvalidInput
+from app.core.problem import ProblemDetail
 from app.core.schema import Answer, ModelReference, Request
 from app.tasks.forecast.schema import Coverage, Forecast, Level
 from app.tasks.generate.schema import DoneFrame, GenerateAnswer, GenerateRequest
-from app.core.problem import ProblemDetail
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 SessionId = Annotated[

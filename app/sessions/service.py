@@ -16,21 +16,16 @@ from dataclasses import replace
 from typing import Any
 
 from app.core.errors import CorruptSession, InvalidInput, RnnserveError
-from app.sessions.stored import Write
-from app.sessions.schema import CreateSession, ForkRequest, SessionInfo, SessionPage
-from app.sessions.limits import SessionLimits
 from app.service.call import RequestObserver
-from app.sessions.generation import SessionGenerator
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
 from app.sessions.access import Quota, SessionAccess
+from app.sessions.generation import SessionGenerator
 from app.sessions.history import SessionHistory
-from app.sessions.states import SessionStates
-from app.sessions.ports import AsyncStore, SessionObserver
-from app.sessions.step_line import Outcome, StepCall, StepClock
-from app.sessions.stepping import Stepper
 from app.sessions.lifecycle import SessionEvent, SessionState
+from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
+from app.sessions.ports import AsyncStore, SessionObserver
 from app.sessions.record import (
     SessionRecord,
     decode_record,
@@ -39,6 +34,11 @@ from app.sessions.record import (
     owner_of_key,
     store_key,
 )
+from app.sessions.schema import CreateSession, ForkRequest, SessionInfo, SessionPage
+from app.sessions.states import SessionStates
+from app.sessions.step_line import Outcome, StepCall, StepClock
+from app.sessions.stepping import Stepper
+from app.sessions.stored import Write
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from app.core.schema import Answer, Request
-from app.tasks.generate.schema import ErrorFrame
 from app.sessions.schema import Seq, SessionStep, StepRequest
+from app.tasks.generate.schema import ErrorFrame
 
 
 class StepMessage(StepRequest):

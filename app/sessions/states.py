@@ -9,6 +9,12 @@ import numpy as np
 
 from app.bundle.manifest import GRAPH_FILE, Task
 from app.core.errors import InvalidInput, ModelMismatch
+from app.service.inference import Deployment, InferenceService
+from app.service.run import Run
+from app.sessions.access import SessionAccess
+from app.sessions.portable import PortableState, StateSigner
+from app.sessions.ports import SessionObserver
+from app.sessions.record import NO_ROW
 from app.sessions.schema import (
     ForecastFromState,
     RowField,
@@ -18,15 +24,9 @@ from app.sessions.schema import (
     StatelessAnswer,
     StatelessRequest,
 )
-from app.service.inference import Deployment, InferenceService
-from app.service.run import Run
-from app.sessions.access import SessionAccess
-from app.sessions.ports import SessionObserver
 from app.sessions.stepping import Stepper
-from app.sessions.portable import PortableState, StateSigner
-from app.sessions.record import NO_ROW
-from app.tasks.forecast.task import ForecastTask
 from app.tasks.forecast.session import ForecastStream
+from app.tasks.forecast.task import ForecastTask
 from app.tasks.streaming import AppliedInputs
 
 

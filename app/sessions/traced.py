@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from app.sessions.record import store_key
 from app.sessions.service import SessionService
 from app.sessions.step_line import Outcome, StepCall, StepClock
-from app.sessions.record import store_key
 
 
 class StepTracer(Protocol):

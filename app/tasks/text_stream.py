@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.manifest import GenerateSpec, Manifest, SentimentSpec
-from app.features.text import TextCodec
 from app.core.errors import InvalidInput, InvalidManifest
 from app.core.limits import Limits
+from app.features.text import TextCodec
+from app.features.text_checks import check_ids, check_text
 from app.tasks.sentiment.task import softmax
 from app.tasks.streaming import AppliedInputs, Context, EncodedInputs, Output
-from app.features.text_checks import check_ids, check_text
 
 
 class _TextStream:

@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+from app.core.limits import Limits
 from app.edge.application import assemble
 from app.edge.edge import AccessRules, Edge, SessionEdge
 from app.edge.lifecycle import Lifecycle
+from app.service import Timing
+from app.service.resume import ResumePoint
 from app.tasks.forecast.schema import Forecast, ForecastAnswer, ForecastRequest
 from app.tasks.generate.schema import (
     Choice,
@@ -20,10 +23,7 @@ from app.tasks.generate.schema import (
     TokenFrame,
     Usage,
 )
-from app.core.limits import Limits
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult
-from app.service import Timing
-from app.service.resume import ResumePoint
 from app.telemetry.metrics import Metrics
 
 TIMING = Timing(queue_s=0.001, compute_s=0.002, total_s=0.004)

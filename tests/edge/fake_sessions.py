@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from app.edge.edge import SessionEdge
 from app.core.errors import RnnserveError, SequenceConflict, UnknownSession
-from app.sessions.schema import SessionInfo
-from app.sessions.limits import SessionLimits
+from app.edge.edge import SessionEdge
 from app.service import StepCall
+from app.sessions.limits import SessionLimits
+from app.sessions.schema import SessionInfo
 
 
 class FakeSessions:

@@ -6,8 +6,8 @@ import asyncio
 
 from starlette.types import ASGIApp
 
-from app.edge.http.server import GracefulServer, bind, server_config
 from app.core.limits import Limits
+from app.edge.http.server import GracefulServer, bind, server_config
 from tests.edge.fake_service import FakeEdge
 from tests.edge.fake_sessions import FakeSessions
 

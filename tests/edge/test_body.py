@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from starlette.types import Message, Scope
 
-from app.edge.http.body import ClientGone, is_json, read_body, while_connected
 from app.core.errors import DeadlineExceeded, InvalidInput, PayloadTooLarge
+from app.edge.http.body import ClientGone, is_json, read_body, while_connected
 
 
 class Client:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.edge.sockets.conversation import TABLE, Conversation, Event, State, read_message
 from app.core.errors import InvalidInput, PayloadTooLarge, UnsupportedMedia
+from app.edge.sockets.conversation import TABLE, Conversation, Event, State, read_message
 from app.tasks.generate.schema import GenerateRequest, StopMessage
 
 

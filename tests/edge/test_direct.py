@@ -8,9 +8,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from app.edge.routes import forecast, session_steps
-from app.edge.http.direct import DirectRoutes
 from app.core.errors import InvalidInput
+from app.edge.http.direct import DirectRoutes
+from app.edge.routes import forecast, session_steps
 from tests.edge.fake_service import FakeEdge
 
 

@@ -9,16 +9,6 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
-from app.edge.errors import (
-    INTERNAL_DETAIL,
-    KINDS,
-    MAX_FIELD_ERRORS,
-    TYPE_PREFIX,
-    describe,
-    error_frame,
-    kind_of,
-    problem_response,
-)
 from app.core import errors as tree
 from app.core.errors import (
     BundleError,
@@ -29,6 +19,16 @@ from app.core.errors import (
     RnnserveError,
     UnknownModel,
     UnsupportedMedia,
+)
+from app.edge.errors import (
+    INTERNAL_DETAIL,
+    KINDS,
+    MAX_FIELD_ERRORS,
+    TYPE_PREFIX,
+    describe,
+    error_frame,
+    kind_of,
+    problem_response,
 )
 from app.tasks.forecast.schema import ForecastRequest
 from tests.edge.fake_service import FakeEdge

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from app.core.limits import Limits
 from app.edge.docs import examples
 from app.tasks.forecast.csv_body import read_csv
 from app.tasks.forecast.csv_query import CsvQuery
 from app.tasks.forecast.schema import ForecastRequest
 from app.tasks.generate.schema import GenerateRequest
-from app.core.limits import Limits
 from app.tasks.sentiment.schema import SentimentRequest
 from tests.edge.fake_service import FakeEdge
 

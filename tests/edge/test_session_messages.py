@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.edge.sockets.session_messages import Item, Marker, SessionInbox, read_message
 from app.core.errors import InvalidInput, RnnserveError
+from app.edge.sockets.session_messages import Item, Marker, SessionInbox, read_message
 from app.service import StepCall
 
 

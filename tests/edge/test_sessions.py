@@ -24,8 +24,8 @@ from app.sessions.schema import (
     StepsRequest,
 )
 from app.settings import Settings
-from tests.edge.fake_service import FakeEdge
 from tests.bundles import HORIZON
+from tests.edge.fake_service import FakeEdge
 
 DEFAULT = "forecast=tiny-series-lstm,sentiment=tiny-mood-gru,generate=tiny-text-lstm"
 PROBLEM = "urn:rnnserve:problem:"

@@ -10,10 +10,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app.edge.http import transports
-from app.edge.http.server import bind
 from app.core.errors import ConfigurationError
 from app.core.limits import Limits
+from app.edge.http import transports
+from app.edge.http.server import bind
 from tests.edge.fake_sessions import FakeSessions
 from tests.edge.running import Running
 

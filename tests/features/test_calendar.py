@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.errors import InvalidInput
 from app.features.calendar import (
     MAX_SEASON,
     advance,
@@ -19,7 +20,6 @@ from app.features.calendar import (
     position,
     timestamps,
 )
-from app.core.errors import InvalidInput
 
 CODES = ("min", "5min", "15min", "30min", "h", "6h", "D", "2D", "B", "W", "MS", "ME", "QS", "QE", "YS", "YE")
 MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)).map(

@@ -20,7 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.bundle.reader import Bundle, find_bundles, read_bundle
-from app.features.text import TextCodec
 from app.core.sequence import (
     BlockRequest,
     BlockResult,
@@ -37,6 +36,7 @@ from app.core.sequence import (
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits
 from app.engine.scheduler import SchedulerLimits
+from app.features.text import TextCodec
 from app.runtime.executor import GraphExecutor
 from app.runtime.lanes import Lanes
 from app.runtime.session import GraphSession

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import BundleError, ConfigurationError, InvalidManifest
-from app.registry import ModelRegistry, RegistryOptions, inspect_models, load_bundle, version_key
 from app.core.limits import Limits
+from app.registry import ModelRegistry, RegistryOptions, inspect_models, load_bundle, version_key
 from tests.bundles import tiny_classifier, tiny_generator
 
 

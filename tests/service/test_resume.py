@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from app.core.errors import InvalidInput, SequenceConflict
-from app.tasks.generate.schema import DoneFrame, Frame, GenerateRequest, TokenFrame
-from app.sessions.schema import CreateSession, GenerateFromState
 from app.service import SessionService, StepCall
 from app.service.resume import Given, ResumePoint, first_point, parse_point
+from app.sessions.schema import CreateSession, GenerateFromState
 from app.sessions.stores.memory import MemoryStore
+from app.tasks.generate.schema import DoneFrame, Frame, GenerateRequest, TokenFrame
 from tests.rig import Rig, inference, sessions
 
 REQUESTS = [

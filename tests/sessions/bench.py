@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from app.core.errors import RnnserveError
-from app.sessions.schema import CreateSession
-from app.sessions.limits import SessionLimits
 from app.service import SessionService, StepCall
+from app.sessions.limits import SessionLimits
+from app.sessions.schema import CreateSession
 from app.sessions.stores.memory import MemoryStore
 from tests.fakes import FakeClock
 from tests.rig import Rig

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.ports import SessionStore
+from app.sessions.ports import SessionStore
 from app.sessions.stores import open_store
 from app.sessions.stores.memory import MemoryStore
 from tests.fakes import FakeClock

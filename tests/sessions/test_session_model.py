@@ -39,10 +39,10 @@ from app.core.errors import (
     UnknownSession,
 )
 from app.runtime.session import GraphSession
-from app.sessions.schema import CreateSession, ForkRequest, GenerateFromState, StatelessRequest
-from app.sessions.limits import SessionLimits
 from app.service import SessionService, StepCall
+from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
+from app.sessions.schema import CreateSession, ForkRequest, GenerateFromState, StatelessRequest
 from app.sessions.stores import open_store
 from tests.bundles import tiny_generator
 from tests.fakes import FakeClock

@@ -21,9 +21,7 @@ from app.core.errors import (
     UnknownModel,
     UnknownSession,
 )
-from app.sessions.stored import Stored, Write
-from app.tasks.forecast.schema import ForecastRequest
-from app.tasks.generate.schema import DoneFrame, GenerateRequest, TokenFrame
+from app.service import StepCall
 from app.sessions.schema import (
     CreateSession,
     ForecastFromState,
@@ -32,8 +30,10 @@ from app.sessions.schema import (
     SessionDoneFrame,
     StatelessRequest,
 )
-from app.service import StepCall
+from app.sessions.stored import Stored, Write
 from app.sessions.stores.memory import MemoryStore
+from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.generate.schema import DoneFrame, GenerateRequest, TokenFrame
 from tests.bundles import HORIZON
 from tests.rig import inference, sessions
 from tests.sessions.bench import LIMITS, Bench, opened

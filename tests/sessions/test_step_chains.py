@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.core.errors import NotFinite, SequenceConflict, StateQuarantined
+from app.core.limits import Limits
 from app.core.ports import Submitter, Ticket
 from app.core.sequence import BlockRequest, BlockResult, SequenceRequest
-from app.core.limits import Limits
 from app.service import InferenceService, StepCall
 from tests.rig import Rig, sessions
 from tests.sessions.bench import LIMITS, Bench, opened

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import ConfigurationError
-from app.core.ports import SessionStore
+from app.sessions.ports import SessionStore
 from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores import open_store
 from tests.sessions.conftest import OpenStore

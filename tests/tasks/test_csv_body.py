@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from app.tasks.forecast.csv_body import read_csv
 from app.core.errors import InvalidInput
+from app.core.limits import Limits
+from app.tasks.forecast.csv_body import read_csv
 from app.tasks.forecast.csv_query import CsvQuery
 from app.tasks.forecast.schema import ForecastRequest
-from app.core.limits import Limits
 
 LIMITS = Limits(max_points=1000, max_series=5)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from app.bundle.reader import read_manifest
 from app.core.errors import InvalidInput, InvalidManifest
-from app.tasks.forecast.schema import ForecastRequest
 from app.core.limits import Limits
+from app.tasks.forecast.schema import ForecastRequest
 from app.tasks.forecast.task import ForecastTask, _interpolation, _mean_weights, _round
 from app.tasks.sentiment.task import SentimentTask
 from tests.bundles import HORIZON

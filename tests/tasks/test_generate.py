@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bundle.reader import read_bundle
-from app.features.text import TextCodec
 from app.core.errors import InvalidInput
-from app.core.sequence import Token
-from app.tasks.generate.schema import GenerateRequest
 from app.core.limits import Limits
+from app.core.sequence import Token
+from app.features.text import TextCodec
+from app.tasks.generate.schema import GenerateRequest
 from app.tasks.generate.task import GenerateTask, StopStrings, TextAssembler
 from training.tokenizers import bpe_tokenizer, character_tokenizer
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from app.bundle.reader import read_bundle
-from app.features.text import TextCodec
 from app.core.errors import InvalidInput
-from app.core.sequence import Read
 from app.core.limits import Limits
+from app.core.sequence import Read
+from app.features.text import TextCodec
 from app.tasks.sentiment.schema import SentimentRequest
 from app.tasks.sentiment.task import SentimentTask, softmax
 

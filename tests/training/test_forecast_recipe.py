@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from app.features.calendar import MAX_SEASON
 from app.bundle.manifest import ForecastSpec
 from app.bundle.reader import read_bundle
-from app.features.series import COLUMNS
 from app.core.errors import DataError, TrainingError
+from app.features.calendar import MAX_SEASON
+from app.features.series import COLUMNS
 from training.cells import Cell
 from training.data.series import HOURLY, Series
 from training.evaluation.backtest import GraphForecaster, History, forecast_after, forecast_along

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from app.features import series as columns
 from app.core.errors import DataError
+from app.features import series as columns
 from training.data.series import HOURLY, Series, aggregated, with_validation
 from training.data.series_csv import CsvLayout, minimum_length, read_series
 from training.data.windows import WindowConfig, WindowSampler

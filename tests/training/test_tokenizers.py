@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.features.text import TextCodec
 from app.core.errors import TrainingError
+from app.features.text import TextCodec
 from training.tokenizers import (
     UNKNOWN,
     bpe_tokenizer,

@@ -18,9 +18,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.core.errors import DataError
 from app.features.calendar import Frequency, parse_frequency
 from app.features.series import SeriesKind
-from app.core.errors import DataError
 
 # Rows of the frequency embedding; several codes share one where only the anchor differs.
 FREQUENCY_INDEX: dict[str, int] = {

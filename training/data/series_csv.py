@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.core.errors import DataError, InvalidInput
 from app.features.calendar import (
     MAX_SEASON,
     Frequency,
@@ -23,7 +24,6 @@ from app.features.calendar import (
     position,
 )
 from app.features.series import NO_FREQUENCY, SeriesKind, kind_for
-from app.core.errors import DataError, InvalidInput
 from training.data.series import Series, read_rows
 
 MISSING = frozenset({"", "na", "nan", "null", "none", "-"})

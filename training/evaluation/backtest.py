@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.features import series as columns
-from app.features.calendar import advance
 from app.bundle.manifest import ForecastSpec
 from app.bundle.reader import Bundle
-from app.features.series import SeriesKind, encode
 from app.core.errors import DataError
+from app.features import series as columns
+from app.features.calendar import advance
+from app.features.series import SeriesKind, encode
 from training.data.series import Series
 from training.graph_net import GraphNet
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.manifest import TOKENIZER_FILE, GenerateSpec, Quality
-from app.features.text import TextCodec
 from app.core.errors import TrainingError
+from app.features.text import TextCodec
 from training.data.corpus import (
     TextSplit,
     TokenBatch,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.bundle.manifest import Source
-from app.features.text import TextCodec
 from app.core.errors import DataError
+from app.features.text import TextCodec
 from training.baselines.ngram import NgramModel
 from training.data.corpus import TextSplit, read_text, split_lines, split_stream
 from training.data.download import DataStore

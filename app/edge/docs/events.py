@@ -11,11 +11,11 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.protocols.openai.stream import DONE
-from app.tasks.generate.schema import DoneFrame, ErrorFrame, TokenFrame
 from app.protocols.openai.schema import Completion, OpenAIErrorAnswer
-from app.sessions.schema import SessionDoneFrame
+from app.protocols.openai.stream import DONE
 from app.service.resume import HEADER
+from app.sessions.schema import SessionDoneFrame
+from app.tasks.generate.schema import DoneFrame, ErrorFrame, TokenFrame
 
 _REFERENCE = "#/components/schemas/{model}"
 _FRAMES: tuple[type[BaseModel], ...] = (

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.key_ring import Credential, KeyRing
 from app.access.principal import CURRENT
-from app.edge.error_shapes import error_response
 from app.core.errors import Forbidden, RateLimited, RnnserveError, Unauthenticated
+from app.edge.error_shapes import error_response
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from starlette.types import Receive, Scope
 
-from app.edge.http.transports import ARRIVED, ON_LOST
 from app.core.errors import DeadlineExceeded, InvalidInput, PayloadTooLarge, UnsupportedMedia
+from app.edge.http.transports import ARRIVED, ON_LOST
 
 T = TypeVar("T")
 

@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.edge.http.body import ClientGone, while_connected
 from app.edge.errors import error_frame, is_internal
+from app.edge.http.body import ClientGone, while_connected
 from app.edge.http.transports import ABORT
-from app.tasks.generate.schema import DoneFrame, ErrorFrame, Frame, TokenFrame
 from app.service.resume import HEADER, ResumePoint, parse_point
+from app.tasks.generate.schema import DoneFrame, ErrorFrame, Frame, TokenFrame
 
 logger = logging.getLogger(__name__)
 

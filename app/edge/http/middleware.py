@@ -17,11 +17,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core.routing_key import bind_routing_key
 from app.edge.error_shapes import error_response
 from app.edge.errors import is_internal
 from app.edge.http.spans import begin_span
 from app.edge.http.transports import RESPOND
-from app.core.routing_key import bind_routing_key
 from app.telemetry.logging import bind_request, log_access
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import RequestSpan, Tracing

@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.edge.error_shapes import error_response
 from app.core.errors import Forbidden
+from app.edge.error_shapes import error_response
 
 _EXPOSED = (
     "Inference-Header-Content-Length",

@@ -15,12 +15,12 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.edge.http.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
-from app.edge.edge import edge_of, request_id_of
-from app.edge.errors import busy
-from app.edge.http.json_bytes import JsonBytes
 from app.bundle.manifest import Task
 from app.core.errors import InvalidInput, UnsupportedMedia
+from app.edge.edge import edge_of, request_id_of
+from app.edge.errors import busy
+from app.edge.http.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
+from app.edge.http.json_bytes import JsonBytes
 from app.service import Timing
 
 ModelT = TypeVar("ModelT", bound=BaseModel)

@@ -14,9 +14,9 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.edge.http.transports import SHUTDOWN_S, AbortableHttp, AbortableWebSocket
 from app.core.errors import ConfigurationError
 from app.core.limits import Limits
+from app.edge.http.transports import SHUTDOWN_S, AbortableHttp, AbortableWebSocket
 
 logger = logging.getLogger(__name__)
 

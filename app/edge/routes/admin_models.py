@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.edge.edge import Edge, edge_of
-from app.edge.routes.models import model_list
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
+from app.edge.routes.models import model_list
 from app.edge.routes.models_schema import ModelList
 from app.service.model_control import ModelControl
 

@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.core.errors import InvalidInput
 from app.edge.docs import examples
-from app.tasks.forecast.csv_body import read_csv
 from app.edge.edge import edge_of
 from app.edge.http.routing import PROBLEMS, TaskRoute, json_response, query_of
-from app.core.errors import InvalidInput
+from app.tasks.forecast.csv_body import read_csv
 from app.tasks.forecast.csv_query import CsvQuery
 from app.tasks.forecast.schema import ForecastAnswer, ForecastRequest
 

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.edge.docs import examples
-from app.edge.edge import edge_of, request_id_of
 from app.edge.docs.events import GENERATION, RESUMING
+from app.edge.edge import edge_of, request_id_of
 from app.edge.http.event_stream import EventStream, last_event_id
 from app.edge.http.routing import PROBLEMS, TaskRoute, json_response
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest

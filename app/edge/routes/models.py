@@ -8,12 +8,12 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.edge.edge import Edge, edge_of
-from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
 from app.bundle.manifest import ForecastSpec, GenerateSpec, Manifest, SentimentSpec
 from app.core.errors import UnknownModel
-from app.core.model_state import ModelState
 from app.core.limits import Limits
+from app.core.model_state import ModelState
+from app.edge.edge import Edge, edge_of
+from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
 from app.edge.routes.models_schema import ModelDetail, ModelList, ModelSummary, QualityFigure
 
 ModelPath = Annotated[str, Path(description="`name`, `name@version` or `name@label`")]

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.edge.docs import session_examples as examples
-from app.edge.edge import edge_of, owner_of, request_id_of, sessions_of
 from app.edge.docs.events import RESUMING, SESSION_GENERATION
+from app.edge.edge import edge_of, owner_of, request_id_of, sessions_of
 from app.edge.http.event_stream import EventStream, last_event_id
 from app.edge.http.routing import BytesRoute, bytes_response, json_response, query_of
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known

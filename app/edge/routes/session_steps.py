@@ -14,14 +14,14 @@ from fastapi import APIRouter, Body
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.core.errors import RnnserveError, UnknownSession
 from app.edge.docs import session_examples as examples
 from app.edge.edge import owner_of, request_id_of, sessions_of
 from app.edge.errors import describe, is_internal
 from app.edge.http.routing import BytesRoute, bytes_response
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known
-from app.core.errors import RnnserveError, UnknownSession
-from app.sessions.schema import StepAnswer, StepRequest, StepsAnswer, StepsRequest, is_session_id
 from app.service import SessionService, StepCall, StepClock
+from app.sessions.schema import StepAnswer, StepRequest, StepsAnswer, StepsRequest, is_session_id
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Body, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.core.errors import UnknownSession
 from app.edge.docs import session_examples as examples
 from app.edge.edge import owner_of, sessions_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response, query_of
-from app.core.errors import UnknownSession
 from app.sessions.schema import (
     CreateSession,
     ForkRequest,

@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.core.errors import Draining, Overloaded, RnnserveError
+from app.core.schema import Answer
 from app.edge.edge import Edge, edge_of, request_id_of
 from app.edge.errors import (
     CLOSE_IDLE,
@@ -28,8 +30,6 @@ from app.edge.errors import (
     problem_response,
 )
 from app.edge.http.transports import GIVE_UP, SEND_NOW
-from app.core.errors import Draining, Overloaded, RnnserveError
-from app.core.schema import Answer
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from enum import Enum
 
 from pydantic_core import from_json
 
-from app.edge.sockets.frames import checked_text
 from app.core.errors import InvalidInput
+from app.edge.sockets.frames import checked_text
 from app.tasks.generate.schema import GenerateRequest, StopMessage
 
 

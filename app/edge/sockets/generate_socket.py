@@ -12,12 +12,12 @@ import logging
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.edge.sockets.connection import Connection, deny, refusal
-from app.edge.sockets.conversation import Conversation, Event, State, read_message
 from app.edge.edge import edge_of
 from app.edge.errors import error_frame, is_internal
-from app.tasks.generate.schema import GenerateRequest, StopMessage
+from app.edge.sockets.connection import Connection, deny, refusal
+from app.edge.sockets.conversation import Conversation, Event, State, read_message
 from app.service import GenerationStream
+from app.tasks.generate.schema import GenerateRequest, StopMessage
 
 logger = logging.getLogger(__name__)
 

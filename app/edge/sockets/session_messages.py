@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from pydantic_core import from_json
 
-from app.edge.sockets.frames import checked_text
 from app.core.errors import InvalidInput
-from app.sessions.socket_schema import MarkerMessage, SessionStepMessage, StepMessage, StepsMessage
+from app.edge.sockets.frames import checked_text
 from app.service import StepCall
+from app.sessions.socket_schema import MarkerMessage, SessionStepMessage, StepMessage, StepsMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,15 @@ from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
 
-from app.edge.sockets.connection import Connection, deny, refusal
+from app.core.errors import CapacityError, RnnserveError, SessionGone
 from app.edge.edge import SessionEdge, edge_of, owner_of, sessions_of
 from app.edge.errors import CLOSE_IDLE, describe, is_internal
-from app.edge.sockets.session_messages import Marker, SessionInbox, read_message
 from app.edge.routes.session_steps import apply, named
-from app.edge.sockets.session_watch import SessionWatch
 from app.edge.routes.sessions import known
-from app.core.errors import CapacityError, RnnserveError, SessionGone
+from app.edge.sockets.connection import Connection, deny, refusal
+from app.edge.sockets.session_messages import Marker, SessionInbox, read_message
+from app.edge.sockets.session_watch import SessionWatch
+from app.service import StepCall
 from app.sessions.schema import SessionInfo
 from app.sessions.socket_schema import (
     ClosingFrame,
@@ -33,7 +34,6 @@ from app.sessions.socket_schema import (
     MarkerFrame,
     SessionErrorFrame,
 )
-from app.service import StepCall
 
 logger = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from app.core.errors import InvalidInput, RnnserveError
-from app.core.schema import Request
 from app.core.limits import Limits
-from app.sessions.schema import StatelessRequest
+from app.core.schema import Request
+from app.protocols.oip.tensor import Tensor
 from app.service.deployment import Deployment
+from app.sessions.schema import StatelessRequest
 from app.sessions.service import SessionService
 from app.sessions.step_line import StepCall
 from app.tasks.streaming import Output
-from app.protocols.oip.tensor import Tensor
 
 OFF = "sessions are turned off on this server, and with them"
 

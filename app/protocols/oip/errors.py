@@ -5,9 +5,9 @@ What is wrong with a request is 400 there, whatever the native routes say.
 
 from __future__ import annotations
 
+from app.core.problem import Problem
 from app.edge.errors import TYPE_PREFIX, ErrorBody
 from app.protocols.oip.schema import OipError
-from app.core.problem import Problem
 
 _BAD_REQUEST = frozenset(
     {

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from app.bundle.manifest import ForecastSpec, Manifest
 from app.core.errors import InvalidInput
-from app.tasks.forecast.schema import LARGEST_VALUE, Forecast, ForecastRequest, SeriesInput
 from app.protocols.oip.parameters import ForecastParameters
-from app.sessions.schema import ForecastFromState
-from app.tasks.streaming import Output
 from app.protocols.oip.rows import rows_of
 from app.protocols.oip.tensor import ANY, Tensor, TensorSpec, floats
+from app.sessions.schema import ForecastFromState
+from app.tasks.forecast.schema import LARGEST_VALUE, Forecast, ForecastRequest, SeriesInput
+from app.tasks.streaming import Output
 
 VALUES = TensorSpec("values", "FP32", (ANY, ANY), also=("FP64",))
 

@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.edge.edge import owner_of
-from app.protocols.oip.router import ModelPath, VersionPath, tensors_of
-from app.protocols.oip.examples import INFER
-from app.protocols.oip.routing import ERRORS, HEADER_LENGTH, OipRoute, header_length
 from app.edge.http.routing import server_timing
+from app.protocols.oip.codec import encode
+from app.protocols.oip.examples import INFER
+from app.protocols.oip.router import ModelPath, VersionPath, tensors_of
+from app.protocols.oip.routing import ERRORS, HEADER_LENGTH, OipRoute, header_length
 from app.protocols.oip.schema import InferAnswer, InferRequest
 from app.protocols.oip.service import TensorAnswer
-from app.protocols.oip.codec import encode
 
 
 class InferRoute(OipRoute):

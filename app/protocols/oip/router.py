@@ -8,11 +8,11 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.bundle.manifest import Manifest
 from app.edge.edge import Edge, edge_of
+from app.edge.http.routing import json_response
 from app.edge.routes.health import readiness
 from app.protocols.oip.routing import ERRORS, OipRoute
-from app.edge.http.routing import json_response
-from app.bundle.manifest import Manifest
 from app.protocols.oip.schema import (
     Live,
     ModelConfig,

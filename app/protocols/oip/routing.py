@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.edge.http.body import ClientGone, head_of, read_body, while_connected
-from app.edge.edge import edge_of
-from app.edge.http.routing import CLIENT_CLOSED, BytesRoute
 from app.core.errors import InvalidInput, PayloadTooLarge, UnsupportedMedia
+from app.edge.edge import edge_of
+from app.edge.http.body import ClientGone, head_of, read_body, while_connected
+from app.edge.http.routing import CLIENT_CLOSED, BytesRoute
 from app.protocols.oip.schema import OipError
 
 HEADER_LENGTH = "inference-header-content-length"

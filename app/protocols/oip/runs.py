@@ -6,20 +6,20 @@ from typing import Any, Protocol
 
 from app.bundle.manifest import ForecastSpec, Manifest, SentimentSpec
 from app.core.errors import InvalidInput
-from app.core.schema import Request
 from app.core.limits import Limits
-from app.protocols.oip.parameters import ForecastParameters, GenerateParameters, SentimentParameters
-from app.sessions.schema import SessionText
-from app.service.call import Timing
-from app.service.inference import InferenceService
+from app.core.schema import Request
 from app.protocols.oip.call import Place, Rows, TensorCall, only, together
-from app.tasks.forecast.task import ForecastTask
-from app.tasks.generate.task import GenerateTask
 from app.protocols.oip.forecast_tensors import ForecastTensors
 from app.protocols.oip.generate_tensors import GenerateTensors
+from app.protocols.oip.parameters import ForecastParameters, GenerateParameters, SentimentParameters
 from app.protocols.oip.rows import same_length
 from app.protocols.oip.sentiment_tensors import SentimentTensors
 from app.protocols.oip.tensor import Tensor
+from app.service.call import Timing
+from app.service.inference import InferenceService
+from app.sessions.schema import SessionText
+from app.tasks.forecast.task import ForecastTask
+from app.tasks.generate.task import GenerateTask
 
 Answered = tuple[list[Tensor], Timing | None]
 _WITH_STATE = ("mean", "quantiles")

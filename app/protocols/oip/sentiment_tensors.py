@@ -12,10 +12,10 @@ import orjson
 
 from app.bundle.manifest import Manifest, SentimentSpec
 from app.protocols.oip.parameters import SentimentParameters
-from app.tasks.sentiment.schema import SentimentRequest, SentimentResult
-from app.tasks.streaming import Output
 from app.protocols.oip.rows import TOKENS, text_events, texts_of
 from app.protocols.oip.tensor import ANY, Tensor, TensorSpec, floats, texts
+from app.tasks.sentiment.schema import SentimentRequest, SentimentResult
+from app.tasks.streaming import Output
 
 
 class SentimentTensors:

@@ -28,14 +28,14 @@ from app.core.errors import (
     SessionGone,
     UnknownSession,
 )
-from app.protocols.oip.parameters import SequenceParameters
-from app.sessions.schema import CreateSession
-from app.service.deployment import Deployment
-from app.service.inference import InferenceService
-from app.sessions.service import SessionService
 from app.protocols.oip.call import Place, TensorCall
+from app.protocols.oip.parameters import SequenceParameters
 from app.protocols.oip.runs import TensorRun
 from app.protocols.oip.tensor import Tensor
+from app.service.deployment import Deployment
+from app.service.inference import InferenceService
+from app.sessions.schema import CreateSession
+from app.sessions.service import SessionService
 
 logger = logging.getLogger(__name__)
 

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 
 from app.core.errors import DeadlineExceeded, InvalidInput
 from app.core.limits import Limits
-from app.protocols.oip.schema import InferRequest, OutputChoice
+from app.protocols.oip.call import OFF, Rows, TensorCall
+from app.protocols.oip.codec import decode, raw_input
+from app.protocols.oip.counts import ModelCounts
 from app.protocols.oip.parameters import parted
+from app.protocols.oip.runs import TensorRun, parameters_of, run_of
+from app.protocols.oip.schema import InferRequest, OutputChoice
+from app.protocols.oip.sequences import Sequences, sequence_of
+from app.protocols.oip.tensor import Tensor, TensorSpec
 from app.service.call import Timing
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
-from app.protocols.oip.sequences import Sequences, sequence_of
 from app.sessions.service import SessionService
-from app.protocols.oip.call import OFF, Rows, TensorCall
-from app.protocols.oip.counts import ModelCounts
-from app.protocols.oip.runs import TensorRun, parameters_of, run_of
-from app.protocols.oip.codec import decode, raw_input
-from app.protocols.oip.tensor import Tensor, TensorSpec
 
 _UNSERVED = {
     "classification": "the classification extension",

@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.bundle.manifest import Manifest
 from app.edge.edge import edge_of
+from app.edge.http.routing import json_response
+from app.protocols.oip.counts import Duration, ModelCounts
 from app.protocols.oip.router import ModelPath, VersionPath, tensors_of
 from app.protocols.oip.routing import ERRORS, OipRoute
-from app.edge.http.routing import json_response
-from app.bundle.manifest import Manifest
 from app.protocols.oip.stats_schema import DurationStat, InferenceStats, ModelStats, Statistics
-from app.protocols.oip.counts import Duration, ModelCounts
 
 router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
 

@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal, TypeVar
 
-from app.protocols.openai.order import candidates_of
 from app.bundle.manifest import GRAPH_FILE
-from app.tasks.generate.schema import DoneFrame, TokenFrame, TokenLogprob, Usage
+from app.protocols.openai.completion import ScoredTokens
+from app.protocols.openai.order import candidates_of
 from app.protocols.openai.schema import Completion, CompletionChoice, CompletionLogprobs, CompletionRequest
 from app.service import CompletionStream
-from app.protocols.openai.completion import ScoredTokens
+from app.tasks.generate.schema import DoneFrame, TokenFrame, TokenLogprob, Usage
 
 T = TypeVar("T")
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.features.text import TextCodec
 from app.core.errors import InvalidInput
-from app.core.sequence import Outputs, Read, SequenceRequest
-from app.tasks.generate.schema import GenerateRequest
 from app.core.limits import Limits
+from app.core.sequence import Outputs, Read, SequenceRequest
+from app.features.text import TextCodec
+from app.tasks.generate.schema import GenerateRequest
 from app.tasks.generate.task import LEAST_LOGPROB, GenerateTask, PreparedGeneration
 
 MAX_SCORED = 64 * 1024 * 1024

@@ -15,11 +15,11 @@ from typing import Literal
 from app.bundle.manifest import Manifest
 from app.core.ports import Ticket
 from app.core.sequence import Event, Finished, FinishReason, Outputs
-from app.tasks.generate.schema import Frame
+from app.protocols.openai.completion import CompletionOrder, EchoedPrompt, PreparedCompletions, PromptScores
 from app.service.call import Call, Timing
 from app.service.generation import GenerationStream
 from app.service.resume import Given, ResumePoint
-from app.protocols.openai.completion import CompletionOrder, EchoedPrompt, PreparedCompletions, PromptScores
+from app.tasks.generate.schema import Frame
 from app.tasks.generate.task import GenerateTask
 
 # Logits whose logarithms take about two milliseconds, which is as long as the loop may stand.

@@ -6,9 +6,9 @@ code; a field that is wrong is 400 there, where the native routes say 422.
 
 from __future__ import annotations
 
+from app.core.problem import Problem
 from app.edge.errors import TYPE_PREFIX, ErrorBody
 from app.protocols.openai.schema import OpenAIError, OpenAIErrorAnswer
-from app.core.problem import Problem
 
 _CODES = {
     "invalid-input": "invalid_value",

@@ -6,9 +6,9 @@ CompletionRequest --order_of--> CompletionOrder: one generation per prompt
 from __future__ import annotations
 
 from app.core.errors import InvalidInput
-from app.tasks.generate.schema import GenerateRequest
-from app.protocols.openai.schema import DEFAULT_MAX_TOKENS, CompletionRequest
 from app.protocols.openai.completion import CompletionOrder
+from app.protocols.openai.schema import DEFAULT_MAX_TOKENS, CompletionRequest
+from app.tasks.generate.schema import GenerateRequest
 
 # Seeds are signed there and unsigned here; those that both have keep their texts.
 _SEEDS = 2**63

@@ -9,15 +9,14 @@ from fastapi import APIRouter, Body
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.protocols.openai import examples
-from app.edge.edge import Edge, edge_of, request_id_of
-from app.edge.docs.events import COMPLETION
-from app.protocols.openai.answer import CompletionWriter
-from app.protocols.openai.order import order_of
-from app.protocols.openai.stream import CompletionEvents
-from app.edge.http.routing import BytesRoute, json_response
 from app.bundle.manifest import Manifest
 from app.core.errors import UnknownModel
+from app.edge.docs.events import COMPLETION
+from app.edge.edge import Edge, edge_of, request_id_of
+from app.edge.http.routing import BytesRoute, json_response
+from app.protocols.openai import examples
+from app.protocols.openai.answer import CompletionWriter
+from app.protocols.openai.order import order_of
 from app.protocols.openai.schema import (
     Completion,
     CompletionRequest,
@@ -25,6 +24,7 @@ from app.protocols.openai.schema import (
     OpenAIModel,
     OpenAIModels,
 )
+from app.protocols.openai.stream import CompletionEvents
 
 OWNER = "rnnserve"
 

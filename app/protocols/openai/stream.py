@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 from starlette.types import Send
 
+from app.core.schema import Answer
 from app.edge.errors import describe, is_internal
 from app.edge.http.event_stream import EventStream
 from app.protocols.openai.errors import openai_error
-from app.core.schema import Answer
 from app.protocols.openai.schema import Completion
 from app.service import CompletionStream
 

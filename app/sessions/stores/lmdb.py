@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class LmdbStore:
-    """Implements ``app.core.ports.SessionStore`` over a directory.
+    """Implements ``app.sessions.ports.SessionStore`` over a directory.
 
     Args:
         path: the directory; made when it is missing.

@@ -23,7 +23,7 @@ class _Entry:
 
 
 class MemoryStore:
-    """Implements ``app.core.ports.SessionStore`` in this process's memory; never unavailable.
+    """Implements ``app.sessions.ports.SessionStore`` in this process's memory; never unavailable.
 
     Args:
         max_sessions: live sessions it takes.

@@ -46,7 +46,7 @@ Command = Sequence[str | bytes | int | float]
 
 
 class RedisStore:
-    """Implements ``app.core.ports.SessionStore`` over a connection that is made when first used.
+    """Implements ``app.sessions.ports.SessionStore`` over a connection that is made when first used.
 
     A broken connection is made anew and the call repeated, with growing pauses, for ``timeout_s``.
     While the server stays away each further call tries once, so that callers are told at once.

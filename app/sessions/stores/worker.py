@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from app.core.errors import Overloaded, StoreUnavailable
-from app.core.ports import SessionStore
+from app.sessions.ports import SessionStore
 from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores.values import check_write
 from app.sessions.stores.waiting import Waiting, WaitingCall, WaitingGet, WaitingRoom, WaitingWrite
@@ -124,13 +124,13 @@ class StoreWorker:
         self._thread.start()
 
     async def get(self, ids: Sequence[str]) -> list[Stored | None]:
-        """See :meth:`SessionStore.get <app.core.ports.SessionStore.get>`."""
+        """See :meth:`SessionStore.get <app.sessions.ports.SessionStore.get>`."""
         if not ids:
             return []
         return await self._hand_in(WaitingGet(self._future(), len(ids), ids))
 
     async def write(self, writes: Sequence[Write]) -> list[Written]:
-        """See :meth:`SessionStore.write <app.core.ports.SessionStore.write>`.
+        """See :meth:`SessionStore.write <app.sessions.ports.SessionStore.write>`.
 
         The changes of one call are in one group. Changes of one session, handed in by several
         callers, are in successive groups, in the order of handing in.

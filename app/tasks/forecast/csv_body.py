@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 
-from app.features.calendar import Frequency, infer_frequency, parse_frequency, parse_timestamp, position
 from app.core.errors import InvalidInput
+from app.core.limits import Limits
+from app.features.calendar import Frequency, infer_frequency, parse_frequency, parse_timestamp, position
 from app.tasks.forecast.csv_query import CsvQuery
 from app.tasks.forecast.schema import LARGEST_VALUE, ForecastRequest, SeriesInput
-from app.core.limits import Limits
 
 MISSING = frozenset({"", "na", "nan", "n/a", "null", "none"})
 """Cells that mean a missing observation, in any case."""

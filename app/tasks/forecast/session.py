@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.features.calendar import Frequency, advance, parse_frequency, parse_timestamp, position
 from app.bundle.manifest import ForecastSpec, Manifest
-from app.features.series import encode, kind_for
 from app.core.errors import InvalidInput, InvalidManifest
+from app.features.calendar import Frequency, advance, parse_frequency, parse_timestamp, position
+from app.features.series import encode, kind_for
 from app.tasks.forecast.schema import LARGEST_VALUE
 from app.tasks.forecast.task import known_frequencies
 from app.tasks.streaming import AppliedInputs, Context, EncodedInputs, Output

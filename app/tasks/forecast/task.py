@@ -11,11 +11,13 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from app.features.calendar import Frequency, parse_frequency, parse_timestamp, timestamps
 from app.bundle.manifest import ForecastSpec, Manifest
-from app.features.series import COLUMNS, SeriesKind, encode, kind_for
 from app.core.errors import InvalidInput, InvalidManifest
+from app.core.limits import Limits
 from app.core.sequence import Read, SequenceRequest
+from app.features.calendar import Frequency, parse_frequency, parse_timestamp, timestamps
+from app.features.series import COLUMNS, SeriesKind, encode, kind_for
+from app.sessions.schema import ForecastFromState
 from app.tasks.forecast.schema import (
     Forecast,
     ForecastAnswer,
@@ -23,8 +25,6 @@ from app.tasks.forecast.schema import (
     Series,
     wanted_quantiles,
 )
-from app.core.limits import Limits
-from app.sessions.schema import ForecastFromState
 
 # A scale needs a difference, and a difference needs two observations.
 MIN_OBSERVED = 2

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from app.core.schema import Answer, ModelReference, OneOrMany, Request
 from app.core.problem import Problem
+from app.core.schema import Answer, ModelReference, OneOrMany, Request
 
 FinishReason = Literal["length", "stop", "stopped"]
 """``length``: max_tokens reached; ``stop``: a stop string or the end token; ``stopped``: by the client."""

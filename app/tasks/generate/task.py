@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.bundle.manifest import GenerateSpec, Manifest
-from app.features.text import TextCodec
 from app.core.errors import InvalidInput, InvalidManifest
-from app.core.sequence import Feedback, Sampling, SequenceRequest, Token
-from app.tasks.generate.schema import Alternative, GenerateRequest, TokenLogprob
 from app.core.limits import Limits
+from app.core.sequence import Feedback, Sampling, SequenceRequest, Token
+from app.features.text import TextCodec
 from app.features.text_checks import check_ids, check_text
+from app.tasks.generate.schema import Alternative, GenerateRequest, TokenLogprob
 
 _SEEDS = 2**63
 LEAST_LOGPROB = -9999.0

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.manifest import Manifest, SentimentSpec
-from app.features.text import TextCodec
 from app.core.errors import InvalidInput, InvalidManifest
-from app.core.sequence import Read, SequenceRequest
 from app.core.limits import Limits
-from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult, TracePoint
+from app.core.sequence import Read, SequenceRequest
+from app.features.text import TextCodec
 from app.features.text_checks import check_text
+from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult, TracePoint
 
 
 @dataclass(frozen=True, slots=True, eq=False)

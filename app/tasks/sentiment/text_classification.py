@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.tasks.sentiment.schema import SentimentRequest
+from app.tasks.sentiment.task import softmax
 from app.tasks.sentiment.text_classification_schema import (
     ClassificationParameters,
     LabelScore,
@@ -19,7 +20,6 @@ from app.tasks.sentiment.text_classification_schema import (
     TextClassificationRequest,
     Transform,
 )
-from app.tasks.sentiment.task import softmax
 
 
 def as_sentiment(request: TextClassificationRequest) -> SentimentRequest:

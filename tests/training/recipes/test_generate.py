@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from app.bundle.manifest import GenerateSpec
 from app.bundle.reader import Bundle, read_bundle
-from app.features.text import TextCodec
 from app.core.errors import DataError, TrainingError
+from app.features.text import TextCodec
 from training.cells import Cell
 from training.cli import app
 from training.graph_net import GraphNet

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from app.bundle.manifest import SentimentSpec
 from app.bundle.reader import Bundle, read_bundle
-from app.features.text import TextCodec
 from app.core.errors import DataError
+from app.features.text import TextCodec
 from training.cells import Cell
 from training.cli import app
 from training.evaluation.labels import score_labels
