@@ -11,9 +11,9 @@ from app.core.ports import Ticket
 from app.core.sequence import Event, Failed, Finished, FinishReason, Token, Tokens
 from app.service.call import Call, Timing, outcome_of
 from app.service.resume import Given, ResumePoint
+from app.tasks.generate import schema as wire
 from app.tasks.generate.schema import DoneFrame, Frame, GenerateAnswer, GenerateRequest, TokenFrame
 from app.tasks.generate.task import GenerateTask, Piece, PreparedGeneration
-from app.tasks.generate.task import schema as wire
 
 _REASONS: dict[FinishReason, wire.FinishReason] = {
     FinishReason.LENGTH: "length",

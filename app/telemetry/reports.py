@@ -12,55 +12,55 @@ class Times(Protocol):
     """Where a request's time went, in seconds; see ``app.service.Timing``."""
 
     @property
-    def queue_s(self) -> float: ...  # noqa: D102  documented there
+    def queue_s(self) -> float: ...
     @property
-    def compute_s(self) -> float: ...  # noqa: D102
+    def compute_s(self) -> float: ...
     @property
-    def total_s(self) -> float: ...  # noqa: D102
+    def total_s(self) -> float: ...
 
 
 class Tick(Protocol):
     """What the engine reports after each tick; see ``app.engine.load.TickStats``."""
 
     @property
-    def batch(self) -> tuple[int, ...]: ...  # noqa: D102  documented there
+    def batch(self) -> tuple[int, ...]: ...
     @property
-    def steps(self) -> int: ...  # noqa: D102
+    def steps(self) -> int: ...
     @property
-    def seconds(self) -> float: ...  # noqa: D102
+    def seconds(self) -> float: ...
     @property
-    def slots_used(self) -> int: ...  # noqa: D102
+    def slots_used(self) -> int: ...
 
 
 class Load(Protocol):
     """What is queued, running included; see ``app.engine.load.EngineLoad``."""
 
     @property
-    def steps(self) -> int: ...  # noqa: D102  documented there
+    def steps(self) -> int: ...
     @property
-    def sequences(self) -> int: ...  # noqa: D102
+    def sequences(self) -> int: ...
 
 
 class StoreCall(Protocol):
     """What the session store's worker reports; see ``app.sessions.stores.worker.StoreStats``."""
 
     @property
-    def operation(self) -> str: ...  # noqa: D102  documented there
+    def operation(self) -> str: ...
     @property
-    def size(self) -> int: ...  # noqa: D102
+    def size(self) -> int: ...
     @property
-    def seconds(self) -> float: ...  # noqa: D102
+    def seconds(self) -> float: ...
     @property
-    def ok(self) -> bool: ...  # noqa: D102
+    def ok(self) -> bool: ...
 
 
 class AsyncStore(Protocol):
     """A session store on the event loop; see ``app.sessions.ports.AsyncStore``."""
 
-    async def get(self, ids: Sequence[str]) -> list[Stored | None]: ...  # noqa: D102  documented there
-    async def write(self, writes: Sequence[Write]) -> list[Written]: ...  # noqa: D102
-    async def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]: ...  # noqa: D102
-    async def snapshots(self, id: str) -> list[Snapshot]: ...  # noqa: D102
-    async def snapshot(self, id: str, name: str) -> Snapshot | None: ...  # noqa: D102
-    async def due(self, now: float, limit: int) -> list[tuple[str, Stored]]: ...  # noqa: D102
-    async def remove(self, ids: Sequence[tuple[str, int]]) -> None: ...  # noqa: D102
+    async def get(self, ids: Sequence[str]) -> list[Stored | None]: ...
+    async def write(self, writes: Sequence[Write]) -> list[Written]: ...
+    async def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]: ...
+    async def snapshots(self, id: str) -> list[Snapshot]: ...
+    async def snapshot(self, id: str, name: str) -> Snapshot | None: ...
+    async def due(self, now: float, limit: int) -> list[tuple[str, Stored]]: ...
+    async def remove(self, ids: Sequence[tuple[str, int]]) -> None: ...

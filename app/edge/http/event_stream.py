@@ -31,11 +31,11 @@ class FrameStream(Protocol):
     """A generation whose frames can be numbered."""
 
     @property
-    def event_id(self) -> str: ...  # noqa: D102  see app.service.generation
+    def event_id(self) -> str: ...
 
     def __aiter__(self) -> AsyncIterator[Frame]: ...
 
-    def cancel(self) -> None: ...  # noqa: D102  see there
+    def cancel(self) -> None: ...
 
 
 def last_event_id(request: Request) -> ResumePoint | None:

@@ -36,17 +36,17 @@ class TensorRun(Protocol):
     """
 
     @property
-    def tensors(self) -> ForecastTensors | SentimentTensors | GenerateTensors: ...  # noqa: D102
+    def tensors(self) -> ForecastTensors | SentimentTensors | GenerateTensors: ...
 
-    async def once(self, call: TensorCall[Any]) -> Answered: ...  # noqa: D102
+    async def once(self, call: TensorCall[Any]) -> Answered: ...
 
-    async def step(self, call: TensorCall[Any], place: Place) -> list[Tensor]: ...  # noqa: D102
+    async def step(self, call: TensorCall[Any], place: Place) -> list[Tensor]: ...
 
-    def options(self, call: TensorCall[Any]) -> dict[str, Any]: ...  # noqa: D102
+    def options(self, call: TensorCall[Any]) -> dict[str, Any]: ...
 
-    def check(self, call: TensorCall[Any], place: Place) -> None: ...  # noqa: D102
+    def check(self, call: TensorCall[Any], place: Place) -> None: ...
 
-    def row(self, call: TensorCall[Any]) -> Any: ...  # noqa: D102
+    def row(self, call: TensorCall[Any]) -> Any: ...
 
 
 class ForecastRun:
