@@ -7,8 +7,9 @@ from typing import Literal
 
 import torch
 
-from app.bundle.manifest import TOKENIZER_FILE, GenerateSpec
+from app.bundle.manifest import TOKENIZER_FILE
 from app.features.text import TextCodec
+from app.tasks.generate.spec import GenerateSpec
 from training.export import describe_run, export_bundle
 from training.nets.language_model import LanguageModel, LanguageModelConfig
 from training.tokenizers import character_tokenizer

@@ -12,8 +12,8 @@ import onnxruntime as ort
 import orjson
 from numpy.typing import NDArray
 
-from app.bundle.manifest import ForecastSpec
 from app.bundle.reader import Bundle, read_bundle
+from app.tasks.forecast.spec import ForecastSpec
 
 POINTS, HORIZON = 168, 24
 BUNDLE = Path(__file__).parent.parent / "models" / "forecaster" / "1"
@@ -44,8 +44,7 @@ def export_plain(bundle: Bundle, folder: Path) -> Path:
     and long season.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    spec = bundle.manifest.spec
-    assert isinstance(spec, ForecastSpec)
+    spec = bundle.manifest.spec_as(ForecastSpec)
     hourly = spec.frequencies["h"]
     (folder / "model.onnx").write_bytes(bundle.graph)
     np.save(folder / "start.npy", bundle.start)

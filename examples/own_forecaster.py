@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.bundle.manifest import ForecastSpec, Frequency, Quality
+from app.bundle.manifest import Quality
 from app.features.calendar import parse_frequency
 from app.features.series import CALENDAR, COLUMNS, OBSERVED, VALUE, SeriesKind, encode
+from app.tasks.forecast.spec import ForecastSpec, Frequency
 from training.cells import RecurrentStack
 from training.export import describe_run, export_bundle
 from training.graph import Graph

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.bundle.manifest import ForecastSpec, Frequency, GenerateSpec, SentimentSpec
 from app.features.calendar import MAX_SEASON, parse_frequency
 from app.features.series import COLUMNS, SeriesKind, encode
 from app.features.text import TextCodec
+from app.tasks.forecast.spec import ForecastSpec, Frequency
+from app.tasks.generate.spec import GenerateSpec
+from app.tasks.sentiment.spec import SentimentSpec
 from training.cells import Cell
 from training.export import describe_run, export_bundle
 from training.nets.classifier import Classifier, ClassifierConfig

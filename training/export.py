@@ -23,8 +23,6 @@ from torch import Tensor, nn
 
 from app.bundle.manifest import (
     CARD_FILE,
-    ForecastSpec,
-    GenerateSpec,
     GraphInput,
     GraphOutput,
     GraphSpec,
@@ -35,7 +33,6 @@ from app.bundle.manifest import (
     Quality,
     Row,
     RowField,
-    SentimentSpec,
     Source,
 )
 from app.bundle.reader import Golden
@@ -43,6 +40,9 @@ from app.bundle.writer import pack_vectors, write_bundle
 from app.core.errors import ExportError, RnnserveError
 from app.runtime.session import GraphSession
 from app.runtime.verify import golden_difference
+from app.tasks.forecast.spec import ForecastSpec
+from app.tasks.generate.spec import GenerateSpec
+from app.tasks.sentiment.spec import SentimentSpec
 from training.card import render_card
 from training.cells import Cell, Nonlinearity
 from training.graph import OPSET, Graph

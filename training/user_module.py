@@ -22,9 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.bundle.manifest import TOKENIZER_FILE, GenerateSpec, Provenance, Quality, SentimentSpec
+from app.bundle.manifest import TOKENIZER_FILE, Provenance, Quality
 from app.core.errors import ExportError
 from app.features.text import TextCodec
+from app.tasks.generate.spec import GenerateSpec
+from app.tasks.sentiment.spec import SentimentSpec
 from training.cells import Cell, Nonlinearity, emit_layer
 from training.export import PARITY_BOUND, describe_run, export_bundle
 

@@ -5,9 +5,19 @@ Unknown fields are refused, so a typing error in a hand-written manifest is foun
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from app.core.errors import InvalidManifest
 
 FORMAT_VERSION: Final = 1
 
@@ -15,13 +25,13 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Task = Literal["forecast", "sentiment", "generate"]
 Cell = Literal["rnn", "lstm", "gru"]
 
 GRAPH_FILE = "model.onnx"
 VECTORS_FILE = "vectors.npz"
 TOKENIZER_FILE = "tokenizer.json"
 CARD_FILE = "README.md"
+MANIFEST_FILE = "manifest.json"
 
 
 class Section(BaseModel):
@@ -92,56 +102,18 @@ class Network(Section):
     parameters: int = Field(ge=1)
 
 
-class Frequency(Section):
-    """How a forecaster treats one sampling frequency; lengths in steps."""
+class Spec(Section):
+    """What a bundle's answers mean. Its fields are the task's: each task has a class of its own.
 
-    index: int = Field(ge=0, description="row of the frequency embedding; 0 is any other frequency")
-    season: int = Field(ge=1)
-    long_season: int = Field(ge=1)
+    Read from a file it holds every field as it stands there; :meth:`Manifest.spec_as` checks them.
+    """
 
+    model_config = ConfigDict(extra="allow")
 
-class ForecastSpec(Section):
-    """What a forecaster's answer means."""
-
-    task: Literal["forecast"] = "forecast"
-    horizon: int = Field(ge=1, description="steps ahead that every step predicts")
-    quantiles: tuple[float, ...] = Field(
-        min_length=1, description="levels, ascending, of the last output axis"
-    )
-    columns: tuple[str, ...] = Field(description="meaning of each element of a step, in order")
-    window: int = Field(
-        ge=1, description="steps back that the row remembers exactly; no season may be longer"
-    )
-    frequencies: dict[str, Frequency] = Field(description="frequencies seen in training")
-
-    @field_validator("quantiles")
-    @classmethod
-    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0 < level < 1 for level in value) or list(value) != sorted(set(value)):
-            raise ValueError("quantile levels must ascend strictly inside (0, 1)")
-        return value
+    task: Name
 
 
-class SentimentSpec(Section):
-    """What a classifier's answer means."""
-
-    task: Literal["sentiment"] = "sentiment"
-    vocabulary: int = Field(ge=2)
-    labels: tuple[str, ...] = Field(min_length=2)
-
-
-class GenerateSpec(Section):
-    """How a language model begins and ends a text."""
-
-    task: Literal["generate"] = "generate"
-    vocabulary: int = Field(ge=2)
-    unit: Literal["character", "token"]
-    start_token: int = Field(ge=0, description="fed first when the prompt is empty")
-    end_token: int | None = Field(default=None, ge=0, description="ends a text when it is produced")
-    start_always: bool = Field(default=False, description="the start token precedes every prompt")
-
-
-TaskSpec = Annotated[ForecastSpec | SentimentSpec | GenerateSpec, Field(discriminator="task")]
+SpecT = TypeVar("SpecT", bound=Spec)
 
 
 class Source(Section):
@@ -199,18 +171,38 @@ class Manifest(Section):
     network: Network
     graph: GraphSpec
     row: Row
-    spec: TaskSpec
+    spec: SerializeAsAny[Spec]
     provenance: Provenance
     quality: tuple[Quality, ...] = ()
     parity: Parity
     files: dict[FileName, Sha256]
 
     @property
-    def task(self) -> Task:
-        """Which task the bundle serves."""
+    def task(self) -> str:
+        """Name of the task that the bundle serves."""
         return self.spec.task
+
+    def spec_as(self, kind: type[SpecT]) -> SpecT:
+        """The spec as its task's own class.
+
+        Raises:
+            InvalidManifest: it is of another task, or a field is wrong; the message names the first one.
+        """
+        if isinstance(self.spec, kind):
+            return self.spec
+        try:
+            return kind.model_validate(self.spec.model_dump())
+        except ValidationError as error:
+            raise wrong_field(error, "spec") from error
 
     @property
     def reference(self) -> str:
         """``name@version``."""
         return f"{self.name}@{self.version}"
+
+
+def wrong_field(error: ValidationError, *path: str) -> InvalidManifest:
+    """The first of a manifest's mistakes, by the path of its field."""
+    first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join([*path, *(str(part) for part in first["loc"])]) or "document"
+    return InvalidManifest(f"{MANIFEST_FILE}: {where}: {first['msg']}")

@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE, VECTORS_FILE, Manifest
+from app.bundle.manifest import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, VECTORS_FILE, Manifest, wrong_field
 from app.core.errors import BundleError, DigestMismatch, InvalidManifest
-
-MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +93,20 @@ def parse_manifest(data: bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise InvalidManifest(f"{MANIFEST_FILE}: {where}: {first['msg']}") from error
+        raise wrong_field(error) from error
 
 
 def read_bundle(folder: Path) -> Bundle:
     """Read and verify a bundle.
 
     Raises:
-        InvalidManifest: the manifest is malformed or does not list the files its task needs.
+        InvalidManifest: the manifest is malformed, or does not list graph and vectors.
         DigestMismatch: a file differs from its recorded sha256.
         BundleError: a file is missing or cannot be parsed.
     """
     manifest = read_manifest(folder)
     files = {name: _read_file(folder, name, digest) for name, digest in manifest.files.items()}
-    needed = [GRAPH_FILE, VECTORS_FILE] + ([] if manifest.task == "forecast" else [TOKENIZER_FILE])
-    for name in needed:
+    for name in (GRAPH_FILE, VECTORS_FILE):
         if name not in files:
             raise InvalidManifest(f"{manifest.reference}: the manifest lists no {name}")
     start, golden = _read_vectors(manifest, files[VECTORS_FILE])

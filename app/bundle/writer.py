@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.manifest import CARD_FILE, GRAPH_FILE, VECTORS_FILE, Manifest
-from app.bundle.reader import MANIFEST_FILE, Golden
+from app.bundle.manifest import CARD_FILE, GRAPH_FILE, MANIFEST_FILE, VECTORS_FILE, Manifest
+from app.bundle.reader import Golden
 from app.core.errors import BundleError
 
 

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from app.bundle.manifest import ForecastSpec, Manifest
+from app.bundle.manifest import Manifest
 from app.bundle.reader import Bundle, read_bundle
 from app.core.errors import InvalidManifest
 from app.core.limits import Limits
@@ -25,7 +26,9 @@ from app.runtime.verify import verify_bundle
 from app.service import Deployment
 from app.tasks.forecast.session import ForecastStream
 from app.tasks.forecast.task import ForecastTask
+from app.tasks.generate.spec import GenerateSpec
 from app.tasks.generate.task import GenerateTask
+from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sentiment.task import SentimentTask
 from app.tasks.text_stream import GenerateStream, SentimentStream
 
@@ -104,15 +107,15 @@ def task_of(
         InvalidManifest: tokenizer and network do not fit each other.
     """
     manifest = bundle.manifest
-    if isinstance(manifest.spec, ForecastSpec):
+    if manifest.task == "forecast":
         return ForecastTask(manifest, limits), ForecastStream(manifest)
     if bundle.tokenizer is None:
         raise InvalidManifest("a text model needs a tokenizer")
     codec = TextCodec(bundle.tokenizer)
-    if codec.size > manifest.spec.vocabulary:
-        raise InvalidManifest(
-            f"its tokenizer has {codec.size} tokens, its network only {manifest.spec.vocabulary}"
-        )
+    kind: Any = SentimentSpec if manifest.task == "sentiment" else GenerateSpec
+    vocabulary = manifest.spec_as(kind).vocabulary
+    if codec.size > vocabulary:
+        raise InvalidManifest(f"its tokenizer has {codec.size} tokens, its network only {vocabulary}")
     if manifest.task == "sentiment":
         return SentimentTask(manifest, codec, limits), SentimentStream(manifest, codec, limits)
     return GenerateTask(manifest, codec, limits), GenerateStream(manifest, codec, limits)

@@ -15,7 +15,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.manifest import Task
 from app.core.errors import RnnserveError, UnknownModel
 from app.core.limits import Limits
 from app.core.sequence import SequenceRequest
@@ -88,7 +87,7 @@ class InferenceService:
         """Task to the reference that serves it when no model is named."""
         return self.catalog.defaults
 
-    def find(self, task: Task, model: str | None) -> Deployment:
+    def find(self, task: str, model: str | None) -> Deployment:
         """The deployment that a request of ``task`` goes to.
 
         Raises:
@@ -101,7 +100,7 @@ class InferenceService:
             raise UnknownModel(model if model is not None else f"for {task}", available)
         return found
 
-    def full_for_s(self, task: Task) -> float | None:
+    def full_for_s(self, task: str) -> float | None:
         """For how long every request of a task would be refused, whichever model it names, if at all."""
         waits = []
         for one in self.catalog.deployments.values():
@@ -112,7 +111,7 @@ class InferenceService:
                 waits.append(wait)
         return min(waits, default=None)
 
-    def count_refusal(self, task: Task) -> None:
+    def count_refusal(self, task: str) -> None:
         """A request of a task was refused for want of capacity before it was known which model it names."""
         self._observe.request(task, "default", "capacity", Timing())
 
@@ -220,7 +219,7 @@ class InferenceService:
         return self._clock() + seconds
 
     def _task(
-        self, task: Task, kind: type[_TaskT], model: str | None, call: Call
+        self, task: str, kind: type[_TaskT], model: str | None, call: Call
     ) -> tuple[Deployment, _TaskT]:
         deployment = self.find(task, model)
         call.model = deployment.manifest.reference

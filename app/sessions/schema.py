@@ -25,7 +25,7 @@ TtlSeconds = Annotated[
 ]
 PortableText = Annotated[str, Field(max_length=16 * 1024 * 1024, description="a downloaded state")]
 Seq = Annotated[int, Field(ge=1, le=2**53, description="number of the first step this call writes")]
-TaskName = Literal["forecast", "sentiment", "generate"]
+TaskName = str
 
 
 def is_session_id(text: str) -> bool:

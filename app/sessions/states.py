@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from app.bundle.manifest import GRAPH_FILE, Task
+from app.bundle.manifest import GRAPH_FILE
 from app.core.errors import InvalidInput, ModelMismatch
 from app.service.inference import Deployment, InferenceService
 from app.service.run import Run
@@ -56,7 +56,7 @@ class SessionStates:
         self._observe = observe
 
     def opened(
-        self, model: str | None, task: Task | None, options: dict[str, Any], state: str | None
+        self, model: str | None, task: str | None, options: dict[str, Any], state: str | None
     ) -> PortableState:
         """A fresh state of a model, or what a portable one says.
 
@@ -85,7 +85,7 @@ class SessionStates:
         labelled = self._inference.catalog.base(model)
         return labelled is not None and labelled.manifest.reference == reference
 
-    def _find(self, model: str | None, task: Task | None) -> Deployment:
+    def _find(self, model: str | None, task: str | None) -> Deployment:
         if model is None and task is None:
             raise InvalidInput("model", "name a model, or a task to take its default model")
         if task is not None:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.manifest import GenerateSpec, Manifest, SentimentSpec
-from app.core.errors import InvalidInput, InvalidManifest
+from app.bundle.manifest import Manifest
+from app.core.errors import InvalidInput
 from app.core.limits import Limits
 from app.features.text import TextCodec
 from app.features.text_checks import check_ids, check_text
+from app.tasks.generate.spec import GenerateSpec
+from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sentiment.task import softmax
 from app.tasks.streaming import AppliedInputs, Context, EncodedInputs, Output
 
@@ -57,10 +59,9 @@ class SentimentStream(_TextStream):
     """
 
     def __init__(self, manifest: Manifest, codec: TextCodec, limits: Limits) -> None:
-        if not isinstance(manifest.spec, SentimentSpec):
-            raise InvalidManifest(f"{manifest.reference} is not a sentiment model")
-        super().__init__(codec, manifest.spec.vocabulary, limits)
-        self._labels = manifest.spec.labels
+        spec = manifest.spec_as(SentimentSpec)
+        super().__init__(codec, spec.vocabulary, limits)
+        self._labels = spec.labels
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """One step per token."""
@@ -95,10 +96,8 @@ class GenerateStream(_TextStream):
     """
 
     def __init__(self, manifest: Manifest, codec: TextCodec, limits: Limits) -> None:
-        if not isinstance(manifest.spec, GenerateSpec):
-            raise InvalidManifest(f"{manifest.reference} is not a language model")
-        super().__init__(codec, manifest.spec.vocabulary, limits)
-        self._spec = manifest.spec
+        self._spec = manifest.spec_as(GenerateSpec)
+        super().__init__(codec, self._spec.vocabulary, limits)
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """One step per token; the start token goes before the first where every text has one."""

@@ -31,7 +31,7 @@ async def test_models_are_found_by_name_version_or_default(rig: Rig) -> None:
     assert find("generate", "tiny-text-gru@1").manifest.reference == "tiny-text-gru@1"
     for task, model in (("generate", "tiny-mood-gru"), ("generate", "tiny-text-gru@2"), ("forecast", "x")):
         with pytest.raises(UnknownModel) as caught:
-            find(task, model)  # type: ignore[arg-type]  # a task of the loop
+            find(task, model)
         assert caught.value.wanted == model
         assert all(name.startswith("tiny-") for name in caught.value.available)
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.bundle.manifest import GenerateSpec, Quality, Source
+from app.bundle.manifest import Quality, Source
 from app.bundle.reader import read_bundle
 from app.core.errors import ExportError
+from app.tasks.generate.spec import GenerateSpec
 from tests.bundles import LABELS
 from training.cells import Cell
 from training.export import describe_run, export_bundle

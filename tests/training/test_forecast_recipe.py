@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from app.bundle.manifest import ForecastSpec
 from app.bundle.reader import read_bundle
 from app.core.errors import DataError, TrainingError
 from app.features.calendar import MAX_SEASON
 from app.features.series import COLUMNS
+from app.tasks.forecast.spec import ForecastSpec
 from training.cells import Cell
 from training.data.series import HOURLY, Series
 from training.evaluation.backtest import GraphForecaster, History, forecast_after, forecast_along
@@ -66,11 +66,11 @@ def test_two_epochs_on_a_csv_give_a_bundle(tmp_path: Path, cell: Cell) -> None:
         quiet=True,
     )
     manifest = read_bundle(folder).manifest
-    assert isinstance(manifest.spec, ForecastSpec)
+    spec = manifest.spec_as(ForecastSpec)
     assert manifest.network.cell == cell
-    assert (manifest.spec.horizon, manifest.spec.quantiles) == (7, (0.1, 0.5, 0.9))
-    assert set(manifest.spec.frequencies) == {"D", "*"}
-    assert manifest.spec.frequencies["D"].season == 7
+    assert (spec.horizon, spec.quantiles) == (7, (0.1, 0.5, 0.9))
+    assert set(spec.frequencies) == {"D", "*"}
+    assert spec.frequencies["D"].season == 7
     metrics = {quality.metric for quality in manifest.quality}
     assert {"MASE at 1-7 steps", "coverage of the 80 % interval"} <= metrics
     assert "--time day" in manifest.provenance.command

@@ -15,12 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.bundle.manifest import ForecastSpec
 from app.bundle.reader import Bundle
-from app.core.errors import DataError
 from app.features import series as columns
 from app.features.calendar import advance
 from app.features.series import SeriesKind, encode
+from app.tasks.forecast.spec import ForecastSpec
 from training.data.series import Series
 from training.graph_net import GraphNet
 
@@ -79,9 +78,7 @@ class GraphForecaster:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        spec = bundle.manifest.spec
-        if not isinstance(spec, ForecastSpec):
-            raise DataError(f"{bundle.manifest.reference} is not a forecaster")
+        spec = bundle.manifest.spec_as(ForecastSpec)
         self.horizon = spec.horizon
         self.quantile_levels = spec.quantiles
         self._net = GraphNet(bundle)

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from app.bundle.manifest import ForecastSpec, Frequency, Quality
+from app.bundle.manifest import Quality
 from app.core.errors import TrainingError
 from app.features.calendar import MAX_SEASON
 from app.features.series import COLUMNS, encode
+from app.tasks.forecast.spec import ForecastSpec, Frequency
 from training.data.series import Series, with_validation
 from training.data.windows import WindowBatch, WindowConfig, WindowSampler
 from training.evaluation.forecast_report import Validation, report_built_in, report_user

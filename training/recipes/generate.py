@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.manifest import TOKENIZER_FILE, GenerateSpec, Quality
+from app.bundle.manifest import TOKENIZER_FILE, Quality
 from app.core.errors import TrainingError
 from app.features.text import TextCodec
+from app.tasks.generate.spec import GenerateSpec
 from training.data.corpus import (
     TextSplit,
     TokenBatch,

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.bundle.manifest import TOKENIZER_FILE, Quality, SentimentSpec
+from app.bundle.manifest import TOKENIZER_FILE, Quality
 from app.core.errors import DataError
 from app.features.text import TextCodec
+from app.tasks.sentiment.spec import SentimentSpec
 from training.baselines.bag_of_words import bag_of_words_accuracy
 from training.baselines.majority import majority_accuracy
 from training.data.download import DataStore

@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.bundle.manifest import Task
 from app.core.errors import InvalidInput, UnsupportedMedia
 from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import busy
@@ -124,7 +123,7 @@ class TaskRoute(BytesRoute):
     In a rush refusals must cost little, or nothing is left for what was accepted.
     """
 
-    task: ClassVar[Task]
+    task: ClassVar[str]
 
     def refusal(self, request: Request) -> Response | None:
         """503, which says how long the model whose queue is the shortest needs; counted as any other."""

@@ -8,13 +8,16 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.bundle.manifest import ForecastSpec, GenerateSpec, Manifest, SentimentSpec
+from app.bundle.manifest import Manifest
 from app.core.errors import UnknownModel
 from app.core.limits import Limits
 from app.core.model_state import ModelState
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
 from app.edge.routes.models_schema import ModelDetail, ModelList, ModelSummary, QualityFigure
+from app.tasks.forecast.spec import ForecastSpec
+from app.tasks.generate.spec import GenerateSpec
+from app.tasks.sentiment.spec import SentimentSpec
 
 ModelPath = Annotated[str, Path(description="`name`, `name@version` or `name@label`")]
 
@@ -90,12 +93,17 @@ def _detail(manifest: Manifest, state: ModelState, versions: list[str], edge: Ed
         **_summary(state, manifest, edge),
         versions=versions,
         network=manifest.network.model_dump(exclude_none=True),
-        inputs=_inputs(manifest.spec),
-        limits=_limits(manifest.spec, edge.limits),
+        inputs=_inputs(_spec(manifest)),
+        limits=_limits(_spec(manifest), edge.limits),
         state=manifest.row.model_dump(),
         quality=[QualityFigure(**figure.model_dump()) for figure in manifest.quality],
         provenance=manifest.provenance.model_dump(exclude_none=True),
     )
+
+
+def _spec(manifest: Manifest) -> ForecastSpec | SentimentSpec | GenerateSpec:
+    kinds = {"forecast": ForecastSpec, "sentiment": SentimentSpec, "generate": GenerateSpec}
+    return manifest.spec_as(kinds[manifest.task])  # type: ignore[arg-type]
 
 
 def _inputs(spec: ForecastSpec | SentimentSpec | GenerateSpec) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class ModelSummary(Answer):
     traffic: float = Field(
         0.0, description="share, 0 to 1, of the requests that name the model but no version"
     )
-    task: Literal["forecast", "sentiment", "generate"] | None = None
+    task: str | None = None
     cell: Literal["rnn", "lstm", "gru"] | None = None
     description: str | None = None
     default: bool = Field(False, description="whether requests of its task that name no model go here")

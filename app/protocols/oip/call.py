@@ -12,7 +12,7 @@ import orjson
 from app.core.errors import InvalidInput, RnnserveError
 from app.core.limits import Limits
 from app.core.schema import Request
-from app.protocols.oip.tensor import Tensor
+from app.core.tensor import Tensor
 from app.service.deployment import Deployment
 from app.sessions.schema import StatelessRequest
 from app.sessions.service import SessionService

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
+from app.core.tensor import DTYPES, Tensor, TensorSpec, objects
 from app.protocols.oip.schema import InputTensor
-from app.protocols.oip.tensor import DTYPES, Tensor, TensorSpec, objects
 
 _LENGTH = struct.Struct("<I")
 _KINDS: dict[str, frozenset[type]] = {

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.manifest import ForecastSpec, Manifest
+from app.bundle.manifest import Manifest
 from app.core.errors import InvalidInput
+from app.core.tensor import ANY, Tensor, TensorSpec, floats
 from app.protocols.oip.parameters import ForecastParameters
 from app.protocols.oip.rows import rows_of
-from app.protocols.oip.tensor import ANY, Tensor, TensorSpec, floats
 from app.sessions.schema import ForecastFromState
 from app.tasks.forecast.schema import LARGEST_VALUE, Forecast, ForecastRequest, SeriesInput
+from app.tasks.forecast.spec import ForecastSpec
 from app.tasks.streaming import Output
 
 VALUES = TensorSpec("values", "FP32", (ANY, ANY), also=("FP64",))

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.bundle.manifest import GenerateSpec, Manifest
+from app.bundle.manifest import Manifest
 from app.core.errors import InvalidInput
+from app.core.tensor import ANY, Tensor, TensorSpec, floats, integers, texts
 from app.protocols.oip.parameters import DEFAULT_MAX_TOKENS, GenerateParameters
 from app.protocols.oip.rows import TOKENS, text_events
-from app.protocols.oip.tensor import ANY, Tensor, TensorSpec, floats, integers, texts
 from app.sessions.schema import GenerateFromState
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
+from app.tasks.generate.spec import GenerateSpec
 from app.tasks.streaming import Output
 
 _SEEDS = 2**63

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.bundle.manifest import Manifest
+from app.core.tensor import TensorSpec
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import json_response
 from app.edge.routes.health import readiness
@@ -25,7 +26,6 @@ from app.protocols.oip.schema import (
     TensorMetadata,
 )
 from app.protocols.oip.service import TensorService
-from app.protocols.oip.tensor import TensorSpec
 
 ModelPath = Annotated[str, Path(description="the model's name")]
 VersionPath = Annotated[str, Path(description="a version, or a label")]

@@ -8,8 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
+from app.core.tensor import ANY, Tensor, TensorSpec
 from app.protocols.oip.codec import utf8
-from app.protocols.oip.tensor import ANY, Tensor, TensorSpec
 
 TOKENS = TensorSpec("tokens", "INT64", (ANY, ANY), also=("INT32",), optional=True)
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from app.bundle.manifest import ForecastSpec, Manifest, SentimentSpec
+from app.bundle.manifest import Manifest
 from app.core.errors import InvalidInput
 from app.core.limits import Limits
 from app.core.schema import Request
+from app.core.tensor import Tensor
 from app.protocols.oip.call import Place, Rows, TensorCall, only, together
 from app.protocols.oip.forecast_tensors import ForecastTensors
 from app.protocols.oip.generate_tensors import GenerateTensors
 from app.protocols.oip.parameters import ForecastParameters, GenerateParameters, SentimentParameters
 from app.protocols.oip.rows import same_length
 from app.protocols.oip.sentiment_tensors import SentimentTensors
-from app.protocols.oip.tensor import Tensor
 from app.service.call import Timing
 from app.service.inference import InferenceService
 from app.sessions.schema import SessionText
+from app.tasks.forecast.spec import ForecastSpec
 from app.tasks.forecast.task import ForecastTask
+from app.tasks.generate.spec import GenerateSpec
 from app.tasks.generate.task import GenerateTask
+from app.tasks.sentiment.spec import SentimentSpec
 
 Answered = tuple[list[Tensor], Timing | None]
 _WITH_STATE = ("mean", "quantiles")
@@ -207,12 +210,12 @@ class GenerateRun:
 
 def run_of(manifest: Manifest, inference: InferenceService, rows: Rows, limits: Limits) -> TensorRun:
     """What a bundle does with tensors."""
-    spec = manifest.spec
-    if isinstance(spec, ForecastSpec):
-        return ForecastRun(ForecastTensors(manifest, spec), inference, rows)
-    if isinstance(spec, SentimentSpec):
-        return SentimentRun(SentimentTensors(manifest, spec), inference, rows)
-    return GenerateRun(GenerateTensors(manifest, spec), inference, rows, limits.max_choices)
+    if manifest.task == "forecast":
+        return ForecastRun(ForecastTensors(manifest, manifest.spec_as(ForecastSpec)), inference, rows)
+    if manifest.task == "sentiment":
+        return SentimentRun(SentimentTensors(manifest, manifest.spec_as(SentimentSpec)), inference, rows)
+    generate = GenerateTensors(manifest, manifest.spec_as(GenerateSpec))
+    return GenerateRun(generate, inference, rows, limits.max_choices)
 
 
 def parameters_of(run: TensorRun) -> type[Request]:

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from app.bundle.manifest import Manifest, SentimentSpec
+from app.bundle.manifest import Manifest
+from app.core.tensor import ANY, Tensor, TensorSpec, floats, texts
 from app.protocols.oip.parameters import SentimentParameters
 from app.protocols.oip.rows import TOKENS, text_events, texts_of
-from app.protocols.oip.tensor import ANY, Tensor, TensorSpec, floats, texts
 from app.tasks.sentiment.schema import SentimentRequest, SentimentResult
+from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.streaming import Output
 
 

@@ -28,10 +28,10 @@ from app.core.errors import (
     SessionGone,
     UnknownSession,
 )
+from app.core.tensor import Tensor
 from app.protocols.oip.call import Place, TensorCall
 from app.protocols.oip.parameters import SequenceParameters
 from app.protocols.oip.runs import TensorRun
-from app.protocols.oip.tensor import Tensor
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
 from app.sessions.schema import CreateSession

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from app.core.errors import DeadlineExceeded, InvalidInput
 from app.core.limits import Limits
+from app.core.tensor import Tensor, TensorSpec
 from app.protocols.oip.call import OFF, Rows, TensorCall
 from app.protocols.oip.codec import decode, raw_input
 from app.protocols.oip.counts import ModelCounts
@@ -19,7 +20,6 @@ from app.protocols.oip.parameters import parted
 from app.protocols.oip.runs import TensorRun, parameters_of, run_of
 from app.protocols.oip.schema import InferRequest, OutputChoice
 from app.protocols.oip.sequences import Sequences, sequence_of
-from app.protocols.oip.tensor import Tensor, TensorSpec
 from app.service.call import Timing
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService

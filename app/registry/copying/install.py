@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.bundle.manifest import Manifest
-from app.bundle.reader import MANIFEST_FILE, parse_manifest
+from app.bundle.manifest import MANIFEST_FILE, Manifest
+from app.bundle.reader import parse_manifest
 from app.core.errors import BundleError, DigestMismatch, FetchFailed
 from app.registry.copying.budget import Budget
 from app.registry.copying.origin import Origin

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.bundle.manifest import Name, Version
-from app.bundle.reader import MANIFEST_FILE, find_bundles, parse_manifest
+from app.bundle.manifest import MANIFEST_FILE, Name, Version
+from app.bundle.reader import find_bundles, parse_manifest
 from app.core.errors import BundleError, DigestMismatch, FetchFailed, InvalidManifest
 from app.registry.copying.budget import Budget
 from app.registry.copying.install import MAX_MANIFEST_BYTES, install, remove, write_whole

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
-from app.bundle.reader import MANIFEST_FILE
+from app.bundle.manifest import MANIFEST_FILE
 from app.core.errors import BundleError, FetchFailed
 from app.registry.copying.budget import CHUNK_BYTES
 

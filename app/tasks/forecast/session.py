@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.manifest import ForecastSpec, Manifest
-from app.core.errors import InvalidInput, InvalidManifest
+from app.bundle.manifest import Manifest
+from app.core.errors import InvalidInput
 from app.features.calendar import Frequency, advance, parse_frequency, parse_timestamp, position
 from app.features.series import encode, kind_for
 from app.tasks.forecast.schema import LARGEST_VALUE
+from app.tasks.forecast.spec import ForecastSpec
 from app.tasks.forecast.task import known_frequencies
 from app.tasks.streaming import AppliedInputs, Context, EncodedInputs, Output
 
@@ -36,13 +37,11 @@ class ForecastStream:
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        if not isinstance(manifest.spec, ForecastSpec):
-            raise InvalidManifest(f"{manifest.reference} is not a forecaster")
-        self._spec = manifest.spec
-        self._levels = np.array(manifest.spec.quantiles)
-        self._known = known_frequencies(manifest.spec)
+        self._spec = manifest.spec_as(ForecastSpec)
+        self._levels = np.array(self._spec.quantiles)
+        self._known = known_frequencies(self._spec)
         normal = NormalDist()
-        self._scores = np.array([normal.inv_cdf(level) for level in manifest.spec.quantiles])
+        self._scores = np.array([normal.inv_cdf(level) for level in self._spec.quantiles])
 
     def open(self, options: Context) -> Context:
         """Read ``freq``, ``season`` and ``start``."""

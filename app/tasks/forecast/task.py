@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.manifest import ForecastSpec, Manifest
+from app.bundle.manifest import Manifest
 from app.core.errors import InvalidInput, InvalidManifest
 from app.core.limits import Limits
 from app.core.sequence import Read, SequenceRequest
@@ -25,6 +25,7 @@ from app.tasks.forecast.schema import (
     Series,
     wanted_quantiles,
 )
+from app.tasks.forecast.spec import ForecastSpec
 
 # A scale needs a difference, and a difference needs two observations.
 MIN_OBSERVED = 2
@@ -64,15 +65,13 @@ class ForecastTask:
     """
 
     def __init__(self, manifest: Manifest, limits: Limits) -> None:
-        if not isinstance(manifest.spec, ForecastSpec):
-            raise InvalidManifest(f"{manifest.reference} is not a forecaster")
-        if manifest.spec.columns != COLUMNS:
+        self._spec = manifest.spec_as(ForecastSpec)
+        if self._spec.columns != COLUMNS:
             raise InvalidManifest(f"{manifest.reference} was made for other input columns; export it again")
-        self._spec = manifest.spec
         self._reference = manifest.reference
         self._limits = limits
-        self._trained = np.array(manifest.spec.quantiles)
-        self._known = known_frequencies(manifest.spec)
+        self._trained = np.array(self._spec.quantiles)
+        self._known = known_frequencies(self._spec)
         self._weights = lru_cache(maxsize=_KEPT_LEVELS)(self._find_weights)
 
     def present(

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.bundle.manifest import GenerateSpec, Manifest
-from app.core.errors import InvalidInput, InvalidManifest
+from app.bundle.manifest import Manifest
+from app.core.errors import InvalidInput
 from app.core.limits import Limits
 from app.core.sequence import Feedback, Sampling, SequenceRequest, Token
 from app.features.text import TextCodec
 from app.features.text_checks import check_ids, check_text
 from app.tasks.generate.schema import Alternative, GenerateRequest, TokenLogprob
+from app.tasks.generate.spec import GenerateSpec
 
 _SEEDS = 2**63
 LEAST_LOGPROB = -9999.0
@@ -43,9 +44,7 @@ class GenerateTask:
     """
 
     def __init__(self, manifest: Manifest, codec: TextCodec, limits: Limits) -> None:
-        if not isinstance(manifest.spec, GenerateSpec):
-            raise InvalidManifest(f"{manifest.reference} is not a language model")
-        self._spec = manifest.spec
+        self._spec = manifest.spec_as(GenerateSpec)
         self._codec = codec
         self._limits = limits
         self._banned = () if codec.unknown is None else (codec.unknown,)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.manifest import Manifest, SentimentSpec
-from app.core.errors import InvalidInput, InvalidManifest
+from app.bundle.manifest import Manifest
+from app.core.errors import InvalidInput
 from app.core.limits import Limits
 from app.core.sequence import Read, SequenceRequest
 from app.features.text import TextCodec
 from app.features.text_checks import check_text
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult, TracePoint
+from app.tasks.sentiment.spec import SentimentSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,9 +39,7 @@ class SentimentTask:
     """
 
     def __init__(self, manifest: Manifest, codec: TextCodec, limits: Limits) -> None:
-        if not isinstance(manifest.spec, SentimentSpec):
-            raise InvalidManifest(f"{manifest.reference} is not a sentiment model")
-        self.labels = manifest.spec.labels
+        self.labels = manifest.spec_as(SentimentSpec).labels
         self._reference = manifest.reference
         self._codec = codec
         self._limits = limits

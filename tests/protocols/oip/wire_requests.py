@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from app.core.tensor import DTYPES, Tensor, objects
 from app.protocols.oip.codec import encode
-from app.protocols.oip.tensor import DTYPES, Tensor, objects
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=6),

@@ -11,10 +11,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from app.bundle.manifest import GenerateSpec
 from app.bundle.reader import Bundle, read_bundle
 from app.core.errors import DataError, TrainingError
 from app.features.text import TextCodec
+from app.tasks.generate.spec import GenerateSpec
 from training.cells import Cell
 from training.cli import app
 from training.graph_net import GraphNet
@@ -43,8 +43,8 @@ def test_two_epochs_of_each_cell_make_a_bundle(tmp_path: Path, cell: Cell) -> No
     bundle = train(tmp_path, SONG, "--cell", cell, "--length", "32", "--batch-size", "8")
     manifest = bundle.manifest
     assert (manifest.network.cell, manifest.network.hidden) == (cell, 16)
-    assert isinstance(manifest.spec, GenerateSpec)
-    assert (manifest.spec.unit, manifest.spec.end_token, manifest.spec.start_always) == (
+    spec = manifest.spec_as(GenerateSpec)
+    assert (spec.unit, spec.end_token, spec.start_always) == (
         "character",
         None,
         False,
@@ -72,8 +72,7 @@ def test_the_recorded_figure_is_that_of_the_graph(tmp_path: Path) -> None:
 def test_lines_begin_and_end_with_the_line_end(tmp_path: Path) -> None:
     """The line end starts every text and ends it when it is produced."""
     bundle = train(tmp_path, NAMES, "--lines")
-    spec = bundle.manifest.spec
-    assert isinstance(spec, GenerateSpec)
+    spec = bundle.manifest.spec_as(GenerateSpec)
     assert bundle.tokenizer is not None
     (end,) = TextCodec(bundle.tokenizer).encode("\n")
     assert (spec.start_token, spec.end_token, spec.start_always) == (end, end, True)
@@ -82,8 +81,8 @@ def test_lines_begin_and_end_with_the_line_end(tmp_path: Path) -> None:
 def test_byte_pairs_are_measured_per_character(tmp_path: Path) -> None:
     """The figure of a token model can be compared with the n-grams over characters."""
     bundle = train(tmp_path, SONG, "--tokenizer", "bpe", "--vocab-size", "270")
-    assert isinstance(bundle.manifest.spec, GenerateSpec)
-    assert (bundle.manifest.spec.unit, bundle.manifest.spec.vocabulary) == ("token", 270)
+    spec = bundle.manifest.spec_as(GenerateSpec)
+    assert (spec.unit, spec.vocabulary) == ("token", 270)
     (figure,) = bundle.manifest.quality
     assert figure.metric == "nats per character"
     assert figure.value < np.log(270)

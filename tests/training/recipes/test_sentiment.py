@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from app.bundle.manifest import SentimentSpec
 from app.bundle.reader import Bundle, read_bundle
 from app.core.errors import DataError
 from app.features.text import TextCodec
+from app.tasks.sentiment.spec import SentimentSpec
 from training.cells import Cell
 from training.cli import app
 from training.evaluation.labels import score_labels
@@ -52,8 +52,7 @@ def train(csv: Path, *options: str) -> Bundle:
 def test_two_epochs_of_each_cell_make_a_bundle(csv: Path, cell: Cell) -> None:
     """The bundle verifies and records labels, cell, figure, baselines, data and command."""
     manifest = train(csv, "--cell", cell).manifest
-    assert isinstance(manifest.spec, SentimentSpec)
-    assert manifest.spec.labels == LABELS
+    assert manifest.spec_as(SentimentSpec).labels == LABELS
     assert manifest.network.cell == cell
     assert [field.name for field in manifest.row.fields][-2:] == ["sum", "count"]
     (figure,) = manifest.quality

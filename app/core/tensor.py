@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.protocols.oip.schema import Datatype
-
+Datatype = Literal["BYTES", "FP32", "FP64", "INT32", "INT64"]
 ANY = -1
 DTYPES: dict[Datatype, np.dtype[Any]] = {
     "BYTES": np.dtype(object),
