@@ -15,7 +15,7 @@ from app.protocols.oip.schema import InferAnswer, ModelMetadata
 from tests.e2e.server import ServerProcess
 from tests.readme import SHIPPED, ask
 
-PAGE = (Path(__file__).parent.parent.parent / "docs/protocols-oip.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs/protocols-oip.md").read_text()
 SECTIONS = {section.partition("\n")[0]: section for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)}
 
 
