@@ -100,7 +100,7 @@ def verify_bundle(
     for path in _targets(target, settings):
         typer.echo(f"{path}")
         verdict = "ok"
-        for check in verify(path, settings.device):
+        for check in verify(path, settings.tasks, settings.device):
             typer.echo(f"  {check.verdict:<4} {check.subject:<12} {check.text}")
             verdict = check.verdict if check.verdict == "BAD" else verdict
         bad += verdict == "BAD"
@@ -133,7 +133,12 @@ def add_bundle(
         if sha256 is not None and sha256.lower() != found:
             raise InvalidManifest(f"manifest.json has the sha256 {found}, not {sha256}")
         done = install(
-            origin, head, folder, budget, lambda path: check_whole(path, settings.device), replace=replace
+            origin,
+            head,
+            folder,
+            budget,
+            lambda path: check_whole(path, settings.tasks, settings.device),
+            replace=replace,
         )
         what = "added" if done.fresh else "is there already, the very same"
         typer.echo(f"{done.manifest.reference} {what}: {done.path}")

@@ -22,10 +22,11 @@ from app.edge.edge import AccessRules, Edge, SessionEdge
 from app.edge.lifecycle import Lifecycle
 from app.registry import ModelRegistry, Siblings
 from app.registry.opening import open_registry
-from app.service import InferenceService, SessionService
+from app.service.inference import InferenceService
 from app.sessions.housekeeping import Housekeeper
 from app.sessions.keys import state_secret
 from app.sessions.portable import StateSigner
+from app.sessions.service import SessionService
 from app.sessions.stores import lmdb_path, open_store
 from app.sessions.stores.worker import StoreWorker
 from app.sessions.traced import TracedSessionService
@@ -100,6 +101,7 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     edge = Edge(
         service=inference,
         limits=limits,
+        tasks=settings.tasks,
         metrics=metrics,
         lifecycle=lifecycle,
         alive=registry.served.alive,

@@ -17,7 +17,10 @@ from app.engine.scheduler import SchedulerLimits
 from app.registry import task_of
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession
-from app.service import Deployment, InferenceService, SessionService, Timing
+from app.service.deployment import Deployment
+from app.service.inference import InferenceService
+from app.sessions.service import SessionService
+from app.service.call import Timing
 from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
 from app.sessions.ports import SessionStore

@@ -1,54 +1,57 @@
-"""The configurable limits, as a plain value. ``app.settings`` fills it; services and routes read it."""
+"""The configurable limits, each stated once: its default, its bounds and what it means.
+
+``app.settings`` makes a setting of each; services and routes read them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pydantic import BaseModel, ConfigDict, Field
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one caller, and all of them together, may ask for.
+class Limits(BaseModel):
+    """How much one caller, and all of them together, may ask for, whatever the task."""
 
-    Attributes:
-        max_body_bytes: largest HTTP request body.
-        max_series: series in one forecast request.
-        max_points: observations of one request, over all its series.
-        max_text_chars: characters of one text or prompt.
-        max_texts: texts in one sentiment request.
-        max_prompt_tokens: tokens of one text or prompt, after tokenization.
-        max_tokens: tokens one generation may produce.
-        max_choices: ``n`` of a generation.
-        max_stop: stop strings of a generation.
-        request_timeout_s: deadline of a request, from its arrival.
-        max_queued_steps: steps waiting in one model's queue, before 503.
-        max_queued_sequences: series, texts and choices waiting in one model's queue, before 503.
-        max_slots: sequences of one model that advance at the same time.
-        max_batch: rows in one run of the graph.
-        max_chunk: supplied steps a sequence advances in one run.
-        max_connections: open WebSockets.
-        max_frame_bytes: largest WebSocket frame from a client.
-        socket_idle_s: a WebSocket that starts nothing for this long is closed.
-        socket_ping_s: seconds between pings; an unanswered one closes the socket.
-        socket_send_s: a client that does not read for this long is closed.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_body_bytes: int = Field(
+        16 * 1024 * 1024, ge=1, le=2**31, description="largest request body, in bytes"
+    )
+    request_timeout_s: float = Field(
+        60.0, gt=0, le=86_400, description="seconds a request may take from its arrival"
+    )
+    max_queued_steps: int = Field(
+        2_000_000, ge=1, le=2**40, description="steps waiting in one model's queue, before 503"
+    )
+    max_queued_sequences: int = Field(
+        16_384,
+        ge=1,
+        le=2**31,
+        description="series, texts and choices waiting in one model's queue, before 503",
+    )
+    max_slots: int = Field(
+        1024, ge=1, le=65_536, description="sequences of one model that advance at the same time"
+    )
+    max_batch: int = Field(256, ge=1, le=65_536, description="rows in one run of a graph")
+    max_chunk: int = Field(256, ge=1, le=65_536, description="supplied steps a sequence advances in one run")
+    max_connections: int = Field(1_000, ge=1, le=1_000_000, description="open WebSockets")
+    max_frame_bytes: int = Field(
+        1024 * 1024, ge=1, le=2**30, description="largest WebSocket frame from a client, in bytes"
+    )
+    socket_idle_s: float = Field(
+        300.0, gt=0, le=86_400, description="seconds without a generation until a WebSocket closes"
+    )
+    socket_ping_s: float = Field(
+        20.0, gt=0, le=3600, description="seconds between WebSocket pings, and the wait for an answer"
+    )
+    socket_send_s: float = Field(
+        10.0, gt=0, le=3600, description="seconds a WebSocket client may leave frames unread"
+    )
+
+
+class TaskLimits(BaseModel):
+    """Base of a task's own limits. Each field becomes a setting of the same name.
+
+    Two tasks may have the same field, with the same bounds; it is one setting then.
     """
 
-    max_body_bytes: int = 16 * 1024 * 1024
-    max_series: int = 10_000
-    max_points: int = 1_000_000
-    max_text_chars: int = 100_000
-    max_texts: int = 1_000
-    max_prompt_tokens: int = 100_000
-    max_tokens: int = 10_000
-    max_choices: int = 16
-    max_stop: int = 8
-    request_timeout_s: float = 60.0
-    max_queued_steps: int = 2_000_000
-    max_queued_sequences: int = 16_384
-    max_slots: int = 1024
-    max_batch: int = 256
-    max_chunk: int = 256
-    max_connections: int = 1_000
-    max_frame_bytes: int = 1024 * 1024
-    socket_idle_s: float = 300.0
-    socket_ping_s: float = 20.0
-    socket_send_s: float = 10.0
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -37,3 +37,10 @@ class ProblemDetail(Problem):
     """The body of every HTTP error."""
 
     type: str = Field(description="`urn:rnnserve:problem:` and a name listed in docs/api.md")
+
+
+class ErrorFrame(Problem):
+    """A problem as a frame: the fields of an HTTP problem, its type under ``problem``."""
+
+    type: Literal["error"] = "error"
+    problem: str

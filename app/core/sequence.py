@@ -99,6 +99,7 @@ class SequenceRequest:
         read: which of them to read.
         feedback: how to go on after them, or ``None``.
         start: ``[S]`` row to start from; ``None`` takes the bundle's start row.
+        first_logits: ``[vocabulary]`` to draw the first token from, in place of supplied steps.
         keep_row: whether the final row comes back with the terminal event.
     """
 
@@ -107,6 +108,7 @@ class SequenceRequest:
     feedback: Feedback | None = None
     start: NDArray[np.float32] | None = None
     keep_row: bool = False
+    first_logits: NDArray[np.float32] | None = None
 
     @property
     def num_steps(self) -> int:

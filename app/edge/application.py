@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.core.errors import RnnserveError
+from app.core.problem import ErrorFrame
 from app.edge.docs.events import document_events
 from app.edge.docs.keys import document_keys
 from app.edge.edge import Edge, request_id_of
@@ -28,33 +29,28 @@ from app.edge.http.middleware import RequestScope
 from app.edge.http.origin import SameOrigin, allow_origins
 from app.edge.routes import (
     admin_models,
-    forecast,
-    generate,
     health,
     metrics,
     models,
-    sentiment,
     session_history,
     session_state,
     session_steps,
     sessions,
 )
 from app.edge.routes.page import page_router
-from app.edge.sockets import generate_socket, session_socket
+from app.edge.routes.tasks import task_router
+from app.edge.sockets import session_socket
 from app.protocols.oip import infer as oip_infer
 from app.protocols.oip import repository as oip_repository
 from app.protocols.oip import router as oip
 from app.protocols.oip import stats as oip_stats
 from app.protocols.oip.service import TensorService
 from app.protocols.openai import router as openai
+from app.tasks.tasks import Tasks
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 _RESOURCES = (
-    forecast,
-    sentiment,
-    generate,
-    generate_socket,
     session_steps,
     sessions,
     session_history,
@@ -72,10 +68,6 @@ _RESOURCES = (
 )
 _FAILURES: tuple[type[Exception], ...] = (RnnserveError, ValidationError, HTTPException)
 _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-_DESCRIPTION = (
-    "Forecasts, sentiment and generated text from recurrent networks. "
-    "`WS /generate` takes the body of `POST /generate` as a text frame; see docs/api.md."
-)
 
 
 def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page: bool = False) -> FastAPI:
@@ -90,7 +82,7 @@ def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page
     # The documentation page comes with its scripts, so that it works where nothing else is reached.
     app = FastAPIOffline(
         title="rnnserve",
-        description=_DESCRIPTION,
+        description=_description(edge.tasks),
         version=version,
         lifespan=lifespan,
         redoc_url=None,
@@ -98,13 +90,14 @@ def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page
         # Its router, which hot requests do not pass, would have to name the spans; ours do it: app.telemetry.
         telemetry=_NO_TELEMETRY,
     )
-    document_events(app)
+    document_events(app, (*(frame for task in edge.tasks for frame in task.frames), ErrorFrame))
     app.state.edge = edge
     sessions = None if edge.sessions is None else edge.sessions.service
     app.state.tensors = TensorService(edge.service, sessions, edge.limits)
-    for module in _RESOURCES:
-        app.include_router(module.router)
-    routes = [route for module in _RESOURCES for route in module.router.routes]
+    routers = [*(task_router(task) for task in edge.tasks), *(module.router for module in _RESOURCES)]
+    for router in routers:
+        app.include_router(router)
+    routes = [route for router in routers for route in router.routes]
     app.state.routes = [route for route in routes if isinstance(route, Route)]
     if page:
         app.include_router(page_router())
@@ -126,6 +119,16 @@ def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page
         allow_origins(app, access.origins)
     app.middleware_stack = _own_layers(app)
     return app
+
+
+def _description(tasks: Tasks) -> str:
+    """What the OpenAPI document says of the service."""
+    sockets = "".join(
+        f" `WS /{task.name}` takes the body of `POST /{task.name}` as a text frame; see docs/api.md."
+        for task in tasks
+        if task.frames
+    )
+    return f"Recurrent networks as tasks: {', '.join(task.name for task in tasks)}.{sockets}"
 
 
 def _own_layers(app: FastAPI) -> ASGIApp:

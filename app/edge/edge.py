@@ -11,9 +11,11 @@ from starlette.requests import HTTPConnection
 from app.access.key_ring import KeyRing
 from app.core.limits import Limits
 from app.edge.lifecycle import Lifecycle
-from app.service import InferenceService, SessionService
+from app.service.inference import InferenceService
 from app.service.model_control import ModelControl
 from app.sessions.limits import SessionLimits
+from app.sessions.service import SessionService
+from app.tasks.tasks import Tasks
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 
@@ -51,6 +53,7 @@ class Edge:
     """The service and what bounds and counts its use.
 
     Attributes:
+        tasks: that are registered, with their limits.
         alive: by ``name@version``, whether the model's engine still runs.
         sessions: ``None`` where they are turned off.
         models: looks at, loads and unloads models; ``None`` where what is served never changes.
@@ -60,6 +63,7 @@ class Edge:
 
     service: InferenceService
     limits: Limits
+    tasks: Tasks
     metrics: Metrics
     lifecycle: Lifecycle
     alive: Mapping[str, Callable[[], bool]]

@@ -19,9 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.core import errors as tree
-from app.core.problem import FieldError, Problem, ProblemDetail
+from app.core.problem import ErrorFrame, FieldError, Problem, ProblemDetail
 from app.edge.http.json_bytes import JsonBytes
-from app.tasks.generate.schema import ErrorFrame
 
 TYPE_PREFIX = "urn:rnnserve:problem:"
 MEDIA_TYPE = "application/problem+json"

@@ -1,14 +1,20 @@
-"""Text to token ids and back, by the ``tokenizer.json`` of a bundle.
+"""Text to token ids and back, by the ``tokenizer.json`` of a bundle, within the limits of texts.
 
 A thin face on the ``tokenizers`` library, so that training and serving cut text alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pydantic import Field
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from app.core.errors import BundleError
+from app.bundle.manifest import TOKENIZER_FILE
+from app.bundle.reader import Bundle
+from app.core.errors import BundleError, InvalidInput, InvalidManifest
+from app.core.limits import TaskLimits
 
 UNKNOWN = "<unk>"
 _REPLACEMENT = "\ufffd"
@@ -90,3 +96,94 @@ class TextStream:
     def push(self, token_id: int) -> str:
         """The text that became certain with this token."""
         return self._stream.step(self._tokenizer, token_id) or ""
+
+
+class TextLimits(TaskLimits):
+    """The limits of texts, whatever the task makes of them."""
+
+    max_text_chars: int = Field(100_000, ge=1, le=10_000_000, description="characters of one text or prompt")
+    max_prompt_tokens: int = Field(100_000, ge=1, le=10_000_000, description="tokens of one text or prompt")
+
+
+def codec_of(bundle: Bundle, vocabulary: int) -> TextCodec:
+    """The tokenizer of a bundle whose network knows so many tokens.
+
+    Raises:
+        InvalidManifest: there is none, or it has more tokens than the network.
+        BundleError: it cannot be read.
+    """
+    if bundle.tokenizer is None:
+        raise InvalidManifest(f"{bundle.manifest.reference}: the manifest lists no {TOKENIZER_FILE}")
+    codec = TextCodec(bundle.tokenizer)
+    if codec.size > vocabulary:
+        raise InvalidManifest(f"its tokenizer has {codec.size} tokens, its network only {vocabulary}")
+    return codec
+
+
+def milliseconds_to_encode(num_chars: int) -> float:
+    """About how long text of this length takes to be cut into tokens."""
+    return num_chars / 1000
+
+
+def check_text(field: str, text: str, limits: TextLimits) -> None:
+    """Refuse a text that is too long, or that no encoding can carry.
+
+    Raises:
+        InvalidInput: with ``field`` and the limit.
+    """
+    if len(text) > limits.max_text_chars:
+        raise InvalidInput(
+            field,
+            f"the text has {len(text)} characters, more than the limit of {limits.max_text_chars}",
+            allowed={"max": limits.max_text_chars},
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            field, "the text holds half of a surrogate pair, which is not a character"
+        ) from error
+
+
+def check_ids(field: str, ids: Sequence[object], vocabulary: int) -> None:
+    """Refuse a list that holds anything but token ids.
+
+    Raises:
+        InvalidInput: names the first element that is none.
+    """
+    for index, token in enumerate(ids):
+        if type(token) is not int or not 0 <= token < vocabulary:
+            raise InvalidInput(
+                f"{field}.{index}",
+                f"a token id is a whole number from 0 to {vocabulary - 1}",
+                allowed={"min": 0, "max": vocabulary - 1},
+            )
+
+
+def text_or_ids(inputs: object, codec: TextCodec, vocabulary: int, limits: TextLimits) -> list[int]:
+    """Token ids of a session call's inputs: a text, or a list of ids.
+
+    Raises:
+        InvalidInput: they are neither, or empty.
+    """
+    if isinstance(inputs, str):
+        check_text("inputs", inputs, limits)
+        ids = codec.encode(inputs)
+        if not ids:
+            raise InvalidInput("inputs", "the text holds no tokens; give at least one")
+        return ids
+    if not isinstance(inputs, list) or not inputs:
+        raise InvalidInput("inputs", "give a text, or a list of one or more token ids")
+    check_ids("inputs", inputs, vocabulary)
+    return inputs
+
+
+def no_options(options: dict[str, object]) -> dict[str, object]:
+    """The context of a session on a text model, which has no options.
+
+    Raises:
+        InvalidInput: one is given.
+    """
+    if options:
+        raise InvalidInput(f"options.{next(iter(options))}", "this model's sessions have no options")
+    return {}

@@ -1,7 +1,7 @@
 """Which bundles are being served: folders of bundles become verified, loaded deployments."""
 
 from app.registry.inspection import Inspection, inspect_models
-from app.registry.loading import Loaded, load_bundle, task_of
+from app.registry.loading import Loaded, load_bundle
 from app.registry.options import RegistryOptions
 from app.registry.registry import ModelRegistry
 from app.registry.unloaded import Siblings, UnloadedNames
@@ -16,6 +16,5 @@ __all__ = [
     "UnloadedNames",
     "inspect_models",
     "load_bundle",
-    "task_of",
     "version_key",
 ]

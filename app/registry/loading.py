@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from app.bundle.manifest import Manifest
 from app.bundle.reader import Bundle, read_bundle
@@ -18,19 +17,12 @@ from app.core.limits import Limits
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits, TickStats
 from app.engine.scheduler import SchedulerLimits
-from app.features.text import TextCodec
 from app.runtime.executor import GraphExecutor
 from app.runtime.lanes import Lanes
 from app.runtime.session import Device, GraphSession
 from app.runtime.verify import verify_bundle
-from app.service import Deployment
-from app.tasks.forecast.session import ForecastStream
-from app.tasks.forecast.task import ForecastTask
-from app.tasks.generate.spec import GenerateSpec
-from app.tasks.generate.task import GenerateTask
-from app.tasks.sentiment.spec import SentimentSpec
-from app.tasks.sentiment.task import SentimentTask
-from app.tasks.text_stream import GenerateStream, SentimentStream
+from app.service.deployment import Deployment
+from app.tasks.tasks import Tasks
 
 TickObserver = Callable[[str], Callable[[TickStats], None]]
 """Gives each model's engine, by ``name@version``, the callback for its ticks."""
@@ -54,6 +46,7 @@ def load_bundle(
     path: Path,
     device: Device,
     limits: Limits,
+    tasks: Tasks,
     observer: TickObserver,
     lanes: Lanes | None = None,
     *,
@@ -71,6 +64,7 @@ def load_bundle(
     started = time.perf_counter()
     bundle = read_placed(path)
     manifest = bundle.manifest
+    task, model = tasks.open(bundle)
     session = GraphSession(bundle.graph, manifest, device)
     verify_bundle(bundle, session)
     engine = Engine(
@@ -81,7 +75,7 @@ def load_bundle(
         observer(manifest.reference),
         on_loop=on_loop,
     )
-    deployment = Deployment(manifest, *task_of(bundle, limits), engine)
+    deployment = Deployment(manifest, task, model, engine)
     return Loaded(deployment, engine, time.perf_counter() - started)
 
 
@@ -96,26 +90,3 @@ def read_placed(path: Path) -> Bundle:
     if (manifest.name, manifest.version) != (path.parent.name, path.name):
         raise InvalidManifest(f"its manifest says {manifest.reference}, which is not where it lies")
     return bundle
-
-
-def task_of(
-    bundle: Bundle, limits: Limits
-) -> tuple[ForecastTask | SentimentTask | GenerateTask, ForecastStream | SentimentStream | GenerateStream]:
-    """The request side and the session side of a bundle's task.
-
-    Raises:
-        InvalidManifest: tokenizer and network do not fit each other.
-    """
-    manifest = bundle.manifest
-    if manifest.task == "forecast":
-        return ForecastTask(manifest, limits), ForecastStream(manifest)
-    if bundle.tokenizer is None:
-        raise InvalidManifest("a text model needs a tokenizer")
-    codec = TextCodec(bundle.tokenizer)
-    kind: Any = SentimentSpec if manifest.task == "sentiment" else GenerateSpec
-    vocabulary = manifest.spec_as(kind).vocabulary
-    if codec.size > vocabulary:
-        raise InvalidManifest(f"its tokenizer has {codec.size} tokens, its network only {vocabulary}")
-    if manifest.task == "sentiment":
-        return SentimentTask(manifest, codec, limits), SentimentStream(manifest, codec, limits)
-    return GenerateTask(manifest, codec, limits), GenerateStream(manifest, codec, limits)

@@ -80,7 +80,7 @@ def open_registry(
         ConfigurationError: there is no bundle.
         DeviceUnavailable: the device cannot be used.
     """
-    limits = settings.limits
+    limits, tasks = settings.limits, settings.tasks
     copying = MirrorLimits(settings.max_bundle_bytes, settings.fetch_timeout_s)
     options = RegistryOptions(
         folders=settings.model_folders,
@@ -100,7 +100,9 @@ def open_registry(
     on_loop = settings.engines == "loop" or (settings.engines == "auto" and fits)
 
     def load(path: Path) -> Loaded:
-        loaded = load_bundle(path, settings.device, limits, metrics.tick_observer, lanes, on_loop=on_loop)
+        loaded = load_bundle(
+            path, settings.device, limits, tasks, metrics.tick_observer, lanes, on_loop=on_loop
+        )
         if wrap is None:
             return loaded
         engine = wrap(loaded.deployment.engine, loaded.manifest.reference)

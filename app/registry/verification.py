@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from app.bundle.reader import Bundle, read_bundle
 from app.core.errors import BundleError, ParityError
-from app.core.limits import Limits
-from app.registry.loading import task_of
 from app.runtime.session import Device, GraphSession
 from app.runtime.verify import golden_difference
+from app.tasks.tasks import Tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,31 +26,31 @@ class Check:
     text: str
 
 
-def verify(path: Path, device: Device = "cpu") -> Iterator[Check]:
+def verify(path: Path, tasks: Tasks, device: Device = "cpu") -> Iterator[Check]:
     """Check the bundle in ``path``; ends behind the first check that is bad.
 
     Raises:
         DeviceUnavailable: the device cannot be used.
     """
     try:
-        yield from _checks(path, device)
+        yield from _checks(path, tasks, device)
     except BundleError as error:
         subject = "golden" if isinstance(error, ParityError) else "bundle"
         yield Check("BAD", subject, error.message)
 
 
-def check_whole(path: Path, device: Device = "cpu") -> None:
+def check_whole(path: Path, tasks: Tasks, device: Device = "cpu") -> None:
     """Raise where :func:`verify` would report something bad.
 
     Raises:
         BundleError: the bundle cannot be served.
         DeviceUnavailable: the device cannot be used.
     """
-    for _ in _checks(path, device):
+    for _ in _checks(path, tasks, device):
         pass
 
 
-def _checks(path: Path, device: Device) -> Iterator[Check]:
+def _checks(path: Path, tasks: Tasks, device: Device) -> Iterator[Check]:
     bundle = read_bundle(path)
     manifest = bundle.manifest
     network = manifest.network
@@ -63,7 +62,7 @@ def _checks(path: Path, device: Device) -> Iterator[Check]:
     )
     size = sum((path / name).stat().st_size for name in manifest.files)
     yield Check("ok", "files", f"{len(manifest.files)} files, {size:,} bytes, each with its recorded sha256")
-    task_of(bundle, Limits())
+    tasks.open(bundle)
     yield Check("ok", "task", "what the manifest says of inputs and outputs fits")
     session = GraphSession(bundle.graph, manifest, device)
     yield Check("ok", "graph", f"loads on {device}, with the inputs and outputs of the manifest")

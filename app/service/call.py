@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
 from app.core.errors import CallerError, CapacityError
 from app.core.sequence import Usage
+from app.tasks.task import Summary
 
 
 @dataclass(slots=True)
@@ -93,11 +93,11 @@ class Call:
         elif seconds is not None:
             self._observe.tokens(self.model, count, seconds)
 
-    def wrote(self, reasons: Iterable[str], prompt: int, produced: int) -> None:
-        """A generation ended well: why, for each choice, and its tokens."""
-        for reason in reasons:
+    def wrote(self, summary: Summary) -> None:
+        """A stream ended well."""
+        for reason in summary.reasons:
             self._observe.ended(self.model, reason)
-        self._observe.text(self.model, prompt, produced)
+        self._observe.text(self.model, summary.supplied, summary.produced)
 
     def read(self, count: int, tokens: int | None = None) -> None:
         """``count`` sequences were read to their end; ``tokens`` of them where they are texts."""

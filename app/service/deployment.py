@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from app.bundle.manifest import Manifest
 from app.core.ports import Submitter
-from app.tasks.forecast.session import ForecastStream
-from app.tasks.forecast.task import ForecastTask
-from app.tasks.generate.task import GenerateTask
-from app.tasks.sentiment.task import SentimentTask
-from app.tasks.text_stream import GenerateStream, SentimentStream
+from app.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deployment:
-    """One served model version."""
+    """One served model version.
+
+    Attributes:
+        model: what ``task.open`` made of the bundle: a :class:`~app.tasks.task.TaskModel`.
+    """
 
     manifest: Manifest
-    task: ForecastTask | SentimentTask | GenerateTask
-    stream: ForecastStream | SentimentStream | GenerateStream
+    task: Task
+    model: Any
     engine: Submitter

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import RnnserveError
-from app.core.ports import Submitter
-from app.core.sequence import BlockRequest, BlockResult, Read, SequenceRequest, Usage
+from app.core.sequence import BlockRequest, BlockResult, Read, Usage
 from app.service.deployment import Deployment
 
 _NOTHING = Usage()
@@ -81,44 +80,6 @@ async def run_all(runs: Sequence[Run], deadline: float) -> None:
     finally:
         for future, _ in submitted:
             future.cancel()
-
-
-async def read_all(
-    engine: Submitter, sequences: Sequence[SequenceRequest], deadline: float
-) -> tuple[list[NDArray[np.float32]], list[Usage]]:
-    """Run sequences without feedback to their ends, all or none.
-
-    Args:
-        engine: of their model.
-        sequences: from the model's start row, each with what is to be read.
-        deadline: of all, on the engines' clock.
-
-    Returns:
-        The first output of each, ``[steps read, ...]``, and what each block of them cost.
-
-    Raises:
-        RnnserveError: one of them was refused, or failed.
-    """
-    groups: dict[tuple[int, Read], list[int]] = {}
-    for index, one in enumerate(sequences):
-        groups.setdefault((len(one.steps), one.read), []).append(index)
-    outputs: dict[int, NDArray[np.float32]] = {}
-    usages: list[Usage] = []
-    submitted: list[tuple[asyncio.Future[BlockResult], list[int]]] = []
-    try:
-        for (_, read), members in groups.items():
-            steps = _stacked([sequences[index].steps for index in members])
-            submitted.append((engine.submit_block(BlockRequest(steps, read), deadline), members))
-        for future, members in submitted:
-            result = await future
-            if result.errors:
-                raise next(iter(result.errors.values()))
-            usages.append(result.usage)
-            outputs.update(zip(members, result.outputs[0], strict=True))
-    finally:
-        for future, _ in submitted:
-            future.cancel()
-    return [outputs[index] for index in range(len(sequences))], usages
 
 
 def _block(members: Sequence[Run]) -> BlockRequest:

@@ -31,7 +31,8 @@ from app.sessions.record import LastCall, SessionRecord
 from app.sessions.schema import GenerateFromState, SessionDoneFrame, SessionText
 from app.sessions.stepping import Stepper, advanced, check_seq, digest_of
 from app.sessions.stored import Write
-from app.tasks.generate.schema import DoneFrame, Frame, GenerateAnswer
+from app.tasks.decoded.schema import DoneFrame, Frame
+from app.tasks.generate.schema import GenerateAnswer
 from app.tasks.generate.task import GenerateTask
 
 

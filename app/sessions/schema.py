@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from app.core.errors import InvalidInput
 from app.core.problem import ProblemDetail
 from app.core.schema import Answer, ModelReference, Request
+from app.tasks.decoded.schema import DoneFrame
 from app.tasks.forecast.schema import Coverage, Forecast, Level
-from app.tasks.generate.schema import DoneFrame, GenerateAnswer, GenerateRequest
+from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 SessionId = Annotated[

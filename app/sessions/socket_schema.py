@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from app.core.problem import ErrorFrame
 from app.core.schema import Answer, Request
 from app.sessions.schema import Seq, SessionStep, StepRequest
-from app.tasks.generate.schema import ErrorFrame
 
 
 class StepMessage(StepRequest):

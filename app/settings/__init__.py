@@ -6,7 +6,7 @@ Read once at start-up and passed on as values; nothing else looks at the environ
 setting is a field of the group it belongs to: ``server``, ``access``, ``sessions``, ``limits``.
 """
 
-from app.settings.defaults import TASKS, parse_defaults
+from app.settings.defaults import parse_defaults
 from app.settings.effective import effective_lines
 from app.settings.settings import ENV_PREFIX, Settings
 from app.settings.sources import (
@@ -20,7 +20,6 @@ from app.settings.sources import (
 __all__ = [
     "ENV_PREFIX",
     "FOREIGN_VARIABLES",
-    "TASKS",
     "Settings",
     "Sourced",
     "effective_lines",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TASKS = ("forecast", "generate", "sentiment")
+from app import registered
 
 
 def parse_defaults(value: str) -> dict[str, str]:
@@ -11,11 +11,12 @@ def parse_defaults(value: str) -> dict[str, str]:
     Raises:
         ValueError: an item is not of that form, or its task is unknown or named twice.
     """
+    tasks = sorted(task.name for task in registered.TASKS)
     chosen: dict[str, str] = {}
     for item in filter(None, (part.strip() for part in value.split(","))):
         task, equals, name = (part.strip() for part in item.partition("="))
-        if not equals or not name or task not in TASKS:
-            raise ValueError(f"{item!r} is not TASK=NAME with TASK one of {', '.join(TASKS)}")
+        if not equals or not name or task not in tasks:
+            raise ValueError(f"{item!r} is not TASK=NAME with TASK one of {', '.join(tasks)}")
         if task in chosen:
             raise ValueError(f"the task {task!r} is named twice")
         chosen[task] = name

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
+from app import registered
 from app.settings.defaults import parse_defaults
 
 REMOTE_SCHEMES = ("s3", "https", "http", "hf")
@@ -25,7 +26,7 @@ class ModelSettings(BaseSettings):
         "that has a version counts",
     )
     default: str = Field(
-        "forecast=forecaster,sentiment=sentiment,generate=shakespeare",
+        ",".join(f"{task.name}={task.default_model}" for task in registered.TASKS),
         description="model that answers a task's requests which name none, TASK=NAME, TASK=NAME@VERSION or "
         "TASK=NAME@LABEL, by commas; a task whose name here is not served falls to the first served name "
         "in alphabetical order",
@@ -89,8 +90,17 @@ class ModelSettings(BaseSettings):
 
     @property
     def default_models(self) -> dict[str, str]:
-        """Task to the ``name``, ``name@version`` or ``name@label`` that serves it by default."""
-        return parse_defaults(self.default)
+        """Task to the ``name``, ``name@version`` or ``name@label`` that serves it by default.
+
+        A task that the setting leaves out keeps its usual one.
+        """
+        usual = {task.name: task.default_model for task in registered.TASKS}
+        return usual | parse_defaults(self.default)
+
+    @property
+    def chosen_models(self) -> dict[str, str]:
+        """Those of :attr:`default_models` that somebody has chosen, so that a mistake in them is one."""
+        return parse_defaults(self.default) if "default" in self.model_fields_set else {}
 
     @property
     def model_folders(self) -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from pydantic_settings import SettingsConfigDict
 
+from app import registered
 from app.core.limits import Limits
 from app.sessions.limits import SessionLimits
 from app.settings.access import AccessSettings
@@ -13,6 +14,7 @@ from app.settings.limits import LimitSettings
 from app.settings.models import ModelSettings
 from app.settings.server import ServerSettings
 from app.settings.sessions import SessionSettings
+from app.tasks.tasks import Tasks
 
 ENV_PREFIX = "RNNSERVE_"
 
@@ -28,7 +30,16 @@ class Settings(LimitSettings, SessionSettings, AccessSettings, ModelSettings, Se
     @property
     def limits(self) -> Limits:
         """The limits as the plain value that services and routes read."""
-        return Limits(**{field.name: getattr(self, field.name) for field in fields(Limits)})
+        return Limits(**{name: getattr(self, name) for name in Limits.model_fields})
+
+    @property
+    def tasks(self) -> Tasks:
+        """The registered tasks with their limits."""
+        limits = {
+            task.name: task.limits(**{name: getattr(self, name) for name in task.limits.model_fields})
+            for task in registered.TASKS
+        }
+        return Tasks(registered.TASKS, limits)
 
     @property
     def session_limits(self) -> SessionLimits:

@@ -12,18 +12,19 @@ load that ``rnnserve bench`` makes. Tasks are registered in one list, in the com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from app.bundle.manifest import Spec
 from app.bundle.reader import Bundle
+from app.core.limits import TaskLimits
 from app.core.schema import Request
-from app.core.sequence import BlockRequest, Event, SequenceRequest
+from app.core.sequence import BlockRequest, Event, Read, SequenceRequest
 from app.core.tensor import Tensor, TensorSpec
 
 Context = dict[str, Any]
@@ -32,15 +33,6 @@ Output = dict[str, Any]
 """What is said of one step of a session, as JSON."""
 Examples = Mapping[str, Mapping[str, Any]]
 """OpenAPI examples: key to ``{"summary": ..., "value": ...}``."""
-
-
-class TaskLimits(BaseModel):
-    """Base of a task's own limits. Each field becomes a setting of the same name.
-
-    Two tasks may have the same field, with the same bounds; it is one setting then.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +48,22 @@ class Prepared:
     blocks: list[BlockRequest]
     members: list[list[int]]
     num_tokens: int | None = None
+
+
+def blocks_of(steps: Sequence[NDArray[np.generic]], read: Read) -> tuple[list[BlockRequest], list[list[int]]]:
+    """Sequences as blocks, those of equal length together: the ``blocks`` and ``members`` of a request.
+
+    Args:
+        steps: of each sequence, ``[time, ...]``.
+        read: which outputs to read.
+    """
+    if len(steps) == 1:
+        return [BlockRequest(steps[0][None], read)], [[0]]
+    by_length: dict[int, list[int]] = {}
+    for index, sequence in enumerate(steps):
+        by_length.setdefault(len(sequence), []).append(index)
+    members = list(by_length.values())
+    return [BlockRequest(np.stack([steps[index] for index in block]), read) for block in members], members
 
 
 class Assembler(Protocol):
@@ -76,7 +84,7 @@ class Assembler(Protocol):
         """What the stream came to so far."""
         ...
 
-    def push(self, events: Sequence[tuple[int, Event]]) -> list[BaseModel]:
+    def push(self, events: Sequence[tuple[int, Event]]) -> Iterable[BaseModel]:
         """The frames that became certain: (index of the sequence, event) in, frames out.
 
         Raises:
@@ -84,7 +92,7 @@ class Assembler(Protocol):
         """
         ...
 
-    def stop(self) -> list[BaseModel]:
+    def stop(self) -> Iterable[BaseModel]:
         """What was held back, when the client ends the stream early."""
         ...
 
@@ -92,8 +100,8 @@ class Assembler(Protocol):
         """The last frame."""
         ...
 
-    def whole(self) -> BaseModel:
-        """All frames so far, the last one included, as the answer of a request that is not streamed."""
+    def answer(self, frames: Sequence[Any]) -> BaseModel:
+        """All frames, the last one included, as the answer to a request that is not streamed."""
         ...
 
 
@@ -121,7 +129,14 @@ class StreamStart:
 
 
 class ResumePoint(Protocol):
-    """Where the reader of an earlier stream stands: the parsed ``Last-Event-ID``."""
+    """Where the reader of an earlier stream stands: the parsed ``Last-Event-ID``.
+
+    Attributes:
+        origin: mark of the session state that the stream began from; empty without a session.
+    """
+
+    @property
+    def origin(self) -> str: ...
 
     @property
     def complete(self) -> bool:
@@ -157,7 +172,7 @@ class TaskModel(Protocol):
         ...
 
     def milliseconds(self, request: Any) -> float:
-        """About how long :meth:`prepare` takes, so that long work is kept off the event loop."""
+        """About how long a request takes to be prepared, so that long work is kept off the event loop."""
         ...
 
 
@@ -321,12 +336,14 @@ class BodyReader:
     """A content type besides JSON that ``POST /{task}`` reads.
 
     Attributes:
+        name: of the format, for people.
         media_types: the first is the one that the document names.
         read: ``(body, query, limits) -> request``; raises InvalidInput.
         query: class of the URL's query, read from text; with a JSON body its fields belong into the body.
         milliseconds_per_kib: about how long reading takes.
     """
 
+    name: str
     media_types: tuple[str, ...]
     read: Callable[[bytes, Any, Any], BaseModel]
     query: type[BaseModel] | None = None
@@ -426,5 +443,3 @@ class Task:
     frames: tuple[type[BaseModel], ...] = ()
     point: Callable[[str], ResumePoint] | None = None
     actions: tuple[SessionAction, ...] = ()
-
-    LAST_EVENT: ClassVar[str] = "last-event-id"

@@ -11,18 +11,11 @@ from app.core.limits import Limits
 from app.edge.application import assemble
 from app.edge.edge import AccessRules, Edge, SessionEdge
 from app.edge.lifecycle import Lifecycle
-from app.service import Timing
+from app.service.call import Timing
 from app.service.resume import ResumePoint
 from app.tasks.forecast.schema import Forecast, ForecastAnswer, ForecastRequest
-from app.tasks.generate.schema import (
-    Choice,
-    DoneFrame,
-    Frame,
-    GenerateAnswer,
-    GenerateRequest,
-    TokenFrame,
-    Usage,
-)
+from app.tasks.decoded.schema import Choice, DoneFrame, Frame, TokenFrame, Usage
+from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult
 from app.telemetry.metrics import Metrics
 

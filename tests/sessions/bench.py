@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from app.core.errors import RnnserveError
-from app.service import SessionService, StepCall
+from app.sessions.service import SessionService
+from app.sessions.step_line import StepCall
 from app.sessions.limits import SessionLimits
 from app.sessions.schema import CreateSession
 from app.sessions.stores.memory import MemoryStore

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from app.core.errors import SequenceConflict, SessionGone
-from app.service import SessionService, StepCall
+from app.sessions.service import SessionService
+from app.sessions.step_line import StepCall
 from app.sessions.record import SessionRecord, first_revision
 from app.sessions.record_cache import RecordCache
 from app.sessions.stored import Stored

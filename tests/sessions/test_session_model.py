@@ -39,7 +39,8 @@ from app.core.errors import (
     UnknownSession,
 )
 from app.runtime.session import GraphSession
-from app.service import SessionService, StepCall
+from app.sessions.service import SessionService
+from app.sessions.step_line import StepCall
 from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
 from app.sessions.schema import CreateSession, ForkRequest, GenerateFromState, StatelessRequest

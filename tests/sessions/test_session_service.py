@@ -21,7 +21,7 @@ from app.core.errors import (
     UnknownModel,
     UnknownSession,
 )
-from app.service import StepCall
+from app.sessions.step_line import StepCall
 from app.sessions.schema import (
     CreateSession,
     ForecastFromState,
@@ -33,7 +33,8 @@ from app.sessions.schema import (
 from app.sessions.stored import Stored, Write
 from app.sessions.stores.memory import MemoryStore
 from app.tasks.forecast.schema import ForecastRequest
-from app.tasks.generate.schema import DoneFrame, GenerateRequest, TokenFrame
+from app.tasks.decoded.schema import DoneFrame, TokenFrame
+from app.tasks.generate.schema import GenerateRequest
 from tests.bundles import HORIZON
 from tests.rig import inference, sessions
 from tests.sessions.bench import LIMITS, Bench, opened

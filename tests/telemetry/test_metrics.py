@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.engine.load import EngineLoad, TickStats
-from app.service import Timing
+from app.service.call import Timing
 from app.telemetry.catalogue import SECONDS
 from app.telemetry.metrics import Metrics
 

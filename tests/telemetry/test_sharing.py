@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.core.errors import ConfigurationError
 from app.engine.load import EngineLoad
-from app.service import Timing
+from app.service.call import Timing
 from app.telemetry.metrics import Metrics
 from app.telemetry.sharing import PUBLISH_S, Share, SharedFolder
 

@@ -5,27 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app.core.problem import ErrorFrame
+from app.edge.http.event_stream import HEADER
 from app.protocols.openai.schema import Completion, OpenAIErrorAnswer
 from app.protocols.openai.stream import DONE
-from app.service.resume import HEADER
-from app.sessions.schema import SessionDoneFrame
-from app.tasks.generate.schema import DoneFrame, ErrorFrame, TokenFrame
 
 _REFERENCE = "#/components/schemas/{model}"
-_FRAMES: tuple[type[BaseModel], ...] = (
-    TokenFrame,
-    DoneFrame,
-    SessionDoneFrame,
-    ErrorFrame,
-    Completion,
-    OpenAIErrorAnswer,
-)
 
 
 def _data(*frames: type[BaseModel]) -> dict[str, Any]:
@@ -33,21 +25,22 @@ def _data(*frames: type[BaseModel]) -> dict[str, Any]:
     return {"type": "string", "contentMediaType": "application/json", "contentSchema": {"anyOf": anyof}}
 
 
-def _numbered(done: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    kinds = {"type": "string", "enum": ["token", "done", "error"]}
-    properties = {"id": {"type": "string"}, "event": kinds, "data": _data(TokenFrame, done, ErrorFrame)}
+def stream_responses(frames: tuple[type[BaseModel], ...]) -> dict[int | str, dict[str, Any]]:
+    """What may answer a request for a stream of these frames, the last one last, by status."""
+    names: list[str] = [frame.model_fields["type"].default for frame in frames]
+    kinds = {"type": "string", "enum": [*names, "error"]}
+    properties = {"id": {"type": "string"}, "event": kinds, "data": _data(*frames, ErrorFrame)}
     event = {"type": "object", "required": ["event", "data"], "properties": properties}
+    before = ", ".join(f"`{name}`" for name in names[:-1])
     return {
         200: {
-            "description": "the whole answer; with `stream`, events `token`, then `done` or `error`",
+            "description": f"the whole answer; with `stream`, events {before}, then `{names[-1]}` or `error`",
             "content": {"text/event-stream": {"itemSchema": event}},
         },
         204: {"description": "nothing is behind the event of `Last-Event-ID`"},
     }
 
 
-GENERATION = _numbered(DoneFrame)
-SESSION_GENERATION = _numbered(SessionDoneFrame)
 _CHUNK = {
     "type": "object",
     "required": ["data"],
@@ -74,16 +67,15 @@ RESUMING: dict[str, Any] = {
 }
 
 
-def document_events(app: FastAPI) -> None:
+def document_events(app: FastAPI, frames: Iterable[type[BaseModel]]) -> None:
     """Put the shapes of frames into the application's OpenAPI document."""
+    modes: Any = [(frame, "validation") for frame in dict.fromkeys(frames)]
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schemas = plain()["components"]["schemas"]
-            _, found = models_json_schema(
-                [(frame, "validation") for frame in _FRAMES], ref_template=_REFERENCE
-            )
+            _, found = models_json_schema(modes, ref_template=_REFERENCE)
             for name, schema in found["$defs"].items():
                 schemas.setdefault(name, schema)
         return plain()

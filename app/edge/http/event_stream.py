@@ -1,4 +1,4 @@
-"""A generation as server-sent events: ``token`` events, then ``done`` or ``error``.
+"""A stream as server-sent events, each named by the type of its frame; ``error`` when it fails.
 
 Each event has an id; the same request with the header ``Last-Event-ID`` gets the rest. The next
 frame is taken only when the last one has left, so a slow reader gets larger frames; one that
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,8 +19,9 @@ from starlette.types import Receive, Scope, Send
 from app.edge.errors import error_frame, is_internal
 from app.edge.http.body import ClientGone, while_connected
 from app.edge.http.transports import ABORT
-from app.service.resume import HEADER, ResumePoint, parse_point
-from app.tasks.generate.schema import DoneFrame, ErrorFrame, Frame, TokenFrame
+from app.tasks.task import ResumePoint, Task
+
+HEADER = "last-event-id"
 
 logger = logging.getLogger(__name__)
 
@@ -28,31 +29,31 @@ _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 class FrameStream(Protocol):
-    """A generation whose frames can be numbered."""
+    """Frames that can be numbered."""
 
     @property
-    def event_id(self) -> str: ...
+    def event_id(self) -> str | None: ...
 
-    def __aiter__(self) -> AsyncIterator[Frame]: ...
+    def __aiter__(self) -> AsyncIterator[Any]: ...
 
     def cancel(self) -> None: ...
 
 
-def last_event_id(request: Request) -> ResumePoint | None:
+def last_event_id(request: Request, task: Task) -> ResumePoint | None:
     """Behind which event a client wants to go on.
 
     Raises:
         InvalidInput: the header is no id of ours.
     """
     text = request.headers.get(HEADER)
-    return parse_point(text) if text else None
+    return task.point(text) if text and task.point is not None else None
 
 
 class EventStream(Response):
-    """Writes the frames of a generation.
+    """Writes the frames of a stream.
 
     Args:
-        stream: the frames of a generation that has been started.
+        stream: that has been started.
         send_timeout_s: how long the client may leave an event unread.
         request_id: named in an error event.
     """
@@ -67,7 +68,7 @@ class EventStream(Response):
         self._request_id = request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write until the generation ends, the client goes, or it does not read."""
+        """Write until the stream ends, the client goes, or it does not read."""
         # It was admitted as a request, which has ended by now without a pause in between.
         lifecycle = scope["app"].state.edge.lifecycle
         lifecycle.running += 1
@@ -97,11 +98,12 @@ class EventStream(Response):
             await self._write(error_frame(error, self._request_id), send)
         await self._send(b"", send, more=False)
 
-    async def _write(self, frame: TokenFrame | DoneFrame | ErrorFrame, send: Send) -> None:
+    async def _write(self, frame: Any, send: Send) -> None:
         data = frame.__pydantic_serializer__.to_json(frame, exclude_none=True)
         kind = frame.type.encode("ascii")
         # A failure has no place of its own: whoever comes again goes on behind the last token.
-        head = b"" if frame.type == "error" else b"id: %s\n" % self._stream.event_id.encode("ascii")
+        event_id = None if frame.type == "error" else self._stream.event_id
+        head = b"" if event_id is None else b"id: %s\n" % event_id.encode("ascii")
         await self._send(b"%sevent: %s\ndata: %s\n\n" % (head, kind, data), send, more=True)
 
     async def _send(self, body: bytes, send: Send, *, more: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -16,11 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.errors import InvalidInput, UnsupportedMedia
-from app.edge.edge import edge_of, request_id_of
-from app.edge.errors import busy
+from app.edge.edge import edge_of
 from app.edge.http.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
 from app.edge.http.json_bytes import JsonBytes
-from app.service import Timing
+from app.service.call import Timing
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -115,24 +114,6 @@ def query_of(request: Request, model: type[ModelT]) -> ModelT:
     if len(given) != len(items):
         raise InvalidInput("query", "a parameter of the query is given twice")
     return model.model_validate(given)
-
-
-class TaskRoute(BytesRoute):
-    """A route of one task. While all models of the task are full, a request is refused unread.
-
-    In a rush refusals must cost little, or nothing is left for what was accepted.
-    """
-
-    task: ClassVar[str]
-
-    def refusal(self, request: Request) -> Response | None:
-        """503, which says how long the model whose queue is the shortest needs; counted as any other."""
-        service = edge_of(request).service
-        wait_s = service.full_for_s(self.task)
-        if wait_s is None:
-            return None
-        service.count_refusal(self.task)
-        return busy(request_id_of(request), wait_s)
 
 
 def json_response(

@@ -10,14 +10,11 @@ from starlette.responses import Response
 
 from app.bundle.manifest import Manifest
 from app.core.errors import UnknownModel
-from app.core.limits import Limits
 from app.core.model_state import ModelState
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
 from app.edge.routes.models_schema import ModelDetail, ModelList, ModelSummary, QualityFigure
-from app.tasks.forecast.spec import ForecastSpec
-from app.tasks.generate.spec import GenerateSpec
-from app.tasks.sentiment.spec import SentimentSpec
+from app.service.deployment import Deployment
 
 ModelPath = Annotated[str, Path(description="`name`, `name@version` or `name@label`")]
 
@@ -42,7 +39,7 @@ async def get_model(request: Request, name: ModelPath) -> Response:
     served = [one.manifest for one in catalog.deployments.values()]
     versions = [one.version for one in reversed(served) if one.name == manifest.name]
     (state,) = [one for one in _states(edge) if one.reference == manifest.reference]
-    return json_response(_detail(manifest, state, versions, edge))
+    return json_response(_detail(found, state, versions, edge))
 
 
 def model_list(edge: Edge) -> ModelList:
@@ -88,55 +85,19 @@ def _summary(state: ModelState, manifest: Manifest, edge: Edge) -> dict[str, Any
     }
 
 
-def _detail(manifest: Manifest, state: ModelState, versions: list[str], edge: Edge) -> ModelDetail:
+def _detail(found: Deployment, state: ModelState, versions: list[str], edge: Edge) -> ModelDetail:
+    manifest = found.manifest
+    common = {
+        "max_body_bytes": edge.limits.max_body_bytes,
+        "request_timeout_s": edge.limits.request_timeout_s,
+    }
     return ModelDetail(
         **_summary(state, manifest, edge),
         versions=versions,
         network=manifest.network.model_dump(exclude_none=True),
-        inputs=_inputs(_spec(manifest)),
-        limits=_limits(_spec(manifest), edge.limits),
+        inputs=dict(found.model.inputs),
+        limits=common | found.model.limits,
         state=manifest.row.model_dump(),
         quality=[QualityFigure(**figure.model_dump()) for figure in manifest.quality],
         provenance=manifest.provenance.model_dump(exclude_none=True),
     )
-
-
-def _spec(manifest: Manifest) -> ForecastSpec | SentimentSpec | GenerateSpec:
-    kinds = {"forecast": ForecastSpec, "sentiment": SentimentSpec, "generate": GenerateSpec}
-    return manifest.spec_as(kinds[manifest.task])  # type: ignore[arg-type]
-
-
-def _inputs(spec: ForecastSpec | SentimentSpec | GenerateSpec) -> dict[str, Any]:
-    if isinstance(spec, ForecastSpec):
-        return {"quantiles": spec.quantiles, "frequencies": sorted(spec.frequencies), "window": spec.window}
-    if isinstance(spec, SentimentSpec):
-        return {"labels": spec.labels, "vocabulary": spec.vocabulary}
-    return {"unit": spec.unit, "vocabulary": spec.vocabulary, "ends_by_itself": spec.end_token is not None}
-
-
-def _limits(spec: ForecastSpec | SentimentSpec | GenerateSpec, limits: Limits) -> dict[str, Any]:
-    common: dict[str, Any] = {
-        "max_body_bytes": limits.max_body_bytes,
-        "request_timeout_s": limits.request_timeout_s,
-    }
-    if isinstance(spec, ForecastSpec):
-        own = {
-            "max_horizon": spec.horizon,
-            "max_series": limits.max_series,
-            "max_points": limits.max_points,
-        }
-    elif isinstance(spec, SentimentSpec):
-        own = {
-            "max_texts": limits.max_texts,
-            "max_text_chars": limits.max_text_chars,
-            "max_text_tokens": limits.max_prompt_tokens,
-        }
-    else:
-        own = {
-            "max_prompt_chars": limits.max_text_chars,
-            "max_prompt_tokens": limits.max_prompt_tokens,
-            "max_tokens": limits.max_tokens,
-            "max_choices": limits.max_choices,
-            "max_stop": limits.max_stop,
-        }
-    return common | own

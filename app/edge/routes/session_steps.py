@@ -20,8 +20,9 @@ from app.edge.edge import owner_of, request_id_of, sessions_of
 from app.edge.errors import describe, is_internal
 from app.edge.http.routing import BytesRoute, bytes_response
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known
-from app.service import SessionService, StepCall, StepClock
 from app.sessions.schema import StepAnswer, StepRequest, StepsAnswer, StepsRequest, is_session_id
+from app.sessions.service import SessionService
+from app.sessions.step_line import StepCall, StepClock
 
 logger = logging.getLogger(__name__)
 

@@ -1,19 +1,27 @@
-"""The WebSocket protocol of ``/generate`` as a table: what may happen when, and what follows. Pure.
+"""The WebSocket protocol of a task that streams, as a table: what may happen when, and what follows.
 
 idle --request--> running --ended--> idle
                   running --stop--> stopping --ended--> idle
-a drain lets the running generation end, then closes; anything may be lost at any time
+a drain lets the running stream end, then closes; anything may be lost at any time
 """
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import Literal
 
+from pydantic import BaseModel
 from pydantic_core import from_json
 
 from app.core.errors import InvalidInput
+from app.core.schema import Request
 from app.edge.sockets.frames import checked_text
-from app.tasks.generate.schema import GenerateRequest, StopMessage
+
+
+class StopMessage(Request):
+    """What a client sends to end a running stream early."""
+
+    type: Literal["stop"]
 
 
 class State(Enum):
@@ -99,12 +107,13 @@ class Conversation:
         return following
 
 
-def read_message(text: str | None, max_bytes: int) -> GenerateRequest | StopMessage:
+def read_message(text: str | None, max_bytes: int, request: type[BaseModel]) -> BaseModel:
     """What a client's frame says.
 
     Args:
         text: of a text frame; ``None`` for a binary one.
         max_bytes: the largest frame.
+        request: class of a request; any other message is a :class:`StopMessage`.
 
     Raises:
         UnsupportedMedia: the frame is binary.
@@ -123,7 +132,7 @@ def read_message(text: str | None, max_bytes: int) -> GenerateRequest | StopMess
                     allowed=["stop"],
                 )
             return StopMessage.model_validate(document)
-    return GenerateRequest.model_validate_json(text)
+    return request.model_validate_json(text)
 
 
 def _document(text: str) -> object:

@@ -25,7 +25,6 @@ from app.edge.routes.sessions import known
 from app.edge.sockets.connection import Connection, deny, refusal
 from app.edge.sockets.session_messages import Marker, SessionInbox, read_message
 from app.edge.sockets.session_watch import SessionWatch
-from app.service import StepCall
 from app.sessions.schema import SessionInfo
 from app.sessions.socket_schema import (
     ClosingFrame,
@@ -34,6 +33,7 @@ from app.sessions.socket_schema import (
     MarkerFrame,
     SessionErrorFrame,
 )
+from app.sessions.step_line import StepCall
 
 logger = logging.getLogger(__name__)
 

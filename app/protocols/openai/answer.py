@@ -14,10 +14,10 @@ from typing import Literal, TypeVar
 
 from app.bundle.manifest import GRAPH_FILE
 from app.protocols.openai.completion import ScoredTokens
+from app.protocols.openai.completion_stream import CompletionStream
 from app.protocols.openai.order import candidates_of
 from app.protocols.openai.schema import Completion, CompletionChoice, CompletionLogprobs, CompletionRequest
-from app.service import CompletionStream
-from app.tasks.generate.schema import DoneFrame, TokenFrame, TokenLogprob, Usage
+from app.tasks.decoded.schema import DoneFrame, TokenFrame, TokenLogprob, Usage
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from app.protocols.openai.completion import CompletionOrder, EchoedPrompt, Prepa
 from app.service.call import Call, Timing
 from app.service.generation import GenerationStream
 from app.service.resume import Given, ResumePoint
-from app.tasks.generate.schema import Frame
+from app.tasks.decoded.schema import Frame
 from app.tasks.generate.task import GenerateTask
 
 # Logits whose logarithms take about two milliseconds, which is as long as the loop may stand.

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from app.core.schema import Answer, ModelReference, OneOrMany, Request
-from app.tasks.generate.schema import HARD_MAX_PROMPT, HARD_MAX_STOP, Usage
+from app.tasks.decoded.schema import HARD_MAX_PROMPT, HARD_MAX_STOP, Usage
 
 HARD_MAX_PROMPTS = 100_000
 DEFAULT_MAX_TOKENS = 16

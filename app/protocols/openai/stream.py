@@ -10,9 +10,9 @@ from starlette.types import Send
 from app.core.schema import Answer
 from app.edge.errors import describe, is_internal
 from app.edge.http.event_stream import EventStream
+from app.protocols.openai.completion_stream import CompletionStream
 from app.protocols.openai.errors import openai_error
 from app.protocols.openai.schema import Completion
-from app.service import CompletionStream
 
 DONE = "[DONE]"
 """The last data of every stream."""

@@ -13,9 +13,9 @@ from datetime import datetime
 from itertools import pairwise
 
 from app.core.errors import InvalidInput
-from app.core.limits import Limits
 from app.features.calendar import Frequency, infer_frequency, parse_frequency, parse_timestamp, position
 from app.tasks.forecast.csv_query import CsvQuery
+from app.tasks.forecast.limits import ForecastLimits
 from app.tasks.forecast.schema import LARGEST_VALUE, ForecastRequest, SeriesInput
 
 MISSING = frozenset({"", "na", "nan", "n/a", "null", "none"})
@@ -24,7 +24,7 @@ MISSING = frozenset({"", "na", "nan", "n/a", "null", "none"})
 _DELIMITERS = ",;\t"
 
 
-def read_csv(body: bytes, query: CsvQuery, limits: Limits) -> ForecastRequest:
+def read_csv(body: bytes, query: CsvQuery, limits: ForecastLimits) -> ForecastRequest:
     """The request that a CSV body and the query make.
 
     Rows that the time column skips become missing observations.
@@ -154,7 +154,7 @@ def _number(cell: str, name: str, line: int) -> float | None:
 
 
 def _placed(
-    columns: list[list[float | None]], moments: list[datetime], spacing: Frequency, limits: Limits
+    columns: list[list[float | None]], moments: list[datetime], spacing: Frequency, limits: ForecastLimits
 ) -> list[list[float | None]]:
     """The columns with a null for every step that the time column skips."""
     places = [position(moments[0], moment, spacing) for moment in moments]
@@ -183,7 +183,7 @@ def _check_increasing(moments: list[datetime]) -> None:
             raise InvalidInput("time", message)
 
 
-def _check_points(count: int, limits: Limits) -> None:
+def _check_points(count: int, limits: ForecastLimits) -> None:
     if count > limits.max_points:
         raise InvalidInput(
             "body",

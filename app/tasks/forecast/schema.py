@@ -109,8 +109,13 @@ class ForecastRequest(Request):
         ]
 
 
-class Quantiles(Protocol):
-    """A request that names quantiles, or intervals."""
+class WantedForecast(Protocol):
+    """A request that names a horizon, and quantiles or intervals."""
+
+    @property
+    def horizon(self) -> int:
+        """Steps ahead."""
+        ...
 
     @property
     def quantiles(self) -> list[float] | None:
@@ -123,7 +128,7 @@ class Quantiles(Protocol):
         ...
 
 
-def wanted_quantiles(request: Quantiles) -> tuple[float, ...] | None:
+def wanted_quantiles(request: WantedForecast) -> tuple[float, ...] | None:
     """Quantile levels asked for, ascending and without repeats; ``None`` leaves them to the model."""
     if request.levels is not None:
         tails = {round((1 - level / 100) / 2, 6) for level in request.levels}

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.manifest import Manifest
 from app.core.errors import InvalidInput
+from app.core.numbers import significant
 from app.features.calendar import Frequency, advance, parse_frequency, parse_timestamp, position
 from app.features.series import encode, kind_for
 from app.tasks.forecast.schema import LARGEST_VALUE
-from app.tasks.forecast.spec import ForecastSpec
-from app.tasks.forecast.task import known_frequencies
-from app.tasks.streaming import AppliedInputs, Context, EncodedInputs, Output
+from app.tasks.forecast.spec import ForecastSpec, known_frequencies
+from app.tasks.task import AppliedInputs, Context, EncodedInputs, Output
 
 # A longer hole in a stream is more likely a wrong clock than an outage to be bridged.
 MAX_GAP = 1000
@@ -26,22 +25,19 @@ MAX_SCORE = 8.0
 _OPTIONS = ("freq", "season", "start")
 
 
-class ForecastStream:
-    """The session side of one forecaster.
+class ForecastSession:
+    """See :class:`app.tasks.task.SessionTask`.
 
     The context holds ``freq``, ``season``, ``start`` (time of step 0, once known) and
     ``position`` (steps so far, those of gaps included).
-
-    Args:
-        manifest: of the bundle.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
-        self._spec = manifest.spec_as(ForecastSpec)
-        self._levels = np.array(self._spec.quantiles)
-        self._known = known_frequencies(self._spec)
+    def __init__(self, spec: ForecastSpec) -> None:
+        self._spec = spec
+        self._levels = np.array(spec.quantiles)
+        self._known = known_frequencies(spec)
         normal = NormalDist()
-        self._scores = np.array([normal.inv_cdf(level) for level in self._spec.quantiles])
+        self._scores = np.array([normal.inv_cdf(level) for level in spec.quantiles])
 
     def open(self, options: Context) -> Context:
         """Read ``freq``, ``season`` and ``start``."""
@@ -108,7 +104,10 @@ class ForecastStream:
                 described.append({"forecast": None, "quantile": None, "anomaly_score": None})
                 continue
             expected = known[0].astype(np.float64)
-            quantiles = {f"{level:g}": _short(one) for level, one in zip(self._levels, expected, strict=True)}
+            quantiles = {
+                f"{level:g}": significant(quantile)
+                for level, quantile in zip(self._levels, expected, strict=True)
+            }
             if np.isnan(value):
                 described.append({"forecast": quantiles, "quantile": None, "anomaly_score": None})
                 continue
@@ -200,8 +199,3 @@ def _moment(text: Any, field: str) -> datetime:
         return parse_timestamp(text)
     except (ValueError, OverflowError) as error:
         raise InvalidInput(field, "not an ISO 8601 date or time, such as 2024-01-31T13:00") from error
-
-
-def _short(value: float) -> float:
-    """Eight significant digits; float32 has no more to say."""
-    return float(f"{value:.8g}")

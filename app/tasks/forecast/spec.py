@@ -39,3 +39,8 @@ class ForecastSpec(Spec):
         if any(not 0 < level < 1 for level in value) or list(value) != sorted(set(value)):
             raise ValueError("quantile levels must ascend strictly inside (0, 1)")
         return value
+
+
+def known_frequencies(spec: ForecastSpec) -> dict[str, tuple[int, int, int]]:
+    """Index, season and long season of each frequency that a forecaster was trained on."""
+    return {code: (known.index, known.season, known.long_season) for code, known in spec.frequencies.items()}

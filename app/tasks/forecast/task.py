@@ -1,284 +1,76 @@
-"""Forecasting: each series is one sequence whose last step's quantiles are the answer."""
+"""The task ``forecast``: observations in, quantiles for each step ahead out."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
-from statistics import NormalDist
-
-import numpy as np
-from numpy.typing import NDArray
-
-from app.bundle.manifest import Manifest
-from app.core.errors import InvalidInput, InvalidManifest
-from app.core.limits import Limits
-from app.core.sequence import Read, SequenceRequest
-from app.features.calendar import Frequency, parse_frequency, parse_timestamp, timestamps
-from app.features.series import COLUMNS, SeriesKind, encode, kind_for
-from app.sessions.schema import ForecastFromState
-from app.tasks.forecast.schema import (
-    Forecast,
-    ForecastAnswer,
-    ForecastRequest,
-    Series,
-    wanted_quantiles,
-)
+from app.tasks.forecast.csv_body import read_csv
+from app.tasks.forecast.csv_query import CsvQuery
+from app.tasks.forecast.limits import ForecastLimits
+from app.tasks.forecast.load import LOAD
+from app.tasks.forecast.model import ForecastModel
+from app.tasks.forecast.schema import ForecastAnswer, ForecastRequest
 from app.tasks.forecast.spec import ForecastSpec
+from app.tasks.task import BodyReader, Task
 
-# A scale needs a difference, and a difference needs two observations.
-MIN_OBSERVED = 2
-# Answers keep this many digits of their largest number; float32 has no more to say.
-_DIGITS = 8
-# Most callers ask for the same few levels; others' weights are found anew.
-_KEPT_LEVELS = 256
+_YEAR = [112.0, 118.0, 132.0, 129.0, 121.0, 135.0, 148.0, 148.0, 136.0, 119.0, 104.0, 118.0]
+_NEXT = [115.0, 126.0, 141.0, 135.0, 125.0, 149.0, 170.0, 170.0, 158.0, 133.0, 114.0, 140.0]
 
+TASK = Task(
+    name="forecast",
+    doc="""Forecast one series or many.
 
-@dataclass(slots=True, eq=False)
-class _Asked:
-    """What one series' answer needs besides the outputs."""
-
-    id: str | None
-    timestamps: list[str] | None
-
-
-@dataclass(slots=True, eq=False)
-class PreparedForecast:
-    """A validated request: the sequences, and how their outputs become the answer."""
-
-    sequences: list[SequenceRequest]
-    horizon: int
-    levels: tuple[float, ...]
-    asked: tuple[_Asked, ...]
-
-
-class ForecastTask:
-    """Requests and answers of one forecaster.
-
-    Args:
-        manifest: of the bundle.
-        limits: what a request may ask for.
-
-    Raises:
-        InvalidManifest: the bundle is no forecaster, or was made for other input columns.
-    """
-
-    def __init__(self, manifest: Manifest, limits: Limits) -> None:
-        self._spec = manifest.spec_as(ForecastSpec)
-        if self._spec.columns != COLUMNS:
-            raise InvalidManifest(f"{manifest.reference} was made for other input columns; export it again")
-        self._reference = manifest.reference
-        self._limits = limits
-        self._trained = np.array(self._spec.quantiles)
-        self._known = known_frequencies(self._spec)
-        self._weights = lru_cache(maxsize=_KEPT_LEVELS)(self._find_weights)
-
-    def present(
-        self,
-        request: ForecastFromState,
-        id: str,
-        following: tuple[datetime | None, Frequency | None],
-        quantiles: NDArray[np.float32],
-    ) -> Forecast:
-        """What lies ahead of a state.
-
-        Args:
-            request: horizon and levels.
-            id: comes back with the forecast.
-            following: time of the first step ahead and the frequency, where they are known.
-            quantiles: the state's last output, ``[horizon, levels]``.
-
-        Raises:
-            InvalidInput: as :meth:`prepare`.
-        """
-        self._check_horizon(request.horizon)
-        levels = self._levels(wanted_quantiles(request), "levels" if request.levels else "quantiles")
-        stamps = self._timestamps(*following, 0, request.horizon, "")
-        prepared = PreparedForecast([], request.horizon, levels, (_Asked(id, stamps),))
-        return self.finish(prepared, [quantiles[None]]).forecasts[0]
-
-    def prepare(self, request: ForecastRequest) -> PreparedForecast:
-        """Turn a request into sequences.
-
-        Raises:
-            InvalidInput: a field is wrong for this model; names it and what is allowed.
-        """
-        self._check_horizon(request.horizon)
-        levels = self._levels(wanted_quantiles(request), "levels" if request.levels else "quantiles")
-        series = request.all_series()
-        self._check_size(series)
-        sequences: list[SequenceRequest] = []
-        asked: list[_Asked] = []
-        for index, one in enumerate(series):
-            prefix = "" if request.series is None else f"series.{index}."
-            kind = self._kind(one, request.season, prefix)
-            start = _start(one, kind.frequency, prefix)
-            numbers = np.array(one.values, np.float64)
-            observed = len(numbers) - int(np.count_nonzero(np.isnan(numbers)))
-            if observed < MIN_OBSERVED:
-                raise InvalidInput(
-                    f"{prefix}values",
-                    f"a forecast needs {MIN_OBSERVED} or more values that are not null, got {observed}",
-                    allowed={"min_observed": MIN_OBSERVED},
-                )
-            stamps = self._timestamps(start, kind.frequency, len(numbers), request.horizon, prefix)
-            sequences.append(SequenceRequest(encode(numbers, start, kind), Read.LAST))
-            asked.append(_Asked(one.id, stamps))
-        return PreparedForecast(sequences, request.horizon, levels, tuple(asked))
-
-    def finish(self, prepared: PreparedForecast, outputs: list[NDArray[np.float32]]) -> ForecastAnswer:
-        """The answer.
-
-        Args:
-            prepared: the request.
-            outputs: per series, the last step's quantiles ``[1, horizon, levels]``.
-        """
-        names, weights = self._weights(prepared.levels)
-        forecasts: list[Forecast] = []
-        for asked, output in zip(prepared.asked, outputs, strict=True):
-            table = output[0, : prepared.horizon].astype(np.float64)
-            mean, *quantiles = _round(table @ weights).T.tolist()
-            forecasts.append(
-                Forecast.made(
-                    id=asked.id,
-                    timestamps=asked.timestamps,
-                    mean=mean,
-                    quantiles=dict(zip(names, quantiles, strict=True)),
-                )
-            )
-        return ForecastAnswer.made(model=self._reference, forecasts=forecasts)
-
-    def _find_weights(self, levels: tuple[float, ...]) -> tuple[list[str], NDArray[np.float64]]:
-        """Names of the levels, and the weights ``[trained, 1 + levels]`` of the mean and of each."""
-        interpolation = _interpolation(self._trained, np.array(levels))
-        weights = np.concatenate([_mean_weights(self._trained)[:, None], interpolation], axis=1)
-        return [f"{level:g}" for level in levels], weights
-
-    def _check_horizon(self, horizon: int) -> None:
-        if horizon > self._spec.horizon:
-            raise InvalidInput(
-                "horizon",
-                f"{self._reference} forecasts 1 to {self._spec.horizon} steps ahead, not {horizon}",
-                allowed={"min": 1, "max": self._spec.horizon},
-            )
-
-    def _levels(self, levels: tuple[float, ...] | None, field: str) -> tuple[float, ...]:
-        if levels is None:
-            return self._spec.quantiles
-        low, high = self._spec.quantiles[0], self._spec.quantiles[-1]
-        if levels[0] < low or levels[-1] > high:
-            widest = (1 - 2 * max(low, 1 - high)) * 100
-            raise InvalidInput(
-                field,
-                f"{self._reference} knows quantiles from {low:g} to {high:g}, "
-                f"that is intervals up to {widest:g} %",
-                allowed={"min": low, "max": high} if field == "quantiles" else {"max": widest},
-            )
-        return levels
-
-    def _check_size(self, series: list[Series]) -> None:
-        if len(series) > self._limits.max_series:
-            raise InvalidInput(
-                "series",
-                f"a request may hold at most {self._limits.max_series} series, got {len(series)}",
-                allowed={"max": self._limits.max_series},
-            )
-        points = sum(len(one.values) for one in series)
-        if points > self._limits.max_points:
-            raise InvalidInput(
-                "values",
-                f"a request may hold at most {self._limits.max_points} observations in all, got {points}",
-                allowed={"max": self._limits.max_points},
-            )
-
-    def _kind(self, series: Series, season: int | None, prefix: str) -> SeriesKind:
-        if season is not None and season > self._spec.window:
-            raise InvalidInput(
-                "season",
-                f"{self._reference} knows seasons of at most {self._spec.window} steps, not {season}",
-                allowed={"min": 1, "max": self._spec.window},
-            )
-        if series.freq is None:
-            return kind_for(None, self._known, season=season)
-        try:
-            frequency = parse_frequency(series.freq)
-        except InvalidInput as error:
-            raise InvalidInput(f"{prefix}freq", error.message, allowed=error.allowed) from error
-        return kind_for(frequency, self._known, season=season)
-
-    def _timestamps(
-        self, start: datetime | None, frequency: Frequency | None, num: int, horizon: int, prefix: str
-    ) -> list[str] | None:
-        if start is None or frequency is None:
-            return None
-        try:
-            return [moment.isoformat() for moment in timestamps(start, frequency, horizon, skip=num)]
-        except OverflowError as error:
-            raise InvalidInput(
-                f"{prefix}start", "the forecast would leave the calendar (years 1 to 9999)"
-            ) from error
-
-
-def known_frequencies(spec: ForecastSpec) -> dict[str, tuple[int, int, int]]:
-    """Index, season and long season of each frequency that a forecaster was trained on."""
-    return {code: (one.index, one.season, one.long_season) for code, one in spec.frequencies.items()}
-
-
-def _start(series: Series, frequency: Frequency | None, prefix: str) -> datetime | None:
-    if series.start is None:
-        return None
-    if frequency is None:
-        raise InvalidInput(f"{prefix}freq", "start needs freq as well, such as h, D, W or MS")
-    try:
-        return parse_timestamp(series.start)
-    except (ValueError, OverflowError) as error:
-        raise InvalidInput(
-            f"{prefix}start", "start is not an ISO 8601 date or time, such as 2024-01-31 or 2024-01-31T13:00"
-        ) from error
-
-
-def _interpolation(trained: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights ``[trained, wanted]`` that interpolate quantiles linearly in the normal score.
-
-    Between two trained levels a quantile function is closer to straight against the normal
-    score than against the level; the weights are monotone, so quantiles cannot cross.
-    """
-    normal = NormalDist()
-    known = np.array([normal.inv_cdf(level) for level in trained])
-    asked = np.array([normal.inv_cdf(level) for level in wanted])
-    right = (
-        np.clip(np.searchsorted(trained, wanted), 1, len(trained) - 1)
-        if len(trained) > 1
-        else np.zeros(1, int)
-    )
-    weights = np.zeros((len(trained), len(wanted)))
-    columns = np.arange(len(wanted))
-    if len(trained) == 1:
-        weights[0] = 1.0
-        return weights
-    share = (asked - known[right - 1]) / (known[right] - known[right - 1])
-    weights[right, columns] = share
-    weights[right - 1, columns] = 1.0 - share
-    exact = np.searchsorted(trained, wanted)
-    hit = (exact < len(trained)) & (trained[np.minimum(exact, len(trained) - 1)] == wanted)
-    weights[:, hit] = 0.0
-    weights[exact[hit], columns[hit]] = 1.0
-    return weights
-
-
-def _mean_weights(levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of the quantiles in the mean: the integral of the piecewise linear quantile function.
-
-    Beyond the outermost levels the function is taken as flat, so heavy tails count less.
-    """
-    edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
-    return np.diff(edges)
-
-
-def _round(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    largest = max(float(np.maximum.reduce(table, axis=None)), -float(np.minimum.reduce(table, axis=None)))
-    if largest == 0.0:
-        return table
-    decimals = _DIGITS - 1 - math.floor(math.log10(largest))
-    return table.round(decimals) if -300 < decimals < 300 else table
+Send `values` for one series or `series` for many, oldest observation first, `null` where one is
+missing. A `text/csv` body (header, an optional time column, one column per series) is the same
+request, with the horizon and the rest in the query.""",
+    spec=ForecastSpec,
+    limits=ForecastLimits,
+    open=ForecastModel,
+    request=ForecastRequest,
+    answer=ForecastAnswer,
+    default_model="forecaster",
+    load=LOAD,
+    reads=(
+        BodyReader(
+            name="CSV",
+            media_types=("text/csv", "application/csv"),
+            read=read_csv,
+            query=CsvQuery,
+            # Ten milliseconds for 64 KiB.
+            milliseconds_per_kib=10 / 64,
+            examples={
+                "table": {
+                    "summary": "A time column and one series (set horizon in the query)",
+                    "value": "month,passengers\n"
+                    + "".join(f"1949-{month:02d},{value:g}\n" for month, value in enumerate(_YEAR, start=1)),
+                }
+            },
+        ),
+    ),
+    examples={
+        "one": {
+            "summary": "One monthly series with a missing observation",
+            "value": {
+                "values": [*_YEAR, None, *_NEXT[1:]],
+                "start": "1949-01-01",
+                "freq": "MS",
+                "horizon": 12,
+                "quantiles": [0.1, 0.5, 0.9],
+            },
+        },
+        "many": {
+            "summary": "Two series, intervals of 80 and 95 percent",
+            "value": {
+                "series": [{"id": "first", "values": _YEAR}, {"id": "second", "values": _NEXT}],
+                "freq": "MS",
+                "horizon": 6,
+                "levels": [80, 95],
+            },
+        },
+    },
+    step_examples={
+        "one": {"summary": "A value", "value": {"seq": 1, "inputs": 112.0}},
+        "several": {
+            "summary": "Several, one with its time",
+            "value": {"seq": 1, "inputs": [112.0, None, {"value": 118.5, "time": "2024-01-01T02:00"}]},
+        },
+    },
+)

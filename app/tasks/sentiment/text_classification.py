@@ -1,6 +1,5 @@
 """Sentiment in the terms of Hugging Face's text-classification task.
 
-TextClassificationRequest --as_sentiment--> SentimentRequest --SentimentTask--> logits
 logits --classified--> labels with scores, the most likely first
 """
 
@@ -11,21 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from app.tasks.sentiment.schema import SentimentRequest
-from app.tasks.sentiment.task import softmax
+from app.core.numbers import rounded, softmax
 from app.tasks.sentiment.text_classification_schema import (
     ClassificationParameters,
     LabelScore,
     TextClassification,
-    TextClassificationRequest,
     Transform,
 )
-
-
-def as_sentiment(request: TextClassificationRequest) -> SentimentRequest:
-    """The same texts as a native request."""
-    # Checked already, with the same bounds.
-    return SentimentRequest.model_construct(text=request.texts, trace=False, model=request.model)
 
 
 def classified(
@@ -41,12 +32,12 @@ def classified(
     asked = parameters or ClassificationParameters()
     found: list[list[LabelScore]] = []
     for logits in outputs:
-        scores = np.round(_transformed(logits[-1], asked.function_to_apply or "softmax"), 6)
+        scores = rounded(_transformed(logits[-1], asked.function_to_apply or "softmax"))
         order = np.argsort(-scores, kind="stable")[: asked.top_k]
         found.append(
             [
-                LabelScore.model_construct(label=labels[one], score=float(scores[one]))
-                for one in order.tolist()
+                LabelScore.model_construct(label=labels[index], score=float(scores[index]))
+                for index in order.tolist()
             ]
         )
     return TextClassification.model_construct(found)

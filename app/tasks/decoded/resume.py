@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from app.core.errors import InvalidInput
-from app.tasks.generate.schema import GenerateRequest
+from app.tasks.decoded.schema import TextRequest
 
 HEADER = "last-event-id"
 
@@ -57,25 +57,34 @@ class ResumePoint:
         if self.given is None:
             place = "done"
         else:
-            place = "-".join(f"{one.tokens}{'e' if one.ended else ''}" for one in self.given)
+            place = "-".join(f"{given.tokens}{'e' if given.ended else ''}" for given in self.given)
         return f"1.{self.seed}.{self.request}.{self.origin}.{place}"
 
-    def check(self, request: GenerateRequest, model: str) -> None:
+    @property
+    def complete(self) -> bool:
+        """Whether nothing follows."""
+        return self.given is None
+
+    def is_of(self, request: TextRequest, model: str) -> bool:
+        """Whether it is a place in an answer to this request by this model."""
+        return self.request == request_mark(request, model)
+
+    def check(self, request: TextRequest, model: str) -> None:
         """Refuse a point that this request cannot have reached.
 
         Raises:
             InvalidInput: it belongs to another request or model.
         """
-        if self.request != request_mark(request, model):
+        if not self.is_of(request, model):
             raise InvalidInput(HEADER, f"the event is one of another request, or not of {model}")
-        for one in self.given or ():
-            if one.tokens > request.max_tokens:
+        for given in self.given or ():
+            if given.tokens > request.max_tokens:
                 raise InvalidInput(HEADER, "the event lies behind the end of this text")
         if self.given is not None and len(self.given) != request.n:
             raise InvalidInput(HEADER, "the event is one of a request with another n")
 
 
-def first_point(request: GenerateRequest, model: str, seed: int, origin: str = "") -> ResumePoint:
+def first_point(request: TextRequest, model: str, seed: int, origin: str = "") -> ResumePoint:
     """The point before the first event."""
     return ResumePoint(seed, request_mark(request, model), origin, (Given(),) * request.n)
 
@@ -91,11 +100,11 @@ def parse_point(text: str) -> ResumePoint:
         raise InvalidInput(HEADER, "not the id of an event of this service; send it back as it came")
     given = None
     if found[4] != "done":
-        given = tuple(Given(int(one.rstrip("e")), one.endswith("e")) for one in found[4].split("-"))
+        given = tuple(Given(int(part.rstrip("e")), part.endswith("e")) for part in found[4].split("-"))
     return ResumePoint(int(found[1]), found[2], found[3], given)
 
 
-def request_mark(request: GenerateRequest, model: str) -> str:
+def request_mark(request: TextRequest, model: str) -> str:
     """Tells one request on one model from all others; how its answer travels does not count."""
     fields = request.model_dump(mode="json", exclude={"stream", "model"})
     data = orjson.dumps([model, fields], option=orjson.OPT_SORT_KEYS)

@@ -1,4 +1,4 @@
-"""``WS /generate``: one receive task, one send task while a generation runs, and one reason to end.
+"""``WS /{task}`` of a task that streams: one receive task, one send task while a stream runs.
 
 Nothing is queued: the send task takes the next frame when the last one has left, and a frame
 carries all that was produced meanwhile.
@@ -9,46 +9,35 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.edge.edge import edge_of
 from app.edge.errors import error_frame, is_internal
-from app.edge.sockets.connection import Connection, deny, refusal
-from app.edge.sockets.conversation import Conversation, Event, State, read_message
-from app.service import GenerationStream
-from app.tasks.generate.schema import GenerateRequest, StopMessage
+from app.edge.sockets.connection import Connection
+from app.edge.sockets.conversation import Conversation, Event, State, StopMessage, read_message
+from app.service.stream import TaskStream
+from app.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter()
 
-
-@router.websocket("/generate")
-async def generate_socket(websocket: WebSocket) -> None:
-    """Any number of generations in turn; see docs/api.md."""
-    refused = refusal(edge_of(websocket))
-    if refused is not None:
-        await deny(websocket, refused)
-        return
-    await GenerateSocket(websocket).run()
-
-
-class GenerateSocket(Connection):
-    """One open socket.
+class TaskSocket(Connection):
+    """Any number of requests in turn; see docs/api.md.
 
     Args:
         websocket: not yet accepted.
+        task: that streams.
     """
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket, task: Task) -> None:
         super().__init__(websocket)
+        self._task = task
         self._conversation = Conversation()
-        self._stream: GenerationStream | None = None
+        self._stream: TaskStream | None = None
         self._sender: asyncio.Task[None] | None = None
 
     def drain(self) -> None:
-        """Let the running generation end, then close."""
+        """Let the running stream end, then close."""
         if self._conversation.on(Event.DRAIN) is State.CLOSED:
             self.finish_draining()
 
@@ -57,28 +46,28 @@ class GenerateSocket(Connection):
         self._conversation.on(Event.LOST)
 
     async def take(self, text: str | None) -> None:
-        """Begin a generation, or stop the running one."""
-        message = read_message(text, self._edge.limits.max_frame_bytes)
+        """Begin a stream, or stop the running one."""
+        message = read_message(text, self._edge.limits.max_frame_bytes, self._task.request)
         if isinstance(message, StopMessage):
             if self._conversation.on(Event.STOP) is not State.IDLE and self._stream is not None:
                 self._stream.stop()
         else:
             await self._begin(message)
 
-    async def _begin(self, request: GenerateRequest) -> None:
+    async def _begin(self, request: BaseModel) -> None:
         if self._conversation.state is State.STOPPING and self._sender is not None:
-            # The generation that was stopped ends at its next step; the new one waits for that.
+            # The stream that was stopped ends at its next step; the new one waits for that.
             await asyncio.wait([self._sender])
         self._conversation.on(Event.REQUEST)
         try:
-            self._stream = self._edge.service.stream_generate(request)
+            self._stream = await self._edge.service.stream(self._task, request)
         except BaseException:
             self._conversation.on(Event.ENDED)
             raise
         self.cancel_idle()
         self._sender = self.own(self._send_all(self._stream))
 
-    async def _send_all(self, stream: GenerationStream) -> None:
+    async def _send_all(self, stream: TaskStream) -> None:
         try:
             async for frame in stream:
                 await self.send(frame)
@@ -87,7 +76,7 @@ class GenerateSocket(Connection):
             return
         except Exception as error:
             if is_internal(error):
-                logger.exception("a generation failed")
+                logger.exception("a stream failed")
             await self.send(error_frame(error, self._request_id))
         finally:
             stream.cancel()

@@ -1,0 +1,159 @@
+"""``POST /{task}`` and ``WS /{task}`` of every registered task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, ClassVar
+
+from fastapi import APIRouter, Body
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from app.core.errors import InvalidInput, UnsupportedMedia
+from app.core.offload import offloaded
+from app.edge.docs.events import RESUMING, stream_responses
+from app.edge.edge import edge_of, request_id_of
+from app.edge.errors import busy
+from app.edge.http.body import JSON_TYPES, is_json
+from app.edge.http.event_stream import EventStream, last_event_id
+from app.edge.http.routing import PROBLEMS, BytesRoute, json_response, query_of
+from app.edge.sockets.connection import deny, refusal
+from app.edge.sockets.task_socket import TaskSocket
+from app.tasks.task import BodyReader, Task
+
+
+class TaskRoute(BytesRoute):
+    """A route of one task. While all models of the task are full, a request is refused unread.
+
+    In a rush refusals must cost little, or nothing is left for what was accepted.
+    """
+
+    task: ClassVar[Task]
+
+    async def parse(
+        self, model: type[BaseModel], content_type: str, body: bytes, request: Request
+    ) -> BaseModel:
+        """The request in ``body`` and, for some content types, in the query."""
+        task = self.task
+        for reader in task.reads:
+            if content_type in reader.media_types:
+                query = None if reader.query is None else query_of(request, reader.query)
+                limits = edge_of(request).tasks.limits[task.name]
+                cost_ms = len(body) / 1024 * reader.milliseconds_per_kib
+                return await offloaded(cost_ms, reader.read, body, query, limits)
+        if request.scope["query_string"]:
+            _refuse_query(task, request)
+        if not is_json(content_type):
+            raise UnsupportedMedia(content_type, JSON_TYPES[:1])
+        return model.model_validate_json(body) if task.parse is None else task.parse(body)
+
+    def refusal(self, request: Request) -> Response | None:
+        """503, which says how long the model whose queue is the shortest needs; counted as any other."""
+        service = edge_of(request).service
+        wait_s = service.full_for_s(self.task.name)
+        if wait_s is None:
+            return None
+        service.count_refusal(self.task.name)
+        return busy(request_id_of(request), wait_s)
+
+
+def task_router(task: Task) -> APIRouter:
+    """The routes of a task."""
+    kind = type("TaskRoute", (TaskRoute,), {"task": task})
+    router = APIRouter(route_class=kind)
+    responses, extra = dict(PROBLEMS), _openapi(task.reads)
+    if task.frames:
+        responses |= stream_responses(task.frames)
+        extra |= RESUMING
+        router.add_api_websocket_route(f"/{task.name}", _socket(task))
+    router.add_api_route(
+        f"/{task.name}",
+        _endpoint(task),
+        methods=["POST"],
+        tags=["inference"],
+        response_model=task.answer,
+        responses=responses,
+        openapi_extra=extra or None,
+    )
+    return router
+
+
+def _endpoint(task: Task) -> Callable[..., Coroutine[Any, Any, Response]]:
+    async def whole(body: Any, request: Request) -> Response:
+        answer, timing = await edge_of(request).service.answer(task, body)
+        return json_response(answer, timing)
+
+    async def streamed(body: Any, request: Request) -> Response:
+        if not body.stream:
+            return await whole(body, request)
+        edge = edge_of(request)
+        point = last_event_id(request, task)
+        if point is not None and point.complete:
+            # It has everything; this status tells an EventSource not to come again.
+            return Response(status_code=204)
+        stream = await edge.service.stream(task, body, point)
+        return EventStream(stream, edge.limits.socket_send_s, request_id_of(request))
+
+    endpoint = streamed if task.frames else whole
+    # What the OpenAPI document says of the route, and what its body is read as.
+    endpoint.__name__, endpoint.__doc__ = task.name, task.doc
+    examples: Any = dict(task.examples)
+    endpoint.__annotations__ = {
+        "body": Annotated[task.request, Body(openapi_examples=examples)],
+        "request": Request,
+        "return": Response,
+    }
+    return endpoint
+
+
+def _socket(task: Task) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:
+    async def socket(websocket: WebSocket) -> None:
+        refused = refusal(edge_of(websocket))
+        if refused is not None:
+            await deny(websocket, refused)
+            return
+        await TaskSocket(websocket, task).run()
+
+    return socket
+
+
+def _refuse_query(task: Task, request: Request) -> None:
+    """Refuse what another content type has in the query, and this one in the body."""
+    known = {name for reader in task.reads if reader.query for name in reader.query.model_fields}
+    for name in request.query_params:
+        if name in known:
+            raise InvalidInput(name, f"with a JSON body, {name} belongs into the body")
+
+
+def _openapi(readers: tuple[BodyReader, ...]) -> dict[str, Any]:
+    """Further content types, and the queries that go with them."""
+    if not readers:
+        return {}
+    content = {
+        reader.media_types[0]: {"schema": {"type": "string"}, "examples": dict(reader.examples)}
+        for reader in readers
+    }
+    parameters = [parameter for reader in readers for parameter in _query_parameters(reader)]
+    return {"parameters": parameters, "requestBody": {"content": content}}
+
+
+def _query_parameters(reader: BodyReader) -> list[dict[str, Any]]:
+    if reader.query is None:
+        return []
+    schema = reader.query.model_json_schema(ref_template="#/components/schemas/{model}")
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": f"with a {reader.name} body: {field.get('description', name)}",
+            "schema": {"type": "integer" if _is_integer(field) else "string"},
+        }
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _is_integer(field: dict[str, Any]) -> bool:
+    return any(part.get("type") == "integer" for part in (field, *field.get("anyOf", ())))

@@ -1,0 +1,10 @@
+"""The tasks of this service: the one list that names them. A task is its folder and its line here."""
+
+from __future__ import annotations
+
+from app.tasks.forecast.task import TASK as FORECAST
+from app.tasks.generate.task import TASK as GENERATE
+from app.tasks.sentiment.task import TASK as SENTIMENT
+from app.tasks.task import Task
+
+TASKS: tuple[Task, ...] = (FORECAST, SENTIMENT, GENERATE)

@@ -1,0 +1,97 @@
+"""A running stream: what the engine reports becomes frames, and is counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.core.ports import Ticket
+from app.core.sequence import Event, Finished, Tokens
+from app.service.call import Call, Timing, outcome_of
+from app.tasks.task import Assembler
+
+
+class TaskStream:
+    """Frames of one request, read with ``async for``; the last one says that it has ended well.
+
+    Whoever does not read to the end calls :meth:`cancel`.
+
+    Args:
+        assembler: makes frames of events.
+        ticket: of the sequences.
+        call: to be reported.
+
+    Raises (while iterating):
+        RnnserveError: the stream failed; nothing follows.
+    """
+
+    def __init__(self, assembler: Assembler, ticket: Ticket, call: Call) -> None:
+        self.assembler = assembler
+        self._ticket = ticket
+        self._call = call
+        self._last_at: dict[int, float] = {}
+        self._stopping = False
+        self._frames = self._run()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._frames
+
+    @property
+    def event_id(self) -> str | None:
+        """See :class:`~app.tasks.task.Assembler`."""
+        return self.assembler.event_id
+
+    def timing(self) -> Timing:
+        """Where the time went so far."""
+        return self._call.timing()
+
+    async def whole(self) -> BaseModel:
+        """All frames as one answer."""
+        return self.assembler.answer([frame async for frame in self._frames])
+
+    def stop(self) -> None:
+        """End the stream early; what was produced still comes, then the last frame."""
+        self._stopping = True
+        self._ticket.cancel()
+        self._ticket.wake()
+
+    def cancel(self) -> None:
+        """Give the stream up; nobody will read on. Harmless when it has ended."""
+        self._ticket.cancel()
+        self._call.report("cancelled")
+
+    async def _run(self) -> AsyncGenerator[BaseModel, None]:
+        assembler = self.assembler
+        try:
+            while not (assembler.ended or self._stopping):
+                events = await self._ticket.events()
+                self._count(events)
+                for frame in assembler.push(events):
+                    yield frame
+            for frame in assembler.stop():
+                yield frame
+            self._call.report("ok")
+            self._call.wrote(assembler.summary)
+            yield assembler.done()
+        except BaseException as error:
+            self._call.report(outcome_of(error))
+            raise
+        finally:
+            self._ticket.cancel()
+
+    def _count(self, events: list[tuple[int, Event]]) -> None:
+        """Book tokens, with the time since the last ones of their sequence, and what ended sequences cost."""
+        counts: dict[int, int] = {}
+        for index, event in events:
+            if isinstance(event, Tokens):
+                counts[index] = counts.get(index, 0) + len(event.tokens)
+            elif isinstance(event, Finished):
+                self._call.add(event.usage)
+        for index, count in counts.items():
+            now, before = time.perf_counter(), self._last_at.get(index)
+            first = not self._last_at
+            self._last_at[index] = now
+            self._call.produced(count, None if before is None else now - before, first=first)

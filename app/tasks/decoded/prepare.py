@@ -1,0 +1,150 @@
+"""A request for text as sequences, one for each choice; choice ``i`` draws with the seed plus ``i``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from pydantic import Field
+
+from app.core.errors import InvalidInput
+from app.core.sequence import Feedback, Sampling, SequenceRequest
+from app.features.text import TextCodec, TextLimits, check_ids, check_text
+from app.tasks.decoded.schema import TextRequest
+from app.tasks.decoded.text import StopStrings
+
+# Small enough for every JSON reader to hold a drawn seed exactly.
+_SEED_BITS = 53
+_SEEDS = 2**63
+
+
+class DecodingLimits(TextLimits):
+    """The limits of a task that produces tokens."""
+
+    max_tokens: int = Field(10_000, ge=1, le=2**31 - 1, description="tokens one generation may produce")
+    max_choices: int = Field(16, ge=1, le=10_000, description="texts of one generation, n")
+    max_stop: int = Field(8, ge=0, le=64, description="stop strings of one generation")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedText:
+    """A validated request.
+
+    Attributes:
+        sequences: one for each choice.
+        logprobs: whether those of the tokens are wanted.
+        prompt: its tokens, without a start token.
+    """
+
+    sequences: list[SequenceRequest]
+    stops: tuple[str, ...]
+    logprobs: bool
+    prompt: tuple[int, ...]
+    seed: int
+
+
+class TextModel(Protocol):
+    """A model that produces text from a prompt, for protocols that shape its requests and answers anew."""
+
+    codec: TextCodec
+    decoding: DecodingLimits
+
+    def prepare(self, request: TextRequest, seed: int | None = None) -> PreparedText:
+        """A request as sequences; ``seed`` is used when the request names none, else one is drawn.
+
+        Raises:
+            InvalidInput: a field is over its limit.
+        """
+        ...
+
+
+def draw_seed() -> int:
+    """A seed for a request that names none."""
+    return secrets.randbits(_SEED_BITS)
+
+
+def prompt_ids(prompt: str | list[int], codec: TextCodec, vocabulary: int, limits: TextLimits) -> list[int]:
+    """The tokens of a prompt, in whichever form it was sent.
+
+    Raises:
+        InvalidInput: it is too long, or holds what is no token.
+    """
+    if isinstance(prompt, str):
+        check_text("prompt", prompt, limits)
+        ids = codec.encode(prompt)
+    else:
+        check_ids("prompt", prompt, vocabulary)
+        ids = prompt
+    if len(ids) > limits.max_prompt_tokens:
+        raise InvalidInput(
+            "prompt",
+            f"the prompt has {len(ids)} tokens, more than the limit of {limits.max_prompt_tokens}",
+            allowed={"max": limits.max_prompt_tokens},
+        )
+    return ids
+
+
+def check_decoding(request: TextRequest, limits: DecodingLimits) -> None:
+    """Refuse more tokens, choices or stop strings than are allowed.
+
+    Raises:
+        InvalidInput: names the field and its limit.
+    """
+    for field, value, limit in (
+        ("max_tokens", request.max_tokens, limits.max_tokens),
+        ("n", request.n, limits.max_choices),
+        ("stop", len(request.stops), limits.max_stop),
+    ):
+        if value > limit:
+            raise InvalidInput(field, f"at most {limit} is allowed here, got {value}", allowed={"max": limit})
+
+
+def prepared_text(
+    request: TextRequest,
+    prompt: Sequence[int],
+    supplied: Sequence[int],
+    *,
+    codec: TextCodec,
+    ends: frozenset[int],
+    seed: int | None,
+) -> PreparedText:
+    """One sequence for each choice.
+
+    Args:
+        request: how tokens are drawn.
+        prompt: its tokens.
+        supplied: the tokens that are fed, a start token included.
+        codec: of the model; its unknown token is never drawn.
+        ends: tokens that end a text.
+        seed: used when the request names none; ``None`` draws one.
+    """
+    steps = np.array(supplied, np.int64)
+    if request.seed is not None:
+        seed = request.seed
+    elif seed is None:
+        seed = draw_seed()
+    stops = tuple(request.stops)
+    banned = () if codec.unknown is None else (codec.unknown,)
+    sequences = [
+        SequenceRequest(
+            steps,
+            feedback=Feedback(
+                max_tokens=request.max_tokens,
+                sampling=Sampling(
+                    request.temperature,
+                    request.top_k,
+                    request.top_p,
+                    (seed + choice) % _SEEDS,
+                    alternatives=request.logprobs,
+                ),
+                end_tokens=ends,
+                stop=StopStrings(codec, stops) if stops else None,
+                banned=banned,
+            ),
+        )
+        for choice in range(request.n)
+    ]
+    return PreparedText(sequences, stops, request.logprobs is not None, tuple(prompt), seed)

@@ -1,0 +1,134 @@
+"""Tokens to text: stop strings, and text that is given out once it is certain."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.core.numbers import rounded
+from app.core.sequence import Token
+from app.features.text import TextCodec
+from app.tasks.decoded.schema import Alternative, TokenLogprob
+
+
+class StopStrings:
+    """The stop rule of stop strings: over as soon as the text contains one.
+
+    Only as much of the text is kept as a match can span.
+    """
+
+    def __init__(self, codec: TextCodec, stops: tuple[str, ...]) -> None:
+        self._stream = codec.stream()
+        self._stops = stops
+        self._longest = max(len(stop) for stop in stops)
+        self._tail = ""
+
+    def __call__(self, token: int) -> bool:
+        """Whether the text that ends in ``token`` contains a stop string."""
+        self._tail += self._stream.push(token)
+        if any(stop in self._tail for stop in self._stops):
+            return True
+        self._tail = self._tail[-self._longest :]
+        return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Text that has become certain.
+
+    Attributes:
+        text: may be empty.
+        index: position of its first token in the choice.
+        logprobs: of the tokens whose text begins in it; ``None`` when they were not asked for.
+    """
+
+    text: str
+    index: int
+    logprobs: list[TokenLogprob] | None
+
+
+class TextAssembler:
+    """Tokens to text that ends before any stop string.
+
+    Text that might be the beginning of a stop string is held back until it is certain.
+    """
+
+    def __init__(self, codec: TextCodec, stops: tuple[str, ...], *, logprobs: bool) -> None:
+        self._codec = codec
+        self._stream = codec.stream()
+        self._stops = stops
+        self._held = ""
+        self._waiting: deque[tuple[int, Token]] = deque()
+        self._logprobs = logprobs
+        self._stopped = False
+        self._ends: list[tuple[int, int]] = []
+        self._released_chars = 0
+        self._released_tokens = 0
+
+    @property
+    def kept(self) -> list[int]:
+        """The tokens whose text has been released in full."""
+        return [token for end, token in self._ends if end <= self._released_chars]
+
+    def push(self, tokens: list[Token], *, last: bool) -> Piece:
+        """Add tokens and take what is certain.
+
+        Args:
+            tokens: in order.
+            last: nothing follows, so that nothing need be held back.
+        """
+        for token in tokens:
+            if self._stopped:
+                break
+            self._waiting.append((self._released_chars + len(self._held), token))
+            self._held += self._stream.push(token.id)
+            self._ends.append((self._released_chars + len(self._held), token.id))
+            self._cut()
+        keep = 0 if last or self._stopped else self._possible_stop()
+        text = self._held[: len(self._held) - keep]
+        self._held = self._held[len(text) :]
+        self._released_chars += len(text)
+        return self._piece(text, whole=last and not self._stopped)
+
+    def _cut(self) -> None:
+        found = [place for place in (self._held.find(stop) for stop in self._stops) if place >= 0]
+        if found:
+            self._held = self._held[: min(found)]
+            self._stopped = True
+
+    def _possible_stop(self) -> int:
+        """Length of the longest end of the held text that begins a stop string."""
+        longest = max((len(stop) for stop in self._stops), default=1) - 1
+        for length in range(min(longest, len(self._held)), 0, -1):
+            end = self._held[-length:]
+            if any(stop.startswith(end) for stop in self._stops):
+                return length
+        return 0
+
+    def _piece(self, text: str, *, whole: bool) -> Piece:
+        index = self._released_tokens
+        released: list[TokenLogprob] = []
+        # A last token may be a part of a character that nothing completes, and so without text.
+        while self._waiting and (whole or self._waiting[0][0] < self._released_chars):
+            start, token = self._waiting.popleft()
+            self._released_tokens += 1
+            if self._logprobs:
+                released.append(self._describe(token, start))
+        return Piece(text, index, released if self._logprobs else None)
+
+    def _describe(self, token: Token, start: int) -> TokenLogprob:
+        return TokenLogprob.model_construct(
+            token=self._codec.token(token.id),
+            start=start,
+            logprob=_rounded(token.logprob or 0.0),
+            top=[
+                Alternative.model_construct(token=self._codec.token(other), logprob=_rounded(logprob))
+                for other, logprob in token.alternatives
+            ],
+        )
+
+
+def _rounded(logprob: float) -> float:
+    return float(rounded(np.float64(logprob)))  # type: ignore[arg-type]

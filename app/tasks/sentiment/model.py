@@ -1,0 +1,148 @@
+"""Sentiment on one classifier: a text's tokens are one sequence whose last step's logits are the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from app.bundle.reader import Bundle
+from app.core.errors import InvalidInput
+from app.core.numbers import rounded, softmax
+from app.core.sequence import Read
+from app.features.text import check_text, codec_of, milliseconds_to_encode
+from app.tasks.sentiment.limits import SentimentLimits
+from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult, TracePoint
+from app.tasks.sentiment.session import LabelSession
+from app.tasks.sentiment.spec import SentimentSpec
+from app.tasks.sentiment.text_classification import classified
+from app.tasks.sentiment.text_classification_schema import TextClassificationRequest
+from app.tasks.task import Prepared, blocks_of
+
+SentimentRequests = SentimentRequest | TextClassificationRequest
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class PreparedSentiment(Prepared):
+    """A validated request, and the spans of its tokens when a trace is wanted."""
+
+    request: SentimentRequests
+    spans: list[list[tuple[int, int]]] | None
+
+
+class SentimentModel:
+    """See :class:`app.tasks.task.AnsweringModel`.
+
+    Args:
+        bundle: of a classifier.
+        limits: what a request may ask for.
+
+    Raises:
+        BundleError: the bundle is no classifier, or its tokenizer does not fit the network.
+    """
+
+    def __init__(self, bundle: Bundle, limits: SentimentLimits) -> None:
+        spec = bundle.manifest.spec_as(SentimentSpec)
+        self.labels = spec.labels
+        self._vocabulary = spec.vocabulary
+        self._reference = bundle.manifest.reference
+        self._codec = codec_of(bundle, spec.vocabulary)
+        self._limits = limits
+        self.session = LabelSession(spec, self._codec, limits)
+
+    @cached_property
+    def inputs(self) -> Mapping[str, Any]:
+        """Labels and vocabulary."""
+        return {"labels": self.labels, "vocabulary": self._vocabulary}
+
+    @cached_property
+    def limits(self) -> Mapping[str, Any]:
+        """Of texts."""
+        return {
+            "max_texts": self._limits.max_texts,
+            "max_text_chars": self._limits.max_text_chars,
+            "max_text_tokens": self._limits.max_prompt_tokens,
+        }
+
+    def milliseconds(self, request: SentimentRequests) -> float:
+        """Of cutting the texts into tokens."""
+        return milliseconds_to_encode(sum(map(len, request.texts)))
+
+    def prepare(self, request: SentimentRequests) -> PreparedSentiment:
+        """Texts as blocks.
+
+        Raises:
+            InvalidInput: too many texts, or one that is too long or holds no words.
+        """
+        name = "inputs" if isinstance(request, TextClassificationRequest) else "text"
+        texts = request.texts
+        if len(texts) > self._limits.max_texts:
+            raise InvalidInput(
+                name,
+                f"a request may hold at most {self._limits.max_texts} texts, got {len(texts)}",
+                allowed={"max": self._limits.max_texts},
+            )
+        steps: list[NDArray[np.generic]] = []
+        spans: list[list[tuple[int, int]]] = []
+        for index, text in enumerate(texts):
+            ids, offsets = self._encode(text, name if len(texts) == 1 else f"{name}.{index}")
+            steps.append(np.array(ids, np.int64))
+            spans.append(offsets)
+        trace = isinstance(request, SentimentRequest) and request.trace
+        blocks, members = blocks_of(steps, Read.ALL if trace else Read.LAST)
+        return PreparedSentiment(
+            blocks=blocks,
+            members=members,
+            num_tokens=sum(map(len, steps)),
+            request=request,
+            spans=spans if trace else None,
+        )
+
+    def finish(self, prepared: PreparedSentiment, outputs: list[NDArray[np.float32]]) -> BaseModel:
+        """The answer in the shape of the request.
+
+        Args:
+            prepared: the request.
+            outputs: for each text logits ``[steps read, labels]``.
+        """
+        if isinstance(prepared.request, TextClassificationRequest):
+            return classified(self.labels, outputs, prepared.request.parameters)
+        results: list[SentimentResult] = []
+        for index, logits in enumerate(outputs):
+            table = softmax(logits)
+            scores = self._scores(table[-1])
+            label = self.labels[int(np.argmax(table[-1]))]
+            trace = None
+            if prepared.spans is not None:
+                text = prepared.request.texts[index]
+                trace = [
+                    TracePoint.model_construct(
+                        token=text[start:end], start=start, end=end, scores=self._scores(row)
+                    )
+                    for (start, end), row in zip(prepared.spans[index], table, strict=True)
+                ]
+            results.append(
+                SentimentResult.model_construct(label=label, score=scores[label], scores=scores, trace=trace)
+            )
+        return SentimentAnswer.model_construct(model=self._reference, results=results)
+
+    def _encode(self, text: str, field: str) -> tuple[list[int], list[tuple[int, int]]]:
+        check_text(field, text, self._limits)
+        ids, offsets = self._codec.encode_with_offsets(text)
+        if not ids:
+            raise InvalidInput(field, "the text holds no words; give at least one")
+        if len(ids) > self._limits.max_prompt_tokens:
+            raise InvalidInput(
+                field,
+                f"the text has {len(ids)} tokens, more than {self._limits.max_prompt_tokens}",
+                allowed={"max": self._limits.max_prompt_tokens},
+            )
+        return ids, offsets
+
+    def _scores(self, row: NDArray[np.float64]) -> dict[str, float]:
+        return dict(zip(self.labels, rounded(row).tolist(), strict=True))
