@@ -20,6 +20,8 @@ from app.core.ports import Submitter
 from app.edge.application import assemble
 from app.edge.edge import AccessRules, Edge, SessionEdge
 from app.edge.lifecycle import Lifecycle
+from app.protocols.oip import OIP
+from app.protocols.openai import OPENAI
 from app.registry import ModelRegistry, Siblings
 from app.registry.opening import open_registry
 from app.service.inference import InferenceService
@@ -38,6 +40,9 @@ from app.telemetry.traced import TracedEngine, TracedStore
 from app.telemetry.tracing import Tracing, open_tracing
 
 logger = logging.getLogger(__name__)
+
+PROTOCOLS = (OPENAI, OIP)
+"""Served besides our own; a line each, and its folder."""
 
 # Sockets close themselves when their last generation has ended; this bounds the wait for that.
 _SOCKETS_S = 1.0
@@ -133,7 +138,9 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
 
-    asgi = assemble(edge, version=version(), lifespan=lifespan, page=settings.page == "on")
+    asgi = assemble(
+        edge, version=version(), lifespan=lifespan, page=settings.page == "on", protocols=PROTOCOLS
+    )
     return Application(asgi, drain, registry)
 
 

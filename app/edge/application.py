@@ -20,13 +20,13 @@ from app.core.problem import ErrorFrame
 from app.edge.docs.events import document_events
 from app.edge.docs.keys import document_keys
 from app.edge.edge import Edge, request_id_of
-from app.edge.error_shapes import error_response
 from app.edge.errors import is_internal
-from app.edge.http.access import Access
+from app.edge.http.access import Access, PathRules
 from app.edge.http.allowed import with_all_methods
 from app.edge.http.direct import DirectRoutes
 from app.edge.http.middleware import RequestScope
 from app.edge.http.origin import SameOrigin, allow_origins
+from app.edge.protocol import Protocol, error_response
 from app.edge.routes import (
     admin_models,
     health,
@@ -40,12 +40,6 @@ from app.edge.routes import (
 from app.edge.routes.page import page_router
 from app.edge.routes.tasks import task_router
 from app.edge.sockets import session_socket
-from app.protocols.oip import infer as oip_infer
-from app.protocols.oip import repository as oip_repository
-from app.protocols.oip import router as oip
-from app.protocols.oip import stats as oip_stats
-from app.protocols.oip.service import TensorService
-from app.protocols.openai import router as openai
 from app.tasks.tasks import Tasks
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -58,11 +52,6 @@ _RESOURCES = (
     session_socket,
     models,
     admin_models,
-    openai,
-    oip_stats,
-    oip,
-    oip_infer,
-    oip_repository,
     health,
     metrics,
 )
@@ -70,7 +59,14 @@ _FAILURES: tuple[type[Exception], ...] = (RnnserveError, ValidationError, HTTPEx
 _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
-def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page: bool = False) -> FastAPI:
+def assemble(
+    edge: Edge,
+    *,
+    version: str,
+    lifespan: Lifespan | None = None,
+    page: bool = False,
+    protocols: tuple[Protocol, ...] = (),
+) -> FastAPI:
     """The ASGI application.
 
     Args:
@@ -78,6 +74,7 @@ def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page
         version: shown in the documentation.
         lifespan: starts and stops what the edge needs.
         page: whether ``GET /`` serves the page.
+        protocols: besides the service's own.
     """
     # The documentation page comes with its scripts, so that it works where nothing else is reached.
     app = FastAPIOffline(
@@ -90,11 +87,14 @@ def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page
         # Its router, which hot requests do not pass, would have to name the spans; ours do it: app.telemetry.
         telemetry=_NO_TELEMETRY,
     )
-    document_events(app, (*(frame for task in edge.tasks for frame in task.frames), ErrorFrame))
+    streaming = (*edge.tasks, *protocols)
+    document_events(app, (*(frame for each in streaming for frame in each.frames), ErrorFrame))
     app.state.edge = edge
-    sessions = None if edge.sessions is None else edge.sessions.service
-    app.state.tensors = TensorService(edge.service, sessions, edge.limits)
+    app.state.protocols = protocols
     routers = [*(task_router(task) for task in edge.tasks), *(module.router for module in _RESOURCES)]
+    for protocol in protocols:
+        protocol.open(app)
+        routers += protocol.routers
     for router in routers:
         app.include_router(router)
     routes = [route for router in routers for route in router.routes]
@@ -105,13 +105,13 @@ def assemble(edge: Edge, *, version: str, lifespan: Lifespan | None = None, page
         app.add_exception_handler(kind, _answer_problem)
     # The last added is the outermost.
     app.add_middleware(DirectRoutes, routes=routes, failures=_FAILURES, answer=_answer_problem)
-    access = edge.access
+    access, rules = edge.access, PathRules(protocols)
     if access.keys is not None or access.admin_port is not None:
         app.add_middleware(
-            Access, keys=access.keys, admin_port=access.admin_port, refused=edge.metrics.refused
+            Access, keys=access.keys, rules=rules, admin_port=access.admin_port, refused=edge.metrics.refused
         )
     if access.keys is not None:
-        document_keys(app)
+        document_keys(app, rules, tuple(protocol.prefix for protocol in protocols))
     else:
         app.add_middleware(SameOrigin, allowed=access.origins)
     app.add_middleware(RequestScope, metrics=edge.metrics, tracing=edge.tracing, access_log=edge.access_log)
@@ -149,4 +149,4 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
         # The middleware logs it whole and answers with one constant sentence.
         raise error
     error = with_all_methods(error, request.app.state.routes, request.scope)
-    return error_response(error, request_id_of(request), request.scope["path"])
+    return error_response(error, request_id_of(request), request.scope)

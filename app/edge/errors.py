@@ -56,7 +56,7 @@ class ErrorBody:
 
 
 ErrorShape = Callable[[Problem], ErrorBody]
-"""How one protocol writes failures; ``app.edge.error_shapes`` knows which path speaks which."""
+"""How one protocol writes failures; ``app.edge.protocol`` knows which path speaks which."""
 
 
 KINDS: dict[type[Exception], Kind] = {

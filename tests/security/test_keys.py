@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.client import Client, Problem
 from app.edge.http.access import KEY_SUBPROTOCOL, PUBLIC
+from app.protocols.oip import OIP
 from tests.e2e.server import ServerProcess
 from tests.security.conftest import Caller, KeyFile
 
@@ -68,7 +69,7 @@ def test_a_valid_key_opens_the_service_by_either_header(guarded: ServerProcess, 
 def test_what_tells_nothing_is_public(guarded: ServerProcess) -> None:
     """Health for those who probe, the page and the documentation; not what is served, and not the metrics."""
     with guarded.client() as client:
-        for path in PUBLIC - {"/favicon.ico", "/v2/health/live", "/v2/health/ready"}:
+        for path in PUBLIC - {"/favicon.ico"} | set(OIP.health):
             assert client.get(path, headers={"authorization": "Bearer wrong"}).status_code == 200, path
         for path in ("/models", "/metrics", "/healthz/", "/page", "/%2fhealthz", "/healthz%00"):
             assert client.get(path).status_code == 401, path

@@ -14,13 +14,12 @@ from pydantic.json_schema import models_json_schema
 
 from app.core.problem import ErrorFrame
 from app.edge.http.event_stream import HEADER
-from app.protocols.openai.schema import Completion, OpenAIErrorAnswer
-from app.protocols.openai.stream import DONE
 
 _REFERENCE = "#/components/schemas/{model}"
 
 
-def _data(*frames: type[BaseModel]) -> dict[str, Any]:
+def event_data(*frames: type[BaseModel]) -> dict[str, Any]:
+    """The data of an event that is one of these frames."""
     anyof = [{"$ref": _REFERENCE.format(model=frame.__name__)} for frame in frames]
     return {"type": "string", "contentMediaType": "application/json", "contentSchema": {"anyOf": anyof}}
 
@@ -29,7 +28,7 @@ def stream_responses(frames: tuple[type[BaseModel], ...]) -> dict[int | str, dic
     """What may answer a request for a stream of these frames, the last one last, by status."""
     names: list[str] = [frame.model_fields["type"].default for frame in frames]
     kinds = {"type": "string", "enum": [*names, "error"]}
-    properties = {"id": {"type": "string"}, "event": kinds, "data": _data(*frames, ErrorFrame)}
+    properties = {"id": {"type": "string"}, "event": kinds, "data": event_data(*frames, ErrorFrame)}
     event = {"type": "object", "required": ["event", "data"], "properties": properties}
     before = ", ".join(f"`{name}`" for name in names[:-1])
     return {
@@ -40,19 +39,6 @@ def stream_responses(frames: tuple[type[BaseModel], ...]) -> dict[int | str, dic
         204: {"description": "nothing is behind the event of `Last-Event-ID`"},
     }
 
-
-_CHUNK = {
-    "type": "object",
-    "required": ["data"],
-    "properties": {"data": {"anyOf": [{"const": DONE}, _data(Completion, OpenAIErrorAnswer)]}},
-}
-COMPLETION: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": f"the whole answer; with `stream`, chunks of the same shape, then `{DONE}`",
-        "content": {"text/event-stream": {"itemSchema": _CHUNK}},
-    }
-}
-"""What may answer a request for a stream, by status."""
 
 RESUMING: dict[str, Any] = {
     "parameters": [

@@ -6,19 +6,23 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.edge.http.access import ADMIN_PREFIXES, HEALTH, PUBLIC
+from app.edge.http.access import PathRules
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an API key"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "an API key"},
 }
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetail"}}}
-# Other protocols write failures in shapes of their own.
-_OTHER_PROTOCOLS = ("/v1/", "/v2")
 
 
-def document_keys(app: FastAPI) -> None:
-    """Say in the OpenAPI document of the application that it asks for keys."""
+def document_keys(app: FastAPI, rules: PathRules, foreign: tuple[str, ...]) -> None:
+    """Say in the OpenAPI document of the application that it asks for keys.
+
+    Args:
+        app: whose document it is.
+        rules: which paths are open to whom.
+        foreign: prefixes of the paths of other protocols, which write failures in shapes of their own.
+    """
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -27,19 +31,19 @@ def document_keys(app: FastAPI) -> None:
             schema.setdefault("components", {})["securitySchemes"] = _SCHEMES
             for path, item in schema["paths"].items():
                 for operation in item.values():
-                    _add(path, operation)
+                    _add(path, operation, rules, foreign)
         return plain()
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's documentation names
 
 
-def _add(path: str, operation: dict[str, Any]) -> None:
+def _add(path: str, operation: dict[str, Any], rules: PathRules, foreign: tuple[str, ...]) -> None:
     answers: dict[str, Any] = operation.setdefault("responses", {})
-    content = {} if path.startswith(_OTHER_PROTOCOLS) else {"content": _PROBLEM}
-    if path not in PUBLIC:
+    content = {} if path.startswith(foreign) else {"content": _PROBLEM}
+    if path not in rules.public:
         operation["security"] = [{scheme: []} for scheme in _SCHEMES]
         answers.setdefault("401", {"description": "an API key is needed", **content})
-    if path.startswith(ADMIN_PREFIXES):
+    if path.startswith(rules.admin):
         answers.setdefault("403", {"description": "the key has not the role admin", **content})
-    if path not in HEALTH:
+    if path not in rules.health:
         answers.setdefault("429", {"description": "the key asks too fast; see Retry-After", **content})

@@ -19,31 +19,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access.key_ring import Credential, KeyRing
 from app.access.principal import CURRENT
 from app.core.errors import Forbidden, RateLimited, RnnserveError, Unauthenticated
-from app.edge.error_shapes import error_response
+from app.edge.protocol import Protocol, error_response
 
 logger = logging.getLogger(__name__)
 
 KEY_SUBPROTOCOL = "rnnserve.key."
 """Begins the offer in which a browser's socket hands in its key, in URL-safe base64: it can set no header."""
 
-PUBLIC = frozenset(
-    {
-        "/",
-        "/healthz",
-        "/readyz",
-        "/v2/health/live",
-        "/v2/health/ready",
-        "/docs",
-        "/openapi.json",
-        "/favicon.ico",
-    }
-)
+HEALTH = frozenset({"/healthz", "/readyz"})
+PUBLIC = HEALTH | {"/", "/docs", "/openapi.json", "/favicon.ico"}
 PUBLIC_PREFIXES = ("/page/", "/static-offline-docs/", "/docs/")
-HEALTH = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 METRICS = "/metrics"
-ADMIN_PREFIXES = ("/admin/", "/v2/repository/models/")
-"""They change what is served."""
-_ADMIN_PORT_PREFIXES = ("/admin/", "/v2/repository/")
+ADMIN = "/admin/"
 
 _CLOSE_REVOKED = 1008
 _REASONS: dict[type[Exception], str] = {
@@ -54,12 +41,31 @@ _REASONS: dict[type[Exception], str] = {
 _LOG_S = 1.0
 
 
+class PathRules:
+    """Which paths are open to whom, over all protocols.
+
+    Attributes:
+        health: answered without a key, on every port and at any rate.
+        public: answered without a key, those of ``health`` included.
+        admin: prefixes of paths that need the role admin.
+        admin_port: prefixes of paths that are answered on the admin port alone, where there is one.
+    """
+
+    def __init__(self, protocols: Iterable[Protocol] = ()) -> None:
+        protocols = tuple(protocols)
+        self.health = HEALTH.union(*(one.health for one in protocols))
+        self.public = PUBLIC | self.health
+        self.admin = (ADMIN, *(prefix for one in protocols for prefix in one.admin))
+        self.admin_port = (ADMIN, *(prefix for one in protocols for prefix in one.admin_port))
+
+
 class Access:
     """Lets in who may come in; everybody else is answered here.
 
     Args:
         app: what it guards.
         keys: the valid keys; ``None`` lets everybody in.
+        rules: which paths are open to whom.
         admin_port: where alone metrics and admin paths are answered, besides health; ``None``
             answers them beside everything else.
         refused: told why, for each that is not let in.
@@ -69,12 +75,14 @@ class Access:
         self,
         app: ASGIApp,
         keys: KeyRing | None,
+        rules: PathRules,
         admin_port: int | None = None,
         refused: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._app = app
         self._refused = refused
         self._keys = keys
+        self._rules = rules
         self._admin_port = admin_port
         self._quiet_until = 0.0
         self._unlogged = 0
@@ -88,7 +96,7 @@ class Access:
             credential = self._admit(scope)
         except (RnnserveError, HTTPException) as error:
             self._refused(_REASONS.get(type(error), "port"))
-            await error_response(error, scope["state"]["request_id"], scope["path"])(scope, receive, send)
+            await error_response(error, scope["state"]["request_id"], scope)(scope, receive, send)
             return
         if credential is None:
             CURRENT.set(None)
@@ -112,23 +120,33 @@ class Access:
             HTTPException: this port does not answer that path; 404.
         """
         path: str = scope["path"]
+        rules = self._rules
         on_admin_port = self._admin_port is not None and scope["server"][1] == self._admin_port
-        if self._admin_port is not None and not _answers(path, on_admin_port):
+        if self._admin_port is not None and not self._answers(path, on_admin_port):
             raise HTTPException(404, "this path is answered on another port")
         if self._keys is None:
             return None
         try:
             credential = self._keys.find(_key_of(scope))
         except Unauthenticated as error:
-            if path in PUBLIC or path.startswith(PUBLIC_PREFIXES) or (on_admin_port and path == METRICS):
+            if (
+                path in rules.public
+                or path.startswith(PUBLIC_PREFIXES)
+                or (on_admin_port and path == METRICS)
+            ):
                 return None
             self._log(scope.get("client"), error)
             raise
-        if path.startswith(ADMIN_PREFIXES) and not credential.principal.admin:
+        if path.startswith(rules.admin) and not credential.principal.admin:
             raise Forbidden("this needs a key with the role admin")
-        if path not in HEALTH:
+        if path not in rules.health:
             credential.principal.take_request()
         return credential
+
+    def _answers(self, path: str, on_admin_port: bool) -> bool:
+        if path in self._rules.health:
+            return True
+        return (path == METRICS or path.startswith(self._rules.admin_port)) == on_admin_port
 
     def _log(self, client: tuple[str, int] | None, error: Unauthenticated) -> None:
         """At most a line a second, so that nobody fills the disk with refusals."""
@@ -139,12 +157,6 @@ class Access:
         more = f"; {self._unlogged} others since the last such line" if self._unlogged else ""
         self._quiet_until, self._unlogged = now + _LOG_S, 0
         logger.info("a request from %s was refused: %s%s", client[0] if client else "?", error.message, more)
-
-
-def _answers(path: str, on_admin_port: bool) -> bool:
-    if path in HEALTH:
-        return True
-    return (path == METRICS or path.startswith(_ADMIN_PORT_PREFIXES)) == on_admin_port
 
 
 def _key_of(scope: Scope) -> bytes:

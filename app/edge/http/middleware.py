@@ -18,10 +18,10 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.routing_key import bind_routing_key
-from app.edge.error_shapes import error_response
 from app.edge.errors import is_internal
 from app.edge.http.spans import begin_span
 from app.edge.http.transports import RESPOND
+from app.edge.protocol import error_response
 from app.telemetry.logging import bind_request, log_access
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import RequestSpan, Tracing
@@ -104,7 +104,7 @@ class RequestScope:
             if tagged.status:
                 # The answer has begun, so the connection is all that is left to break.
                 raise
-            await error_response(error, request_id, scope["path"])(scope, receive, tagged)
+            await error_response(error, request_id, scope)(scope, receive, tagged)
         finally:
             route, seconds = _route(scope), time.perf_counter() - started
             self._metrics.in_flight.dec()

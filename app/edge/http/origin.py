@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.errors import Forbidden
-from app.edge.error_shapes import error_response
+from app.edge.protocol import error_response
 
 _EXPOSED = (
     "Inference-Header-Content-Length",
@@ -46,7 +46,7 @@ class SameOrigin:
             error = Forbidden(
                 f"a page of {origin} may open no socket here; --cors-origins says whose pages may"
             )
-            await error_response(error, scope["state"]["request_id"], scope["path"])(scope, receive, send)
+            await error_response(error, scope["state"]["request_id"], scope)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -10,14 +10,24 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from app.bundle.manifest import Manifest
+from app.core.errors import RnnserveError
+from app.core.limits import Limits
 from app.core.ports import Ticket
 from app.core.sequence import Event, Finished, FinishReason, Outputs
-from app.protocols.openai.completion import CompletionOrder, EchoedPrompt, PreparedCompletions, PromptScores
-from app.service.call import Call, Timing
+from app.protocols.openai.completion import (
+    CompletionOrder,
+    EchoedPrompt,
+    PreparedCompletions,
+    PromptScores,
+    prepare_completions,
+)
+from app.service.call import Call, Timing, outcome_of
 from app.service.generation import GenerationStream
+from app.service.inference import InferenceService, draw_seed
 from app.service.resume import Given, ResumePoint
 from app.tasks.decoded.schema import Frame
 from app.tasks.generate.task import GenerateTask
@@ -172,3 +182,29 @@ class CompletionStream:
     def cancel(self) -> None:
         """Give the completion up; nobody will read on. Harmless when it has ended."""
         self._frames.cancel()
+
+
+async def start_completions(
+    service: InferenceService, order: CompletionOrder, limits: Limits
+) -> CompletionStream:
+    """Start the texts of several prompts, all or none, whose frames are read as they come.
+
+    Raises:
+        RnnserveError: the order is refused; nothing was started.
+    """
+    model = order.requests[0].model
+    call = service.begin("generate", model)
+    try:
+        deployment = service.find("generate", model)
+        call.model = deployment.manifest.reference
+        task = deployment.task
+        assert isinstance(task, GenerateTask)
+        prepare = partial(prepare_completions, task, order, draw_seed, limits)
+        prepared = await asyncio.to_thread(prepare) if order.is_large else prepare()
+        ticket = deployment.engine.submit(
+            prepared.generation.sequences, service.deadline(limits.request_timeout_s)
+        )
+    except RnnserveError as error:
+        call.report(outcome_of(error))
+        raise
+    return CompletionStream(deployment.manifest, task, order, prepared, ticket, call)

@@ -11,11 +11,12 @@ from starlette.responses import Response
 
 from app.bundle.manifest import Manifest
 from app.core.errors import UnknownModel
-from app.edge.docs.events import COMPLETION
+from app.edge.docs.events import event_data
 from app.edge.edge import Edge, edge_of, request_id_of
 from app.edge.http.routing import BytesRoute, json_response
 from app.protocols.openai import examples
 from app.protocols.openai.answer import CompletionWriter
+from app.protocols.openai.completion_stream import start_completions
 from app.protocols.openai.order import order_of
 from app.protocols.openai.schema import (
     Completion,
@@ -24,7 +25,7 @@ from app.protocols.openai.schema import (
     OpenAIModel,
     OpenAIModels,
 )
-from app.protocols.openai.stream import CompletionEvents
+from app.protocols.openai.stream import DONE, CompletionEvents
 
 OWNER = "rnnserve"
 
@@ -39,6 +40,18 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (504, "the deadline passed"),
     )
 } | {"default": {"description": "any other failure", "model": OpenAIErrorAnswer}}
+
+_CHUNK = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"anyOf": [{"const": DONE}, event_data(Completion, OpenAIErrorAnswer)]}},
+}
+COMPLETION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": f"the whole answer; with `stream`, chunks of the same shape, then `{DONE}`",
+        "content": {"text/event-stream": {"itemSchema": _CHUNK}},
+    }
+}
 
 router = APIRouter(route_class=BytesRoute, prefix="/v1", tags=["OpenAI"])
 
@@ -70,7 +83,7 @@ async def complete(
 ) -> Response:
     """Continue one prompt or several, each as `POST /generate` does with the same seed."""
     edge = edge_of(request)
-    stream = await edge.service.stream_completions(order_of(body))
+    stream = await start_completions(edge.service, order_of(body), edge.limits)
     writer = CompletionWriter(body, stream, f"cmpl-{request_id_of(request)}")
     if body.stream:
         return CompletionEvents(stream, writer.chunks(), edge.limits.socket_send_s, request_id_of(request))
