@@ -17,13 +17,13 @@ from app.engine.scheduler import SchedulerLimits
 from app.registry import task_of
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession
+from app.service.call import Timing
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
-from app.sessions.service import SessionService
-from app.service.call import Timing
 from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
 from app.sessions.ports import SessionStore
+from app.sessions.service import SessionService
 from app.sessions.stores.worker import StoreWorker
 
 DEFAULTS = {"forecast": "tiny-series-lstm@1", "sentiment": "tiny-mood-gru@1", "generate": "tiny-text-lstm@1"}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from app.edge import errors
-from app.tasks.forecast.schema import ForecastRequest
-from app.tasks.decoded.schema import DoneFrame, TokenFrame
 from app.core.problem import ErrorFrame
-from app.tasks.generate.schema import GenerateRequest
+from app.edge import errors
 from app.edge.sockets.conversation import StopMessage
+from app.tasks.decoded.schema import DoneFrame, TokenFrame
+from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.generate.schema import GenerateRequest
 from tests.tables import TABLES, rewritten
 
 ROOT = Path(__file__).parent.parent

@@ -101,6 +101,7 @@ class TextStream:
 class TextLimits(TaskLimits):
     """The limits of texts, whatever the task makes of them."""
 
+    max_texts: int = Field(1_000, ge=1, le=100_000, description="texts in one request")
     max_text_chars: int = Field(100_000, ge=1, le=10_000_000, description="characters of one text or prompt")
     max_prompt_tokens: int = Field(100_000, ge=1, le=10_000_000, description="tokens of one text or prompt")
 

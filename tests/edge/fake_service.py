@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+from app.service.resume import ResumePoint
+
 from app.core.limits import Limits
 from app.edge.application import assemble
 from app.edge.edge import AccessRules, Edge, SessionEdge
 from app.edge.lifecycle import Lifecycle
 from app.service.call import Timing
-from app.service.resume import ResumePoint
-from app.tasks.forecast.schema import Forecast, ForecastAnswer, ForecastRequest
 from app.tasks.decoded.schema import Choice, DoneFrame, Frame, TokenFrame, Usage
+from app.tasks.forecast.schema import Forecast, ForecastAnswer, ForecastRequest
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult
 from app.telemetry.metrics import Metrics

@@ -10,9 +10,9 @@ from typing import Any
 
 from app.core.errors import RnnserveError, SequenceConflict, UnknownSession
 from app.edge.edge import SessionEdge
-from app.sessions.step_line import StepCall
 from app.sessions.limits import SessionLimits
 from app.sessions.schema import SessionInfo
+from app.sessions.step_line import StepCall
 
 
 class FakeSessions:

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.core.errors import InvalidInput, PayloadTooLarge, UnsupportedMedia
-from app.edge.sockets.conversation import TABLE, Conversation, Event, State, read_message
+from app.edge.sockets.conversation import TABLE, Conversation, Event, State, StopMessage, read_message
 from app.tasks.generate.schema import GenerateRequest
-from app.edge.sockets.conversation import StopMessage
 
 
 def test_every_state_has_a_row_and_every_state_can_be_reached() -> None:

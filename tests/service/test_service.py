@@ -10,8 +10,8 @@ import pytest
 
 from app.core.errors import InvalidInput, Overloaded, UnknownModel
 from app.engine.load import QueueLimits
-from app.tasks.forecast.schema import ForecastRequest
 from app.tasks.decoded.schema import DoneFrame, TokenFrame
+from app.tasks.forecast.schema import ForecastRequest
 from app.tasks.generate.schema import GenerateRequest
 from app.tasks.sentiment.schema import SentimentRequest
 from tests.rig import Rig, inference

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 
 from app.core.errors import RnnserveError
-from app.sessions.service import SessionService
-from app.sessions.step_line import StepCall
 from app.sessions.limits import SessionLimits
 from app.sessions.schema import CreateSession
+from app.sessions.service import SessionService
+from app.sessions.step_line import StepCall
 from app.sessions.stores.memory import MemoryStore
 from tests.fakes import FakeClock
 from tests.rig import Rig

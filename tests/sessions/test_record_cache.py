@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from app.core.errors import SequenceConflict, SessionGone
-from app.sessions.service import SessionService
-from app.sessions.step_line import StepCall
 from app.sessions.record import SessionRecord, first_revision
 from app.sessions.record_cache import RecordCache
+from app.sessions.service import SessionService
+from app.sessions.step_line import StepCall
 from app.sessions.stored import Stored
 from tests.rig import sessions
 from tests.sessions.bench import LIMITS, Bench, opened

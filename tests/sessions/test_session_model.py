@@ -39,11 +39,11 @@ from app.core.errors import (
     UnknownSession,
 )
 from app.runtime.session import GraphSession
-from app.sessions.service import SessionService
-from app.sessions.step_line import StepCall
 from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
 from app.sessions.schema import CreateSession, ForkRequest, GenerateFromState, StatelessRequest
+from app.sessions.service import SessionService
+from app.sessions.step_line import StepCall
 from app.sessions.stores import open_store
 from tests.bundles import tiny_generator
 from tests.fakes import FakeClock

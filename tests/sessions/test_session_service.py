@@ -21,7 +21,6 @@ from app.core.errors import (
     UnknownModel,
     UnknownSession,
 )
-from app.sessions.step_line import StepCall
 from app.sessions.schema import (
     CreateSession,
     ForecastFromState,
@@ -30,10 +29,11 @@ from app.sessions.schema import (
     SessionDoneFrame,
     StatelessRequest,
 )
+from app.sessions.step_line import StepCall
 from app.sessions.stored import Stored, Write
 from app.sessions.stores.memory import MemoryStore
-from app.tasks.forecast.schema import ForecastRequest
 from app.tasks.decoded.schema import DoneFrame, TokenFrame
+from app.tasks.forecast.schema import ForecastRequest
 from app.tasks.generate.schema import GenerateRequest
 from tests.bundles import HORIZON
 from tests.rig import inference, sessions

@@ -13,11 +13,8 @@ from app.bundle.manifest import Manifest
 from app.core.errors import UnknownModel
 from app.edge.docs.events import event_data
 from app.edge.edge import Edge, edge_of, request_id_of
-from app.edge.http.routing import BytesRoute, json_response
+from app.edge.http.routing import BytesRoute, bytes_response, json_response
 from app.protocols.openai import examples
-from app.protocols.openai.answer import CompletionWriter
-from app.protocols.openai.completion_stream import start_completions
-from app.protocols.openai.order import order_of
 from app.protocols.openai.schema import (
     Completion,
     CompletionRequest,
@@ -25,7 +22,14 @@ from app.protocols.openai.schema import (
     OpenAIModel,
     OpenAIModels,
 )
-from app.protocols.openai.stream import DONE, CompletionEvents
+from app.protocols.openai.stream import (
+    DONE,
+    CompletionEvents,
+    json_of,
+    num_listed,
+    start_completion,
+    text_tasks,
+)
 
 OWNER = "rnnserve"
 
@@ -83,19 +87,20 @@ async def complete(
 ) -> Response:
     """Continue one prompt or several, each as `POST /generate` does with the same seed."""
     edge = edge_of(request)
-    stream = await start_completions(edge.service, order_of(body), edge.limits)
-    writer = CompletionWriter(body, stream, f"cmpl-{request_id_of(request)}")
+    request_id = request_id_of(request)
+    stream = await start_completion(edge, body, f"cmpl-{request_id}")
     if body.stream:
-        return CompletionEvents(stream, writer.chunks(), edge.limits.socket_send_s, request_id_of(request))
-    return json_response(await writer.whole(), stream.timing())
+        return CompletionEvents(stream, edge.limits.socket_send_s, request_id, with_usage=body.with_usage)
+    answer: Any = await stream.whole()
+    return bytes_response(await json_of(answer, num_listed(answer)), stream.timing())
 
 
 def _models(edge: Edge) -> dict[str, OpenAIModel]:
     """By every id that a request may give: `name`, `name@version` and `name@label`."""
-    catalog = edge.service.catalog
+    catalog, tasks = edge.service.catalog, text_tasks(edge)
     ids: dict[str, None] = {}
     for reference, one in catalog.deployments.items():
-        if one.manifest.task == "generate":
+        if one.manifest.task in tasks:
             name = one.manifest.name
             ids |= dict.fromkeys(
                 [name, reference, *(f"{name}@{label}" for label in catalog.labels(reference))]

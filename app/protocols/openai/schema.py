@@ -119,6 +119,16 @@ class CompletionRequest(Request):
         """The stop strings, in order."""
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
+    @property
+    def candidates(self) -> int:
+        """Texts to generate for each prompt."""
+        return self.best_of or self.n or 1
+
+    @property
+    def with_usage(self) -> bool:
+        """Whether a stream ends with the usage."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
 
 class CompletionLogprobs(Answer):
     """Tokens of a text, echoed prompt included, under the model's unmodified distribution."""

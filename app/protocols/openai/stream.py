@@ -1,23 +1,77 @@
-"""A completion as the OpenAI API streams it: ``data:`` lines, and ``data: [DONE]`` at the end."""
+"""A completion as it is started, and as the OpenAI API streams it: ``data:`` lines, then ``data: [DONE]``."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
 
 from starlette.types import Send
 
+from app.core.errors import RnnserveError, UnknownModel
+from app.core.offload import offloaded
 from app.core.schema import Answer
+from app.edge.edge import Edge
 from app.edge.errors import describe, is_internal
 from app.edge.http.event_stream import EventStream
-from app.protocols.openai.completion_stream import CompletionStream
+from app.protocols.openai.assembler import CompletionAssembler
 from app.protocols.openai.errors import openai_error
-from app.protocols.openai.schema import Completion
+from app.protocols.openai.prepare import milliseconds, prepare_completion, text_requests
+from app.protocols.openai.schema import Completion, CompletionRequest
+from app.protocols.openai.scores import ScoredTicket
+from app.service.call import outcome_of
+from app.service.deployment import Deployment
+from app.service.stream import TaskStream
+from app.tasks.decoded.prepare import produces_text
 
 DONE = "[DONE]"
 """The last data of every stream."""
 
+# Tokens with log-probabilities that are written as JSON in a millisecond.
+_LISTED_PER_MS = 500
+
 logger = logging.getLogger(__name__)
+
+
+def text_tasks(edge: Edge) -> list[str]:
+    """Names of the tasks whose models produce text."""
+    return [task.name for task in edge.tasks if produces_text(task)]
+
+
+async def start_completion(edge: Edge, request: CompletionRequest, id: str) -> TaskStream:
+    """Start the texts of several prompts, all or none; frames are chunks.
+
+    Raises:
+        RnnserveError: the request is refused; nothing was started.
+    """
+    requests = text_requests(request)
+    service, limits = edge.service, edge.limits
+    found = _find(edge, request.model)
+    manifest, model = found.manifest, found.model
+    call = service.call(found.task.name, request.model)
+    call.model = manifest.reference
+    try:
+        prepared = await offloaded(
+            milliseconds(requests), prepare_completion, request, requests, model, limits.max_queued_steps
+        )
+        deadline = service.deadline(limits.request_timeout_s)
+        ticket = found.engine.submit(prepared.text.sequences, deadline)
+    except RnnserveError as error:
+        call.report(outcome_of(error))
+        raise
+    assembler = CompletionAssembler(request, prepared, model.codec, manifest, id)
+    return TaskStream(assembler, ScoredTicket(ticket, prepared.scores), call)
+
+
+def _find(edge: Edge, model: str | None) -> Deployment:
+    catalog, tasks = edge.service.catalog, text_tasks(edge)
+    defaults = [catalog.asked[task] for task in tasks if task in catalog.asked]
+    wanted = [model] if model is not None else defaults
+    found = catalog.find(wanted[0]) if wanted else None
+    if found is not None and found.task.name in tasks:
+        return found
+    if tasks:
+        edge.service.call(tasks[0], model).report("caller")
+    available = [key for key, served in catalog.deployments.items() if served.task.name in tasks]
+    raise UnknownModel(model if model is not None else "for completions", tuple(available))
 
 
 class CompletionEvents(EventStream):
@@ -25,33 +79,41 @@ class CompletionEvents(EventStream):
 
     Args:
         stream: of the completion, to be given up when its client goes.
-        chunks: made from it.
         send_timeout_s: how long the client may leave a chunk unread.
         request_id: named in the log of a failure.
+        with_usage: whether the last chunk is wanted, which has the usage and no choices.
     """
 
     def __init__(
-        self,
-        stream: CompletionStream,
-        chunks: AsyncIterator[Completion],
-        send_timeout_s: float,
-        request_id: str,
+        self, stream: TaskStream, send_timeout_s: float, request_id: str, *, with_usage: bool
     ) -> None:
         super().__init__(stream, send_timeout_s, request_id)
-        self._chunks = chunks
+        self._with_usage = with_usage
 
     async def _write_all(self, send: Send) -> None:
         try:
-            async for chunk in self._chunks:
-                await self._send(_data(chunk), send, more=True)
+            async for chunk in self._stream:
+                if chunk.choices or self._with_usage:
+                    await self._send(await _data(chunk, num_listed(chunk)), send, more=True)
         except TimeoutError:
             raise
         except Exception as error:
             if is_internal(error):
                 logger.exception("a stream failed")
-            await self._send(_data(openai_error(describe(error, self._request_id))), send, more=True)
+            await self._send(await _data(openai_error(describe(error, self._request_id))), send, more=True)
         await self._send(b"data: %s\n\n" % DONE.encode(), send, more=False)
 
 
-def _data(answer: Answer) -> bytes:
-    return b"data: %s\n\n" % answer.__pydantic_serializer__.to_json(answer, exclude_unset=True)
+def num_listed(completion: Completion) -> int:
+    """Tokens in it that have log-probabilities."""
+    return sum(len(choice.logprobs.tokens) for choice in completion.choices if choice.logprobs)
+
+
+async def json_of(answer: Answer, listed: int = 0, *, exclude_unset: bool = False) -> bytes:
+    """An answer as JSON, written beside the event loop where it lists many tokens."""
+    write = answer.__pydantic_serializer__.to_json
+    return await offloaded(listed / _LISTED_PER_MS, write, answer, exclude_unset=exclude_unset)
+
+
+async def _data(answer: Answer, listed: int = 0) -> bytes:
+    return b"data: %s\n\n" % await json_of(answer, listed, exclude_unset=True)

@@ -15,6 +15,7 @@ from app.core.sequence import Feedback, Sampling, SequenceRequest
 from app.features.text import TextCodec, TextLimits, check_ids, check_text
 from app.tasks.decoded.schema import TextRequest
 from app.tasks.decoded.text import StopStrings
+from app.tasks.task import Task
 
 # Small enough for every JSON reader to hold a drawn seed exactly.
 _SEED_BITS = 53
@@ -59,6 +60,11 @@ class TextModel(Protocol):
             InvalidInput: a field is over its limit.
         """
         ...
+
+
+def produces_text(task: Task) -> bool:
+    """Whether the models of a task are of :class:`TextModel`."""
+    return issubclass(task.limits, DecodingLimits)
 
 
 def draw_seed() -> int:

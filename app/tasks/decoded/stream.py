@@ -15,7 +15,7 @@ from app.tasks.decoded.schema import DoneFrame, Frame, TextAnswer, TokenFrame
 from app.tasks.decoded.text import Piece, TextAssembler
 from app.tasks.task import Summary
 
-_REASONS: dict[FinishReason, schema.FinishReason] = {
+REASONS: dict[FinishReason, schema.FinishReason] = {
     # A request that generates nothing has all of the length that was asked for.
     FinishReason.SUPPLIED: "length",
     FinishReason.LENGTH: "length",
@@ -75,7 +75,7 @@ class FrameAssembler:
             if isinstance(event, Tokens):
                 produced.setdefault(choice, []).extend(event.tokens)
             elif isinstance(event, Finished):
-                self._reasons[choice] = _REASONS[event.reason]
+                self._reasons[choice] = REASONS[event.reason]
                 produced.setdefault(choice, [])
             elif isinstance(event, Failed):
                 failure = failure or event.error

@@ -15,8 +15,7 @@ from app.bundle.reader import Bundle
 from app.core.errors import InvalidInput
 from app.core.numbers import rounded, softmax
 from app.core.sequence import Read
-from app.features.text import check_text, codec_of, milliseconds_to_encode
-from app.tasks.sentiment.limits import SentimentLimits
+from app.features.text import TextLimits, check_text, codec_of, milliseconds_to_encode
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult, TracePoint
 from app.tasks.sentiment.session import LabelSession
 from app.tasks.sentiment.spec import SentimentSpec
@@ -46,7 +45,7 @@ class SentimentModel:
         BundleError: the bundle is no classifier, or its tokenizer does not fit the network.
     """
 
-    def __init__(self, bundle: Bundle, limits: SentimentLimits) -> None:
+    def __init__(self, bundle: Bundle, limits: TextLimits) -> None:
         spec = bundle.manifest.spec_as(SentimentSpec)
         self.labels = spec.labels
         self._vocabulary = spec.vocabulary

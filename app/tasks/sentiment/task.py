@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic_core import from_json
 
-from app.tasks.sentiment.limits import SentimentLimits
+from app.features.text import TextLimits
 from app.tasks.sentiment.load import LOAD
 from app.tasks.sentiment.model import SentimentModel, SentimentRequests
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
@@ -40,7 +40,7 @@ TASK = Task(
 With `inputs` in place of `text`, request and answer have the shape of Hugging Face's
 text-classification task.""",
     spec=SentimentSpec,
-    limits=SentimentLimits,
+    limits=TextLimits,
     open=SentimentModel,
     request=SentimentRequests,
     answer=SentimentAnswer | TextClassification,
