@@ -25,8 +25,10 @@ from app.core.limits import Limits
 from app.core.sequence import BlockRequest, Failed, Feedback, Finished, Read, Sampling, SequenceRequest
 from app.engine.engine import Engine
 from app.engine.load import TickStats
+from app.registered import TASKS
 from app.registry import load_bundle
 from app.runtime.lanes import Lanes
+from app.tasks.tasks import Tasks
 from benchmarks import bundle as bundles
 from benchmarks import step_work as work
 from benchmarks.report import Figure, against, plain, publish
@@ -83,7 +85,7 @@ async def _network(
 ) -> None:
     bundle = read_bundle(folder)
     # As the server does: one lane for each core.
-    engine = load_bundle(folder, "cpu", Limits(), _silent, Lanes(os.cpu_count() or 1)).engine
+    engine = load_bundle(folder, "cpu", Limits(), Tasks(TASKS), _silent, Lanes(os.cpu_count() or 1)).engine
     engine.start(asyncio.get_running_loop())
     try:
         for _ in range(options.rounds):

@@ -33,10 +33,10 @@ import orjson
 import ormsgpack
 from numpy.typing import NDArray
 
-from app.bundle.reader import read_manifest
-from app.core.limits import Limits
+from app.bundle.reader import read_bundle
+from app.tasks.forecast.limits import ForecastLimits
+from app.tasks.forecast.model import ForecastModel
 from app.tasks.forecast.schema import LARGEST_VALUE, ForecastRequest
-from app.tasks.forecast.task import ForecastTask
 from benchmarks.report import Figure, publish
 from benchmarks.server import Server
 
@@ -174,7 +174,7 @@ def requests(bodies: dict[tuple[int, int], dict[str, Any]], seconds: float) -> d
 
 def steps_cpu(body: dict[str, Any]) -> float:
     """CPU seconds of what follows on decoding: the network's steps of each series."""
-    task = ForecastTask(read_manifest(MODELS / "forecaster/1"), Limits())
+    task = ForecastModel(read_bundle(MODELS / "forecaster/1"), ForecastLimits())
     request = ForecastRequest.model_validate(body)
     return cpu(lambda: task.prepare(request))
 

@@ -8,25 +8,34 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from app.bundle.reader import find_bundles, read_bundle
 from app.core.limits import Limits
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits
 from app.engine.scheduler import SchedulerLimits
-from app.registry import task_of
+from app.registered import TASKS
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession
 from app.service.call import Timing
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
+from app.service.stream import TaskStream
 from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
 from app.sessions.ports import SessionStore
 from app.sessions.service import SessionService
 from app.sessions.stores.worker import StoreWorker
+from app.tasks.decoded.resume import ResumePoint
+from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.generate.schema import GenerateRequest
+from app.tasks.sentiment.schema import SentimentRequest
+from app.tasks.tasks import Tasks
 
+BY_NAME = {task.name: task for task in TASKS}
 DEFAULTS = {"forecast": "tiny-series-lstm@1", "sentiment": "tiny-mood-gru@1", "generate": "tiny-text-lstm@1"}
+REGISTERED = Tasks(TASKS)
 LIMITS = Limits(request_timeout_s=20)
 QUEUE = QueueLimits()
 SESSION_LIMITS = SessionLimits()
@@ -93,6 +102,22 @@ class Rig:
     counts: Counts
     engines: list[Engine]
 
+    async def forecast(self, request: ForecastRequest) -> tuple[Any, Timing]:
+        """The answer of the forecaster."""
+        return await self.service.answer(BY_NAME["forecast"], request)
+
+    async def sentiment(self, request: SentimentRequest) -> tuple[Any, Timing]:
+        """The answer of the classifier."""
+        return await self.service.answer(BY_NAME["sentiment"], request)
+
+    async def generate(self, request: GenerateRequest) -> tuple[Any, Timing]:
+        """The whole answer of the language model."""
+        return await self.service.answer(BY_NAME["generate"], request)
+
+    async def stream(self, request: GenerateRequest, point: ResumePoint | None = None) -> TaskStream:
+        """Its frames."""
+        return await self.service.stream(BY_NAME["generate"], request, point)
+
     @property
     def idle(self) -> bool:
         """Whether nothing is queued anywhere."""
@@ -100,7 +125,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def inference(folder: Path, limits: Limits = LIMITS, queue: QueueLimits = QUEUE) -> AsyncIterator[Rig]:
+async def inference(
+    folder: Path, limits: Limits = LIMITS, queue: QueueLimits = QUEUE, tasks: Tasks = REGISTERED
+) -> AsyncIterator[Rig]:
     """All bundles of a folder, served until the end of the block."""
     engines: list[Engine] = []
     deployments = []
@@ -113,7 +140,7 @@ async def inference(folder: Path, limits: Limits = LIMITS, queue: QueueLimits = 
         engine = Engine(bundle.manifest.reference, executor, scheduling, queue)
         engine.start(asyncio.get_running_loop())
         engines.append(engine)
-        deployments.append(Deployment(bundle.manifest, *task_of(bundle, limits), engine))
+        deployments.append(Deployment(bundle.manifest, *tasks.open(bundle), engine))
     counts = Counts()
     try:
         yield Rig(InferenceService(deployments, DEFAULTS, limits, counts), counts, engines)

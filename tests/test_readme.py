@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from websockets.sync.client import connect
 
-from app.edge.docs import examples as examples_of_docs
+from app.registered import TASKS
 from tests.e2e.server import ServerProcess
 from tests.readme import README, SHIPPED, Example, ask, examples, figures, rewritten, same
 
@@ -57,16 +57,14 @@ def test_the_bundles_that_the_defaults_name_are_served(shipped: ServerProcess) -
 
 
 PRESSED = [
-    (path, "application/json", json.dumps(example["value"]))
-    for path, found in (
-        ("/forecast", examples_of_docs.FORECAST),
-        ("/sentiment", examples_of_docs.SENTIMENT),
-        ("/generate", examples_of_docs.GENERATE),
-    )
-    for example in found.values()
+    (f"/{task.name}", "application/json", json.dumps(example["value"]))
+    for task in TASKS
+    for example in task.examples.values()
 ] + [
-    ("/forecast?horizon=12", "text/csv", str(example["value"]))
-    for example in examples_of_docs.FORECAST_CSV.values()
+    (f"/{task.name}?horizon=12", reader.media_types[0], str(example["value"]))
+    for task in TASKS
+    for reader in task.reads
+    for example in reader.examples.values()
 ]
 
 

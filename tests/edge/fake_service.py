@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
 
-from app.service.resume import ResumePoint
+from pydantic import BaseModel
 
 from app.core.limits import Limits
 from app.edge.application import assemble
 from app.edge.edge import AccessRules, Edge, SessionEdge
 from app.edge.lifecycle import Lifecycle
+from app.registered import TASKS
 from app.service.call import Timing
 from app.tasks.decoded.schema import Choice, DoneFrame, Frame, TokenFrame, Usage
 from app.tasks.forecast.schema import Forecast, ForecastAnswer, ForecastRequest
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult
+from app.tasks.task import ResumePoint, Task
+from app.tasks.tasks import Tasks
 from app.telemetry.metrics import Metrics
 
 TIMING = Timing(queue_s=0.001, compute_s=0.002, total_s=0.004)
@@ -60,6 +63,31 @@ class FakeStream:
         )
 
 
+def _forecast(request: ForecastRequest) -> BaseModel:
+    forecasts = [
+        Forecast(id=series.id, mean=[series.values[-1] or 0.0] * request.horizon, quantiles={})
+        for series in request.all_series()
+    ]
+    return ForecastAnswer(model="fake@1", forecasts=forecasts)
+
+
+def _sentiment(request: SentimentRequest) -> BaseModel:
+    results = [SentimentResult(label="good", score=1.0, scores={"good": 1.0}) for _ in request.texts]
+    return SentimentAnswer(model="fake@1", results=results)
+
+
+def _generate(request: GenerateRequest) -> BaseModel:
+    choices = [Choice(text="x" * request.max_tokens, finish_reason="length") for _ in range(request.n)]
+    return GenerateAnswer(model="fake@1", choices=choices, usage=_usage(request.max_tokens), seed=1)
+
+
+ANSWERS: dict[str, Callable[[Any], BaseModel]] = {
+    "forecast": _forecast,
+    "sentiment": _sentiment,
+    "generate": _generate,
+}
+
+
 class FakeService:
     """Repeats the last value, calls every text good, and writes ``x``.
 
@@ -88,30 +116,13 @@ class FakeService:
     def count_refusal(self, task: str) -> None:
         """Nobody asks."""
 
-    async def forecast(self, request: ForecastRequest) -> tuple[ForecastAnswer, Timing]:
-        """The last value, ``horizon`` times."""
+    async def answer(self, task: Task, request: Any) -> tuple[BaseModel, Timing]:
+        """The last value of each series, a good word for each text, or as many ``x`` as asked for."""
         await self._work()
-        forecasts = [
-            Forecast(id=one.id, mean=[one.values[-1] or 0.0] * request.horizon, quantiles={})
-            for one in request.all_series()
-        ]
-        return ForecastAnswer(model="fake@1", forecasts=forecasts), TIMING
+        return ANSWERS[task.name](request), TIMING
 
-    async def sentiment(self, request: SentimentRequest) -> tuple[SentimentAnswer, Timing]:
-        """Everything is good."""
-        await self._work()
-        results = [SentimentResult(label="good", score=1.0, scores={"good": 1.0}) for _ in request.texts]
-        return SentimentAnswer(model="fake@1", results=results), TIMING
-
-    async def generate(self, request: GenerateRequest) -> tuple[GenerateAnswer, Timing]:
-        """As many ``x`` as asked for."""
-        await self._work()
-        choices = [Choice(text="x" * request.max_tokens, finish_reason="length") for _ in range(request.n)]
-        usage = _usage(request.max_tokens)
-        return GenerateAnswer(model="fake@1", choices=choices, usage=usage, seed=1), TIMING
-
-    def stream_generate(self, request: GenerateRequest, point: ResumePoint | None = None) -> FakeStream:
-        """The same, frame by frame."""
+    async def stream(self, task: Task, request: Any, point: ResumePoint | None = None) -> FakeStream:
+        """As many ``x``, frame by frame."""
         if self.refuse is not None:
             raise self.refuse
         self.streams.append(FakeStream(request, self.error, self.delay_s))
@@ -144,6 +155,7 @@ class FakeEdge:
         edge = Edge(
             service=self.service,  # type: ignore[arg-type]  # it answers the same calls
             limits=self.limits,
+            tasks=Tasks(TASKS),
             metrics=self.metrics,
             lifecycle=self.lifecycle,
             alive={"fake@1": lambda: self.alive},

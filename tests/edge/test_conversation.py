@@ -71,11 +71,11 @@ def test_at_most_one_generation_runs(events: list[Event]) -> None:
 
 def test_messages_are_told_apart() -> None:
     """A request has no type; a stop has nothing else."""
-    assert isinstance(read_message('{"type": "stop"}', 100), StopMessage)
-    request = read_message('{"prompt": "say \\"type\\"", "stop": ["\\"type\\""]}', 100)
+    assert isinstance(read_message('{"type": "stop"}', 100, GenerateRequest), StopMessage)
+    request = read_message('{"prompt": "say \\"type\\"", "stop": ["\\"type\\""]}', 100, GenerateRequest)
     assert isinstance(request, GenerateRequest)
     assert request.prompt == 'say "type"'
-    assert isinstance(read_message('{"prompt": "a", "stop": "type"}', 100), GenerateRequest)
+    assert isinstance(read_message('{"prompt": "a", "stop": "type"}', 100, GenerateRequest), GenerateRequest)
 
 
 @pytest.mark.parametrize(
@@ -95,4 +95,4 @@ def test_messages_are_told_apart() -> None:
 def test_wrong_messages_are_refused(text: str | None, error: type[Exception]) -> None:
     """Each with the error that says why."""
     with pytest.raises(error):
-        read_message(text, 100)
+        read_message(text, 100, GenerateRequest)

@@ -10,7 +10,9 @@ from starlette.types import Receive, Scope, Send
 
 from app.core.errors import InvalidInput
 from app.edge.http.direct import DirectRoutes
-from app.edge.routes import forecast, session_steps
+from app.edge.routes import session_steps
+from app.edge.routes.tasks import task_router
+from app.registered import TASKS
 from tests.edge.fake_service import FakeEdge
 
 
@@ -26,7 +28,7 @@ async def answer(request: Request, error: Exception) -> Response:
 
 def direct(edge: FakeEdge, root: str = "") -> TestClient:
     """A client of the table alone."""
-    routes = [*forecast.router.routes, *session_steps.router.routes]
+    routes = [*(route for task in TASKS for route in task_router(task).routes), *session_steps.router.routes]
     table = DirectRoutes(everything_else, routes, (InvalidInput,), answer)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

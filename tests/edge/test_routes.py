@@ -7,15 +7,14 @@ import re
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-from app.core.limits import Limits
-from app.edge.docs import examples
+from app.registered import TASKS
 from app.tasks.forecast.csv_body import read_csv
 from app.tasks.forecast.csv_query import CsvQuery
-from app.tasks.forecast.schema import ForecastRequest
-from app.tasks.generate.schema import GenerateRequest
-from app.tasks.sentiment.schema import SentimentRequest
+from app.tasks.forecast.limits import ForecastLimits
+from app.tasks.task import Task
 from tests.edge.fake_service import FakeEdge
 
 
@@ -85,30 +84,20 @@ def test_a_stream_that_fails_ends_with_an_error_event(edge: FakeEdge, client: Te
     assert edge.service.streams[0].cancelled
 
 
-@pytest.mark.parametrize("kind", list(examples.FORECAST))
-def test_forecast_examples_are_valid(kind: str) -> None:
-    """What the documentation shows is what the schema takes."""
-    ForecastRequest.model_validate_json(json.dumps(examples.FORECAST[kind]["value"]))
+@pytest.mark.parametrize(
+    ("task", "kind"), [(task, kind) for task in TASKS for kind in task.examples], ids=lambda part: str(part)
+)
+def test_examples_are_valid(task: Task, kind: str) -> None:
+    """Each is a request of its task."""
+    TypeAdapter(task.request).validate_json(json.dumps(task.examples[kind]["value"]))
 
 
-@pytest.mark.parametrize("kind", list(examples.SENTIMENT))
-def test_sentiment_examples_are_valid(kind: str) -> None:
-    """What the documentation shows is what the schema takes."""
-    SentimentRequest.model_validate_json(json.dumps(examples.SENTIMENT[kind]["value"]))
-
-
-@pytest.mark.parametrize("kind", list(examples.GENERATE))
-def test_generate_examples_are_valid(kind: str) -> None:
-    """What the documentation shows is what the schema takes."""
-    GenerateRequest.model_validate_json(json.dumps(examples.GENERATE[kind]["value"]))
-
-
-@pytest.mark.parametrize("kind", list(examples.FORECAST_CSV))
-def test_csv_examples_are_valid(kind: str) -> None:
-    """With a horizon in the query."""
-    text = examples.FORECAST_CSV[kind]["value"]
-    assert isinstance(text, str)
-    assert read_csv(text.encode(), CsvQuery(horizon=3), Limits()).all_series()[0].freq == "MS"
+def test_csv_examples_are_valid() -> None:
+    """With a horizon, each is a request."""
+    (forecast,) = [task for task in TASKS if task.name == "forecast"]
+    for example in forecast.reads[0].examples.values():
+        read = read_csv(example["value"].encode(), CsvQuery(horizon=3), ForecastLimits())
+        assert read.all_series()[0].freq == "MS"
 
 
 def test_the_documentation_page_loads_nothing_from_elsewhere(client: TestClient) -> None:

@@ -22,12 +22,15 @@ from app.registry.copying.install import Installed, install, read_head
 from app.registry.copying.origin import Origin
 from app.registry.verification import check_whole
 from tests.models_lifecycle.shelf import Shelf
+from tests.rig import REGISTERED
 
 
 def put(origin: Origin, folder: Path, *, replace: bool = False, max_bytes: int = 2**30) -> Installed:
     """Install with a full check."""
     budget = Budget(max_bytes, 60)
-    return install(origin, read_head(origin), folder, budget, check_whole, replace=replace)
+    return install(
+        origin, read_head(origin), folder, budget, lambda path: check_whole(path, REGISTERED), replace=replace
+    )
 
 
 def local_origin(path: Path, max_bytes: int = 2**30) -> AbstractContextManager[Origin]:
@@ -197,7 +200,7 @@ def test_a_damaged_archive_is_refused(
             damaged.write_bytes(data)
             with contextlib.suppress(BundleError), local_origin(damaged) as origin:
                 put(origin, tmp_path / "models")
-                check_whole(tmp_path / "models" / "text" / "2")
+                check_whole(tmp_path / "models" / "text" / "2", REGISTERED)
                 shutil.rmtree(tmp_path / "models")
             assert everything_below(tmp_path / "models") == []
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from app.core.errors import BundleError, ConfigurationError, InvalidManifest
 from app.core.limits import Limits
+from app.registered import TASKS
 from app.registry import ModelRegistry, RegistryOptions, inspect_models, load_bundle, version_key
+from app.tasks.tasks import Tasks
 from tests.bundles import tiny_classifier, tiny_generator
 
 
@@ -40,7 +42,9 @@ def opened(folder: Path, *, skip_bad: bool = False, preferred: dict[str, str] | 
     """The registry of a folder, its engines not started."""
     options = RegistryOptions(folders=[folder], skip_bad=skip_bad, preferred=preferred or {})
     registry = ModelRegistry(
-        options, lambda path: load_bundle(path, "cpu", Limits(), lambda name: lambda stats: None), Quiet()
+        options,
+        lambda path: load_bundle(path, "cpu", Limits(), Tasks(TASKS), lambda name: lambda stats: None),
+        Quiet(),
     )
     registry.open()
     return registry

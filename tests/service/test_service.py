@@ -39,12 +39,12 @@ async def test_models_are_found_by_name_version_or_default(rig: Rig) -> None:
 
 async def test_each_task_answers_and_is_counted(rig: Rig) -> None:
     """A forecast, a sentiment and a text; each counted once under its model's reference."""
-    forecast, timing = await rig.service.forecast(ForecastRequest(values=[1.0, 2.0, 4.0], horizon=3))
+    forecast, timing = await rig.forecast(ForecastRequest(values=[1.0, 2.0, 4.0], horizon=3))
     assert len(forecast.forecasts[0].mean) == 3
     assert timing.total_s >= timing.compute_s > 0
-    sentiment, _ = await rig.service.sentiment(SentimentRequest(text=["good", "bad film"]))
+    sentiment, _ = await rig.sentiment(SentimentRequest(text=["good", "bad film"]))
     assert [sum(result.scores.values()) for result in sentiment.results] == pytest.approx([1, 1], abs=1e-5)
-    text, _ = await rig.service.generate(GenerateRequest(prompt="ab", max_tokens=9, seed=4))
+    text, _ = await rig.generate(GenerateRequest(prompt="ab", max_tokens=9, seed=4))
     assert (len(text.choices[0].text), text.choices[0].finish_reason) == (9, "length")
     assert text.usage.model_dump() == {"prompt_tokens": 2, "completion_tokens": 9, "total_tokens": 11}
     assert rig.counts.requests == [
@@ -59,30 +59,28 @@ async def test_each_task_answers_and_is_counted(rig: Rig) -> None:
 
 async def test_a_seed_repeats_its_text_in_every_form(rig: Rig) -> None:
     """Whole or streamed, drawn seed or given one, alone or as one of several choices."""
-    drawn, _ = await rig.service.generate(GenerateRequest(prompt="a", max_tokens=30))
-    again, _ = await rig.service.generate(GenerateRequest(prompt="a", max_tokens=30, seed=drawn.seed))
+    drawn, _ = await rig.generate(GenerateRequest(prompt="a", max_tokens=30))
+    again, _ = await rig.generate(GenerateRequest(prompt="a", max_tokens=30, seed=drawn.seed))
     assert again.choices == drawn.choices
     streamed = "".join(
         [
             frame.text
-            async for frame in rig.service.stream_generate(
-                GenerateRequest(prompt="a", max_tokens=30, seed=drawn.seed)
-            )
+            async for frame in await rig.stream(GenerateRequest(prompt="a", max_tokens=30, seed=drawn.seed))
             if isinstance(frame, TokenFrame)
         ]
     )
     assert streamed == drawn.choices[0].text
-    three, _ = await rig.service.generate(GenerateRequest(prompt="a", max_tokens=30, seed=drawn.seed, n=3))
+    three, _ = await rig.generate(GenerateRequest(prompt="a", max_tokens=30, seed=drawn.seed, n=3))
     assert three.choices[0] == drawn.choices[0]
     assert len({choice.text for choice in three.choices}) == 3
 
 
 async def test_a_stop_string_ends_the_text_before_it(rig: Rig) -> None:
     """Only that choice, and the log-probabilities end with the text."""
-    free, _ = await rig.service.generate(GenerateRequest(max_tokens=60, seed=1))
+    free, _ = await rig.generate(GenerateRequest(max_tokens=60, seed=1))
     text = free.choices[0].text
     stop = text[20:22]
-    cut, _ = await rig.service.generate(GenerateRequest(max_tokens=60, seed=1, stop=stop, logprobs=2))
+    cut, _ = await rig.generate(GenerateRequest(max_tokens=60, seed=1, stop=stop, logprobs=2))
     choice = cut.choices[0]
     assert (choice.text, choice.finish_reason) == (text[: text.find(stop)], "stop")
     assert choice.logprobs is not None
@@ -94,7 +92,7 @@ async def test_a_stop_string_ends_the_text_before_it(rig: Rig) -> None:
 
 async def test_stopping_a_stream_keeps_what_was_said(rig: Rig) -> None:
     """After stop() the done frame says ``stopped`` and nothing is left in the engine."""
-    stream = rig.service.stream_generate(GenerateRequest(max_tokens=5_000, seed=1))
+    stream = await rig.stream(GenerateRequest(max_tokens=5_000, seed=1))
     text, done = "", None
     async for frame in stream:
         if isinstance(frame, TokenFrame):
@@ -113,13 +111,13 @@ async def test_stopping_a_stream_keeps_what_was_said(rig: Rig) -> None:
 async def test_a_reader_that_goes_away_frees_its_sequence(rig: Rig) -> None:
     """Cancelled while waiting, before reading, or as a task: counted once, nothing left behind."""
     request = GenerateRequest(max_tokens=4_000)
-    rig.service.stream_generate(request).cancel()
-    task = asyncio.create_task(rig.service.generate(request))
+    (await rig.stream(request)).cancel()
+    task = asyncio.create_task(rig.generate(request))
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    forecast = asyncio.create_task(rig.service.forecast(ForecastRequest(values=[1.0] * 9_000, horizon=1)))
+    forecast = asyncio.create_task(rig.forecast(ForecastRequest(values=[1.0] * 9_000, horizon=1)))
     await asyncio.sleep(0.001)
     forecast.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -132,11 +130,11 @@ async def test_a_reader_that_goes_away_frees_its_sequence(rig: Rig) -> None:
 async def test_refusals_are_counted_by_whose_fault_they_are(rig: Rig) -> None:
     """A wrong field is the caller's, a full queue is capacity, and an invented name is no label."""
     with pytest.raises(InvalidInput):
-        await rig.service.forecast(ForecastRequest(values=[1.0, 2.0], horizon=10_000))
+        await rig.forecast(ForecastRequest(values=[1.0, 2.0], horizon=10_000))
     with pytest.raises(UnknownModel):
-        await rig.service.sentiment(SentimentRequest(text=["good"], model="made-up"))
+        await rig.sentiment(SentimentRequest(text=["good"], model="made-up"))
     with pytest.raises(Overloaded):
-        await rig.service.forecast(ForecastRequest(values=[1.0] * 20_001, horizon=1))
+        await rig.forecast(ForecastRequest(values=[1.0] * 20_001, horizon=1))
     assert rig.counts.requests == [
         ("forecast", "tiny-series-lstm@1", "caller"),
         ("sentiment", "unknown", "caller"),
@@ -150,10 +148,10 @@ async def test_many_series_answer_in_their_order(rig: Rig) -> None:
     series = [
         {"id": str(i), "values": [float((i * k) % 17) for k in range(n)]} for i, n in enumerate(lengths)
     ]
-    many, _ = await rig.service.forecast(ForecastRequest.model_validate({"series": series, "horizon": 4}))
+    many, _ = await rig.forecast(ForecastRequest.model_validate({"series": series, "horizon": 4}))
     assert [forecast.id for forecast in many.forecasts] == [str(index) for index in range(200)]
     for index in (0, 57, 199):
-        one, _ = await rig.service.forecast(
+        one, _ = await rig.forecast(
             ForecastRequest.model_validate({"values": series[index]["values"], "horizon": 4})
         )
         assert one.forecasts[0].quantiles == many.forecasts[index].quantiles

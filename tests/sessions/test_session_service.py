@@ -67,7 +67,7 @@ async def test_steps_equal_one_whole_request(bench: Bench) -> None:
         answer = await bench.step("s", values[first:last], first + 1)
         assert (answer["seq"], answer["step"], len(answer["outputs"])) == (first + 1, last, last - first)
     ahead = await bench.service.states.forecast("s", ForecastFromState(horizon=HORIZON, levels=[80]))
-    whole, _ = await bench.rig.service.forecast(
+    whole, _ = await bench.rig.forecast(
         ForecastRequest(values=values, horizon=HORIZON, levels=[80], freq="h", start="2024-01-01T00:00")
     )
     assert ahead.forecast.quantiles == whole.forecasts[0].quantiles
@@ -119,7 +119,7 @@ async def test_text_sessions_report_labels_and_log_probabilities(bench: Bench) -
     labels = (await bench.step("mood", "a good film"))["outputs"]
     assert [one["token"] for one in labels] == ["a", "good", "film"]
     assert all(sum(one["scores"].values()) == pytest.approx(1, abs=1e-5) for one in labels)
-    text, _ = await bench.rig.service.generate(
+    text, _ = await bench.rig.generate(
         GenerateRequest(model="tiny-text-gru", prompt="ab", max_tokens=5, seed=1, logprobs=0)
     )
     await bench.service.create(opened("tiny-text-gru", id="text"))
@@ -382,7 +382,7 @@ async def test_generating_from_a_state_equals_sending_the_history(bench: Bench) 
     """Same seed, same text, however the history arrived; nothing is written."""
     await bench.service.create(opened("tiny-text-lstm", id="s"))
     await bench.step("s", "once up")
-    whole, _ = await bench.rig.service.generate(
+    whole, _ = await bench.rig.generate(
         GenerateRequest(prompt="once upon", max_tokens=20, seed=9, n=3, logprobs=1, model="tiny-text-lstm")
     )
     request = GenerateFromState(prompt="on", max_tokens=20, seed=9, n=3, logprobs=1)
@@ -402,7 +402,7 @@ async def test_stop_strings_end_a_text_from_a_state_too(bench: Bench, stop: list
     await bench.service.create(opened("tiny-text-rnn", id="s"))
     await bench.step("s", "the ")
     for seed in range(6):
-        whole, _ = await bench.rig.service.generate(
+        whole, _ = await bench.rig.generate(
             GenerateRequest(prompt="the ", max_tokens=30, seed=seed, stop=stop, model="tiny-text-rnn")
         )
         body = await bench.service.texts.generate("s", GenerateFromState(max_tokens=30, seed=seed, stop=stop))

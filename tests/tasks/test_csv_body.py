@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import InvalidInput
-from app.core.limits import Limits
 from app.tasks.forecast.csv_body import read_csv
 from app.tasks.forecast.csv_query import CsvQuery
+from app.tasks.forecast.limits import ForecastLimits
 from app.tasks.forecast.schema import ForecastRequest
 
-LIMITS = Limits(max_points=1000, max_series=5)
+LIMITS = ForecastLimits(max_points=1000, max_series=5)
 
 
 def read(text: str | bytes, **query: object) -> ForecastRequest:

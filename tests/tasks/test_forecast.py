@@ -10,22 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.bundle.reader import read_manifest
+from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput, InvalidManifest
-from app.core.limits import Limits
+from app.tasks.forecast.limits import ForecastLimits
+from app.tasks.forecast.model import ForecastModel, _interpolation, _mean_weights, _round
 from app.tasks.forecast.schema import ForecastRequest
-from app.tasks.forecast.task import ForecastTask, _interpolation, _mean_weights, _round
-from app.tasks.sentiment.task import SentimentTask
+from app.tasks.sentiment.limits import SentimentLimits
+from app.tasks.sentiment.model import SentimentModel
 from tests.bundles import HORIZON
 
 LEVELS = np.array([0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975])
 
 
 @pytest.fixture
-def task(tiny_models: Path) -> ForecastTask:
+def task(tiny_models: Path) -> ForecastModel:
     """Of a tiny forecaster, with small limits."""
-    manifest = read_manifest(tiny_models / "tiny-series-lstm" / "1")
-    return ForecastTask(manifest, Limits(max_series=3, max_points=50))
+    bundle = read_bundle(tiny_models / "tiny-series-lstm" / "1")
+    return ForecastModel(bundle, ForecastLimits(max_series=3, max_points=50))
 
 
 def ask(**fields: Any) -> ForecastRequest:
@@ -34,36 +35,36 @@ def ask(**fields: Any) -> ForecastRequest:
     return ForecastRequest.model_validate(given if "series" in fields else {"values": [1.0, 2.0]} | given)
 
 
-def test_one_series_is_one_sequence_of_its_length(task: ForecastTask) -> None:
+def test_one_series_is_one_sequence_of_its_length(task: ForecastModel) -> None:
     """Missing values are steps like others, marked as unobserved."""
     prepared = task.prepare(ask(values=[1.0, None, 3.0]))
-    assert len(prepared.sequences) == 1
-    steps = prepared.sequences[0].steps
+    assert [block.steps.shape[0] for block in prepared.blocks] == [1]
+    steps = prepared.blocks[0].steps[0]
     assert steps[:, 0].tolist() == [1.0, 0.0, 3.0]
     assert steps[:, 1].tolist() == [1.0, 0.0, 1.0]
 
 
-def test_timestamps_follow_the_last_observation(task: ForecastTask) -> None:
+def test_timestamps_follow_the_last_observation(task: ForecastModel) -> None:
     """Two hourly values from ten o'clock are followed by noon."""
     prepared = task.prepare(ask(start="2024-02-28T22:00", freq="h"))
     answer = task.finish(prepared, [np.zeros((1, HORIZON, len(LEVELS)), np.float32)])
     assert answer.forecasts[0].timestamps == ["2024-02-29T00:00:00", "2024-02-29T01:00:00"]
 
 
-def test_without_a_start_there_are_no_timestamps(task: ForecastTask) -> None:
+def test_without_a_start_there_are_no_timestamps(task: ForecastModel) -> None:
     """The frequency alone still tells the season."""
     prepared = task.prepare(ask(freq="h"))
-    assert prepared.sequences[0].steps[0, 2:5].tolist() == [1, 24, 168]
+    assert prepared.blocks[0].steps[0, 0, 2:5].tolist() == [1, 24, 168]
     answer = task.finish(prepared, [np.zeros((1, HORIZON, len(LEVELS)), np.float32)])
     assert answer.forecasts[0].timestamps is None
 
 
-def test_a_frequency_the_model_never_saw_is_served_with_its_usual_season(task: ForecastTask) -> None:
+def test_a_frequency_the_model_never_saw_is_served_with_its_usual_season(task: ForecastModel) -> None:
     """Index 0 is the row for all others."""
-    assert task.prepare(ask(freq="15min")).sequences[0].steps[0, 2:4].tolist() == [0, 96]
+    assert task.prepare(ask(freq="15min")).blocks[0].steps[0, 0, 2:4].tolist() == [0, 96]
 
 
-def test_levels_are_pairs_of_quantiles(task: ForecastTask) -> None:
+def test_levels_are_pairs_of_quantiles(task: ForecastModel) -> None:
     """80 and 95 % are the quantiles 0.1, 0.9, 0.025 and 0.975, trained ones being exact."""
     output = np.arange(HORIZON * len(LEVELS), dtype=np.float32).reshape(1, HORIZON, -1)
     forecast = task.finish(task.prepare(ask(levels=[80, 95])), [output]).forecasts[0]
@@ -91,7 +92,7 @@ def test_levels_are_pairs_of_quantiles(task: ForecastTask) -> None:
     ],
 )
 def test_what_the_model_cannot_do_is_refused_by_field(
-    task: ForecastTask, fields: dict[str, Any], field: str, allowed: object
+    task: ForecastModel, fields: dict[str, Any], field: str, allowed: object
 ) -> None:
     """Each refusal names the field and, where there is one, the limit."""
     with pytest.raises(InvalidInput) as caught:
@@ -134,8 +135,7 @@ def test_answers_keep_eight_digits(value: float, expected: float) -> None:
 
 def test_a_bundle_of_another_task_is_refused(tiny_models: Path) -> None:
     """A classifier's manifest makes no forecaster, nor the reverse."""
-    manifest = read_manifest(tiny_models / "tiny-mood-gru" / "1")
     with pytest.raises(InvalidManifest):
-        ForecastTask(manifest, Limits())
+        ForecastModel(read_bundle(tiny_models / "tiny-mood-gru" / "1"), ForecastLimits())
     with pytest.raises(InvalidManifest):
-        SentimentTask(read_manifest(tiny_models / "tiny-series-lstm" / "1"), None, Limits())  # type: ignore[arg-type]  # not reached
+        SentimentModel(read_bundle(tiny_models / "tiny-series-lstm" / "1"), SentimentLimits())

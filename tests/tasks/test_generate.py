@@ -10,32 +10,34 @@ from hypothesis import strategies as st
 
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput
-from app.core.limits import Limits
 from app.core.sequence import Token
 from app.features.text import TextCodec
+from app.tasks.decoded.prepare import DecodingLimits
+from app.tasks.decoded.text import StopStrings, TextAssembler
+from app.tasks.generate.model import GenerateModel
 from app.tasks.generate.schema import GenerateRequest
-from app.tasks.generate.task import GenerateTask, StopStrings, TextAssembler
 from training.tokenizers import bpe_tokenizer, character_tokenizer
 
 CODEC = TextCodec(character_tokenizer(["abc\n"]))
 
 
 @pytest.fixture
-def task(tiny_models: Path) -> GenerateTask:
+def task(tiny_models: Path) -> GenerateModel:
     """Of a tiny language model, with small limits."""
     bundle = read_bundle(tiny_models / "tiny-text-lstm" / "1")
-    assert bundle.tokenizer is not None
-    limits = Limits(max_text_chars=20, max_prompt_tokens=10, max_tokens=500, max_choices=3, max_stop=2)
-    return GenerateTask(bundle.manifest, TextCodec(bundle.tokenizer), limits)
+    limits = DecodingLimits(
+        max_text_chars=20, max_prompt_tokens=10, max_tokens=500, max_choices=3, max_stop=2
+    )
+    return GenerateModel(bundle, limits)
 
 
-def test_an_empty_prompt_starts_with_the_start_token(task: GenerateTask) -> None:
+def test_an_empty_prompt_starts_with_the_start_token(task: GenerateModel) -> None:
     """A prompt is fed as it is."""
     assert len(task.prepare(GenerateRequest(), 1).sequences[0].steps) == 1
     assert len(task.prepare(GenerateRequest(prompt="abc"), 1).sequences[0].steps) == 3
 
 
-def test_each_choice_has_its_own_seed_and_the_reported_one_repeats_all(task: GenerateTask) -> None:
+def test_each_choice_has_its_own_seed_and_the_reported_one_repeats_all(task: GenerateModel) -> None:
     """Choice i uses the seed plus i; without a seed the drawn one is reported."""
     prepared = task.prepare(GenerateRequest(n=3), 40)
     seeds = [one.feedback.sampling.seed for one in prepared.sequences if one.feedback]
@@ -54,7 +56,7 @@ def test_each_choice_has_its_own_seed_and_the_reported_one_repeats_all(task: Gen
     ],
 )
 def test_what_is_over_a_limit_is_refused_by_field(
-    task: GenerateTask, request_: GenerateRequest, field: str
+    task: GenerateModel, request_: GenerateRequest, field: str
 ) -> None:
     """With the limit in the error."""
     with pytest.raises(InvalidInput) as caught:
@@ -63,7 +65,7 @@ def test_what_is_over_a_limit_is_refused_by_field(
     assert caught.value.allowed
 
 
-def test_token_ids_are_a_prompt(task: GenerateTask) -> None:
+def test_token_ids_are_a_prompt(task: GenerateModel) -> None:
     """The steps are those of the text; an id that is none is named."""
     ids = task.codec.encode("abc")
     steps = task.prepare(GenerateRequest(prompt=ids), 0).sequences[0].steps
@@ -87,7 +89,7 @@ def test_a_last_token_without_text_still_has_its_log_probability() -> None:
     assert [[one.start for one in piece.logprobs or ()] for piece in pieces] == [[0], [1]]
 
 
-def test_half_a_surrogate_is_not_text(task: GenerateTask) -> None:
+def test_half_a_surrogate_is_not_text(task: GenerateModel) -> None:
     """JSON can carry one; no tokenizer can."""
     with pytest.raises(InvalidInput):
         task.prepare(

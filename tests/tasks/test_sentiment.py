@@ -9,30 +9,30 @@ import pytest
 
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput
-from app.core.limits import Limits
+from app.core.numbers import softmax
 from app.core.sequence import Read
-from app.features.text import TextCodec
-from app.tasks.sentiment.schema import SentimentRequest
-from app.tasks.sentiment.task import SentimentTask, softmax
+from app.tasks.sentiment.limits import SentimentLimits
+from app.tasks.sentiment.model import SentimentModel
+from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
 
 
 @pytest.fixture
-def task(tiny_models: Path) -> SentimentTask:
+def task(tiny_models: Path) -> SentimentModel:
     """Of a tiny classifier, with small limits."""
     bundle = read_bundle(tiny_models / "tiny-mood-gru" / "1")
-    assert bundle.tokenizer is not None
-    limits = Limits(max_texts=2, max_text_chars=40, max_prompt_tokens=5)
-    return SentimentTask(bundle.manifest, TextCodec(bundle.tokenizer), limits)
+    return SentimentModel(bundle, SentimentLimits(max_texts=2, max_text_chars=40, max_prompt_tokens=5))
 
 
-def test_the_last_step_is_read_unless_a_trace_is_wanted(task: SentimentTask) -> None:
+def test_the_last_step_is_read_unless_a_trace_is_wanted(task: SentimentModel) -> None:
     """A trace reads every step and knows where each token stands."""
     plain = task.prepare(SentimentRequest(text=["a good film"]))
     traced = task.prepare(SentimentRequest(text=["a good film"], trace=True))
-    assert (plain.sequences[0].read, plain.spans) == (Read.LAST, None)
-    assert traced.sequences[0].read is Read.ALL
+    assert (plain.blocks[0].read, plain.spans) == (Read.LAST, None)
+    assert traced.blocks[0].read is Read.ALL
     logits = np.array([[0.0, 0.0], [0.0, 1.0], [2.0, 0.0]], np.float32)
-    result = task.finish(traced, [logits]).results[0]
+    answer = task.finish(traced, [logits])
+    assert isinstance(answer, SentimentAnswer)
+    result = answer.results[0]
     assert result.trace is not None
     assert [(point.token, point.start, point.end) for point in result.trace] == [
         ("a", 0, 1),
@@ -55,7 +55,7 @@ def test_the_last_step_is_read_unless_a_trace_is_wanted(task: SentimentTask) -> 
     ],
 )
 def test_texts_that_cannot_be_read_are_refused_by_place(
-    task: SentimentTask, texts: list[str], field: str
+    task: SentimentModel, texts: list[str], field: str
 ) -> None:
     """Too many, empty, too long, or too many tokens."""
     with pytest.raises(InvalidInput) as caught:

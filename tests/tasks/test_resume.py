@@ -14,6 +14,7 @@ from app.sessions.schema import CreateSession, GenerateFromState
 from app.sessions.service import SessionService
 from app.sessions.step_line import StepCall
 from app.sessions.stores.memory import MemoryStore
+from app.tasks.decoded.resume import Given, ResumePoint, first_point, parse_point
 from app.tasks.decoded.schema import DoneFrame, Frame, TokenFrame
 from app.tasks.generate.schema import GenerateRequest
 from tests.rig import Rig, inference, sessions
@@ -49,18 +50,18 @@ def texts(frames: list[Frame], n: int) -> list[tuple[str, list[Any]]]:
 async def test_the_rest_behind_any_event_is_the_rest(rig: Rig, fields: dict[str, Any]) -> None:
     """For every event of an answer: what came up to it and what comes behind it are the whole."""
     request = GenerateRequest(**fields)
-    stream = rig.service.stream_generate(request)
+    stream = await rig.stream(request)
     frames: list[Frame] = []
-    ids: list[str] = [stream.event_id]
+    ids: list[str] = [str(stream.event_id)]
     async for frame in stream:
         frames.append(frame)
-        ids.append(stream.event_id)
+        ids.append(str(stream.event_id))
     whole, done = texts(frames, request.n), frames[-1]
     assert isinstance(done, DoneFrame)
     for place, id in enumerate(ids[:-1]):
         point = parse_point(id)
         assert str(point) == id
-        rest = [frame async for frame in rig.service.stream_generate(request, point)]
+        rest = [frame async for frame in await rig.stream(request, point)]
         before, after = texts(frames[:place], request.n), texts(rest, request.n)
         assert [(a + b, c + d) for (a, c), (b, d) in zip(before, after, strict=True)] == whole
         assert rest[-1] == done
@@ -68,14 +69,14 @@ async def test_the_rest_behind_any_event_is_the_rest(rig: Rig, fields: dict[str,
             assert isinstance(frame, TokenFrame)
             if request.logprobs is not None:
                 assert frame.index >= len(before[frame.choice][1])
-    assert parse_point(ids[-1]).given is None
+    assert parse_point(ids[-1]).complete
 
 
 async def test_a_point_of_another_request_is_refused(rig: Rig) -> None:
     """Another prompt, seed, model or number of texts; a place that cannot be; the header is named."""
     request = GenerateRequest(prompt="abc", max_tokens=9)
     point = first_point(request, "tiny-text-lstm@1", 4)
-    rig.service.stream_generate(request.model_copy(update={"stream": True}), point).cancel()
+    (await rig.stream(request.model_copy(update={"stream": True}), point)).cancel()
     wrong = [
         (request.model_copy(update=change), point)
         for change in (
@@ -90,7 +91,7 @@ async def test_a_point_of_another_request_is_refused(rig: Rig) -> None:
     wrong.append((request, ResumePoint(4, point.request, "", (Given(1), Given(1)))))
     for changed, behind in wrong:
         with pytest.raises(InvalidInput) as refused:
-            rig.service.stream_generate(changed, behind)
+            await rig.stream(changed, behind)
         assert refused.value.field == "last-event-id"
     outcomes = [outcome for _, _, outcome in rig.counts.requests]
     assert outcomes == ["cancelled"] + ["caller"] * len(wrong)
