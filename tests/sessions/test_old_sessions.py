@@ -28,8 +28,8 @@ from tests.rig import inference, sessions
 FOLDER = Path(__file__).parent.parent
 LEFT: dict[str, Any] = json.loads((FOLDER / "data" / "sessions.json").read_text("utf-8"))
 OWNERS = {"text": "alice"}
-NEXT = {"series": (121.5, 4), "text": ("a", 5), "fresh": ("B", 1)}
-LAST = {"series": (None, 3), "text": ("ri", 3)}
+NEXT: dict[str, tuple[Any, int]] = {"series": (121.5, 4), "text": ("a", 5), "fresh": ("B", 1)}
+LAST: dict[str, tuple[Any, int]] = {"series": (None, 3), "text": ("ri", 3)}
 
 
 def restored_lmdb(folder: Path) -> SessionStore:
