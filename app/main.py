@@ -185,7 +185,7 @@ async def _running(sessions: _Sessions | None, metrics: Metrics) -> AsyncIterato
         yield
         return
     sessions.store.start(asyncio.get_running_loop())
-    keeper = Housekeeper(sessions.service, sessions.store.count, metrics.live_sessions)
+    keeper = Housekeeper(sessions.service, sessions.store, metrics.live_sessions)
     sweeper = asyncio.create_task(keeper.run())
     try:
         yield

@@ -26,8 +26,8 @@ from app.bundle.manifest import GRAPH_FILE
 from app.bundle.reader import Bundle, read_bundle
 from app.runtime.session import GraphSession
 from app.sessions.record import LastCall, SessionRecord, encode_record
-from app.sessions.stored import Stored, Write
 from app.sessions.stores import open_store
+from app.sessions.stores.store import Stored, Write
 from benchmarks import bundle
 from benchmarks.report import Figure, publish
 from benchmarks.server import Server

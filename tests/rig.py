@@ -24,8 +24,8 @@ from app.service.inference import InferenceService
 from app.service.stream import TaskStream
 from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
-from app.sessions.ports import SessionStore
 from app.sessions.service import SessionService
+from app.sessions.stores.store import SessionStore
 from app.sessions.stores.worker import StoreWorker
 from app.tasks.decoded.resume import ResumePoint
 from app.tasks.forecast.schema import ForecastRequest

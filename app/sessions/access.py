@@ -23,10 +23,10 @@ from app.core.errors import (
 from app.service.inference import Deployment, InferenceService
 from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.limits import SessionLimits
-from app.sessions.ports import AsyncStore, SessionObserver
+from app.sessions.observer import SessionObserver
 from app.sessions.record import SessionRecord, decode_record, encode_record, store_key
 from app.sessions.schema import SessionInfo
-from app.sessions.stored import Stored, Write
+from app.sessions.stores.store import AsyncStore, Stored, Write
 
 Quota = Callable[[str], int | None]
 

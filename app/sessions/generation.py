@@ -26,11 +26,11 @@ from app.service.resume import ResumePoint, first_point, origin_mark
 from app.service.run import Run
 from app.sessions.access import SessionAccess, stored_of
 from app.sessions.limits import SessionLimits
-from app.sessions.ports import AsyncStore, SessionObserver
+from app.sessions.observer import SessionObserver
 from app.sessions.record import LastCall, SessionRecord
 from app.sessions.schema import GenerateFromState, SessionDoneFrame, SessionText
-from app.sessions.stepping import Stepper, advanced, check_seq, digest_of
-from app.sessions.stored import Write
+from app.sessions.steps.stepping import Stepper, advanced, check_seq, digest_of
+from app.sessions.stores.store import AsyncStore, Write
 from app.tasks.decoded.schema import DoneFrame, Frame
 from app.tasks.generate.schema import GenerateAnswer
 from app.tasks.generate.task import GenerateTask

@@ -10,10 +10,10 @@ from app.service.inference import InferenceService
 from app.sessions.access import SessionAccess, iso, stored_of
 from app.sessions.lifecycle import SessionEvent
 from app.sessions.limits import SessionLimits
-from app.sessions.ports import AsyncStore, SessionObserver
+from app.sessions.observer import SessionObserver
 from app.sessions.record import NO_ROW, SessionRecord, decode_record, encode_record, store_key
 from app.sessions.schema import SessionInfo, SnapshotInfo, SnapshotList
-from app.sessions.stored import Snapshot, Write
+from app.sessions.stores.store import AsyncStore, SessionStore, Snapshot, Write
 
 
 class SessionHistory:
@@ -45,7 +45,10 @@ class SessionHistory:
         """The snapshots of a session, oldest first."""
         await self._access.open(id, owner)
         return SnapshotList.model_construct(
-            snapshots=[_snapshot_info(one) for one in await self._store.snapshots(store_key(id, owner))]
+            snapshots=[
+                _snapshot_info(one)
+                for one in await self._store.call(SessionStore.snapshots, store_key(id, owner))
+            ]
         )
 
     async def snapshot(self, id: str, name: str, owner: str = "") -> SnapshotInfo:
@@ -58,7 +61,7 @@ class SessionHistory:
 
         async def change(record: SessionRecord) -> Write:
             # A snapshot is a write, so none can come between this look and the write below.
-            self._check_room(id, name, await self._store.snapshots(record.key))
+            self._check_room(id, name, await self._store.call(SessionStore.snapshots, record.key))
             after = record.after(SessionEvent.SNAPSHOT, self._access.clock())
             made.append(Snapshot(name, record.step, False, after.updated_at, encode_record(after)))
             return Write(
@@ -143,11 +146,11 @@ class SessionHistory:
     async def _target(self, id: str, to: str | int, owner: str) -> SessionRecord | None:
         """The record to go back to; ``None`` for the start."""
         key = store_key(id, owner)
-        kept = await self._store.snapshots(key)
+        kept = await self._store.call(SessionStore.snapshots, key)
         found = next((one for one in reversed(kept) if to in (one.name, one.step)), None)
         if found is None and to == 0:
             return None
-        snapshot = None if found is None else await self._store.snapshot(key, found.name)
+        snapshot = None if found is None else await self._store.call(SessionStore.snapshot, key, found.name)
         if snapshot is None:
             places = ["0 (the start)", *(f"{one.name} (step {one.step})" for one in kept)]
             raise InvalidInput(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.core.errors import RnnserveError
 from app.sessions.service import SessionService
+from app.sessions.stores.store import AsyncStore, SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -39,20 +40,20 @@ class Housekeeper:
 
     Args:
         sessions: swept.
-        count: live sessions in the store.
-        report: told that number.
+        store: where they are.
+        report: told how many live there.
         pace: how often.
     """
 
     def __init__(
         self,
         sessions: SessionService,
-        count: Callable[[], Awaitable[int]],
+        store: AsyncStore,
         report: Callable[[int], None],
         pace: Pace = Pace(),
     ) -> None:
         self._sessions = sessions
-        self._count = count
+        self._store = store
         self._report = report
         self._pace = pace
 
@@ -66,7 +67,7 @@ class Housekeeper:
                 if await self._sessions.sweep():
                     wait_s = self._pace.pause_s
                 if loop.time() >= next_count:
-                    self._report(await self._count())
+                    self._report(await self._store.call(SessionStore.count))
                     next_count = loop.time() + self._pace.count_s
             except RnnserveError as error:
                 wait_s = self._pace.retry_s

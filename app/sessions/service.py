@@ -1,6 +1,6 @@
 """Sessions as a resource: open, look, step, fork, close, and end what has run out.
 
-Steps are applied by ``app.sessions.stepping``; snapshots are in ``app.sessions.history``,
+Steps are applied by ``app.sessions.steps.stepping``; snapshots are in ``app.sessions.history``,
 portable states in ``app.sessions.states``, and generation from a state in
 ``app.sessions.generation``. Every change is a compare-and-set on the revision that was read,
 so whoever loses a race is told, and nothing is half done.
@@ -24,8 +24,8 @@ from app.sessions.generation import SessionGenerator
 from app.sessions.history import SessionHistory
 from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.limits import SessionLimits
+from app.sessions.observer import SessionObserver
 from app.sessions.portable import StateSigner
-from app.sessions.ports import AsyncStore, SessionObserver
 from app.sessions.record import (
     SessionRecord,
     decode_record,
@@ -36,9 +36,9 @@ from app.sessions.record import (
 )
 from app.sessions.schema import CreateSession, ForkRequest, SessionInfo, SessionPage
 from app.sessions.states import SessionStates
-from app.sessions.step_line import Outcome, StepCall, StepClock
-from app.sessions.stepping import Stepper
-from app.sessions.stored import Write
+from app.sessions.steps.calls import Outcome, StepCall, StepClock
+from app.sessions.steps.stepping import Stepper
+from app.sessions.stores.store import AsyncStore, SessionStore, Write
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class SessionService:
         """Open sessions of an owner with an id greater than ``after``, in order of id."""
         limit = min(limit, self._limits.max_page)
         first = store_key("", owner)
-        listed = await self._store.list_ids(first + after, limit)
+        listed = await self._store.call(SessionStore.list_ids, first + after, limit)
         held = [(key[len(first) :], stored) for key, stored in listed if owner_of_key(key) == owner]
         shown: list[SessionInfo] = []
         for id, stored in held:
@@ -171,7 +171,7 @@ class SessionService:
     async def steps(
         self, calls: Sequence[StepCall], owner: str = "", clock: StepClock | None = None
     ) -> list[Outcome]:
-        """Apply calls, each on its own; see :class:`~app.sessions.stepping.Stepper`."""
+        """Apply calls, each on its own; see :class:`~app.sessions.steps.stepping.Stepper`."""
         if len(calls) > self._limits.max_batch_calls:
             raise InvalidInput(
                 "steps",
@@ -210,7 +210,7 @@ class SessionService:
         One bounded batch: whoever calls it waits between batches, so a step is never blocked.
         """
         now = self._clock()
-        due = await self._store.due(now, _DUE_BATCH)
+        due = await self._store.call(SessionStore.due, now, _DUE_BATCH)
         endings: list[Write] = []
         forgotten: list[tuple[str, int]] = []
         for key, stored in due:
@@ -233,7 +233,7 @@ class SessionService:
                 self._stepper.forget(one.id)
             self._observe.session("expired", sum(one.ok for one in written))
         if forgotten:
-            await self._store.remove(forgotten)
+            await self._store.call(SessionStore.remove, forgotten)
         return len(due)
 
     def _ttl(self, asked: float | None) -> float:

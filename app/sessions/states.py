@@ -12,8 +12,8 @@ from app.core.errors import InvalidInput, ModelMismatch
 from app.service.inference import Deployment, InferenceService
 from app.service.run import Run
 from app.sessions.access import SessionAccess
+from app.sessions.observer import SessionObserver
 from app.sessions.portable import PortableState, StateSigner
-from app.sessions.ports import SessionObserver
 from app.sessions.record import NO_ROW
 from app.sessions.schema import (
     ForecastFromState,
@@ -24,7 +24,7 @@ from app.sessions.schema import (
     StatelessAnswer,
     StatelessRequest,
 )
-from app.sessions.stepping import Stepper
+from app.sessions.steps.stepping import Stepper
 from app.tasks.forecast.session import ForecastStream
 from app.tasks.forecast.task import ForecastTask
 from app.tasks.streaming import AppliedInputs

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from app.sessions.record import store_key
 from app.sessions.service import SessionService
-from app.sessions.step_line import Outcome, StepCall, StepClock
+from app.sessions.steps.calls import Outcome, StepCall, StepClock
 
 
 class StepTracer(Protocol):

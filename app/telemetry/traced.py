@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
 
 from app.core.ports import Submitter, Ticket
 from app.core.sequence import BlockRequest, BlockResult, Event, Failed, Finished, SequenceRequest, Usage
-from app.sessions.stored import Snapshot, Stored, Write, Written
-from app.telemetry.reports import AsyncStore
+from app.sessions.stores.store import AsyncStore, SessionStore, Stored, Write, Written
 from app.telemetry.shared_spans import Attributes
 from app.telemetry.tracing import Tracing
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_SPANS: dict[str, tuple[str, Attributes]] = {
+    "list_ids": ("session list", {}),
+    "snapshots": ("session read", {"rnnserve.snapshots": True}),
+    "snapshot": ("session read", {"rnnserve.snapshots": True}),
+}
+"""By method of the store."""
 
 
 class TracedEngine:
@@ -138,35 +148,19 @@ class TracedStore:
         self._tracing = tracing
 
     async def get(self, ids: Sequence[str]) -> list[Stored | None]:
-        """See ``app.sessions.ports.AsyncStore``, as for all that follow."""
         with self._tracing.span("session read", {"rnnserve.sessions": len(ids)}):
             return await self._inner.get(ids)
 
     async def write(self, writes: Sequence[Write]) -> list[Written]:
-        """A commit."""
         attributes: Attributes = {"rnnserve.sessions": len(writes)}
         with self._tracing.span("session commit", attributes, [write.id for write in writes]):
             return await self._inner.write(writes)
 
-    async def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
-        """A page."""
-        with self._tracing.span("session list", {}):
-            return await self._inner.list_ids(after, limit)
-
-    async def snapshots(self, id: str) -> list[Snapshot]:
-        """All of one session."""
-        with self._tracing.span("session read", {"rnnserve.snapshots": True}):
-            return await self._inner.snapshots(id)
-
-    async def snapshot(self, id: str, name: str) -> Snapshot | None:
-        """One."""
-        with self._tracing.span("session read", {"rnnserve.snapshots": True}):
-            return await self._inner.snapshot(id, name)
-
-    async def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
-        """For the sweeper, which is no request and leaves no spans."""
-        return await self._inner.due(now, limit)
-
-    async def remove(self, ids: Sequence[tuple[str, int]]) -> None:
-        """Likewise."""
-        await self._inner.remove(ids)
+    async def call(
+        self, method: Callable[Concatenate[SessionStore, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        found = _SPANS.get(method.__name__)
+        if found is None:  # the sweeper's, which is no request
+            return await self._inner.call(method, *args, **kwargs)
+        with self._tracing.span(*found):
+            return await self._inner.call(method, *args, **kwargs)

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from app.cli import cli
-from app.sessions.step_queue import MAX_ROUNDS
+from app.sessions.steps.queue import MAX_ROUNDS
 from app.settings import ENV_PREFIX, Settings
 from tests.docs_site.recorded import DOCS
 from tests.docs_site.site import ROOT

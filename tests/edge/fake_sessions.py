@@ -12,7 +12,7 @@ from app.core.errors import RnnserveError, SequenceConflict, UnknownSession
 from app.edge.edge import SessionEdge
 from app.sessions.limits import SessionLimits
 from app.sessions.schema import SessionInfo
-from app.sessions.step_line import StepCall
+from app.sessions.steps.calls import StepCall
 
 
 class FakeSessions:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from app.core.errors import InvalidInput, RnnserveError
 from app.edge.sockets.session_messages import Item, Marker, SessionInbox, read_message
-from app.sessions.step_line import StepCall
+from app.sessions.steps.calls import StepCall
 
 
 def as_tuples(items: list[Item]) -> list[object]:

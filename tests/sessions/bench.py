@@ -11,7 +11,7 @@ from app.core.errors import RnnserveError
 from app.sessions.limits import SessionLimits
 from app.sessions.schema import CreateSession
 from app.sessions.service import SessionService
-from app.sessions.step_line import StepCall
+from app.sessions.steps.calls import StepCall
 from app.sessions.stores.memory import MemoryStore
 from tests.fakes import FakeClock
 from tests.rig import Rig

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.sessions.ports import SessionStore
 from app.sessions.stores import open_store
 from app.sessions.stores.memory import MemoryStore
+from app.sessions.stores.store import SessionStore
 from tests.fakes import FakeClock
 from tests.redis_server import KINDS, RedisServer
 from tests.rig import inference, sessions

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import lmdb
 
-from app.sessions.stored import Stored, Write
 from app.sessions.stores.lmdb import LmdbStore
+from app.sessions.stores.store import Stored, Write
 
 IDS = tuple(f"shared-{number}" for number in range(6))
 SMALL_MAP = 1 << 17
@@ -62,7 +62,7 @@ def read(folder: Path) -> None:
 def hold(folder: Path) -> None:
     """Stop in the middle of a write until killed."""
     store = LmdbStore(folder, 10)
-    store._write(_stop)
+    store._run(True, _stop)
 
 
 def _stop(*_: object) -> None:

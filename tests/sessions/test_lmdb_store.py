@@ -15,8 +15,8 @@ import pytest
 from lmdb.verify import verify
 
 from app.core.errors import StoreUnavailable
-from app.sessions.stored import Stored, Write
 from app.sessions.stores.lmdb import LmdbStore
+from app.sessions.stores.store import Stored, Write
 from tests.conftest import REPOSITORY
 from tests.sessions.lmdb_process import IDS, NUM_FILLED, SMALL_MAP, filled, number_write
 

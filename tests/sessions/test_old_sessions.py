@@ -14,14 +14,15 @@ import lmdb
 import pytest
 
 from app.core.errors import SessionGone
-from app.service import SessionService, StepCall
 from app.sessions import record
 from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
-from app.sessions.ports import SessionStore
 from app.sessions.record import decode_record, encode_record
 from app.sessions.schema import CreateSession
+from app.sessions.service import SessionService
+from app.sessions.steps.calls import StepCall
 from app.sessions.stores import open_store
+from app.sessions.stores.store import SessionStore
 from tests.redis_server import RedisServer
 from tests.rig import inference, sessions
 

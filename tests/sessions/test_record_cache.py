@@ -10,10 +10,10 @@ import pytest
 
 from app.core.errors import SequenceConflict, SessionGone
 from app.sessions.record import SessionRecord, first_revision
-from app.sessions.record_cache import RecordCache
 from app.sessions.service import SessionService
-from app.sessions.step_line import StepCall
-from app.sessions.stored import Stored
+from app.sessions.steps.cache import RecordCache
+from app.sessions.steps.calls import StepCall
+from app.sessions.stores.store import Stored
 from tests.rig import sessions
 from tests.sessions.bench import LIMITS, Bench, opened
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import StoreUnavailable
-from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores.redis import RedisStore
+from app.sessions.stores.store import Snapshot, Stored, Write, Written
 from tests.redis_server import KINDS, PASSWORD, RedisServer
 
 

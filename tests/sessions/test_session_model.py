@@ -43,7 +43,7 @@ from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
 from app.sessions.schema import CreateSession, ForkRequest, GenerateFromState, StatelessRequest
 from app.sessions.service import SessionService
-from app.sessions.step_line import StepCall
+from app.sessions.steps.calls import StepCall
 from app.sessions.stores import open_store
 from tests.bundles import tiny_generator
 from tests.fakes import FakeClock

@@ -29,9 +29,9 @@ from app.sessions.schema import (
     SessionDoneFrame,
     StatelessRequest,
 )
-from app.sessions.step_line import StepCall
-from app.sessions.stored import Stored, Write
+from app.sessions.steps.calls import StepCall
 from app.sessions.stores.memory import MemoryStore
+from app.sessions.stores.store import Stored, Write
 from app.tasks.decoded.schema import DoneFrame, TokenFrame
 from app.tasks.forecast.schema import ForecastRequest
 from app.tasks.generate.schema import GenerateRequest

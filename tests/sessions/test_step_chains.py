@@ -11,7 +11,7 @@ from app.core.limits import Limits
 from app.core.ports import Submitter, Ticket
 from app.core.sequence import BlockRequest, BlockResult, SequenceRequest
 from app.service.inference import InferenceService
-from app.sessions.step_line import StepCall
+from app.sessions.steps.calls import StepCall
 from tests.rig import Rig, sessions
 from tests.sessions.bench import LIMITS, Bench, opened
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from app.core.errors import Draining, Overloaded, StoreUnavailable
-from app.sessions import step_queue
-from app.sessions.step_line import StepCall, StepLine
-from app.sessions.step_queue import MAX_ROUNDS, StepQueue
+from app.sessions.steps import queue as step_queue
+from app.sessions.steps.calls import StepCall, StepLine
+from app.sessions.steps.queue import MAX_ROUNDS, StepQueue
 
 
 class Rounds:

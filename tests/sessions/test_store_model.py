@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from app.sessions.stored import Snapshot, Stored, Write, Written
+from app.sessions.stores.store import Snapshot, Stored, Write, Written
 from tests.sessions.conftest import OpenStore
 
 IDS = ("a", "aa", "a!", "b", "é", "x" * 200, "o/a", "o/b", "o0/a")

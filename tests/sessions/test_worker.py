@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from app.core.errors import Overloaded, StoreUnavailable
-from app.sessions.stored import Stored, Write, Written
 from app.sessions.stores.memory import MemoryStore
+from app.sessions.stores.store import SessionStore, Stored, Write, Written
 from app.sessions.stores.worker import StoreStats, StoreWorker, WorkerLimits
 
 
@@ -111,7 +111,7 @@ async def test_what_gathers_while_the_store_is_busy_goes_in_one_group(
         worker.write([put("c", 5)]),
         worker.get(["a", "x"]),
         worker.get(["c"]),
-        worker.count(),
+        worker.call(SessionStore.count),
     )
     await until(lambda: worker.num_waiting == 8)
     loop = asyncio.get_running_loop()
@@ -167,7 +167,7 @@ async def test_a_cancelled_caller_takes_nothing_from_the_others(start: Start) ->
     store = GatedStore()
     worker = start(store)
     first = await busy(store, worker)
-    callers = hand_in(*(worker.write([put(id)]) for id in "abc"), worker.count())
+    callers = hand_in(*(worker.write([put(id)]) for id in "abc"), worker.call(SessionStore.count))
     await until(lambda: worker.num_waiting == 5)
     callers[1].cancel()
     callers[3].cancel()
@@ -251,9 +251,9 @@ async def test_a_fault_of_the_store_itself_reaches_its_callers_and_the_thread_go
     with monkeypatch.context() as patched:
         patched.setattr(store, "count", fault)
         with pytest.raises(ZeroDivisionError):
-            await worker.count()
+            await worker.call(SessionStore.count)
     assert "failed at count" in caplog.text
-    assert await worker.count() == 0
+    assert await worker.call(SessionStore.count) == 0
     assert worker.healthy
 
 
@@ -262,7 +262,7 @@ async def test_closing_finishes_what_waits_and_takes_no_more(start: Start) -> No
     store = GatedStore()
     worker = start(store)
     await busy(store, worker)
-    callers = hand_in(worker.write([put("a")]), worker.count())
+    callers = hand_in(worker.write([put("a")]), worker.call(SessionStore.count))
     await until(lambda: worker.num_waiting == 3)
     closing = asyncio.create_task(worker.close())
     await until(lambda: not worker.alive)
@@ -291,13 +291,15 @@ async def test_every_question_passes_through(start: Start) -> None:
     """The worker offers what the store does."""
     worker = start(GatedStore())
     await worker.write([put("a")])
-    assert await worker.list_ids("", 5) == [("a", put("a").stored)]
-    assert await worker.due(200.0, 5) == [("a", put("a").stored)]
-    assert (await worker.snapshots("a"), await worker.snapshot("a", "s")) == ([], None)
-    await worker.check()
-    await worker.remove([("a", 1)])
+    assert await worker.call(SessionStore.list_ids, "", 5) == [("a", put("a").stored)]
+    assert await worker.call(SessionStore.due, 200.0, 5) == [("a", put("a").stored)]
+    assert (
+        await worker.call(SessionStore.snapshots, "a"),
+        await worker.call(SessionStore.snapshot, "a", "s"),
+    ) == ([], None)
+    await worker.call(SessionStore.check)
+    await worker.call(SessionStore.remove, [("a", 1)])
     assert (await worker.get(["a"]), await worker.get([]), await worker.write([])) == ([None], [], [])
-    assert worker.max_sessions == 100
 
 
 async def test_a_worker_that_was_never_started_closes_its_store() -> None:

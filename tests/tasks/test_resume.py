@@ -12,7 +12,7 @@ from app.service.resume import Given, ResumePoint, first_point, parse_point
 from app.core.errors import InvalidInput, SequenceConflict
 from app.sessions.schema import CreateSession, GenerateFromState
 from app.sessions.service import SessionService
-from app.sessions.step_line import StepCall
+from app.sessions.steps.calls import StepCall
 from app.sessions.stores.memory import MemoryStore
 from app.tasks.decoded.resume import Given, ResumePoint, first_point, parse_point
 from app.tasks.decoded.schema import DoneFrame, Frame, TokenFrame

@@ -22,7 +22,7 @@ from app.edge.http.routing import BytesRoute, bytes_response
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known
 from app.sessions.schema import StepAnswer, StepRequest, StepsAnswer, StepsRequest, is_session_id
 from app.sessions.service import SessionService
-from app.sessions.step_line import StepCall, StepClock
+from app.sessions.steps.calls import StepCall, StepClock
 
 logger = logging.getLogger(__name__)
 

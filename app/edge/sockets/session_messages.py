@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from app.core.errors import InvalidInput
 from app.edge.sockets.frames import checked_text
 from app.sessions.socket_schema import MarkerMessage, SessionStepMessage, StepMessage, StepsMessage
-from app.sessions.step_line import StepCall
+from app.sessions.steps.calls import StepCall
 
 
 @dataclass(frozen=True, slots=True)

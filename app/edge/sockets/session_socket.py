@@ -33,7 +33,7 @@ from app.sessions.socket_schema import (
     MarkerFrame,
     SessionErrorFrame,
 )
-from app.sessions.step_line import StepCall
+from app.sessions.steps.calls import StepCall
 
 logger = logging.getLogger(__name__)
 

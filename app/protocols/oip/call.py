@@ -16,7 +16,7 @@ from app.core.tensor import Tensor
 from app.service.deployment import Deployment
 from app.sessions.schema import StatelessRequest
 from app.sessions.service import SessionService
-from app.sessions.step_line import StepCall
+from app.sessions.steps.calls import StepCall
 from app.tasks.streaming import Output
 
 OFF = "sessions are turned off on this server, and with them"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.core.errors import ConfigurationError
-from app.sessions.ports import SessionStore
+from app.sessions.stores.store import SessionStore
 
 Durability = Literal["process", "power"]
 

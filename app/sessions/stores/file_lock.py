@@ -44,12 +44,18 @@ class FileLock:
         Raises:
             StoreUnavailable: another process did not let go.
         """
-        if self._take():
+        if sys.platform == "win32":  # there LMDB's mutex is the system's, without this fault
             return
-        until = time.monotonic() + self._wait_s
+        until = None
         pause = _FIRST_PAUSE_S
-        while not self._take():
-            if time.monotonic() >= until:
+        while True:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except (BlockingIOError, PermissionError):
+                now = time.monotonic()
+                until = until or now + self._wait_s
+            if now >= until:
                 text = f"another process has held the session store's lock for {self._wait_s:g} s"
                 raise StoreUnavailable(text, retry_after_s=1.0)
             time.sleep(pause)
@@ -64,11 +70,3 @@ class FileLock:
     def close(self) -> None:
         """Release the file."""
         os.close(self._file)
-
-    def _take(self) -> bool:
-        if sys.platform != "win32":  # there LMDB's mutex is the system's, without this fault
-            try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                return False
-        return True

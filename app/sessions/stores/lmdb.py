@@ -11,15 +11,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import lmdb
 
 from app.core.errors import ConfigurationError, StoreUnavailable
-from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores import lmdb_tables as tables
 from app.sessions.stores.file_lock import FileLock
 from app.sessions.stores.lmdb_tables import Tables, Transaction
+from app.sessions.stores.store import Snapshot, Stored, Write, Written
 from app.sessions.stores.values import check_write
 
 _MAP_BYTES = 1 << 30
@@ -32,11 +32,12 @@ _MAX_REPLANS = 512
 # Enough for a group that fills many doublings of a small map.
 _MAX_TRIES = 32
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class LmdbStore:
-    """Implements ``app.sessions.ports.SessionStore`` over a directory.
+    """Implements ``app.sessions.stores.store.SessionStore`` over a directory.
 
     Args:
         path: the directory; made when it is missing.
@@ -78,56 +79,37 @@ class LmdbStore:
             self._lock.close()
             raise ConfigurationError(f"sessions cannot be kept in {str(path)!r}: {error}") from error
 
-    @property
-    def max_sessions(self) -> int:
-        """Live sessions it takes."""
-        return self._max_sessions
-
     def get(self, ids: Sequence[str]) -> list[Stored | None]:
-        """What is held under each id, all of one moment."""
-        return self._read(lambda txn, db: [tables.read(txn, db, id) for id in ids])
+        return self._run(False, tables.read, ids)
 
     def write(self, writes: Sequence[Write]) -> list[Written]:
-        """Apply changes, each by itself, in one transaction."""
         for each in writes:
             check_write(each)
-        limit = self._max_sessions
-        return self._write(lambda txn, db: [tables.write(txn, db, each, limit) for each in writes])
+        return self._run(True, tables.write, writes, self._max_sessions)
 
     def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
-        """Live sessions after an id."""
-        return self._read(lambda txn, db: tables.page(txn, db, after, limit))
+        return self._run(False, tables.page, after, limit)
 
     def snapshots(self, id: str) -> list[Snapshot]:
-        """The snapshots of a session, oldest first."""
-        return self._read(lambda txn, db: tables.snapshots(txn, db, id))
+        return self._run(False, tables.snapshots, id)
 
     def snapshot(self, id: str, name: str) -> Snapshot | None:
-        """One snapshot with its record."""
-        return self._read(lambda txn, db: tables.snapshot(txn, db, id, name))
+        return self._run(False, tables.snapshot, id, name)
 
     def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
-        """Records whose time has come; takes the writers' lock only to plan some anew."""
-        found, stale = self._read(lambda txn, db: tables.due(txn, db, now, limit, _MAX_REPLANS))
+        """Takes the writers' lock only to plan some anew."""
+        found, stale = self._run(False, tables.due, now, limit, _MAX_REPLANS)
         if stale:
-            self._write(lambda txn, db: tables.replan(txn, db, stale))
+            self._run(True, tables.replan, stale)
         return found
 
     def remove(self, ids: Sequence[tuple[str, int]]) -> None:
-        """Forget records that still have the given revision."""
-
-        def change(txn: Transaction, db: Tables) -> None:
-            for id, revision in ids:
-                tables.remove(txn, db, id, revision)
-
-        self._write(change)
+        self._run(True, tables.remove, ids)
 
     def count(self) -> int:
-        """Live sessions held, of all processes."""
-        return self._read(tables.count)
+        return self._run(False, tables.count)
 
     def check(self) -> None:
-        """Return when the directory can be read."""
         self.count()
 
     def close(self) -> None:
@@ -168,25 +150,27 @@ class LmdbStore:
             env.close()
             raise
 
-    def _read(self, work: Callable[[Transaction, Tables], T]) -> T:
-        return self._run(work, write=False)
-
-    def _write(self, work: Callable[[Transaction, Tables], T]) -> T:
-        return self._run(work, write=True)
-
-    def _run(self, work: Callable[[Transaction, Tables], T], *, write: bool) -> T:
+    def _run(
+        self,
+        write: bool,
+        work: Callable[Concatenate[Transaction, Tables, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
         """Run ``work`` in one transaction."""
         try:
             env, db = self._open = self._open or self._open_environment()
 
             def transact() -> T:
                 with env.begin(write=write, buffers=True) as txn:
-                    return work(txn, db)
+                    return work(txn, db, *args, **kwargs)
 
             if not write:
                 return self._patiently(env, transact)
             with self._lock:
-                self._check_readers(env)
+                if time.monotonic() >= self._next_reader_check:
+                    self._next_reader_check = time.monotonic() + _READER_CHECK_S
+                    env.reader_check()
                 return self._patiently(env, transact)
         except lmdb.Error as error:
             # Some errors leave the environment unusable; a new one is cheap.
@@ -209,12 +193,6 @@ class LmdbStore:
                 if not env.reader_check():
                     raise
         raise StoreUnavailable("the session store's map fills faster than it grows", retry_after_s=1.0)
-
-    def _check_readers(self, env: lmdb.Environment) -> None:
-        now = time.monotonic()
-        if now >= self._next_reader_check:
-            self._next_reader_check = now + _READER_CHECK_S
-            env.reader_check()
 
 
 def _grow(env: lmdb.Environment) -> None:

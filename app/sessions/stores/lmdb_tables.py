@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import lmdb
 
-from app.sessions.stored import Snapshot, Stored, Write, Written
+from app.sessions.stores.store import Snapshot, Stored, Write, Written
 from app.sessions.stores.values import (
     HEADER,
     MAX_NAME_BYTES,
@@ -56,13 +56,17 @@ class Tables:
     owners: Handle
 
 
-def read(txn: Transaction, db: Tables, id: str) -> Stored | None:
-    """What is held under an id."""
-    return _stored(txn, db, id.encode())
+def read(txn: Transaction, db: Tables, ids: Sequence[str]) -> list[Stored | None]:
+    """What is held under each id, all of one moment."""
+    return [_stored(txn, db, id.encode()) for id in ids]
 
 
-def write(txn: Transaction, db: Tables, change: Write, max_sessions: int) -> Written:
-    """Apply one change, or say what is held instead."""
+def write(txn: Transaction, db: Tables, changes: Sequence[Write], max_sessions: int) -> list[Written]:
+    """Apply each change, or say what is held instead."""
+    return [_write(txn, db, change, max_sessions) for change in changes]
+
+
+def _write(txn: Transaction, db: Tables, change: Write, max_sessions: int) -> Written:
     key = change.id.encode()
     value = pack_record(change.stored, change.live)
     held = _held(txn, db, key)
@@ -99,17 +103,18 @@ def write(txn: Transaction, db: Tables, change: Write, max_sessions: int) -> Wri
     return Written(ok=True)
 
 
-def remove(txn: Transaction, db: Tables, id: str, revision: int) -> None:
-    """Forget a record that still has the given revision."""
-    key = id.encode()
-    held = _held(txn, db, key)
-    if held is None or HEADER.unpack_from(held, _PLANNED.size)[0] != revision:
-        return
-    txn.delete(_plan_key(_PLANNED.unpack_from(held)[0], key), db=db.plan)
-    txn.delete(key, db=db.records)
-    if txn.delete(key, db=db.live):
-        _add_owned(txn, db, owner_of(key), -1)
-    _drop_snapshots(txn, db, key)
+def remove(txn: Transaction, db: Tables, ids: Sequence[tuple[str, int]]) -> None:
+    """Forget records that still have the given revision."""
+    for id, revision in ids:
+        key = id.encode()
+        held = _held(txn, db, key)
+        if held is None or HEADER.unpack_from(held, _PLANNED.size)[0] != revision:
+            continue
+        txn.delete(_plan_key(_PLANNED.unpack_from(held)[0], key), db=db.plan)
+        txn.delete(key, db=db.records)
+        if txn.delete(key, db=db.live):
+            _add_owned(txn, db, owner_of(key), -1)
+        _drop_snapshots(txn, db, key)
 
 
 def count(txn: Transaction, db: Tables) -> int:

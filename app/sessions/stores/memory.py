@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.sessions.stored import Snapshot, Stored, Write, Written
+from app.sessions.stores.store import Snapshot, Stored, Write, Written
 from app.sessions.stores.values import by_age, check_write
 
 
@@ -23,7 +23,7 @@ class _Entry:
 
 
 class MemoryStore:
-    """Implements ``app.sessions.ports.SessionStore`` in this process's memory; never unavailable.
+    """Implements ``app.sessions.stores.store.SessionStore`` in this process's memory; never unavailable.
 
     Args:
         max_sessions: live sessions it takes.
@@ -37,40 +37,29 @@ class MemoryStore:
         # planned time are passed over.
         self._plan: list[tuple[float, str]] = []
 
-    @property
-    def max_sessions(self) -> int:
-        """Live sessions it takes."""
-        return self._max_sessions
-
     def get(self, ids: Sequence[str]) -> list[Stored | None]:
-        """What is held under each id."""
         entries = self._entries
         return [entry.stored if (entry := entries.get(id)) else None for id in ids]
 
     def write(self, writes: Sequence[Write]) -> list[Written]:
-        """Apply changes, each by itself."""
         for write in writes:
             check_write(write)
         return [self._write(write) for write in writes]
 
     def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
-        """Live sessions after an id."""
         first = bisect_right(self._live, after)
         return [(id, self._entries[id].stored) for id in self._live[first : first + limit]]
 
     def snapshots(self, id: str) -> list[Snapshot]:
-        """The snapshots of a session, oldest first."""
         entry = self._entries.get(id)
         held = by_age(entry.snapshots.values()) if entry else []
         return [Snapshot(each.name, each.step, each.automatic, each.created_at) for each in held]
 
     def snapshot(self, id: str, name: str) -> Snapshot | None:
-        """One snapshot with its record."""
         entry = self._entries.get(id)
         return entry.snapshots.get(name) if entry else None
 
     def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
-        """Records whose time has come."""
         found: dict[str, float] = {}
         while self._plan and self._plan[0][0] <= now and len(found) < limit:
             planned, id = heapq.heappop(self._plan)
@@ -86,7 +75,6 @@ class MemoryStore:
         return [(id, self._entries[id].stored) for id in found]
 
     def remove(self, ids: Sequence[tuple[str, int]]) -> None:
-        """Forget records that still have the given revision."""
         for id, revision in ids:
             entry = self._entries.get(id)
             if entry is not None and entry.stored.revision == revision:
@@ -95,14 +83,12 @@ class MemoryStore:
                     self._forget_live(id)
 
     def count(self) -> int:
-        """Live sessions held."""
         return len(self._live)
 
     def check(self) -> None:
         """Return at once."""
 
     def close(self) -> None:
-        """Forget everything."""
         self._entries.clear()
         self._live.clear()
         self._plan.clear()

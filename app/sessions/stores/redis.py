@@ -23,8 +23,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.core.errors import ConfigurationError, StoreUnavailable
-from app.sessions.stored import Snapshot, Stored, Write, Written
 from app.sessions.stores.redis_scripts import DUE, LIST, REMOVE, SNAPSHOTS, WRITE
+from app.sessions.stores.store import Snapshot, Stored, Write, Written
 from app.sessions.stores.values import (
     by_age,
     check_write,
@@ -46,7 +46,7 @@ Command = Sequence[str | bytes | int | float]
 
 
 class RedisStore:
-    """Implements ``app.sessions.ports.SessionStore`` over a connection that is made when first used.
+    """Implements ``app.sessions.stores.store.SessionStore`` over a connection that is made when first used.
 
     A broken connection is made anew and the call repeated, with growing pauses, for ``timeout_s``.
     While the server stays away each further call tries once, so that callers are told at once.
@@ -86,13 +86,7 @@ class RedisStore:
         self._live = f"{self._prefix}live"
         self._plan = f"{self._prefix}plan"
 
-    @property
-    def max_sessions(self) -> int:
-        """Live sessions it takes."""
-        return self._max_sessions
-
     def get(self, ids: Sequence[str]) -> list[Stored | None]:
-        """What is held under each id, all of one moment."""
         if not ids:
             return []
         (values,) = self._send([("MGET", *(self._record(id) for id in ids))])
@@ -116,28 +110,23 @@ class RedisStore:
         return [_written(*outcome) for answer in answers for outcome in answer]
 
     def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
-        """Live sessions after an id."""
         first = b"(" + after.encode() if after else b"-"
         return self._ask_pairs(LIST, self._live, first, limit, self._record(""))
 
     def snapshots(self, id: str) -> list[Snapshot]:
-        """The snapshots of a session, oldest first."""
         (answer,) = self._send([self._script(SNAPSHOTS, [self._kept(id)])])
         return by_age(
             unpack_snapshot(name.decode(), head, with_record=False) for name, head in _pairs(answer)
         )
 
     def snapshot(self, id: str, name: str) -> Snapshot | None:
-        """One snapshot with its record."""
         (value,) = self._send([("HGET", self._kept(id), name)])
         return None if value is None else unpack_snapshot(name, value, with_record=True)
 
     def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
-        """Records whose time has come."""
         return self._ask_pairs(DUE, self._plan, repr(now), limit, _MAX_REPLANS, self._record(""))
 
     def remove(self, ids: Sequence[tuple[str, int]]) -> None:
-        """Forget records that still have the given revision."""
         keys: list[str] = [self._live, self._plan]
         arguments: list[str | bytes] = []
         for id, revision in ids:
@@ -147,16 +136,13 @@ class RedisStore:
             self._send([self._script(REMOVE, keys, *arguments)])
 
     def count(self) -> int:
-        """Live sessions held, of all servers."""
         (count,) = self._send([("ZCARD", self._live)])
         return int(count)
 
     def check(self) -> None:
-        """Return when the server answers."""
         self._send([("PING",)])
 
     def close(self) -> None:
-        """Give the connection back."""
         self._client.close()
 
     def _record(self, id: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from app.sessions.stored import Snapshot, Stored, Write
+from app.sessions.stores.store import Snapshot, Stored, Write
 
 HEADER = struct.Struct(">QdB")
 

@@ -1,86 +1,78 @@
-"""What waits for the store, and which of it goes in together: no thread, no clock, no store.
-
-Reads of many callers become one group, writes of many callers become one group, other calls go
-one by one.
-"""
+"""What waits for the store, and which of it goes in together: no thread, no clock, no store."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from app.sessions.stored import Stored, Write, Written
-
-T = TypeVar("T")
-
-
-@dataclass(slots=True, eq=False)
-class Waiting(Generic[T]):
-    """One caller's hand-in. ``count`` is its share of what may wait."""
-
-    future: asyncio.Future[T]
-    count: int
+TOGETHER = ("write", "get")
+"""Methods whose one argument is a list: those of many callers become one call."""
 
 
 @dataclass(slots=True, eq=False)
-class WaitingGet(Waiting[list[Stored | None]]):
-    """Sessions to read."""
+class Waiting:
+    """What one caller asks of the store.
 
-    ids: Sequence[str]
+    Attributes:
+        method: of the store.
+        arguments: of the call; the elements of its list where calls go together.
+        count: its share of what may wait.
+        ids: sessions that it changes.
+    """
 
-
-@dataclass(slots=True, eq=False)
-class WaitingWrite(Waiting[list[Written]]):
-    """Changes that stay in one group, no two of one session."""
-
-    writes: Sequence[Write]
-    ids: frozenset[str]
-
-
-@dataclass(slots=True, eq=False)
-class WaitingCall(Waiting[Any]):
-    """Any other call of the store."""
-
-    operation: str
-    call: Callable[[], Any]
+    future: asyncio.Future[Any]
+    method: str
+    arguments: Sequence[Any]
+    count: int = 1
+    ids: frozenset[str] = frozenset()
 
 
-class WaitingRoom:
-    """Hand-ins in the order in which they came.
+class Backlog:
+    """Waiting calls in the order of their arrival.
 
     Args:
-        max_group: sessions in one group; a larger single hand-in is a group by itself.
+        max_group: sessions in one group; a larger single call is a group by itself.
     """
 
     def __init__(self, max_group: int) -> None:
         self._max_group = max_group
-        self._gets: deque[WaitingGet] = deque()
-        self._writes: deque[WaitingWrite] = deque()
-        self._calls: deque[WaitingCall] = deque()
+        self._together: dict[str, deque[Waiting]] = {method: deque() for method in TOGETHER}
+        self._others: deque[Waiting] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._gets or self._writes or self._calls)
+        return bool(self._others or any(self._together.values()))
 
-    def add(self, item: Waiting[Any]) -> None:
-        """Put a hand-in behind the others of its kind."""
-        if isinstance(item, WaitingWrite):
-            self._writes.append(item)
-        elif isinstance(item, WaitingGet):
-            self._gets.append(item)
-        elif isinstance(item, WaitingCall):
-            self._calls.append(item)
+    def add(self, item: Waiting) -> None:
+        self._together.get(item.method, self._others).append(item)
 
-    def take_writes(self) -> list[WaitingWrite]:
-        """A group in which no session appears twice; the changes of a session keep their order."""
-        group: list[WaitingWrite] = []
-        later: list[WaitingWrite] = []
+    def take(self) -> list[list[Waiting]]:
+        """A group of writes, one of reads, and one other call, of what there is.
+
+        No session is written twice in a group, and the writes of a session keep their order.
+        """
+        groups = [self._group(waiting) for waiting in self._together.values() if waiting]
+        if self._others:
+            groups.append([self._others.popleft()])
+        return groups
+
+    def take_all(self) -> list[Waiting]:
+        """Everything, to be told that it will not be done."""
+        everything = [item for waiting in self._together.values() for item in waiting]
+        everything += self._others
+        for waiting in (*self._together.values(), self._others):
+            waiting.clear()
+        return everything
+
+    def _group(self, waiting: deque[Waiting]) -> list[Waiting]:
+        group: list[Waiting] = []
+        later: list[Waiting] = []
         seen: set[str] = set()
         size = 0
-        while self._writes and size < self._max_group:
-            item = self._writes.popleft()
+        while waiting and size < self._max_group:
+            item = waiting.popleft()
             fits = not group or size + item.count <= self._max_group
             if fits and seen.isdisjoint(item.ids):
                 group.append(item)
@@ -89,26 +81,5 @@ class WaitingRoom:
                 later.append(item)
             # What waits longer blocks its sessions too, else a later change could overtake it.
             seen |= item.ids
-        self._writes.extendleft(reversed(later))
+        waiting.extendleft(reversed(later))
         return group
-
-    def take_gets(self) -> list[WaitingGet]:
-        """A group of reads."""
-        group: list[WaitingGet] = []
-        size = 0
-        while self._gets and (not group or size + self._gets[0].count <= self._max_group):
-            group.append(self._gets.popleft())
-            size += group[-1].count
-        return group
-
-    def take_call(self) -> WaitingCall | None:
-        """The next other call."""
-        return self._calls.popleft() if self._calls else None
-
-    def take_all(self) -> list[Waiting[Any]]:
-        """Everything, to be told that it will not be done."""
-        everything: list[Waiting[Any]] = [*self._writes, *self._gets, *self._calls]
-        self._writes.clear()
-        self._gets.clear()
-        self._calls.clear()
-        return everything

@@ -1,6 +1,6 @@
 """The asyncio side of a store: one thread, which does what waits in groups.
 
-    callers --get, write, call--> waiting lists --> store thread --one callback a group--> callers
+    callers --get, write, call--> backlog --> store thread --one callback a group--> callers
 
 While one group is in the store the next one gathers; nothing waits for a group to fill. Callers
 await futures; the thread wakes the event loop once for each group.
@@ -15,16 +15,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from app.core.errors import Overloaded, StoreUnavailable
-from app.sessions.ports import SessionStore
-from app.sessions.stored import Snapshot, Stored, Write, Written
+from app.sessions.stores.store import SessionStore, Stored, Write, Written
 from app.sessions.stores.values import check_write
-from app.sessions.stores.waiting import Waiting, WaitingCall, WaitingGet, WaitingRoom, WaitingWrite
+from app.sessions.stores.waiting import TOGETHER, Backlog, Waiting
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -89,7 +89,7 @@ class StoreWorker:
         self._thread = threading.Thread(target=self._main, name="session-store", daemon=True)
         self._wake = threading.Condition()
         # Guarded by the condition; the flags below are single assignments and are not.
-        self._room = WaitingRoom(limits.max_group)
+        self._backlog = Backlog(limits.max_group)
         self._num_waiting = 0
         self._closing = False
         self._healthy = False
@@ -113,24 +113,20 @@ class StoreWorker:
         """Sessions and calls that wait or are in the store."""
         return self._num_waiting
 
-    @property
-    def max_sessions(self) -> int:
-        """Live sessions the store takes."""
-        return self._store.max_sessions
-
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to work; answers are delivered on ``loop``."""
         self._loop = loop
         self._thread.start()
 
     async def get(self, ids: Sequence[str]) -> list[Stored | None]:
-        """See :meth:`SessionStore.get <app.sessions.ports.SessionStore.get>`."""
+        """As the store's; those of many callers become one."""
         if not ids:
             return []
-        return await self._hand_in(WaitingGet(self._future(), len(ids), ids))
+        found: list[Stored | None] = await self._ask("get", ids, len(ids))
+        return found
 
     async def write(self, writes: Sequence[Write]) -> list[Written]:
-        """See :meth:`SessionStore.write <app.sessions.ports.SessionStore.write>`.
+        """As the store's; those of many callers become one.
 
         The changes of one call are in one group. Changes of one session, handed in by several
         callers, are in successive groups, in the order of handing in.
@@ -140,40 +136,21 @@ class StoreWorker:
         """
         if not writes:
             return []
+        ids = set()
         for write in writes:
             check_write(write)  # before it shares a group with others
-        ids = frozenset(write.id for write in writes)
+            ids.add(write.id)
         if len(ids) != len(writes):
             raise ValueError("a session is written twice in one group")
-        return await self._hand_in(WaitingWrite(self._future(), len(writes), writes, ids))
+        outcomes: list[Written] = await self._ask("write", writes, len(writes), frozenset(ids))
+        return outcomes
 
-    async def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
-        """See the store."""
-        return await self._call("list_ids", lambda: self._store.list_ids(after, limit))
-
-    async def snapshots(self, id: str) -> list[Snapshot]:
-        """See the store."""
-        return await self._call("snapshots", lambda: self._store.snapshots(id))
-
-    async def snapshot(self, id: str, name: str) -> Snapshot | None:
-        """See the store."""
-        return await self._call("snapshot", lambda: self._store.snapshot(id, name))
-
-    async def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
-        """See the store."""
-        return await self._call("due", lambda: self._store.due(now, limit))
-
-    async def remove(self, ids: Sequence[tuple[str, int]]) -> None:
-        """See the store."""
-        return await self._call("remove", lambda: self._store.remove(ids))
-
-    async def count(self) -> int:
-        """See the store."""
-        return await self._call("count", self._store.count)
-
-    async def check(self) -> None:
-        """See the store."""
-        return await self._call("check", self._store.check)
+    async def call(
+        self, method: Callable[Concatenate[SessionStore, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Any other method of the store, named by its protocol: ``call(SessionStore.due, now, 10)``."""
+        answer: T = await self._ask(method.__name__, args)
+        return answer
 
     async def close(self, timeout_s: float = 10.0) -> None:
         """Finish what waits, for so long at most, fail the rest, and close the store."""
@@ -187,25 +164,21 @@ class StoreWorker:
             await asyncio.sleep(0.005)
         self._give_up("the session store is closed")
 
-    def _future(self) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().create_future()
-
-    async def _call(self, operation: str, call: Callable[[], T]) -> T:
-        future: asyncio.Future[T] = self._future()
-        return await self._hand_in(WaitingCall(future, 1, operation, call))
-
-    async def _hand_in(self, item: Waiting[T]) -> T:
+    async def _ask(
+        self, method: str, arguments: Sequence[Any], count: int = 1, ids: frozenset[str] = frozenset()
+    ) -> Any:
+        future = asyncio.get_running_loop().create_future()
         with self._wake:
             if not self.alive:
                 raise StoreUnavailable("the session store is closed")
-            if self._num_waiting and self._num_waiting + item.count > self._limits.max_waiting:
+            if self._num_waiting and self._num_waiting + count > self._limits.max_waiting:
                 raise Overloaded("too much waits for the session store", retry_after_s=1.0)
-            self._num_waiting += item.count
-            self._room.add(item)
+            self._num_waiting += count
+            self._backlog.add(Waiting(future, method, arguments, count, ids))
             self._wake.notify()
         try:
             async with asyncio.timeout(self._limits.wait_s):
-                return await item.future
+                return await future
         except TimeoutError as error:
             text = f"the session store did not answer in {self._limits.wait_s:g} s"
             raise StoreUnavailable(text, retry_after_s=1.0) from error
@@ -229,91 +202,74 @@ class StoreWorker:
         """One group of each kind, or a check; false when there is nothing left to do, for good."""
         with self._wake:
             idle_s = self._checked_at + self._limits.check_every_s - time.monotonic()
-            if not self._room and not self._closing and idle_s > 0:
+            if not self._backlog and not self._closing and idle_s > 0:
                 self._wake.wait(idle_s)
-            if self._closing and not self._room:
+            if self._closing and not self._backlog:
                 return False
-            writes, gets, call = self._room.take_writes(), self._room.take_gets(), self._room.take_call()
-        if writes:
-            self._do("write", [(each, each.writes) for each in writes], self._store.write)
-        if gets:
-            self._do("get", [(each, each.ids) for each in gets], self._store.get)
-        if call is not None:
-            self._do_call(call)
+            groups = self._backlog.take()
+        for group in groups:
+            self._do(group)
         if time.monotonic() >= self._checked_at + self._limits.check_every_s:
-            self._settle("check", [], 1, self._store.check)
+            self._run("check", ())
         return True
 
-    def _do(
-        self,
-        operation: str,
-        group: Sequence[tuple[Waiting[Any], Sequence[Any]]],
-        method: Callable[[Sequence[Any]], list[Any]],
-    ) -> None:
-        """Ask the store for all, and part the answers among the hand-ins."""
-        begun = [(each, asked) for each, asked in group if not each.future.done()]
-        asked = [one for _, some in begun for one in some]
-        answers = self._settle(operation, [each for each, _ in group], len(asked), lambda: method(asked))
-        if answers is None:
-            return
-        parts: list[tuple[Waiting[Any], Any]] = []
-        first = 0
-        for each, some in begun:
-            parts.append((each, answers[first : first + len(some)]))
-            first += len(some)
-        self._deliver(parts)
-
-    def _do_call(self, item: WaitingCall) -> None:
-        if item.future.done():
-            self._settle(item.operation, [item], 0, lambda: None)
-            return
-        answer = self._settle(item.operation, [item], 1, lambda: (item.call(),))
-        if answer is not None:
-            self._deliver([(item, answer[0])])
-
-    def _settle(
-        self, operation: str, items: Sequence[Waiting[Any]], size: int, call: Callable[[], T]
-    ) -> T | None:
-        """Call the store, count, note its health; on failure tell ``items`` and return ``None``."""
-        begun = time.monotonic()
-        self._busy_since = begun
-        failure: Exception | None = None
-        answer: T | None = None
-        try:
-            if size:
-                answer = call()
-        except Exception as error:
-            failure = error
-            if not isinstance(error, StoreUnavailable):
-                logger.exception("the session store failed at %s", operation)
-        self._busy_since = None
-        ended = time.monotonic()
+    def _do(self, group: Sequence[Waiting]) -> None:
+        """Ask the store for all that still have a caller, and part the answers among them."""
+        method = group[0].method
+        together = method in TOGETHER
+        begun: list[Waiting] = []
+        asked: list[Any] = []
+        num_waiting = 0
+        for item in group:
+            num_waiting += item.count
+            if not item.future.done():
+                begun.append(item)
+                asked += item.arguments
+        answer: Any = None
+        if begun:
+            answer = self._run(method, (asked,), len(asked)) if together else self._run(method, asked)
         with self._wake:
-            self._num_waiting -= sum(item.count for item in items)
-        if size:
-            self._checked_at = ended
-            self._healthy = not isinstance(failure, StoreUnavailable)
-            if self._observe is not None:
-                self._observe(StoreStats(operation, size, ended - begun, ok=failure is None))
-        if failure is not None:
-            self._deliver([(item, failure) for item in items])
-            return None
+            self._num_waiting -= num_waiting
+        answers: list[tuple[Waiting, Any]] = []
+        first = 0
+        for item in begun:
+            whole = not together or isinstance(answer, Exception)
+            answers.append((item, answer if whole else answer[first : first + item.count]))
+            first += item.count
+        self._deliver(answers)
+
+    def _run(self, method: str, arguments: Sequence[Any], size: int = 1) -> Any:
+        """Call the store, count, and note its health; what it raises is returned."""
+        began = time.monotonic()
+        self._busy_since = began
+        try:
+            answer = getattr(self._store, method)(*arguments)
+        except Exception as error:
+            answer = error
+            if not isinstance(error, StoreUnavailable):
+                logger.exception("the session store failed at %s", method)
+        self._busy_since = None
+        self._checked_at = time.monotonic()
+        self._healthy = not isinstance(answer, StoreUnavailable)
+        if self._observe is not None:
+            ok = not isinstance(answer, Exception)
+            self._observe(StoreStats(method, size, self._checked_at - began, ok))
         return answer
 
     def _give_up(self, why: str) -> None:
         with self._wake:
-            rest = self._room.take_all()
-            self._num_waiting -= sum(item.count for item in rest)
-        self._deliver([(item, StoreUnavailable(why)) for item in rest])
+            left = self._backlog.take_all()
+            self._num_waiting -= sum(item.count for item in left)
+        self._deliver([(item, StoreUnavailable(why)) for item in left])
 
-    def _deliver(self, answers: Sequence[tuple[Waiting[Any], Any]]) -> None:
+    def _deliver(self, answers: Sequence[tuple[Waiting, Any]]) -> None:
         """Wake the loop once for all of them."""
         if answers and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 self._loop.call_soon_threadsafe(_resolve, answers)
 
 
-def _resolve(answers: Sequence[tuple[Waiting[Any], Any]]) -> None:
+def _resolve(answers: Sequence[tuple[Waiting, Any]]) -> None:
     for item, answer in answers:
         if item.future.done():
             continue  # its caller has gone

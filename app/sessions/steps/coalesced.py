@@ -13,7 +13,7 @@ from app.core.sequence import Usage
 from app.service.deployment import Deployment
 from app.service.run import Run
 from app.sessions.record import SessionRecord
-from app.sessions.step_line import PendingStep, StepLine
+from app.sessions.steps.calls import PendingStep, StepLine
 from app.tasks.streaming import AppliedInputs, EncodedInputs
 
 

@@ -30,14 +30,14 @@ from app.service.deployment import Deployment
 from app.service.inference import InferenceService
 from app.service.run import Run, run_all
 from app.sessions.access import SessionAccess, stored_of
-from app.sessions.chain import Chain, answers
 from app.sessions.limits import SessionLimits
-from app.sessions.ports import AsyncStore, SessionObserver
+from app.sessions.observer import SessionObserver
 from app.sessions.record import LastCall, SessionRecord
-from app.sessions.record_cache import RecordCache
-from app.sessions.step_line import Outcome, PendingStep, StepCall, StepClock, StepLine
-from app.sessions.step_queue import StepQueue
-from app.sessions.stored import Snapshot, Write, Written
+from app.sessions.steps.cache import RecordCache
+from app.sessions.steps.calls import Outcome, PendingStep, StepCall, StepClock, StepLine
+from app.sessions.steps.coalesced import Chain, answers
+from app.sessions.steps.queue import StepQueue
+from app.sessions.stores.store import AsyncStore, Snapshot, Write, Written
 from app.tasks.streaming import EncodedInputs
 
 

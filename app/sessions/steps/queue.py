@@ -16,7 +16,7 @@ from contextvars import Context
 from app.access.principal import CURRENT
 from app.core.errors import Draining, Overloaded
 from app.sessions.record import store_key
-from app.sessions.step_line import Outcome, PendingStep, StepCall, StepClock, StepGroup, StepLine
+from app.sessions.steps.calls import Outcome, PendingStep, StepCall, StepClock, StepGroup, StepLine
 
 logger = logging.getLogger(__name__)
 
