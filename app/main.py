@@ -172,7 +172,6 @@ def _open_sessions(
         signer,
         settings.session_limits,
         metrics,
-        metrics,
         quota=(lambda owner: None) if keys is None else keys.max_sessions,
     )
     return _Sessions(service, worker)

@@ -161,8 +161,6 @@ async def sessions(
     worker = StoreWorker(store)
     worker.start(asyncio.get_running_loop())
     try:
-        yield SessionService(
-            rig.service, worker, StateSigner(secret), limits, rig.counts, rig.counts, clock or time.time
-        )
+        yield SessionService(rig.service, worker, StateSigner(secret), limits, rig.counts, clock or time.time)
     finally:
         await worker.close()

@@ -23,6 +23,8 @@ ModelReference = Annotated[
     StringConstraints(max_length=97),
 ]
 
+Seq = Annotated[int, Field(ge=1, le=2**53, description="number of the first step this call writes")]
+
 
 class Request(BaseModel):
     """Base of requests: unknown fields, wrong types, NaN and Infinity are refused."""

@@ -38,6 +38,7 @@ from app.edge.routes import (
     sessions,
 )
 from app.edge.routes.page import page_router
+from app.edge.routes.session_tasks import session_tasks_router
 from app.edge.routes.tasks import task_router
 from app.edge.sockets import session_socket
 from app.tasks.tasks import Tasks
@@ -87,11 +88,16 @@ def assemble(
         # Its router, which hot requests do not pass, would have to name the spans; ours do it: app.telemetry.
         telemetry=_NO_TELEMETRY,
     )
-    streaming = (*edge.tasks, *protocols)
+    actions = (action for task in edge.tasks for action in task.actions)
+    streaming = (*edge.tasks, *actions, *protocols)
     document_events(app, (*(frame for each in streaming for frame in each.frames), ErrorFrame))
     app.state.edge = edge
     app.state.protocols = protocols
-    routers = [*(task_router(task) for task in edge.tasks), *(module.router for module in _RESOURCES)]
+    routers = [
+        *(task_router(task) for task in edge.tasks),
+        session_tasks_router(edge.tasks),
+        *(module.router for module in _RESOURCES),
+    ]
     for protocol in protocols:
         protocol.open(app)
         routers += protocol.routers

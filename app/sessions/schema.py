@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 
-from app.core.errors import InvalidInput
 from app.core.problem import ProblemDetail
-from app.core.schema import Answer, ModelReference, Request
-from app.tasks.decoded.schema import DoneFrame
-from app.tasks.forecast.schema import Coverage, Forecast, Level
-from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
+from app.core.schema import Answer, ModelReference, Request, Seq
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 SessionId = Annotated[
@@ -25,13 +21,21 @@ TtlSeconds = Annotated[
     float, Field(gt=0, description="ends after so long without a write; the server's limit holds")
 ]
 PortableText = Annotated[str, Field(max_length=16 * 1024 * 1024, description="a downloaded state")]
-Seq = Annotated[int, Field(ge=1, le=2**53, description="number of the first step this call writes")]
 TaskName = str
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def is_session_id(text: str) -> bool:
     """Whether a session can have this id."""
     return _ID.fullmatch(text) is not None
+
+
+def of_tasks(model: type[ModelT], names: tuple[str, ...]) -> type[ModelT]:
+    """A request class whose ``task`` is one of these."""
+    field = model.model_fields["task"]
+    definition: Any = (Literal[names] | None, field)
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, task=definition)
 
 
 class CreateSession(Request):
@@ -202,53 +206,6 @@ class SessionRow(Answer):
     fields: list[RowField] = Field(
         description="as `state` of `GET /models/{name}`; empty before the first step"
     )
-
-
-class ForecastFromState(Request):
-    """What lies ahead of the last observation."""
-
-    horizon: int = Field(ge=1, le=2**31 - 1)
-    quantiles: list[Level] | None = Field(default=None, min_length=1, max_length=99)
-    levels: list[Coverage] | None = Field(default=None, min_length=1, max_length=49)
-
-
-class SessionForecast(Answer):
-    """The forecast of a session."""
-
-    model: str
-    step: int
-    forecast: Forecast
-
-
-class GenerateFromState(GenerateRequest):
-    """Continue from a session's state; a prompt, if any, is fed first.
-
-    With ``advance`` the prompt and what was generated become steps of the session.
-    """
-
-    model: Literal[None] = Field(default=None, description="the session's own")
-    advance: bool = False
-    seq: Seq | None = Field(default=None, description="with `advance`: exactly once, as for steps")
-
-    @model_validator(mode="after")
-    def _one_text(self) -> GenerateFromState:
-        if self.advance and self.n != 1:
-            raise InvalidInput("n", "with advance the session can keep one text only", allowed={"max": 1})
-        if self.seq is not None and not self.advance:
-            raise InvalidInput("seq", "seq needs advance: without it nothing is written")
-        return self
-
-
-class SessionText(GenerateAnswer):
-    """The whole answer, and where the session is after it."""
-
-    step: int
-
-
-class SessionDoneFrame(DoneFrame):
-    """The generation ended well, and where the session is after it."""
-
-    step: int
 
 
 class StatelessRequest(Request):

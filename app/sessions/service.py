@@ -1,9 +1,7 @@
 """Sessions as a resource: open, look, step, fork, close, and end what has run out.
 
-Steps are applied by ``app.sessions.steps.stepping``; snapshots are in ``app.sessions.history``,
-portable states in ``app.sessions.states``, and generation from a state in
-``app.sessions.generation``. Every change is a compare-and-set on the revision that was read,
-so whoever loses a race is told, and nothing is half done.
+Every change is a compare-and-set on the revision that was read, so whoever loses a race is told, and
+nothing is half done.
 """
 
 from __future__ import annotations
@@ -16,11 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from app.core.errors import CorruptSession, InvalidInput, RnnserveError
-from app.service.call import RequestObserver
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
 from app.sessions.access import Quota, SessionAccess
-from app.sessions.generation import SessionGenerator
+from app.sessions.actions import SessionActions
 from app.sessions.history import SessionHistory
 from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.limits import SessionLimits
@@ -55,7 +52,6 @@ class SessionService:
         signer: of portable states.
         limits: what sessions may ask for.
         observe: counts sessions.
-        requests: counts requests.
         clock: seconds since the epoch.
         quota: live sessions that an owner may have; ``None`` without a limit.
     """
@@ -67,7 +63,6 @@ class SessionService:
         signer: StateSigner,
         limits: SessionLimits,
         observe: SessionObserver,
-        requests: RequestObserver,
         clock: Callable[[], float] = time.time,
         quota: Quota = lambda owner: None,
     ) -> None:
@@ -79,9 +74,7 @@ class SessionService:
         self._stepper = Stepper(self._access, inference, store, limits, observe)
         self.history = SessionHistory(self._access, inference, store, limits, observe)
         self.states = SessionStates(self._access, inference, self._stepper, signer, observe)
-        self.texts = SessionGenerator(
-            self._access, inference, self._stepper, store, limits, observe, requests
-        )
+        self.actions = SessionActions(self._access, inference, self._stepper, store, limits, observe)
 
     async def create(self, request: CreateSession, owner: str = "") -> SessionInfo:
         """Open a session.
@@ -125,7 +118,7 @@ class SessionService:
         Raises:
             InvalidInput: an option or an input is wrong.
         """
-        self._stepper.encode(deployment, deployment.stream.open(options), 0, inputs)
+        self._stepper.encode(deployment, deployment.model.session.open(options), 0, inputs)
 
     async def view(self, id: str, owner: str = "") -> SessionInfo:
         """One session; raises as :meth:`SessionAccess.open`."""

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from app.core.problem import ErrorFrame
-from app.core.schema import Answer, Request
-from app.sessions.schema import Seq, SessionStep, StepRequest
+from app.core.schema import Answer, Request, Seq
+from app.sessions.schema import SessionStep, StepRequest
 
 
 class StepMessage(StepRequest):

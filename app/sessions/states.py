@@ -1,4 +1,4 @@
-"""A session's state as a value: handed out, carried by the client, and looked ahead from."""
+"""A session's state as a value: handed out, and carried by the client."""
 
 from __future__ import annotations
 
@@ -16,22 +16,18 @@ from app.sessions.observer import SessionObserver
 from app.sessions.portable import PortableState, StateSigner
 from app.sessions.record import NO_ROW
 from app.sessions.schema import (
-    ForecastFromState,
     RowField,
-    SessionForecast,
     SessionRow,
     StateAnswer,
     StatelessAnswer,
     StatelessRequest,
 )
 from app.sessions.steps.stepping import Stepper
-from app.tasks.forecast.session import ForecastStream
-from app.tasks.forecast.task import ForecastTask
-from app.tasks.streaming import AppliedInputs
+from app.tasks.task import AppliedInputs
 
 
 class SessionStates:
-    """Portable states, and answers from a state.
+    """Portable states, and the numbers of a state.
 
     Args:
         access: opens sessions.
@@ -69,7 +65,7 @@ class SessionStates:
         if state is None:
             deployment = self._find(model, task)
             manifest = deployment.manifest
-            context = deployment.stream.open(options)
+            context = deployment.model.session.open(options)
             return PortableState(manifest.reference, manifest.files[GRAPH_FILE], 0, context, NO_ROW, None)
         opened = self._signer.open(state)
         if options:
@@ -151,25 +147,9 @@ class SessionStates:
         return StatelessAnswer.model_construct(
             model=after.model,
             step=after.step,
-            outputs=deployment.stream.describe([AppliedInputs(encoded, opened.last, outputs)])[0],
+            outputs=deployment.model.session.describe([AppliedInputs(encoded, opened.last, outputs)])[0],
             state=self._signer.seal(after),
         )
-
-    async def forecast(self, id: str, request: ForecastFromState, owner: str = "") -> SessionForecast:
-        """What lies ahead of the last observation; needs no run of the model.
-
-        Raises:
-            InvalidInput: the session is no forecaster's, or has no observation yet.
-        """
-        record = await self._access.open(id, owner)
-        deployment = self._access.deployment(record)
-        task, stream = deployment.task, deployment.stream
-        if not isinstance(task, ForecastTask) or not isinstance(stream, ForecastStream):
-            raise InvalidInput("id", f"session {id!r} is on {record.model}, which does not forecast")
-        if record.last is None:
-            raise InvalidInput("id", f"session {id!r} has no observation yet; feed it at least one")
-        forecast = task.present(request, id, stream.following(record.context), record.last)
-        return SessionForecast.model_construct(model=record.model, step=record.step, forecast=forecast)
 
 
 def _short(value: np.float32) -> float:

@@ -290,6 +290,7 @@ class SessionView:
         row: ``[S]``, the recurrent state; ``None`` before the first step.
         last: output of the last step; ``None`` before the first.
         mark: tells this state from all others.
+        max_steps: steps that the session takes at once.
     """
 
     id: str
@@ -299,6 +300,24 @@ class SessionView:
     row: NDArray[np.float32] | None
     last: NDArray[np.float32] | None
     mark: str
+    max_steps: int
+
+
+class ContinueRequest(Protocol):
+    """What the requests have of actions that go on from a state.
+
+    Attributes:
+        stream: the answer is wanted as frames.
+        advance: what is produced becomes steps of the session.
+        seq: with ``advance``, number of the first of them: then exactly once.
+    """
+
+    @property
+    def stream(self) -> bool: ...
+    @property
+    def advance(self) -> bool: ...
+    @property
+    def seq(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +336,9 @@ class SessionAction:
         start: ``(model, view, request, point) -> StreamStart``; raises InvalidInput.
         kept: ``(assembler) -> inputs``: what a session is fed that keeps what was produced.
         ending: ``(answer or last frame, step) -> the same with the step``.
+        again: ``(kept answer, point) -> the last frame and its event id``, for a reader who lost no other;
+            ``None`` where more is missing.
+        lacking: ends the sentence "session 'x' is on M, which ..." about a model without this action.
     """
 
     name: str
@@ -329,6 +351,8 @@ class SessionAction:
     start: Callable[[Any, SessionView, Any, Any], StreamStart] | None = None
     kept: Callable[[Any], list[Any]] | None = None
     ending: Callable[[Any, int], BaseModel] | None = None
+    again: Callable[[bytes, Any], tuple[BaseModel, str] | None] | None = None
+    lacking: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,15 +15,15 @@ from app.edge.docs import session_examples as examples
 from app.main import create_app
 from app.sessions.schema import (
     CreateSession,
-    ForecastFromState,
     ForkRequest,
-    GenerateFromState,
     RewindRequest,
     StatelessRequest,
     StepRequest,
     StepsRequest,
 )
 from app.settings import Settings
+from app.tasks.forecast.actions import FORECAST
+from app.tasks.generate.actions import GENERATE
 from tests.bundles import HORIZON
 from tests.edge.fake_service import FakeEdge
 
@@ -380,8 +380,8 @@ def test_without_sessions_their_routes_say_so() -> None:
         (RewindRequest, examples.REWIND),
         (StepRequest, examples.STEP),
         (StepsRequest, examples.MANY_STEPS),
-        (ForecastFromState, examples.FORECAST),
-        (GenerateFromState, examples.GENERATE),
+        (FORECAST.request, FORECAST.examples),
+        (GENERATE.request, GENERATE.examples),
         (StatelessRequest, examples.STATELESS),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -13,6 +13,7 @@ from app.sessions.schema import CreateSession
 from app.sessions.service import SessionService
 from app.sessions.steps.calls import StepCall
 from app.sessions.stores.memory import MemoryStore
+from app.tasks.forecast.actions import FORECAST, ForecastFromState, SessionForecast
 from tests.fakes import FakeClock
 from tests.rig import Rig
 
@@ -48,3 +49,8 @@ class Bench:
 def opened(model: str, **more: Any) -> CreateSession:
     """A request for a session."""
     return CreateSession(model=model, **more)
+
+
+async def looked(service: SessionService, id: str, request: ForecastFromState) -> SessionForecast:
+    """What a session forecasts."""
+    return SessionForecast.model_validate_json(await service.actions.answer(id, FORECAST, request))

@@ -41,10 +41,11 @@ from app.core.errors import (
 from app.runtime.session import GraphSession
 from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
-from app.sessions.schema import CreateSession, ForkRequest, GenerateFromState, StatelessRequest
+from app.sessions.schema import CreateSession, ForkRequest, StatelessRequest
 from app.sessions.service import SessionService
 from app.sessions.steps.calls import StepCall
 from app.sessions.stores import open_store
+from app.tasks.generate.actions import GENERATE, GenerateFromState
 from tests.bundles import tiny_generator
 from tests.fakes import FakeClock
 from tests.redis_server import RedisServer
@@ -288,10 +289,10 @@ class SessionMachine(RuleBasedStateMachine):
     def advance(self, id: str, seed: int) -> None:
         """Generate and keep what was generated."""
         request = GenerateFromState(max_tokens=5, seed=seed, advance=True)
-        if self.refuses(lambda: self.service.texts.generate(id, request), id):
+        if self.refuses(lambda: self.service.actions.answer(id, GENERATE, request), id):
             return
         known = self.open[id]
-        answer = orjson.loads(self.run(self.service.texts.generate(id, request)))
+        answer = orjson.loads(self.run(self.service.actions.answer(id, GENERATE, request)))
         tokens = self.tokens_of(answer["choices"][0]["text"])
         lead = [] if known.fed else self.tokens_of("\n")
         fed = known.fed + tuple((known.model, token) for token in [*lead, *tokens])

@@ -21,23 +21,18 @@ from app.core.errors import (
     UnknownModel,
     UnknownSession,
 )
-from app.sessions.schema import (
-    CreateSession,
-    ForecastFromState,
-    ForkRequest,
-    GenerateFromState,
-    SessionDoneFrame,
-    StatelessRequest,
-)
+from app.sessions.schema import CreateSession, ForkRequest, StatelessRequest
 from app.sessions.steps.calls import StepCall
 from app.sessions.stores.memory import MemoryStore
 from app.sessions.stores.store import Stored, Write
 from app.tasks.decoded.schema import DoneFrame, TokenFrame
+from app.tasks.forecast.actions import ForecastFromState
 from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.generate.actions import GENERATE, GenerateFromState, SessionDoneFrame
 from app.tasks.generate.schema import GenerateRequest
 from tests.bundles import HORIZON
 from tests.rig import inference, sessions
-from tests.sessions.bench import LIMITS, Bench, opened
+from tests.sessions.bench import LIMITS, Bench, looked, opened
 
 
 async def test_a_session_is_named_dated_and_found(bench: Bench) -> None:
@@ -66,7 +61,7 @@ async def test_steps_equal_one_whole_request(bench: Bench) -> None:
     for first, last in ((0, 1), (1, 12), (12, 30)):
         answer = await bench.step("s", values[first:last], first + 1)
         assert (answer["seq"], answer["step"], len(answer["outputs"])) == (first + 1, last, last - first)
-    ahead = await bench.service.states.forecast("s", ForecastFromState(horizon=HORIZON, levels=[80]))
+    ahead = await looked(bench.service, "s", ForecastFromState(horizon=HORIZON, levels=[80]))
     whole, _ = await bench.rig.forecast(
         ForecastRequest(values=values, horizon=HORIZON, levels=[80], freq="h", start="2024-01-01T00:00")
     )
@@ -81,7 +76,7 @@ async def test_a_value_is_judged_by_the_forecast_that_was_in_force(bench: Bench)
     first = await bench.step("s", 10.0)
     assert first["outputs"] == [{"forecast": None, "quantile": None, "anomaly_score": None}]
     await bench.step("s", [11.0, 9.0, 10.0, None])
-    before = await bench.service.states.forecast("s", ForecastFromState(horizon=1))
+    before = await looked(bench.service, "s", ForecastFromState(horizon=1))
     normal = (await bench.step("s", before.forecast.quantiles["0.5"][0]))["outputs"][0]
     assert normal["forecast"] == {
         k: pytest.approx(v[0], rel=1e-6) for k, v in before.forecast.quantiles.items()
@@ -100,7 +95,7 @@ async def test_times_fill_gaps_and_must_ascend(bench: Bench) -> None:
     )
     await bench.step("null", [{"value": 1, "time": "2024-01-01T00:00"}, None, 3])
     ask = ForecastFromState(horizon=2)
-    gap, null = [(await bench.service.states.forecast(id, ask)).forecast for id in ("gap", "null")]
+    gap, null = [(await looked(bench.service, id, ask)).forecast for id in ("gap", "null")]
     assert (gap.timestamps, gap.quantiles) == (null.timestamps, null.quantiles)
     assert gap.timestamps == ["2024-01-01T03:00:00", "2024-01-01T04:00:00"]
     assert (await bench.service.view("gap")).step == 2
@@ -386,10 +381,12 @@ async def test_generating_from_a_state_equals_sending_the_history(bench: Bench) 
         GenerateRequest(prompt="once upon", max_tokens=20, seed=9, n=3, logprobs=1, model="tiny-text-lstm")
     )
     request = GenerateFromState(prompt="on", max_tokens=20, seed=9, n=3, logprobs=1)
-    prompted = orjson.loads(await bench.service.texts.generate("s", request))
+    prompted = orjson.loads(await bench.service.actions.answer("s", GENERATE, request))
     await bench.step("s", "on")
     unprompted = orjson.loads(
-        await bench.service.texts.generate("s", GenerateFromState(max_tokens=20, seed=9, n=3, logprobs=1))
+        await bench.service.actions.answer(
+            "s", GENERATE, GenerateFromState(max_tokens=20, seed=9, n=3, logprobs=1)
+        )
     )
     expected = whole.model_dump()["choices"]
     assert prompted["choices"] == unprompted["choices"] == expected
@@ -405,7 +402,9 @@ async def test_stop_strings_end_a_text_from_a_state_too(bench: Bench, stop: list
         whole, _ = await bench.rig.generate(
             GenerateRequest(prompt="the ", max_tokens=30, seed=seed, stop=stop, model="tiny-text-rnn")
         )
-        body = await bench.service.texts.generate("s", GenerateFromState(max_tokens=30, seed=seed, stop=stop))
+        body = await bench.service.actions.answer(
+            "s", GENERATE, GenerateFromState(max_tokens=30, seed=seed, stop=stop)
+        )
         assert orjson.loads(body)["choices"] == whole.model_dump()["choices"]
 
 
@@ -415,21 +414,23 @@ async def test_advancing_keeps_what_was_generated(bench: Bench) -> None:
         await bench.service.create(opened("tiny-text-lstm", id=id))
         await bench.step(id, "one ")
     request = GenerateFromState(prompt="two ", max_tokens=10, seed=3, advance=True, seq=5)
-    body = await bench.service.texts.generate("a", request)
+    body = await bench.service.actions.answer("a", GENERATE, request)
     answer = orjson.loads(body)
     assert answer["step"] == 18
     await bench.step("b", "two " + answer["choices"][0]["text"])
     a, b = await bench.service.states.export("a"), await bench.service.states.export("b")
     assert a.state == b.state
-    assert await bench.service.texts.generate("a", request) == body
+    assert await bench.service.actions.answer("a", GENERATE, request) == body
     with pytest.raises(SequenceConflict):
-        await bench.service.texts.generate("a", request.model_copy(update={"seed": 4}))
+        await bench.service.actions.answer("a", GENERATE, request.model_copy(update={"seed": 4}))
 
 
 async def test_a_streamed_continuation_ends_after_the_session_has_advanced(bench: Bench) -> None:
     """When the done frame comes, the session holds its step; a cancelled one leaves it as it was."""
     await bench.service.create(opened("tiny-text-lstm", id="s"))
-    stream = await bench.service.texts.stream("s", GenerateFromState(max_tokens=12, seed=1, advance=True))
+    stream = await bench.service.actions.stream(
+        "s", GENERATE, GenerateFromState(max_tokens=12, seed=1, advance=True)
+    )
     text, done = "", None
     async for frame in stream:
         if isinstance(frame, TokenFrame):
@@ -439,7 +440,7 @@ async def test_a_streamed_continuation_ends_after_the_session_has_advanced(bench
     assert isinstance(done, SessionDoneFrame)
     assert isinstance(done, DoneFrame)
     assert done.step == (await bench.service.view("s")).step == len(text) + 1
-    gone = await bench.service.texts.stream("s", GenerateFromState(max_tokens=30, advance=True))
+    gone = await bench.service.actions.stream("s", GENERATE, GenerateFromState(max_tokens=30, advance=True))
     async for _ in gone:
         break
     gone.cancel()
@@ -449,7 +450,9 @@ async def test_a_streamed_continuation_ends_after_the_session_has_advanced(bench
 async def test_a_session_that_moves_on_does_not_take_an_old_text(bench: Bench) -> None:
     """A step that comes first wins over a generation that was to advance."""
     await bench.service.create(opened("tiny-text-lstm", id="s"))
-    stream = await bench.service.texts.stream("s", GenerateFromState(max_tokens=39, advance=True, seed=1))
+    stream = await bench.service.actions.stream(
+        "s", GENERATE, GenerateFromState(max_tokens=39, advance=True, seed=1)
+    )
     await bench.step("s", "abc")
     with pytest.raises(SequenceConflict):
         async for _ in stream:
@@ -463,14 +466,14 @@ async def test_questions_that_a_model_cannot_answer_are_refused(bench: Bench) ->
     await bench.service.create(opened("tiny-series-lstm", id="series"))
     for id in ("text", "series"):
         with pytest.raises(InvalidInput):
-            await bench.service.states.forecast(id, ForecastFromState(horizon=1))
+            await looked(bench.service, id, ForecastFromState(horizon=1))
     with pytest.raises(InvalidInput):
-        await bench.service.texts.generate("series", GenerateFromState())
+        await bench.service.actions.answer("series", GENERATE, GenerateFromState())
     await bench.step("series", [1, 2])
     with pytest.raises(InvalidInput):
-        await bench.service.states.forecast("series", ForecastFromState(horizon=HORIZON + 1))
+        await looked(bench.service, "series", ForecastFromState(horizon=HORIZON + 1))
     with pytest.raises(InvalidInput):
-        await bench.service.texts.generate("text", GenerateFromState(max_tokens=41, advance=True))
+        await bench.service.actions.answer("text", GENERATE, GenerateFromState(max_tokens=41, advance=True))
 
 
 async def test_a_full_store_refuses_new_sessions_only(bench: Bench) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from app.service.resume import Given, ResumePoint, first_point, parse_point
 
 from app.core.errors import InvalidInput, SequenceConflict
-from app.sessions.schema import CreateSession, GenerateFromState
+from app.sessions.schema import CreateSession
 from app.sessions.service import SessionService
 from app.sessions.steps.calls import StepCall
 from app.sessions.stores.memory import MemoryStore
 from app.tasks.decoded.resume import Given, ResumePoint, first_point, parse_point
 from app.tasks.decoded.schema import DoneFrame, Frame, TokenFrame
+from app.tasks.generate.actions import GENERATE, GenerateFromState
 from app.tasks.generate.schema import GenerateRequest
 from tests.rig import Rig, inference, sessions
 
@@ -134,21 +135,21 @@ async def test_from_a_session_too_and_only_while_it_is_where_it_was(service: Ses
     id = (await service.create(CreateSession(task="generate"))).id
     await service.steps([StepCall(id, "abc")])
     request = GenerateFromState(prompt="d", max_tokens=30, n=2)
-    stream = await service.texts.stream(id, request)
+    stream = await service.actions.stream(id, GENERATE, request)
     frames: list[Frame] = []
     async for frame in stream:
         frames.append(frame)
         if len(frames) == 2:
             break
-    point = parse_point(stream.event_id)
+    point = parse_point(stream.event_id or "")
     stream.cancel()
-    rest = [frame async for frame in await service.texts.stream(id, request, point=point)]
+    rest = [frame async for frame in await service.actions.stream(id, GENERATE, request, point=point)]
     whole = request.model_copy(update={"seed": point.seed})
-    expected = [frame async for frame in await service.texts.stream(id, whole)]
+    expected = [frame async for frame in await service.actions.stream(id, GENERATE, whole)]
     assert texts([*frames, *rest], 2) == texts(expected, 2)
     await service.steps([StepCall(id, "e")])
     with pytest.raises(SequenceConflict) as refused:
-        await service.texts.stream(id, request, point=point)
+        await service.actions.stream(id, GENERATE, request, point=point)
     assert (refused.value.step, refused.value.expected) == (4, 5)
 
 
@@ -156,13 +157,36 @@ async def test_an_interrupted_text_that_is_to_be_kept_is_kept_whole(service: Ses
     """The session advances by all of it, and the stored answer has what came before the break too."""
     id = (await service.create(CreateSession(task="generate"))).id
     request = GenerateFromState(prompt="abc", max_tokens=30, advance=True, seq=1)
-    stream = await service.texts.stream(id, request)
+    stream = await service.actions.stream(id, GENERATE, request)
     frames: list[Frame] = [await anext(aiter(stream))]
-    point = parse_point(stream.event_id)
+    point = parse_point(stream.event_id or "")
     stream.cancel()
     assert (await service.view(id)).step == 0
-    frames += [frame async for frame in await service.texts.stream(id, request, point=point)]
+    frames += [frame async for frame in await service.actions.stream(id, GENERATE, request, point=point)]
     assert (await service.view(id)).step == 33
-    stored = await service.texts.generate(id, request)
+    stored = await service.actions.answer(id, GENERATE, request)
     ((text, _),) = texts(frames, 1)
     assert f'"text":"{text}"'.encode() in stored.replace(b"\\n", b"\n")
+
+
+async def test_a_done_event_that_was_lost_is_given_again(service: SessionService) -> None:
+    """With and without ``seq``, to the reader who has all before it; whoever lost more is told so."""
+    id = (await service.create(CreateSession(task="generate"))).id
+    for seq in (1, None):
+        request = GenerateFromState(prompt="abc", max_tokens=5, advance=True, seq=seq, stream=True)
+        stream = await service.actions.stream(id, GENERATE, request)
+        ids: list[str] = []
+        frames: list[Frame] = []
+        async for frame in stream:
+            ids.append(stream.event_id or "")
+            frames.append(frame)
+        again = await service.actions.stream(id, GENERATE, request, point=parse_point(ids[-2]))
+        assert [frame async for frame in again] == frames[-1:]
+        assert again.event_id == ids[-1]
+        earlier = replace(parse_point(ids[-2]), given=(Given(2),))
+        with pytest.raises(SequenceConflict):
+            await service.actions.stream(id, GENERATE, request, point=earlier)
+        other = request.model_copy(update={"prompt": "abd"})
+        with pytest.raises((SequenceConflict, InvalidInput)):
+            await service.actions.stream(id, GENERATE, other, point=parse_point(ids[-2]))
+    assert (await service.view(id)).step == 16

@@ -35,13 +35,6 @@ MANY_STEPS: dict[str, Example] = {
         },
     }
 }
-FORECAST: dict[str, Example] = {"ahead": {"summary": "Six steps", "value": {"horizon": 6, "levels": [80]}}}
-GENERATE: dict[str, Example] = {
-    "advance": {
-        "summary": "Keep what was generated",
-        "value": {"prompt": "ROMEO:\n", "max_tokens": 64, "temperature": 0.7, "advance": True},
-    }
-}
 STATELESS: dict[str, Example] = {
     "first": {"summary": "The first steps", "value": {"task": "forecast", "inputs": [112.0, 118.0]}}
 }

@@ -1,4 +1,4 @@
-"""``/sessions``: open, look, list, fork, migrate and close."""
+"""``/sessions``: look, list, fork, migrate and close."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from app.edge.docs import session_examples as examples
 from app.edge.edge import owner_of, sessions_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response, query_of
 from app.sessions.schema import (
-    CreateSession,
     ForkRequest,
     MigrateRequest,
     PageQuery,
@@ -49,15 +48,6 @@ def known(id: str) -> str:
     if not is_session_id(id):
         raise UnknownSession(id)
     return id
-
-
-@router.post("/sessions", status_code=201, response_model=SessionInfo, responses=SESSION_PROBLEMS)
-async def create(
-    body: Annotated[CreateSession, Body(openapi_examples=examples.CREATE)], request: Request
-) -> Response:
-    """Open a session on a model, at its start or from a downloaded state."""
-    info = await sessions_of(request).service.create(body, owner_of(request))
-    return json_response(info, status=201, location=f"/sessions/{info.id}")
 
 
 @router.get(

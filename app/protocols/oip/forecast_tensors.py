@@ -17,7 +17,7 @@ from app.core.errors import InvalidInput
 from app.core.tensor import ANY, Tensor, TensorSpec, floats
 from app.protocols.oip.parameters import ForecastParameters
 from app.protocols.oip.rows import rows_of
-from app.sessions.schema import ForecastFromState
+from app.tasks.forecast.actions import ForecastFromState
 from app.tasks.forecast.schema import LARGEST_VALUE, Forecast, ForecastRequest, SeriesInput
 from app.tasks.forecast.spec import ForecastSpec
 from app.tasks.streaming import Output

@@ -13,7 +13,7 @@ from app.core.errors import InvalidInput
 from app.core.tensor import ANY, Tensor, TensorSpec, floats, integers, texts
 from app.protocols.oip.parameters import DEFAULT_MAX_TOKENS, GenerateParameters
 from app.protocols.oip.rows import TOKENS, text_events
-from app.sessions.schema import GenerateFromState
+from app.tasks.generate.actions import GenerateFromState
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
 from app.tasks.generate.spec import GenerateSpec
 from app.tasks.streaming import Output

@@ -17,9 +17,10 @@ from app.protocols.oip.rows import same_length
 from app.protocols.oip.sentiment_tensors import SentimentTensors
 from app.service.call import Timing
 from app.service.inference import InferenceService
-from app.sessions.schema import SessionText
+from app.tasks.forecast.actions import FORECAST, SessionForecast
 from app.tasks.forecast.spec import ForecastSpec
 from app.tasks.forecast.task import ForecastTask
+from app.tasks.generate.actions import GENERATE, SessionText
 from app.tasks.generate.spec import GenerateSpec
 from app.tasks.generate.task import GenerateTask
 from app.tasks.sentiment.spec import SentimentSpec
@@ -81,7 +82,8 @@ class ForecastRun:
         found = self.tensors.steps(await self._rows.stored(call, self.row(call), place))
         if call.wants(_WITH_STATE, usual=True):
             ahead = self.tensors.ahead(call.parameters)
-            answer = await self._rows.sessions.states.forecast(place.id, ahead, call.owner)
+            said = await self._rows.sessions.actions.answer(place.id, FORECAST, ahead, call.owner)
+            answer = SessionForecast.model_validate_json(said)
             found += self.tensors.answer([answer.forecast])
         return found
 
@@ -176,7 +178,7 @@ class GenerateRun:
         """Feed the row's tokens; or feed the prompt, generate, and keep both."""
         if self._writes(call):
             request = self.tensors.advance(call.tensors, call.parameters, place.seq)
-            said = await self._rows.sessions.texts.generate(place.id, request, call.owner)
+            said = await self._rows.sessions.actions.answer(place.id, GENERATE, request, call.owner)
             return self.tensors.answer([SessionText.model_validate_json(said)])
         return self.tensors.steps(await self._rows.stored(call, self.row(call), place))
 

@@ -14,7 +14,7 @@ from app.service.deployment import Deployment
 from app.service.run import Run
 from app.sessions.record import SessionRecord
 from app.sessions.steps.calls import PendingStep, StepLine
-from app.tasks.streaming import AppliedInputs, EncodedInputs
+from app.tasks.task import AppliedInputs, EncodedInputs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +103,7 @@ def answers(chains: Sequence[Chain]) -> list[list[bytes]]:
     found: dict[int, list[bytes]] = {}
     for members in groups.values():
         applied = [one for chain in members for one in chain.applied()]
-        described = iter(members[0].deployment.stream.describe(applied))
+        described = iter(members[0].deployment.model.session.describe(applied))
         for chain in members:
             found[id(chain)] = [
                 orjson.dumps(

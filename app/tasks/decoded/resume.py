@@ -109,11 +109,3 @@ def request_mark(request: TextRequest, model: str) -> str:
     fields = request.model_dump(mode="json", exclude={"stream", "model"})
     data = orjson.dumps([model, fields], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=8).hexdigest()
-
-
-def origin_mark(*parts: bytes) -> str:
-    """Tells one state from all others."""
-    digest = hashlib.blake2b(digest_size=4)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()

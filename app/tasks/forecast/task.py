@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.tasks.forecast.actions import FORECAST
 from app.tasks.forecast.csv_body import read_csv
 from app.tasks.forecast.csv_query import CsvQuery
 from app.tasks.forecast.limits import ForecastLimits
@@ -27,6 +28,7 @@ request, with the horizon and the rest in the query.""",
     request=ForecastRequest,
     answer=ForecastAnswer,
     default_model="forecaster",
+    actions=(FORECAST,),
     load=LOAD,
     reads=(
         BodyReader(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.tasks.decoded.prepare import DecodingLimits
 from app.tasks.decoded.resume import parse_point
 from app.tasks.decoded.schema import DoneFrame, TokenFrame
+from app.tasks.generate.actions import GENERATE
 from app.tasks.generate.load import LOAD
 from app.tasks.generate.model import GenerateModel
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
@@ -22,6 +23,7 @@ TASK = Task(
     frames=(TokenFrame, DoneFrame),
     point=parse_point,
     default_model="shakespeare",
+    actions=(GENERATE,),
     load=LOAD,
     examples={
         "greedy": {

@@ -1,0 +1,289 @@
+"""Actions of tasks on sessions: answers from a state, and runs that go on from it.
+
+    state + request --action.look---> answer
+    state + request --action.start--> sequences --engine--> frames --(advance)--> steps of the session
+
+What goes on from a state gives the same as if the whole history had been sent at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.core.errors import InvalidInput, RnnserveError, SequenceConflict
+from app.service.call import outcome_of
+from app.service.inference import Deployment, InferenceService
+from app.service.run import Run
+from app.service.stream import TaskStream
+from app.sessions.access import SessionAccess, stored_of
+from app.sessions.limits import SessionLimits
+from app.sessions.observer import SessionObserver
+from app.sessions.record import LastCall, SessionRecord
+from app.sessions.steps.stepping import Stepper, check_seq, digest_of
+from app.sessions.stores.store import AsyncStore, Write
+from app.tasks.task import ResumePoint, SessionAction, SessionView
+
+
+class SessionActions:
+    """Answers from sessions.
+
+    Args:
+        access: opens sessions.
+        inference: the served models.
+        stepper: applies what was produced.
+        store: where sessions are.
+        limits: of a call.
+        observe: counts sessions.
+    """
+
+    def __init__(
+        self,
+        access: SessionAccess,
+        inference: InferenceService,
+        stepper: Stepper,
+        store: AsyncStore,
+        limits: SessionLimits,
+        observe: SessionObserver,
+    ) -> None:
+        self._access = access
+        self._inference = inference
+        self._stepper = stepper
+        self._store = store
+        self._limits = limits
+        self._observe = observe
+
+    async def answer(self, id: str, action: SessionAction, request: Any, owner: str = "") -> bytes:
+        """The whole answer as JSON bytes.
+
+        Raises:
+            InvalidInput: the session's model has no such action, or a field is wrong.
+            SequenceConflict: ``seq`` is not the next one, or the session moved on meanwhile.
+        """
+        record = await self._access.open(id, owner)
+        if action.look is not None:
+            deployment = self._access.deployment(record)
+            self._check(record, deployment, action)
+            return _json(action.look(deployment.model, self._view(record), request))
+        digest = _digest(request)
+        stored = check_seq(record, request.seq, digest)
+        if stored is not None:
+            self._observe.session("replayed")
+            return stored
+        stream = self._start(record, action, request, None)
+        try:
+            said = await stream.whole()
+            kept = _kept(action, stream, request)
+            body = _json(_ended(action, said, record.step + len(kept)))
+            await self._advance(record, kept, digest, body)
+            return body
+        finally:
+            stream.cancel()
+
+    async def stream(
+        self,
+        id: str,
+        action: SessionAction,
+        request: Any,
+        owner: str = "",
+        point: ResumePoint | None = None,
+    ) -> SessionStream | LastFrame:
+        """The same as frames; the last one comes after the session has advanced.
+
+        Args:
+            id: of the session.
+            action: that streams.
+            request: of its class.
+            owner: of the session.
+            point: go on behind this place of an earlier answer to the same request.
+
+        Raises:
+            SequenceConflict: the session has moved on since, or ``seq`` is not the next one.
+        """
+        record = await self._access.open(id, owner)
+        digest = _digest(request)
+        stored = check_seq(record, request.seq, digest)
+        moved_on = point is not None and point.origin != _mark(record)
+        if point is not None and (stored is not None or moved_on):
+            last = _kept_frame(record, action, request, digest, point)
+            if last is not None:
+                return last
+        if stored is not None:
+            text = f"seq {request.seq} was applied before; ask without stream for its answer"
+        elif moved_on:
+            text = f"session {id!r} is not where the text began that this event belongs to"
+        else:
+            return SessionStream(self, record, action, request, self._start(record, action, request, point))
+        raise SequenceConflict(text, step=record.step, expected=record.step + 1)
+
+    async def finish(
+        self,
+        record: SessionRecord,
+        action: SessionAction,
+        request: Any,
+        stream: TaskStream,
+        frames: list[BaseModel],
+    ) -> BaseModel:
+        """The last frame, once the session has advanced where that was asked for."""
+        kept = _kept(action, stream, request)
+        step = record.step + len(kept)
+        if kept:
+            body = _json(_ended(action, stream.assembler.answer(frames), step))
+            await self._advance(record, kept, _digest(request), body)
+        return _ended(action, frames[-1], step)
+
+    def _check(self, record: SessionRecord, deployment: Deployment, action: SessionAction) -> None:
+        if action.name not in (known.name for known in deployment.task.actions):
+            raise InvalidInput("id", f"session {record.id!r} is on {record.model}, which {action.lacking}")
+
+    def _view(self, record: SessionRecord) -> SessionView:
+        return SessionView(
+            record.id,
+            record.model,
+            record.step,
+            record.context,
+            record.row if record.row.size else None,
+            record.last,
+            _mark(record),
+            self._limits.max_call_steps,
+        )
+
+    def _start(
+        self, record: SessionRecord, action: SessionAction, request: Any, point: ResumePoint | None
+    ) -> TaskStream:
+        call = self._inference.call(action.name, record.model)
+        try:
+            deployment = self._access.deployment(record)
+            call.model = deployment.manifest.reference
+            self._check(record, deployment, action)
+            assert action.start is not None
+            start = action.start(deployment.model, self._view(record), request, point)
+            return self._inference.started(deployment, start, call)
+        except RnnserveError as error:
+            call.report(outcome_of(error))
+            raise
+
+    async def _advance(self, record: SessionRecord, kept: list[Any], digest: str, body: bytes) -> None:
+        """Feed what was produced to the session, as one call."""
+        if not kept:
+            return
+        deployment = self._access.deployment(record)
+        encoded = self._stepper.encode(deployment, record.context, record.step, kept)
+        run = Run(deployment, record.row if record.row.size else None, encoded.steps)
+        await self._stepper.run([run])
+        row, outputs = run.result()
+        call = LastCall(record.step + 1, digest, body)
+        step = record.step + len(encoded.reported)
+        after = record.stepped(self._access.clock(), step, row, outputs[-1].copy(), encoded.context, call)
+        (written,) = await self._store.write(
+            [Write(record.key, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic)]
+        )
+        if not written.ok:
+            self._observe.session("conflict")
+            now = self._access.decode(record.id, written.current, record.owner)
+            raise SequenceConflict(
+                f"session {record.id!r} moved on while the text was generated; it was not kept",
+                step=now.step,
+                expected=now.step + 1,
+            )
+        self._observe.session_steps(record.model, step - record.step)
+
+
+class SessionStream:
+    """Frames of an action that goes on from a session; see :class:`~app.service.stream.TaskStream`."""
+
+    def __init__(
+        self,
+        actions: SessionActions,
+        record: SessionRecord,
+        action: SessionAction,
+        request: Any,
+        stream: TaskStream,
+    ) -> None:
+        self._actions = actions
+        self._record = record
+        self._action = action
+        self._request = request
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        frames: list[BaseModel] = []
+        async for frame in self._stream:
+            last = not isinstance(frame, self._action.frames[:-1])
+            if last or self._request.advance:
+                frames.append(frame)
+            if last:
+                frame = await self._actions.finish(
+                    self._record, self._action, self._request, self._stream, frames
+                )
+            yield frame
+
+    @property
+    def event_id(self) -> str | None:
+        return self._stream.event_id
+
+    def stop(self) -> None:
+        """End the stream early; the session keeps what was given out."""
+        self._stream.stop()
+
+    def cancel(self) -> None:
+        """Give the stream up; the session stays as it was."""
+        self._stream.cancel()
+
+
+class LastFrame:
+    """The last frame again, of a stream whose session has advanced and whose reader lost that frame alone."""
+
+    def __init__(self, frame: BaseModel, event_id: str) -> None:
+        self._frame = frame
+        self.event_id = event_id
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        yield self._frame
+
+    def cancel(self) -> None:
+        """Nothing runs."""
+
+
+def _kept_frame(
+    record: SessionRecord, action: SessionAction, request: Any, digest: str, point: ResumePoint
+) -> LastFrame | None:
+    call = record.call
+    if (
+        action.again is None
+        or call is None
+        or call.digest != digest
+        or not point.is_of(request, record.model)
+    ):
+        return None
+    found = action.again(call.answer, point)
+    return None if found is None else LastFrame(*found)
+
+
+def _kept(action: SessionAction, stream: TaskStream, request: Any) -> list[Any]:
+    """What the session is to be fed."""
+    return action.kept(stream.assembler) if request.advance and action.kept is not None else []
+
+
+def _ended(action: SessionAction, said: BaseModel, step: int) -> BaseModel:
+    return said if action.ending is None else action.ending(said, step)
+
+
+def _json(answer: BaseModel) -> bytes:
+    return answer.__pydantic_serializer__.to_json(answer)
+
+
+def _mark(record: SessionRecord) -> str:
+    """Tells one state from all others."""
+    digest = hashlib.blake2b(digest_size=4)
+    last = b"" if record.last is None else record.last.tobytes()
+    for part in (record.graph.encode(), record.row.tobytes(), last):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
+
+
+def _digest(request: BaseModel) -> str:
+    return digest_of(request.model_dump(exclude={"stream", "seq"}))

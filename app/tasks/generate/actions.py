@@ -1,0 +1,112 @@
+"""``POST /sessions/{id}/generate``: text that goes on from the state of a session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from app.core.errors import InvalidInput
+from app.core.schema import Seq
+from app.tasks.decoded.resume import ResumePoint
+from app.tasks.decoded.schema import DoneFrame, TokenFrame
+from app.tasks.decoded.stream import FrameAssembler
+from app.tasks.generate.model import GenerateModel
+from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
+from app.tasks.task import SessionAction, SessionView, StreamStart
+
+
+class GenerateFromState(GenerateRequest):
+    """Continue from a session's state; a prompt, if any, is fed first.
+
+    With ``advance`` the prompt and what was generated become steps of the session.
+    """
+
+    model: Literal[None] = Field(default=None, description="the session's own")
+    advance: bool = False
+    seq: Seq | None = Field(default=None, description="with `advance`: exactly once, as for steps")
+
+    @model_validator(mode="after")
+    def _one_text(self) -> GenerateFromState:
+        if self.advance and self.n != 1:
+            raise InvalidInput("n", "with advance the session can keep one text only", allowed={"max": 1})
+        if self.seq is not None and not self.advance:
+            raise InvalidInput("seq", "seq needs advance: without it nothing is written")
+        return self
+
+
+class SessionText(GenerateAnswer):
+    """The whole answer, and where the session is after it."""
+
+    step: int
+
+
+class SessionDoneFrame(DoneFrame):
+    """The generation ended well, and where the session is after it."""
+
+    step: int
+
+
+def _start(
+    model: GenerateModel, view: SessionView, request: GenerateFromState, point: ResumePoint | None
+) -> StreamStart:
+    start = model.start_from(view, request, point)
+    prompt = len(_kept(start.assembler))
+    most = prompt + request.max_tokens
+    if request.advance and most > view.max_steps:
+        raise InvalidInput(
+            "max_tokens",
+            f"with advance, prompt and text may be {view.max_steps} tokens, not {most}",
+            allowed={"max": view.max_steps - prompt},
+        )
+    return start
+
+
+def _kept(assembler: object) -> list[int]:
+    """The tokens of the prompt and of the text so far."""
+    assert isinstance(assembler, FrameAssembler)
+    return assembler.tokens
+
+
+def _ending(said: BaseModel, step: int) -> BaseModel:
+    kind = SessionDoneFrame if isinstance(said, DoneFrame) else SessionText
+    return kind.model_construct(**dict(said), step=step)
+
+
+def _again(answer: bytes, point: ResumePoint) -> tuple[BaseModel, str] | None:
+    text = SessionText.model_validate_json(answer)
+    produced = text.usage.completion_tokens
+    had_all = all(given.ended or given.tokens == produced for given in point.given or ())
+    if point.seed != text.seed or not had_all:
+        return None
+    reasons = [choice.finish_reason for choice in text.choices]
+    done = SessionDoneFrame(
+        finish_reason=reasons[0],
+        finish_reasons=reasons,
+        usage=text.usage,
+        seed=text.seed,
+        model=text.model,
+        step=text.step,
+    )
+    return done, str(replace(point, given=None))
+
+
+GENERATE = SessionAction(
+    name="generate",
+    request=GenerateFromState,
+    answer=SessionText,
+    doc="Text from the present state. With `advance` the prompt and the text become steps of the session.",
+    examples={
+        "advance": {
+            "summary": "Keep what was generated",
+            "value": {"prompt": "ROMEO:\n", "max_tokens": 64, "temperature": 0.7, "advance": True},
+        }
+    },
+    frames=(TokenFrame, SessionDoneFrame),
+    start=_start,
+    kept=_kept,
+    ending=_ending,
+    again=_again,
+    lacking="generates no text",
+)
