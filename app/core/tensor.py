@@ -1,9 +1,10 @@
-"""A tensor with its name, and what a model says of the tensors it reads and gives."""
+"""Named arrays, and what a model declares of those that it reads and gives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter, itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 Datatype = Literal["BYTES", "FP32", "FP64", "INT32", "INT64"]
 ANY = -1
-DTYPES: dict[Datatype, np.dtype[Any]] = {
+STEP = "step_"
+DTYPES: dict[str, np.dtype[Any]] = {
     "BYTES": np.dtype(object),
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
@@ -38,45 +40,67 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output of a model.
+    """One input or output of a model, as it is announced; :data:`ANY` stands for an axis of any size.
 
-    Attributes:
-        name: of the tensor.
-        datatype: as it is announced.
-        shape: :data:`ANY` for an axis of any size.
-        also: further datatypes that are read, without loss.
-        optional: an input that can be left out for another one.
-        each_step: an output with an entry per step, and so for a sequence, or a single row.
+    The first axis is the batch: one row for each sequence.
     """
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInput(TensorSpec):
+    """A tensor whose rows are read: texts ``[batch]`` of BYTES, or numbers ``[batch, time]``.
+
+    Attributes:
+        also: further datatypes that are read.
+        optional: stands in for the first input.
+        by_steps: no request of the task has such rows, so they are always read step by step.
+        largest: greatest magnitude of a number.
+    """
+
     also: tuple[Datatype, ...] = ()
     optional: bool = False
-    each_step: bool = False
+    by_steps: bool = False
+    largest: float | None = None
 
 
-def floats(name: str, values: Any, **parameters: str) -> Tensor:
-    """An ``FP32`` tensor; ``None`` becomes NaN."""
-    return Tensor(name, "FP32", np.asarray(values, np.float32), parameters)
+@dataclass(frozen=True, slots=True)
+class TensorOutput(TensorSpec):
+    """A tensor that is made of an answer for each row; ``step_...`` of one for each step of each row.
+
+    Attributes:
+        of: its part of such an answer; left out, the attribute of its name, and of a step the entry of its
+            name without ``step_``.
+        about: what its elements mean, told by the first such answer.
+    """
+
+    of: Callable[[Any], Any] | None = None
+    about: Callable[[Any], Mapping[str, str]] = lambda answer: {}
+
+    @property
+    def each_step(self) -> bool:
+        """Whether it has an entry for each step."""
+        return self.name.startswith(STEP)
+
+    def tensor(self, rows: Sequence[Any]) -> Tensor:
+        """The tensor of these rows; ``None`` is NaN.
+
+        Args:
+            rows: an answer each, or where ``each_step`` a list of them, all of one length.
+        """
+        if self.each_step:
+            part = self.of or itemgetter(self.name.removeprefix(STEP))
+            first, values = rows[0][0], [[*map(part, row)] for row in rows]
+        else:
+            part = self.of or attrgetter(self.name)
+            first, values = rows[0], [*map(part, rows)]
+        if self.datatype == "BYTES":
+            values = _encoded(values)
+        return Tensor(self.name, self.datatype, np.asarray(values, DTYPES[self.datatype]), self.about(first))
 
 
-def integers(name: str, values: Any) -> Tensor:
-    """An ``INT64`` tensor."""
-    return Tensor(name, "INT64", np.asarray(values, np.int64))
-
-
-def texts(name: str, rows: Sequence[Sequence[str]]) -> Tensor:
-    """A ``BYTES`` tensor of UTF-8, ``[n]``, or ``[n, m]`` of rows of one length."""
-    flat = [text for row in rows for text in ([row] if isinstance(row, str) else row)]
-    array = objects([text.encode() for text in flat])
-    return Tensor(name, "BYTES", array if isinstance(rows[0], str) else array.reshape(len(rows), -1))
-
-
-def objects(elements: list[bytes]) -> NDArray[Any]:
-    """``[n]`` of ``BYTES``, each element as it is: NumPy's own strings would lose zeros at their end."""
-    array = np.empty(len(elements), object)
-    for place, element in enumerate(elements):
-        array[place] = element
-    return array
+def _encoded(values: list[Any]) -> list[Any]:
+    return [value.encode() if isinstance(value, str) else _encoded(value) for value in values]

@@ -99,8 +99,7 @@ def assemble(
         *(module.router for module in _RESOURCES),
     ]
     for protocol in protocols:
-        protocol.open(app)
-        routers += protocol.routers
+        routers += protocol.open(app)
     for router in routers:
         app.include_router(router)
     routes = [route for router in routers for route in router.routes]

@@ -22,9 +22,9 @@ class Protocol:
 
     Attributes:
         prefix: begins all of its paths, and none of others.
-        routers: in the order in which they are asked.
+        open: puts what its routes need on the application's state, where the edge already is, and gives the
+            routes in the order in which they are asked.
         error_shape: how it writes failures.
-        open: puts what its routes need on the application's state, where the edge already is.
         frames: classes in its event streams, for the OpenAPI document.
         health: paths that are answered without a key, and on every port.
         admin: prefixes of paths that change what is served; they need the role admin.
@@ -32,9 +32,8 @@ class Protocol:
     """
 
     prefix: str
-    routers: tuple[APIRouter, ...]
+    open: Callable[[FastAPI], tuple[APIRouter, ...]]
     error_shape: ErrorShape
-    open: Callable[[FastAPI], None] = lambda app: None
     frames: tuple[type[BaseModel], ...] = ()
     health: tuple[str, ...] = ()
     admin: tuple[str, ...] = ()

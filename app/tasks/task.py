@@ -25,7 +25,7 @@ from app.bundle.reader import Bundle
 from app.core.limits import TaskLimits
 from app.core.schema import Request
 from app.core.sequence import BlockRequest, Event, Read, SequenceRequest
-from app.core.tensor import Tensor, TensorSpec
+from app.tasks.tensor_table import TensorTable
 
 Context = dict[str, Any]
 """What the session side of a task remembers between calls, as JSON. The recurrent state is not in it."""
@@ -376,40 +376,6 @@ class BodyReader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TensorTable:
-    """A model's tensors in the Open Inference Protocol.
-
-    Attributes:
-        parameters: class of the parameters that a request may have.
-        inputs: tensors that are read. All but one are optional, and stand for it.
-        outputs: tensors that are given.
-        meaning: of the outputs, for people.
-        request: ``(tensors by name, parameters) -> requests``; one for all rows, or one for each.
-        answer: ``(answers of these requests) -> tensors``, those of ``outputs`` that are not ``each_step``.
-        inputs_of: ``(tensors by name) -> rows``, each the inputs of a session step.
-        steps: ``(outputs of each step of each row) -> tensors``, those of ``outputs`` that are ``each_step``.
-        last: ``(outputs of each step of each row) -> tensors`` as ``answer``, where the state alone gives
-            them; ``None`` where it does not.
-        options: ``(parameters) -> options`` of the session that a sequence opens.
-        action: name of the session action that gives the outputs of ``answer`` from a state.
-        action_request: ``(tensors by name, parameters, seq) -> request`` of that action.
-    """
-
-    parameters: type[Request]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    meaning: Mapping[str, str | int]
-    request: Callable[[Mapping[str, Tensor], Any], list[Any]]
-    answer: Callable[[Sequence[Any]], list[Tensor]]
-    inputs_of: Callable[[Mapping[str, Tensor]], Sequence[Any]]
-    steps: Callable[[Sequence[Sequence[Output]]], list[Tensor]]
-    last: Callable[[Sequence[Sequence[Output]]], list[Tensor]] | None = None
-    options: Callable[[Any], Context] = lambda parameters: {}
-    action: str | None = None
-    action_request: Callable[[Mapping[str, Tensor], Any, int | None], Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """What ``rnnserve bench`` sends.
 
@@ -448,6 +414,7 @@ class Task:
         actions: on its sessions.
         default_model: name of the model that answers requests which name none.
         step_examples: of ``POST /sessions/{id}/steps``.
+        tensor_examples: of ``POST /v2/models/{model}/infer``.
         load: of ``rnnserve bench``.
     """
 
@@ -462,6 +429,7 @@ class Task:
     load: Load
     examples: Examples = field(default_factory=dict)
     step_examples: Examples = field(default_factory=dict)
+    tensor_examples: Examples = field(default_factory=dict)
     parse: Callable[[bytes], BaseModel] | None = None
     reads: tuple[BodyReader, ...] = ()
     frames: tuple[type[BaseModel], ...] = ()

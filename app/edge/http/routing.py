@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -50,6 +50,9 @@ class BytesRoute(APIRoute):
     While an endpoint with a body works, a client that goes away cancels it.
     """
 
+    absent: ClassVar[bytes | None] = None
+    """Stands for a body that is empty; ``None`` refuses it."""
+
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
@@ -88,7 +91,9 @@ class BytesRoute(APIRoute):
             if (refusal := self.refusal(request)) is not None:
                 return refusal
             try:
-                head, body = await read_body(scope, receive, limits.max_body_bytes, limits.request_timeout_s)
+                head, body = await read_body(
+                    scope, receive, limits.max_body_bytes, limits.request_timeout_s, self.absent
+                )
                 parsed = await self.parse(annotation, head.media_type, body, request)
                 lifecycle.admit()
                 try:

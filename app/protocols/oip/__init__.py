@@ -1,24 +1,26 @@
 """The Open Inference Protocol."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from app.edge.edge import Edge
 from app.edge.protocol import Protocol
-from app.protocols.oip import infer, repository, router, stats
+from app.protocols.oip import repository, router, stats
 from app.protocols.oip.errors import as_oip_error
+from app.protocols.oip.infer import infer_router
 from app.protocols.oip.service import TensorService
 
 
-def _open(app: FastAPI) -> None:
+def _open(app: FastAPI) -> tuple[APIRouter, ...]:
     edge: Edge = app.state.edge
     sessions = None if edge.sessions is None else edge.sessions.service
     app.state.tensors = TensorService(edge.service, sessions, edge.limits)
+    examples = {key: example for task in edge.tasks for key, example in task.tensor_examples.items()}
+    # First the statistics of all models: ``stats`` could be the name of one.
+    return (stats.router, router.router, infer_router(examples), repository.router)
 
 
 OIP = Protocol(
     prefix="/v2",
-    # Before ``/v2/models/{model}``, whose model could be called ``stats``.
-    routers=(stats.router, router.router, infer.router, repository.router),
     error_shape=as_oip_error,
     open=_open,
     health=("/v2/health/live", "/v2/health/ready"),

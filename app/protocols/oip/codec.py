@@ -17,22 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
-from app.core.tensor import DTYPES, Tensor, TensorSpec, objects
+from app.core.tensor import DTYPES, Tensor, TensorInput, TensorSpec
 from app.protocols.oip.schema import InputTensor
 
 _LENGTH = struct.Struct("<I")
-_KINDS: dict[str, frozenset[type]] = {
-    "BYTES": frozenset({str}),
-    "FP32": frozenset({int, float, type(None)}),
-    "FP64": frozenset({int, float, type(None)}),
-    "INT32": frozenset({int}),
-    "INT64": frozenset({int}),
+_Kinds = tuple[frozenset[type], str]
+_NUMBERS: _Kinds = (frozenset({int, float, type(None)}), "numbers")
+_INTEGERS: _Kinds = (frozenset({int}), "integers")
+_ELEMENTS: dict[str, _Kinds] = {
+    "BYTES": (frozenset({str}), "texts"),
+    "FP32": _NUMBERS,
+    "FP64": _NUMBERS,
+    "INT32": _INTEGERS,
+    "INT64": _INTEGERS,
 }
-_ELEMENTS = {"BYTES": "texts", "FP32": "numbers", "FP64": "numbers", "INT32": "integers", "INT64": "integers"}
+"""What the elements of each are in JSON, and what people call them."""
 
 
 def decode(
-    inputs: Sequence[InputTensor], binary: memoryview, specs: Sequence[TensorSpec]
+    inputs: Sequence[InputTensor], binary: memoryview, specs: Sequence[TensorInput]
 ) -> dict[str, Tensor]:
     """The tensors of a request, by name.
 
@@ -42,31 +45,29 @@ def decode(
         specs: the inputs of the model.
 
     Raises:
-        InvalidInput: an input is unknown, missing, twice there or not what it says.
+        InvalidInput: an input is unknown, twice there or not what it says.
     """
     known = {spec.name: spec for spec in specs}
-    found: dict[str, Tensor] = {}
-    place = 0
-    for one in inputs:
-        spec = known.get(one.name)
+    tensors: dict[str, Tensor] = {}
+    start = 0
+    for given in inputs:
+        spec = known.get(given.name)
         if spec is None:
             names = ", ".join(known)
-            raise InvalidInput("inputs", f"unexpected inference input {one.name!r}; the model has {names}")
-        if one.name in found:
-            raise InvalidInput("inputs", f"input {one.name!r} is given more than once")
-        _check(one, spec)
-        size = _binary_size(one, len(binary) - place)
+            raise _wrong(f"unexpected inference input {given.name!r}; the model has {names}")
+        if given.name in tensors:
+            raise _wrong(f"input {given.name!r} is given more than once")
+        datatype = _datatype(given, spec)
+        size = _binary_size(given, len(binary) - start)
         if size is None:
-            array = _from_json(one)
+            array = _from_json(given)
         else:
-            array = _from_bytes(one, binary[place : place + size])
-            place += size
-        found[one.name] = Tensor(one.name, _datatype(one, spec), array)
-    if place != len(binary):
-        raise InvalidInput(
-            "inputs", f"{len(binary) - place} bytes of binary data are left over behind those of the inputs"
-        )
-    return found
+            array = _from_bytes(given, binary[start : start + size])
+            start += size
+        tensors[given.name] = Tensor(given.name, datatype, array)
+    if start != len(binary):
+        raise _wrong(f"{len(binary) - start} bytes of binary data are left over behind those of the inputs")
+    return tensors
 
 
 def raw_input(spec: TensorSpec, binary: memoryview) -> InputTensor:
@@ -99,7 +100,7 @@ def utf8(data: bytes | memoryview, name: str) -> str:
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidInput("inputs", f"an element of input {name!r} is not UTF-8") from error
+        raise _wrong(f"an element of input {name!r} is not UTF-8") from error
 
 
 def encode(tensor: Tensor, *, binary: bool) -> tuple[dict[str, Any], bytes]:
@@ -108,143 +109,123 @@ def encode(tensor: Tensor, *, binary: bool) -> tuple[dict[str, Any], bytes]:
     In JSON a number that is not finite is null.
     """
     array = np.ascontiguousarray(tensor.array)
-    shown: dict[str, Any] = {
-        "name": tensor.name,
-        "datatype": tensor.datatype,
-        "shape": list(array.shape),
-    }
+    shown: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(array.shape)}
+    texts = tensor.datatype == "BYTES"
+    flat = array.ravel()
     if binary:
-        data = (
-            _packed(array) if tensor.datatype == "BYTES" else array.astype(DTYPES[tensor.datatype]).tobytes()
-        )
+        if texts:
+            data = b"".join(chain.from_iterable((_LENGTH.pack(len(text)), text) for text in flat))
+        else:
+            data = flat.astype(DTYPES[tensor.datatype]).tobytes()
         shown["parameters"] = {**tensor.parameters, "binary_data_size": len(data)}
         return shown, data
     if tensor.parameters:
         shown["parameters"] = dict(tensor.parameters)
-    flat = array.ravel()
-    shown["data"] = [str(one, "utf-8") for one in flat] if tensor.datatype == "BYTES" else flat
+    shown["data"] = [str(text, "utf-8") for text in flat] if texts else flat
     return shown, b""
 
 
-def _packed(array: NDArray[Any]) -> bytes:
-    return b"".join(chain.from_iterable((_LENGTH.pack(len(one)), one) for one in array.ravel()))
+def _wrong(message: str, allowed: Any = None) -> InvalidInput:
+    return InvalidInput("inputs", message, allowed=allowed)
 
 
-def _check(one: InputTensor, spec: TensorSpec) -> None:
-    if one.datatype not in (spec.datatype, *spec.also):
-        raise InvalidInput(
-            "inputs",
-            f"inference input {spec.name!r} data-type is {one.datatype!r}, but the model expects "
-            f"{' or '.join(repr(name) for name in (spec.datatype, *spec.also))}",
-            allowed=[spec.datatype, *spec.also],
+def _datatype(given: InputTensor, spec: TensorInput) -> Any:
+    read = [spec.datatype, *spec.also]
+    if given.datatype not in read:
+        raise _wrong(
+            f"inference input {spec.name!r} data-type is {given.datatype!r}, but the model expects "
+            f"{' or '.join(map(repr, read))}",
+            allowed=read,
         )
-    if "shared_memory_region" in one.parameters:
-        raise InvalidInput("inputs", f"input {one.name!r}: shared memory is not served here; send the data")
+    if "shared_memory_region" in given.parameters:
+        raise _wrong(f"input {given.name!r}: shared memory is not served here; send the data")
+    return given.datatype
 
 
-def _datatype(one: InputTensor, spec: TensorSpec) -> Any:
-    return one.datatype if one.datatype in spec.also else spec.datatype
-
-
-def _binary_size(one: InputTensor, left: int) -> int | None:
-    size = one.parameters.get("binary_data_size")
+def _binary_size(given: InputTensor, left: int) -> int | None:
+    size = given.parameters.get("binary_data_size")
     if size is None:
         return None
     if type(size) is not int or size < 0:
-        raise InvalidInput(
-            "inputs", f"input {one.name!r}: binary_data_size is a whole number of bytes, 0 or more"
-        )
-    if one.data is not None:
-        raise InvalidInput(
-            "inputs", f"input {one.name!r} has both data and binary_data_size; send one of them"
-        )
+        raise _wrong(f"input {given.name!r}: binary_data_size is a whole number of bytes, 0 or more")
+    if given.data is not None:
+        raise _wrong(f"input {given.name!r} has both data and binary_data_size; send one of them")
     if size > left:
-        raise InvalidInput(
-            "inputs",
-            f"input {one.name!r} says that {size} bytes of binary data follow, but there are {left}; "
-            "the header Inference-Header-Content-Length says where the JSON ends",
+        raise _wrong(
+            f"input {given.name!r} says that {size} bytes of binary data follow, but there are {left}; "
+            "the header Inference-Header-Content-Length says where the JSON ends"
         )
     return size
 
 
-def _from_bytes(one: InputTensor, data: memoryview) -> NDArray[Any]:
-    count = prod(one.shape)
-    if one.datatype == "BYTES":
-        return _unpacked(one, data, count)
-    dtype = DTYPES[one.datatype]  # type: ignore[index]  # it was checked against the model's
+def _from_bytes(given: InputTensor, data: memoryview) -> NDArray[Any]:
+    count = prod(given.shape)
+    if given.datatype == "BYTES":
+        return np.array(_unpacked(given, data, count), object).reshape(given.shape)
+    dtype = DTYPES[given.datatype]
     if len(data) != count * dtype.itemsize:
-        raise InvalidInput(
-            "inputs",
-            f"input {one.name!r} got unexpected byte size {len(data)}, expected {count * dtype.itemsize} for "
-            f"{one.datatype} of shape {one.shape}",
+        raise _wrong(
+            f"input {given.name!r} got unexpected byte size {len(data)}, expected {count * dtype.itemsize} "
+            f"for {given.datatype} of shape {given.shape}"
         )
-    return np.frombuffer(data, dtype).reshape(one.shape)
+    return np.frombuffer(data, dtype).reshape(given.shape)
 
 
-def _unpacked(one: InputTensor, data: memoryview, count: int) -> NDArray[Any]:
+def _unpacked(given: InputTensor, data: memoryview, count: int) -> list[bytes]:
     if count * _LENGTH.size > len(data):
-        raise InvalidInput(
-            "inputs",
-            f"input {one.name!r} got unexpected byte size {len(data)}, too short for {count} BYTES",
+        raise _wrong(
+            f"input {given.name!r} got unexpected byte size {len(data)}, too short for {count} BYTES"
         )
     elements: list[bytes] = []
-    place = 0
-    while place < len(data) and len(elements) < count:
-        if place + _LENGTH.size > len(data):
-            raise InvalidInput("inputs", f"input {one.name!r}: its binary data ends within a length")
-        (length,) = _LENGTH.unpack_from(data, place)
-        place += _LENGTH.size
-        if length > len(data) - place:
-            raise InvalidInput(
-                "inputs",
-                f"input {one.name!r}: element {len(elements)} says that it has {length} bytes, "
-                f"but {len(data) - place} are left",
+    start = 0
+    while start < len(data) and len(elements) < count:
+        if start + _LENGTH.size > len(data):
+            raise _wrong(f"input {given.name!r}: its binary data ends within a length")
+        (length,) = _LENGTH.unpack_from(data, start)
+        start += _LENGTH.size
+        if length > len(data) - start:
+            raise _wrong(
+                f"input {given.name!r}: element {len(elements)} says that it has {length} bytes, "
+                f"but {len(data) - start} are left"
             )
-        elements.append(bytes(data[place : place + length]))
-        place += length
-    if len(elements) != count or place != len(data):
-        raise InvalidInput(
-            "inputs", f"input {one.name!r}: its binary data is not the {count} elements of shape {one.shape}"
+        elements.append(bytes(data[start : start + length]))
+        start += length
+    if len(elements) != count or start != len(data):
+        raise _wrong(
+            f"input {given.name!r}: its binary data is not the {count} elements of shape {given.shape}"
         )
-    return objects(elements).reshape(one.shape)
+    return elements
 
 
-def _from_json(one: InputTensor) -> NDArray[Any]:
-    if one.data is None:
-        raise InvalidInput("inputs", f"input {one.name!r} has no data, and no binary_data_size either")
-    flat = _flat(one, one.data)
-    kinds = set(map(type, flat))
-    if not kinds <= _KINDS[one.datatype]:
-        raise InvalidInput(
-            "inputs", f"input {one.name!r}: the data of {one.datatype} are {_ELEMENTS[one.datatype]}"
-        )
+def _from_json(given: InputTensor) -> NDArray[Any]:
+    if given.data is None:
+        raise _wrong(f"input {given.name!r} has no data, and no binary_data_size either")
+    flat = _flat(given, given.data)
+    kinds, people_say = _ELEMENTS[given.datatype]
+    if not set(map(type, flat)) <= kinds:
+        raise _wrong(f"input {given.name!r}: the data of {given.datatype} are {people_say}")
     try:
-        if one.datatype == "BYTES":
-            return objects([text.encode() for text in flat]).reshape(one.shape)
-        dtype = DTYPES[one.datatype]  # type: ignore[index]
-        with np.errstate(over="ignore"):  # beyond FP32 it is infinite, which each task refuses
-            return np.array(flat, dtype).reshape(one.shape)
+        if given.datatype == "BYTES":
+            flat = [text.encode() for text in flat]
+        with np.errstate(over="ignore"):  # beyond FP32 it is infinite
+            array: NDArray[Any] = np.array(flat, DTYPES[given.datatype])
     except (OverflowError, UnicodeEncodeError) as error:
-        raise InvalidInput(
-            "inputs", f"input {one.name!r}: an element is not one of {one.datatype}"
-        ) from error
+        raise _wrong(f"input {given.name!r}: an element is not one of {given.datatype}") from error
+    return array.reshape(given.shape)
 
 
-def _flat(one: InputTensor, data: list[Any]) -> list[Any]:
+def _flat(given: InputTensor, data: list[Any]) -> list[Any]:
     """The elements in row-major order, of data that is flat or nested as the shape says."""
-    level = data
+    level, shape = data, given.shape
     if data and type(data[0]) is list:
-        for axis, size in enumerate(one.shape[1:], 1):
-            if len(level) != prod(one.shape[:axis]) or any(
+        for axis, size in enumerate(shape[1:], 1):
+            if len(level) != prod(shape[:axis]) or any(
                 type(row) is not list or len(row) != size for row in level
             ):
-                raise InvalidInput(
-                    "inputs", f"input {one.name!r}: its nested data does not have the shape {one.shape}"
-                )
+                raise _wrong(f"input {given.name!r}: its nested data does not have the shape {shape}")
             level = list(chain.from_iterable(level))
-    if len(level) != prod(one.shape):
-        raise InvalidInput(
-            "inputs",
-            f"input {one.name!r}: {len(level)} elements of data, but {prod(one.shape)} of shape {one.shape}",
+    if len(level) != prod(shape):
+        raise _wrong(
+            f"input {given.name!r}: {len(level)} elements of data, but {prod(shape)} of shape {shape}"
         )
     return level

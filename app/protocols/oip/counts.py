@@ -12,15 +12,22 @@ from app.service.call import Timing
 
 @dataclass(slots=True)
 class Duration:
-    """How often, and how long in all, in seconds."""
+    """How often, and how long in all."""
 
     count: int = 0
     seconds: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count once more."""
         self.count += 1
         self.seconds += seconds
+
+
+@dataclass(slots=True)
+class RequestCount:
+    """What is known of a request at its end."""
+
+    rows: int = 0
+    timing: Timing | None = None
 
 
 @dataclass(slots=True)
@@ -28,12 +35,9 @@ class ModelCounts:
     """Of one model version since it was first asked.
 
     Attributes:
-        rows: answered; a request of a batch counts as many times as it has rows.
+        rows: answered.
         last_at: end of the last request, in seconds since the epoch; 0 before the first.
-        success: requests that were answered.
-        fail: those that were not.
-        queue: waiting for a first run, where it is known.
-        compute: in runs of the network, where it is known.
+        queue, compute: until a first run, and in runs; of requests of which it is known.
     """
 
     rows: int = 0
@@ -47,25 +51,14 @@ class ModelCounts:
     def request(self) -> Iterator[RequestCount]:
         """Count one request by how its block ends."""
         started = time.perf_counter()
-        one = RequestCount()
+        request, outcome = RequestCount(), self.fail
         try:
-            yield one
-        except BaseException:
-            self.fail.add(time.perf_counter() - started)
-            raise
-        else:
-            self.success.add(time.perf_counter() - started)
-            self.rows += one.rows
-            if one.timing is not None:
-                self.queue.add(one.timing.queue_s)
-                self.compute.add(one.timing.compute_s)
+            yield request
+            outcome = self.success
+            self.rows += request.rows
+            if request.timing is not None:
+                self.queue.add(request.timing.queue_s)
+                self.compute.add(request.timing.compute_s)
         finally:
+            outcome.add(time.perf_counter() - started)
             self.last_at = time.time()
-
-
-@dataclass(slots=True)
-class RequestCount:
-    """What is known of a request at its end."""
-
-    rows: int = 0
-    timing: Timing | None = None

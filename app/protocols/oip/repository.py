@@ -14,8 +14,7 @@ from app.core.errors import InvalidInput
 from app.core.model_state import ModelState, ModelStatus
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import bytes_response
-from app.protocols.oip.router import ModelPath
-from app.protocols.oip.routing import ERRORS, OipRoute
+from app.protocols.oip.routing import ERRORS, ModelPath, OipRoute
 from app.protocols.oip.schema import IndexEntry, IndexRequest, RepositoryRequest
 from app.service.model_control import ModelControl
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.bundle.manifest import Manifest
-from app.core.tensor import TensorSpec
+from app.core.tensor import TensorInput, TensorSpec
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import json_response
 from app.edge.routes.health import readiness
-from app.protocols.oip.routing import ERRORS, OipRoute
+from app.protocols.oip.routing import ERRORS, ModelPath, OipRoute, by_version
 from app.protocols.oip.schema import (
     Live,
     ModelConfig,
@@ -26,9 +24,7 @@ from app.protocols.oip.schema import (
     TensorMetadata,
 )
 from app.protocols.oip.service import TensorService
-
-ModelPath = Annotated[str, Path(description="the model's name")]
-VersionPath = Annotated[str, Path(description="a version, or a label")]
+from app.service.deployment import Deployment
 
 NAME = "rnnserve"
 PLATFORM = "onnxruntime_onnx"
@@ -43,6 +39,21 @@ def tensors_of(request: Request) -> TensorService:
     """Inference on tensors of the application that received a request."""
     service: TensorService = request.app.state.tensors
     return service
+
+
+def found(request: Request) -> Deployment:
+    """The deployment that the path names.
+
+    Raises:
+        UnknownModel: there is none.
+    """
+    path = request.path_params
+    return tensors_of(request).find(path["model"], path.get("version"))
+
+
+def manifests_of(edge: Edge) -> list[Manifest]:
+    """Of everything that is served."""
+    return [deployment.manifest for deployment in edge.service.deployments.values()]
 
 
 @router.get("/v2", response_model=ServerMetadata, responses=ERRORS)
@@ -62,54 +73,14 @@ async def live(request: Request) -> Response:
 @router.get("/v2/health/ready", response_model=Ready, responses=ERRORS)
 async def ready(request: Request) -> Response:
     """Whether requests should be sent here."""
-    found = readiness(edge_of(request))
-    return json_response(Ready()) if found.ready else _refusal(found.reason or "not ready")
+    readable = readiness(edge_of(request))
+    return json_response(Ready()) if readable.ready else _refusal(readable.reason or "not ready")
 
 
-@router.get("/v2/models/{model}/ready", response_model=ModelReady, responses=ERRORS)
+@by_version(router, "GET", "ready", response_model=ModelReady)
 async def model_ready(request: Request, model: ModelPath) -> Response:
     """Whether a model answers."""
-    return _model_ready(request, model, None)
-
-
-@router.get("/v2/models/{model}/versions/{version}/ready", response_model=ModelReady, responses=ERRORS)
-async def version_ready(request: Request, model: ModelPath, version: VersionPath) -> Response:
-    """Whether a version of a model answers."""
-    return _model_ready(request, model, version)
-
-
-@router.get("/v2/models/{model}", response_model=ModelMetadata, responses=ERRORS)
-async def model_metadata(request: Request, model: ModelPath) -> Response:
-    """The tensors that a model reads and gives."""
-    return _metadata(request, model, None)
-
-
-@router.get("/v2/models/{model}/versions/{version}", response_model=ModelMetadata, responses=ERRORS)
-async def version_metadata(request: Request, model: ModelPath, version: VersionPath) -> Response:
-    """The tensors that a version of a model reads and gives."""
-    return _metadata(request, model, version)
-
-
-@router.get("/v2/models/{model}/config", response_model=ModelConfig, responses=ERRORS)
-async def model_config(request: Request, model: ModelPath) -> Response:
-    """The same in the words of Triton's model configuration."""
-    return _config(request, model, None)
-
-
-@router.get("/v2/models/{model}/versions/{version}/config", response_model=ModelConfig, responses=ERRORS)
-async def version_config(request: Request, model: ModelPath, version: VersionPath) -> Response:
-    """The same in the words of Triton's model configuration."""
-    return _config(request, model, version)
-
-
-def _refusal(reason: str) -> Response:
-    """False, which the protocol says with a status of 4xx."""
-    return json_response(OipError(error=reason), status=400)
-
-
-def _model_ready(request: Request, model: str, version: str | None) -> Response:
-    edge = edge_of(request)
-    manifest = tensors_of(request).find(model, version).manifest
+    edge, manifest = edge_of(request), found(request).manifest
     alive = edge.alive.get(manifest.reference)
     if edge.lifecycle.draining:
         return _refusal("the server is shutting down")
@@ -118,40 +89,42 @@ def _model_ready(request: Request, model: str, version: str | None) -> Response:
     return json_response(ModelReady(name=manifest.name))
 
 
-def _metadata(request: Request, model: str, version: str | None) -> Response:
-    edge, service = edge_of(request), tensors_of(request)
-    deployment = service.find(model, version)
-    manifest, signature = deployment.manifest, service.signature(deployment)
+@by_version(router, "GET", "", response_model=ModelMetadata)
+async def model_metadata(request: Request, model: ModelPath) -> Response:
+    """The tensors that a model reads and gives."""
+    service, deployment = tensors_of(request), found(request)
+    name, table = deployment.manifest.name, deployment.model.tensors
     return json_response(
         ModelMetadata(
-            name=manifest.name,
-            versions=_versions(edge, manifest),
+            name=name,
+            versions=[served.version for served in manifests_of(edge_of(request)) if served.name == name],
             platform=PLATFORM,
-            inputs=[_shown(spec) for spec in signature.inputs],
-            outputs=[_shown(spec) for spec in signature.outputs],
-            parameters=dict(signature.meaning),
+            inputs=[_shown(spec) for spec in service.inputs(table)],
+            outputs=[_shown(spec) for spec in service.outputs(table)],
+            parameters=dict(table.meaning),
         )
     )
 
 
-def _config(request: Request, model: str, version: str | None) -> Response:
-    service = tensors_of(request)
-    deployment = service.find(model, version)
-    signature = service.signature(deployment)
+@by_version(router, "GET", "config", response_model=ModelConfig)
+async def model_config(request: Request, model: ModelPath) -> Response:
+    """The same in the words of Triton's model configuration."""
+    service, deployment = tensors_of(request), found(request)
+    table = deployment.model.tensors
     config = ModelConfig(
         name=deployment.manifest.name,
         platform=PLATFORM,
         backend=BACKEND,
-        input=[_configured(spec) for spec in signature.inputs],
-        output=[_configured(spec) for spec in signature.outputs],
-        parameters={name: {"string_value": str(value)} for name, value in signature.meaning.items()},
+        input=[_configured(spec) for spec in service.inputs(table)],
+        output=[_configured(spec) for spec in service.outputs(table)],
+        parameters={name: {"string_value": str(value)} for name, value in table.meaning.items()},
     )
     return Response(config.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def _versions(edge: Edge, manifest: Manifest) -> list[str]:
-    served = (one.manifest for one in edge.service.deployments.values())
-    return [one.version for one in served if one.name == manifest.name]
+def _refusal(reason: str) -> Response:
+    """False, which the protocol says with a status of 4xx."""
+    return json_response(OipError(error=reason), status=400)
 
 
 def _shown(spec: TensorSpec) -> TensorMetadata:
@@ -160,6 +133,5 @@ def _shown(spec: TensorSpec) -> TensorMetadata:
 
 def _configured(spec: TensorSpec) -> TensorConfig:
     kind = "STRING" if spec.datatype == "BYTES" else spec.datatype
-    return TensorConfig(
-        name=spec.name, data_type=f"TYPE_{kind}", dims=list(spec.shape), optional=spec.optional or None
-    )
+    optional = (isinstance(spec, TensorInput) and spec.optional) or None
+    return TensorConfig(name=spec.name, data_type=f"TYPE_{kind}", dims=list(spec.shape), optional=optional)

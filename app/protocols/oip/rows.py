@@ -1,78 +1,76 @@
-"""The batch axis: rows of numbers and of token ids, and texts."""
+"""A request's tensors as rows, the form in which a model's table takes them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
 
 from app.core.errors import InvalidInput
-from app.core.tensor import ANY, Tensor, TensorSpec
+from app.core.tensor import Tensor, TensorInput
 from app.protocols.oip.codec import utf8
-
-TOKENS = TensorSpec("tokens", "INT64", (ANY, ANY), also=("INT32",), optional=True)
-
-
-def rows_of(tensor: Tensor) -> NDArray[Any]:
-    """``[batch, time]``; a tensor of one axis is one row.
-
-    Raises:
-        InvalidInput: it has another shape.
-    """
-    array = tensor.array
-    if array.ndim == 1:
-        return array[None]
-    if array.ndim != 2:
-        raise InvalidInput(
-            "inputs",
-            f"unexpected shape for input {tensor.name!r}. Expected [batch, time], got {list(array.shape)}",
-        )
-    return array
+from app.tasks.tensor_table import Row
 
 
-def texts_of(tensor: Tensor) -> list[str]:
-    """The texts of ``[batch]``, or of ``[batch, 1]``.
+def rows_of(inputs: Sequence[TensorInput], tensors: Mapping[str, Tensor]) -> tuple[TensorInput, list[Row]]:
+    """The input that was given, and its rows.
+
+    Args:
+        inputs: of the model, of which one is to be given.
+        tensors: by name, each that of an input.
 
     Raises:
-        InvalidInput: it has another shape, or a text is not UTF-8.
-    """
-    array = tensor.array
-    if array.ndim > 2 or array.size != len(array):
-        raise InvalidInput(
-            "inputs", f"unexpected shape for input {tensor.name!r}. Expected [batch], got {list(array.shape)}"
-        )
-    return [utf8(one, tensor.name) for one in array.ravel()]
-
-
-def text_events(tensors: Mapping[str, Tensor], text: str) -> Sequence[str | list[int]]:
-    """The rows of ``text`` or of ``tokens``, whichever is there, as inputs of a session each.
-
-    Raises:
-        InvalidInput: both are there, or none.
+        InvalidInput: there are several; its shape is another; a number is too large; a text is not UTF-8.
     """
     if len(tensors) != 1:
-        raise InvalidInput(
-            "inputs",
-            f"expected one input: {text!r}, of BYTES, or 'tokens', of INT64",
-            allowed=[text, "tokens"],
-        )
-    if text in tensors:
-        return texts_of(tensors[text])
-    rows: list[list[int]] = rows_of(tensors["tokens"]).tolist()
+        expected = ", or ".join(f"{spec.name!r}, of {spec.datatype}" for spec in inputs)
+        names = [spec.name for spec in inputs]
+        raise InvalidInput("inputs", f"expected one input: {expected}", allowed=names)
+    (tensor,) = tensors.values()
+    spec = next(spec for spec in inputs if spec.name == tensor.name)
+    return spec, _texts(tensor) if spec.datatype == "BYTES" else _numbers(spec, tensor)
+
+
+def only(rows: Sequence[Row]) -> Row:
+    """The row of a sequence's request.
+
+    Raises:
+        InvalidInput: there are several.
+    """
+    if len(rows) != 1:
+        raise InvalidInput("inputs", f"a request of a sequence has a batch of 1, not of {len(rows)}")
+    return rows[0]
+
+
+def _texts(tensor: Tensor) -> list[Row]:
+    array = tensor.array
+    if array.ndim > 2 or array.size != len(array):
+        raise _unexpected(tensor, "[batch]")
+    return [utf8(text, tensor.name) for text in array.ravel()]
+
+
+def _numbers(spec: TensorInput, tensor: Tensor) -> list[Row]:
+    array = tensor.array[None] if tensor.array.ndim == 1 else tensor.array
+    if array.ndim != 2:
+        raise _unexpected(tensor, "[batch, time]")
+    if spec.largest is not None:
+        largest = spec.largest
+        if np.any(np.abs(array) > largest):
+            raise InvalidInput(
+                "inputs",
+                f"input {tensor.name!r}: a value is NaN where missing, else at most {largest:g} in magnitude",
+                allowed={"min": -largest, "max": largest},
+            )
+        # The nearest number of FP32 may be a little larger.
+        array = np.clip(array.astype(np.float64), -largest, largest)
+    rows: list[Row] = array.tolist()
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        rows = [[None if value != value else value for value in row] for row in rows]
     return rows
 
 
-def same_length(rows: list[list[Any]]) -> None:
-    """Refuse rows of unequal numbers of steps, which no tensor can hold.
-
-    Raises:
-        InvalidInput: they are.
-    """
-    lengths = {len(row) for row in rows}
-    if len(lengths) > 1:
-        raise InvalidInput(
-            "outputs",
-            "the rows have different numbers of tokens, so the outputs step_... have no common shape; "
-            "ask for them a row at a time",
-        )
+def _unexpected(tensor: Tensor, expected: str) -> InvalidInput:
+    return InvalidInput(
+        "inputs",
+        f"unexpected shape for input {tensor.name!r}. Expected {expected}, got {list(tensor.array.shape)}",
+    )

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from app.core.schema import Answer
+from app.core.tensor import Datatype
 
 MAX_RANK = 8
 MAX_TENSORS = 32
-Datatype = Literal["BYTES", "FP32", "FP64", "INT32", "INT64"]
-"""Those of the protocol that some model here reads or gives."""
 Name = Annotated[str, Field(min_length=1, max_length=128)]
-Parameters = Annotated[dict[str, Any], Field(description="values are texts, numbers or booleans")]
+Parameters = Annotated[
+    dict[str, Any],
+    BeforeValidator(lambda value: {} if value is None else value),
+    Field(description="values are texts, numbers or booleans; null is none"),
+]
 
 
 class Lenient(BaseModel):

@@ -17,8 +17,8 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from app.core.errors import (
     DeadlineExceeded,
@@ -29,18 +29,17 @@ from app.core.errors import (
     UnknownSession,
 )
 from app.core.tensor import Tensor
-from app.protocols.oip.call import Place, TensorCall
 from app.protocols.oip.parameters import SequenceParameters
-from app.protocols.oip.runs import TensorRun
+from app.protocols.oip.run import TensorCall, TensorRuns
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
 from app.sessions.schema import CreateSession
-from app.sessions.service import SessionService
 
 logger = logging.getLogger(__name__)
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]{1,40}")
 _ATTEMPTS = 5
+_ENDED = (UnknownSession, SessionGone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +47,13 @@ class Sequence:
     """Which sequence a request belongs to, and what it is to it.
 
     Attributes:
-        label: the id as the client wrote it.
+        id: as the client wrote it.
         session: id of its session.
         start: whether it begins one.
         end: whether it is the last one.
     """
 
-    label: str
+    id: str
     session: str
     start: bool
     end: bool
@@ -98,14 +97,16 @@ class Sequences:
 
     Args:
         inference: the served models.
-        sessions: where sequences are kept.
+        runs: feed sessions.
         wait_s: how long a request waits for those before it.
     """
 
-    def __init__(self, inference: InferenceService, sessions: SessionService, wait_s: float) -> None:
+    def __init__(self, inference: InferenceService, runs: TensorRuns, wait_s: float) -> None:
         self._inference = inference
-        self._sessions = sessions
-        self._turns = _Turns(wait_s)
+        self._runs = runs
+        self._wait_s = wait_s
+        # Whoever holds or awaits a lock keeps it here.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def deployment(
         self, sequence: Sequence, asked: Deployment, owner: str, *, pinned: bool
@@ -121,112 +122,89 @@ class Sequences:
         Raises:
             InvalidInput: the sequence has not begun, or is on another version than the one named.
         """
-        name = asked.manifest.name
-        served = [one for one in self._inference.deployments.values() if one.manifest.name == name]
-        if sequence.start or len(served) == 1:
+        sessions, name = self._runs.sessions, asked.manifest.name
+        served = self._inference.deployments
+        if sequence.start or sum(one.manifest.name == name for one in served.values()) == 1:
             return asked
         try:
-            info = await self._sessions.view(sequence.session, owner)
-        except (UnknownSession, SessionGone):
+            info = await sessions.view(sequence.session, owner)
+        except _ENDED:
             raise _not_begun(sequence, name) from None
-        found = self._inference.deployments.get(info.model)
+        found = served.get(info.model)
         if found is None or (pinned and found is not asked):
             raise InvalidInput(
                 "sequence_id",
-                f"sequence {sequence.label} is on {info.model}, which does not answer this; start it anew",
+                f"sequence {sequence.id} is on {info.model}, which does not answer this; start it anew",
             )
         return found
 
-    async def apply(self, sequence: Sequence, call: TensorCall[Any], run: TensorRun) -> list[Tensor]:
+    async def apply(self, sequence: Sequence, call: TensorCall) -> list[Tensor]:
         """Feed a sequence, and begin or end it where the request says so.
 
         Raises:
             InvalidInput: the sequence has not begun; or the request is wrong, and changed nothing.
             SequenceConflict: another process fed it at the same time.
         """
-        async with self._turns.of(sequence.session):
-            place = Place(sequence.session, 1 if sequence.start else None)
-            run.check(call, place)
+        async with self._turn(sequence.session):
+            seq = 1 if sequence.start else None
+            feed = self._runs.plan(call, seq)
             if sequence.start:
-                tensors = await self._start(place, call, run)
-            else:
-                try:
-                    tensors = await run.step(call, place)
-                except (UnknownSession, SessionGone):
+                # What would be refused is refused before an older sequence of this id is ended.
+                await self._open(sequence.session, call, feed.row)
+            try:
+                tensors = await self._runs.step(call, feed, sequence.session, seq)
+            except RnnserveError as error:
+                if sequence.start:
+                    await self._close(sequence.session, call.owner)
+                elif isinstance(error, _ENDED):
                     raise _not_begun(sequence, call.deployment.manifest.name) from None
+                raise
             if sequence.end:
-                await self._close(place.id, call.owner)
+                await self._close(sequence.session, call.owner)
             return tensors
 
-    async def _start(self, place: Place, call: TensorCall[Any], run: TensorRun) -> list[Tensor]:
-        # What would be refused is refused before an older sequence of this id is ended.
-        options, row = run.options(call), run.row(call)
-        if row is not None:
-            self._sessions.check(call.deployment, options, row)
-        await self._open(place.id, call, options)
+    @asynccontextmanager
+    async def _turn(self, session: str) -> AsyncIterator[None]:
+        """One request of a sequence at a time, in the order in which they came."""
+        lock = self._locks.setdefault(session, asyncio.Lock())
         try:
-            return await run.step(call, place)
-        except RnnserveError:
-            await self._close(place.id, call.owner)
-            raise
+            async with asyncio.timeout(self._wait_s):
+                await lock.acquire()
+        except TimeoutError:
+            raise DeadlineExceeded("other requests of this sequence took too long") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
-    async def _open(self, id: str, call: TensorCall[Any], options: dict[str, Any]) -> None:
-        request = CreateSession.model_construct(model=call.model, id=id, options=options)
+    async def _open(self, id: str, call: TensorCall, row: object) -> None:
+        sessions, options = self._runs.sessions, call.table.options(call.parameters)
+        if row is not None:
+            sessions.check(call.deployment, options, row)
+        model = call.deployment.manifest.reference
+        request = CreateSession.model_construct(model=model, id=id, options=options)
         for attempt in range(_ATTEMPTS):
             try:
-                await self._sessions.create(request, call.owner)
+                await sessions.create(request, call.owner)
                 return
             except SequenceConflict:
                 if attempt == _ATTEMPTS - 1:
                     raise
-            with suppress(UnknownSession, SessionGone):
-                await self._sessions.close(id, call.owner)
+            with suppress(*_ENDED):
+                await sessions.close(id, call.owner)
 
     async def _close(self, id: str, owner: str) -> None:
-        """End a session; where that fails its answer is still good, and its time runs out by itself."""
+        """End a session; where that fails its answer is still good, and it expires by itself."""
         try:
-            with suppress(UnknownSession, SessionGone):
-                await self._sessions.close(id, owner)
+            with suppress(*_ENDED):
+                await self._runs.sessions.close(id, owner)
         except RnnserveError as error:
             logger.warning("a sequence could not be closed and will expire: %s", error.message)
-
-
-@dataclass(slots=True)
-class _Turn:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    users: int = 0
-
-
-class _Turns:
-    """One request of a sequence at a time, in the order in which they came."""
-
-    def __init__(self, wait_s: float) -> None:
-        self._wait_s = wait_s
-        self._held: dict[str, _Turn] = {}
-
-    @asynccontextmanager
-    async def of(self, id: str) -> AsyncIterator[None]:
-        turn = self._held.setdefault(id, _Turn())
-        turn.users += 1
-        try:
-            try:
-                async with asyncio.timeout(self._wait_s):
-                    await turn.lock.acquire()
-            except TimeoutError:
-                raise DeadlineExceeded("other requests of this sequence took too long") from None
-            try:
-                yield
-            finally:
-                turn.lock.release()
-        finally:
-            turn.users -= 1
-            if not turn.users:
-                del self._held[id]
 
 
 def _not_begun(sequence: Sequence, model: str) -> InvalidInput:
     return InvalidInput(
         "sequence_id",
-        f"inference request for sequence {sequence.label} to model {model!r} must specify the START flag "
+        f"inference request for sequence {sequence.id} to model {model!r} must specify the START flag "
         "on the first request of the sequence",
     )

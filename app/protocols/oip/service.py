@@ -1,29 +1,30 @@
-"""Inference on tensors: find the model, read its inputs, run its task, give the outputs asked for.
+"""Inference on tensors: find the model, read its rows, run them, give the outputs asked for.
 
-InferRequest --codec--> tensors --the task's run--> tensors --those asked for--> TensorAnswer
+InferRequest --codec--> tensors --rows--> TensorRuns, Sequences --> tensors --those asked for--> TensorAnswer
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from app.core.errors import DeadlineExceeded, InvalidInput
 from app.core.limits import Limits
-from app.core.tensor import Tensor, TensorSpec
-from app.protocols.oip.call import OFF, Rows, TensorCall
+from app.core.tensor import Tensor, TensorInput, TensorOutput
 from app.protocols.oip.codec import decode, raw_input
 from app.protocols.oip.counts import ModelCounts
-from app.protocols.oip.parameters import parted
-from app.protocols.oip.runs import TensorRun, parameters_of, run_of
+from app.protocols.oip.parameters import split
+from app.protocols.oip.rows import rows_of
+from app.protocols.oip.run import OFF, TensorCall, TensorRuns
 from app.protocols.oip.schema import InferRequest, OutputChoice
 from app.protocols.oip.sequences import Sequences, sequence_of
 from app.service.call import Timing
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
 from app.sessions.service import SessionService
+from app.tasks.tensor_table import TensorTable
 
 _UNSERVED = {
     "classification": "the classification extension",
@@ -50,21 +51,6 @@ class TensorAnswer:
     timing: Timing | None
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """The tensors that a model reads and gives.
-
-    Attributes:
-        inputs: an optional one can stand for the first.
-        outputs: all that can be asked for.
-        meaning: what the answers mean, for people.
-    """
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    meaning: Mapping[str, str | int]
-
-
 class TensorService:
     """The served models by their tensors.
 
@@ -76,21 +62,14 @@ class TensorService:
 
     def __init__(self, inference: InferenceService, sessions: SessionService | None, limits: Limits) -> None:
         self._inference = inference
-        self._limits = limits
         self._counts: dict[str, ModelCounts] = {}
-        self._rows = Rows(sessions, limits)
-        self._sequences = (
-            None if sessions is None else Sequences(inference, sessions, limits.request_timeout_s)
-        )
+        self._runs = TensorRuns(inference, sessions)
+        self._sequences = Sequences(inference, self._runs, limits.request_timeout_s)
+        self.has_sequences = sessions is not None
 
     def counts(self, reference: str) -> ModelCounts:
         """What the requests to a model version came to so far."""
         return self._counts.setdefault(reference, ModelCounts())
-
-    @property
-    def has_sequences(self) -> bool:
-        """Whether sequences can be kept."""
-        return self._sequences is not None
 
     def find(self, model: str, version: str | None) -> Deployment:
         """Who answers; without a version as the server's own rules choose.
@@ -100,20 +79,13 @@ class TensorService:
         """
         return self._inference.find_any(model if version is None else f"{model}@{version}")
 
-    def run_of(self, deployment: Deployment) -> TensorRun:
-        """What a model does with tensors."""
-        return run_of(deployment.manifest, self._inference, self._rows, self._limits)
+    def inputs(self, table: TensorTable) -> list[TensorInput]:
+        """The inputs that are announced; what needs sessions just where there are some."""
+        return [spec for spec in table.inputs if self.has_sequences or not spec.optional]
 
-    def signature(self, deployment: Deployment) -> Signature:
-        """What a model is announced with; what needs sessions just where there are some."""
-        tensors = self.run_of(deployment).tensors
-        if self.has_sequences:
-            return Signature(tensors.inputs, tensors.outputs, tensors.meaning)
-        return Signature(
-            tuple(one for one in tensors.inputs if not one.optional),
-            tuple(one for one in tensors.outputs if not one.each_step),
-            tensors.meaning,
-        )
+    def outputs(self, table: TensorTable) -> list[TensorOutput]:
+        """The outputs that can be asked for."""
+        return [spec for spec in table.outputs if self.has_sequences or not spec.each_step]
 
     def raw(self, model: str, version: str | None, body: memoryview) -> InferRequest:
         """The request whose body is nothing but the data of the model's first input.
@@ -122,7 +94,7 @@ class TensorService:
             UnknownModel: no such model.
             InvalidInput: the body cannot be that.
         """
-        spec = self.run_of(self.find(model, version)).tensors.inputs[0]
+        spec = self.find(model, version).model.tensors.inputs[0]
         request = InferRequest(inputs=[raw_input(spec, body)])
         return request if spec.datatype == "BYTES" else request.carrying(body)
 
@@ -150,74 +122,58 @@ class TensorService:
     async def _infer(
         self, deployment: Deployment, version: str | None, request: InferRequest, owner: str
     ) -> TensorAnswer:
-        run = self.run_of(deployment)
-        reserved, own = parted(request.parameters, parameters_of(run))
+        reserved, parameters = split(request.parameters, deployment.model.tensors.parameters)
         sequence = sequence_of(reserved, deployment.manifest.name)
         async with _within(reserved.timeout):
             if sequence is not None:
-                sequences = self._kept()
-                deployment = await sequences.deployment(
-                    sequence, deployment, owner, pinned=version is not None
-                )
-                run = self.run_of(deployment)
-            call = TensorCall(
-                deployment,
-                decode(request.inputs, request.binary, run.tensors.inputs),
-                own,
-                _wanted(self.signature(deployment), deployment, request.outputs),
-                owner,
-            )
-            timing = None
+                if not self.has_sequences:
+                    raise InvalidInput("sequence_id", f"{OFF} sequences")
+                pinned = version is not None
+                deployment = await self._sequences.deployment(sequence, deployment, owner, pinned=pinned)
+            table: TensorTable = deployment.model.tensors
+            tensors = decode(request.inputs, request.binary, table.inputs)
+            asked = _asked(self.outputs(table), deployment, request.outputs or ())
+            source, rows = rows_of(table.inputs, tensors)
+            call = TensorCall(deployment, source, rows, parameters, asked, owner)
             if sequence is None:
-                tensors, timing = await run.once(call)
+                found, timing = await self._runs.once(call)
             else:
-                tensors = await self._kept().apply(sequence, call, run)
-        chosen = _chosen(tensors, call.outputs)
-        binary = _binary(chosen, request.outputs, usual=reserved.binary_data_output)
+                found, timing = await self._sequences.apply(sequence, call), None
+        chosen = _chosen(found, asked)
+        wanted = {choice.name: choice.parameters.get("binary_data") for choice in request.outputs or ()}
+        usual = reserved.binary_data_output
+        binary = [usual if (said := wanted.get(tensor.name)) is None else said for tensor in chosen]
         manifest = deployment.manifest
         return TensorAnswer(manifest.name, manifest.version, chosen, binary, timing)
 
-    def _kept(self) -> Sequences:
-        if self._sequences is None:
-            raise InvalidInput("sequence_id", f"{OFF} sequences")
-        return self._sequences
 
-
-def _wanted(
-    signature: Signature, deployment: Deployment, outputs: Sequence[OutputChoice] | None
-) -> tuple[str, ...] | None:
-    if not outputs:
-        return None
-    known = [spec.name for spec in signature.outputs]
-    for one in outputs:
-        if one.name not in known:
+def _asked(
+    outputs: Sequence[TensorOutput], deployment: Deployment, choices: Sequence[OutputChoice]
+) -> tuple[str, ...]:
+    """Names of the outputs that a request chooses; empty where it chooses none."""
+    known = [spec.name for spec in outputs]
+    for choice in choices:
+        if choice.name not in known:
             raise InvalidInput(
                 "outputs",
-                f"unexpected inference output {one.name!r} for model {deployment.manifest.name!r}; "
+                f"unexpected inference output {choice.name!r} for model {deployment.manifest.name!r}; "
                 f"it has {', '.join(known)}",
                 allowed=known,
             )
         for parameter, what in _UNSERVED.items():
-            if parameter in one.parameters:
-                raise InvalidInput("outputs", f"output {one.name!r}: {what} is not served here")
-        if not isinstance(one.parameters.get("binary_data", False), bool):
-            raise InvalidInput("outputs", f"output {one.name!r}: binary_data is true or false")
-    return tuple(dict.fromkeys(one.name for one in outputs))
+            if parameter in choice.parameters:
+                raise InvalidInput("outputs", f"output {choice.name!r}: {what} is not served here")
+        if not isinstance(choice.parameters.get("binary_data", False), bool):
+            raise InvalidInput("outputs", f"output {choice.name!r}: binary_data is true or false")
+    return tuple(dict.fromkeys(choice.name for choice in choices))
 
 
-def _chosen(tensors: list[Tensor], names: tuple[str, ...] | None) -> list[Tensor]:
-    if names is None:
-        return tensors
-    found = {one.name: one for one in tensors}
+def _chosen(tensors: list[Tensor], names: Sequence[str]) -> list[Tensor]:
+    found = {tensor.name: tensor for tensor in tensors}
     for name in names:
         if name not in found:
             raise InvalidInput("outputs", f"output {name!r} cannot be made of the inputs of this request")
-    return [found[name] for name in names]
-
-
-def _binary(tensors: list[Tensor], outputs: Sequence[OutputChoice] | None, *, usual: bool) -> list[bool]:
-    said = {one.name: one.parameters.get("binary_data", usual) for one in outputs or ()}
-    return [said.get(one.name, usual) for one in tensors]
+    return [found[name] for name in names] or tensors
 
 
 @asynccontextmanager

@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.bundle.manifest import Manifest
+from app.core.schema import Answer
 from app.edge.edge import edge_of
 from app.edge.http.routing import json_response
-from app.protocols.oip.counts import Duration, ModelCounts
-from app.protocols.oip.router import ModelPath, VersionPath, tensors_of
-from app.protocols.oip.routing import ERRORS, OipRoute
-from app.protocols.oip.stats_schema import DurationStat, InferenceStats, ModelStats, Statistics
+from app.protocols.oip.counts import Duration
+from app.protocols.oip.router import found, manifests_of, tensors_of
+from app.protocols.oip.routing import ERRORS, ModelPath, OipRoute, by_version
+
+
+class DurationStat(Answer):
+    """How often, and how many nanoseconds in all."""
+
+    count: int
+    ns: int
+
+
+class InferenceStats(Answer):
+    """Where the time of the requests went; what is not told apart here is always zero."""
+
+    success: DurationStat
+    fail: DurationStat
+    queue: DurationStat = Field(description="until the first run of the network; of sequences not known")
+    compute_input: DurationStat
+    compute_infer: DurationStat = Field(description="in runs of the network; of sequences not known")
+    compute_output: DurationStat
+    cache_hit: DurationStat
+    cache_miss: DurationStat
+
+
+class ModelStats(Answer):
+    """Of one model version."""
+
+    name: str
+    version: str
+    last_inference: int = Field(
+        description="end of the last request, milliseconds since the epoch; 0 before it"
+    )
+    inference_count: int = Field(description="rows answered")
+    execution_count: int = Field(description="requests answered")
+    inference_stats: InferenceStats
+    batch_stats: list[Any]
+
+
+class Statistics(Answer):
+    """Of the versions asked for."""
+
+    model_stats: list[ModelStats]
+
 
 router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
 
@@ -20,31 +64,24 @@ router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
 @router.get("/v2/models/stats", response_model=Statistics, responses=ERRORS)
 async def all_stats(request: Request) -> Response:
     """The counts of every model version that is served."""
-    return _stats(request, [one.manifest for one in edge_of(request).service.deployments.values()])
+    return _stats(request, manifests_of(edge_of(request)))
 
 
-@router.get("/v2/models/{model}/stats", response_model=Statistics, responses=ERRORS)
+@by_version(router, "GET", "stats", response_model=Statistics)
 async def model_stats(request: Request, model: ModelPath) -> Response:
-    """The counts of every version of a model."""
-    name = tensors_of(request).find(model, None).manifest.name
-    served = [one.manifest for one in edge_of(request).service.deployments.values()]
-    return _stats(request, [one for one in served if one.name == name])
-
-
-@router.get("/v2/models/{model}/versions/{version}/stats", response_model=Statistics, responses=ERRORS)
-async def version_stats(request: Request, model: ModelPath, version: VersionPath) -> Response:
-    """The counts of one version of a model."""
-    return _stats(request, [tensors_of(request).find(model, version).manifest])
+    """The counts of every version of a model, or of one."""
+    manifest = found(request).manifest
+    if "version" in request.path_params:
+        return _stats(request, [manifest])
+    return _stats(request, [one for one in manifests_of(edge_of(request)) if one.name == manifest.name])
 
 
 def _stats(request: Request, manifests: list[Manifest]) -> Response:
-    service = tensors_of(request)
-    return json_response(
-        Statistics(model_stats=[_shown(one, service.counts(one.reference)) for one in manifests])
-    )
+    return json_response(Statistics(model_stats=[_shown(request, manifest) for manifest in manifests]))
 
 
-def _shown(manifest: Manifest, counts: ModelCounts) -> ModelStats:
+def _shown(request: Request, manifest: Manifest) -> ModelStats:
+    counts = tensors_of(request).counts(manifest.reference)
     none = DurationStat(count=0, ns=0)
     return ModelStats(
         name=manifest.name,

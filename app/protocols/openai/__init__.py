@@ -7,7 +7,7 @@ from app.protocols.openai.schema import Completion, OpenAIErrorAnswer
 
 OPENAI = Protocol(
     prefix="/v1/",
-    routers=(router,),
+    open=lambda app: (router,),
     error_shape=as_openai_error,
     frames=(Completion, OpenAIErrorAnswer),
 )

@@ -29,6 +29,7 @@ from app.tasks.forecast.schema import (
 )
 from app.tasks.forecast.session import ForecastSession
 from app.tasks.forecast.spec import ForecastSpec, known_frequencies
+from app.tasks.forecast.tensors import forecast_tensors
 from app.tasks.task import Prepared, blocks_of
 
 # A scale needs a difference, and a difference needs two observations.
@@ -77,6 +78,7 @@ class ForecastModel:
         self._known = known_frequencies(spec)
         self._weights = lru_cache(maxsize=_KEPT_LEVELS)(self._find_weights)
         self.session = ForecastSession(spec)
+        self.tensors = forecast_tensors(self._reference, spec, self.prepare)
 
     @cached_property
     def inputs(self) -> Mapping[str, Any]:

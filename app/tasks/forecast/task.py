@@ -10,6 +10,7 @@ from app.tasks.forecast.load import LOAD
 from app.tasks.forecast.model import ForecastModel
 from app.tasks.forecast.schema import ForecastAnswer, ForecastRequest
 from app.tasks.forecast.spec import ForecastSpec
+from app.tasks.forecast.tensors import EXAMPLES
 from app.tasks.task import BodyReader, Task
 
 _YEAR = [112.0, 118.0, 132.0, 129.0, 121.0, 135.0, 148.0, 148.0, 136.0, 119.0, 104.0, 118.0]
@@ -68,6 +69,7 @@ request, with the horizon and the rest in the query.""",
             },
         },
     },
+    tensor_examples=EXAMPLES,
     step_examples={
         "one": {"summary": "A value", "value": {"seq": 1, "inputs": 112.0}},
         "several": {

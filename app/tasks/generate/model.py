@@ -21,6 +21,7 @@ from app.tasks.decoded.schema import TextRequest
 from app.tasks.decoded.stream import FrameAssembler
 from app.tasks.generate.session import TextSession
 from app.tasks.generate.spec import GenerateSpec
+from app.tasks.generate.tensors import generate_tensors
 from app.tasks.task import SessionView, StreamStart
 
 
@@ -42,6 +43,7 @@ class GenerateModel:
         self.codec = codec_of(bundle, spec.vocabulary)
         self.decoding = limits
         self.session = TextSession(spec, self.codec, limits)
+        self.tensors = generate_tensors(self._reference, spec, limits, self.prepare)
         self._ends = frozenset() if spec.end_token is None else frozenset([spec.end_token])
 
     @cached_property

@@ -19,6 +19,7 @@ from app.features.text import TextLimits, check_text, codec_of, milliseconds_to_
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult, TracePoint
 from app.tasks.sentiment.session import LabelSession
 from app.tasks.sentiment.spec import SentimentSpec
+from app.tasks.sentiment.tensors import sentiment_tensors
 from app.tasks.sentiment.text_classification import classified
 from app.tasks.sentiment.text_classification_schema import TextClassificationRequest
 from app.tasks.task import Prepared, blocks_of
@@ -53,6 +54,7 @@ class SentimentModel:
         self._codec = codec_of(bundle, spec.vocabulary)
         self._limits = limits
         self.session = LabelSession(spec, self._codec, limits)
+        self.tensors = sentiment_tensors(self._reference, spec, limits)
 
     @cached_property
     def inputs(self) -> Mapping[str, Any]:

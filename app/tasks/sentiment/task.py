@@ -9,6 +9,7 @@ from app.tasks.sentiment.load import LOAD
 from app.tasks.sentiment.model import SentimentModel, SentimentRequests
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
 from app.tasks.sentiment.spec import SentimentSpec
+from app.tasks.sentiment.tensors import EXAMPLES
 from app.tasks.sentiment.text_classification_schema import TextClassification, TextClassificationRequest
 from app.tasks.task import Task
 
@@ -46,6 +47,7 @@ text-classification task.""",
     answer=SentimentAnswer | TextClassification,
     parse=_parse,
     default_model="sentiment",
+    tensor_examples=EXAMPLES,
     load=LOAD,
     examples={
         "one": {

@@ -1,0 +1,81 @@
+"""Texts as tensors: ``text [batch]`` of BYTES in; ``label [batch]`` and ``scores [batch, labels]`` out.
+
+Where ``tokens`` are given instead, or an output ``step_...`` is asked for, each token is a step with
+the verdict so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from app.core.tensor import ANY, TensorInput, TensorOutput
+from app.features.text import TextLimits
+from app.tasks.sentiment.schema import SentimentRequest, SentimentResult
+from app.tasks.sentiment.spec import SentimentSpec
+from app.tasks.task import Examples
+from app.tasks.tensor_table import AtOnce, Row, TensorTable
+
+EXAMPLES: Examples = {
+    "sentiment": {
+        "summary": "two texts (sentiment)",
+        "value": {
+            "inputs": [
+                {
+                    "name": "text",
+                    "shape": [2],
+                    "datatype": "BYTES",
+                    "data": ["A warm and funny film.", "Dull from start to end."],
+                }
+            ],
+            "outputs": [{"name": "label"}, {"name": "scores"}],
+        },
+    },
+}
+
+
+def sentiment_tensors(reference: str, spec: SentimentSpec, limits: TextLimits) -> TensorTable:
+    """The tensors of one classifier, ``name@version``."""
+    labels = {"labels": orjson.dumps(spec.labels).decode()}
+    num = len(spec.labels)
+
+    def requests(rows: Sequence[Row], parameters: Any) -> list[SentimentRequest]:
+        return [SentimentRequest.model_construct(text=[*rows], model=reference)]
+
+    def last(step: dict[str, Any]) -> SentimentResult:
+        return SentimentResult.model_construct(
+            label=step["label"], score=step["score"], scores=step["scores"]
+        )
+
+    return TensorTable(
+        inputs=(
+            TensorInput("text", "BYTES", (ANY,)),
+            TensorInput("tokens", "INT64", (ANY, ANY), also=("INT32",), optional=True, by_steps=True),
+        ),
+        outputs=(
+            TensorOutput("label", "BYTES", (ANY,)),
+            TensorOutput("score", "FP32", (ANY,)),
+            TensorOutput(
+                "scores",
+                "FP32",
+                (ANY, num),
+                of=lambda result: [*result.scores.values()],
+                about=lambda result: labels,
+            ),
+            TensorOutput("step_token", "BYTES", (ANY, ANY)),
+            TensorOutput("step_label", "BYTES", (ANY, ANY)),
+            TensorOutput(
+                "step_scores",
+                "FP32",
+                (ANY, ANY, num),
+                of=lambda step: [*step["scores"].values()],
+                about=lambda step: labels,
+            ),
+        ),
+        meaning=labels,
+        at_once=AtOnce(requests=requests, answers=lambda answer: answer.results),
+        last=last,
+        max_rows=limits.max_texts,
+    )
