@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import tempfile
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -107,14 +106,12 @@ async def measure() -> dict[str, Steps]:
     threading.setprofile(recorder)
     sys.setprofile(recorder)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            settings = Settings(models=str(MODELS), state_dir=Path(folder), page="off")
-            app = compose(settings).asgi
-            async with app.router.lifespan_context(app):
-                return {
-                    "`POST /forecast`, one series": await _least(recorder, lambda number: _forecast(app)),
-                    "`POST /sessions/{id}/steps`, one value": await _steps(recorder, app),
-                }
+        app = compose(Settings(models=str(MODELS), sessions="memory:", page="off")).asgi
+        async with app.router.lifespan_context(app):
+            return {
+                "`POST /forecast`, one series": await _least(recorder, lambda number: _forecast(app)),
+                "`POST /sessions/{id}/steps`, one value": await _steps(recorder, app),
+            }
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
