@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from app.bundle.manifest import Quality
-from app.features.calendar import parse_frequency
+from app.features.frequency import parse_frequency
 from app.features.series import CALENDAR, COLUMNS, OBSERVED, VALUE, SeriesKind, encode
 from app.tasks.forecast.spec import ForecastSpec, Frequency
 from training.cells import RecurrentStack

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.features.calendar import MAX_SEASON, parse_frequency
+from app.features.frequency import MAX_SEASON, parse_frequency
 from app.features.series import COLUMNS, SeriesKind, encode
 from app.features.text import TextCodec
 from app.tasks.forecast.spec import ForecastSpec, Frequency

@@ -27,7 +27,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from app.features.calendar import Frequency, calendar_features
+from app.features.calendar import calendar_features
+from app.features.frequency import Frequency
 
 COLUMNS: tuple[str, ...] = (
     "value",

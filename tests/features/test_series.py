@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.features.calendar import calendar_features, parse_frequency
+from app.features.calendar import calendar_features
+from app.features.frequency import parse_frequency
 from app.features.series import CALENDAR, COLUMNS, HAS_TIME, SeriesKind, encode, kind_for
 
 HOURLY = SeriesKind(parse_frequency("h"), 1, 24, 168)

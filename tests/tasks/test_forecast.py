@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from app.tasks.sentiment.limits import SentimentLimits
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from app.core.errors import InvalidInput, InvalidManifest
 from app.tasks.forecast.limits import ForecastLimits
 from app.tasks.forecast.model import ForecastModel, _interpolation, _mean_weights, _round
 from app.tasks.forecast.schema import ForecastRequest
-from app.tasks.sentiment.limits import SentimentLimits
 from app.tasks.sentiment.model import SentimentModel
 from tests.bundles import HORIZON
 

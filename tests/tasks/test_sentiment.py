@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app.tasks.sentiment.limits import SentimentLimits
 
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput
 from app.core.numbers import softmax
 from app.core.sequence import Read
-from app.tasks.sentiment.limits import SentimentLimits
 from app.tasks.sentiment.model import SentimentModel
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
 

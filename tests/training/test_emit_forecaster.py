@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from app.features.calendar import parse_frequency
+from app.features.frequency import parse_frequency
 from app.features.series import SeriesKind, encode
 from tests.training.test_forecaster import CELLS, make_net
 from training.graph import Graph

@@ -11,7 +11,7 @@ import torch
 
 from app.bundle.reader import read_bundle
 from app.core.errors import DataError, TrainingError
-from app.features.calendar import MAX_SEASON
+from app.features.frequency import MAX_SEASON
 from app.features.series import COLUMNS
 from app.tasks.forecast.spec import ForecastSpec
 from training.cells import Cell

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from app.features.calendar import parse_frequency
+from app.features.frequency import parse_frequency
 from app.features.series import encode, kind_for
 from training.cells import Cell, Nonlinearity
 from training.nets.forecaster import MAX_HORIZON, Forecaster, ForecasterConfig

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import DataError
-from app.features.calendar import Frequency, parse_frequency
+from app.features.frequency import Frequency, parse_frequency
 from app.features.series import SeriesKind
 
 # Rows of the frequency embedding; several codes share one where only the anchor differs.

@@ -15,14 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import DataError, InvalidInput
-from app.features.calendar import (
-    MAX_SEASON,
-    Frequency,
-    infer_frequency,
-    parse_frequency,
-    parse_timestamp,
-    position,
-)
+from app.features.calendar import parse_timestamp, position
+from app.features.frequency import MAX_SEASON, Frequency, infer_frequency, parse_frequency
 from app.features.series import NO_FREQUENCY, SeriesKind, kind_for
 from training.data.series import Series, read_rows
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from app.features import series as columns
-from app.features.calendar import MAX_SEASON
+from app.features.frequency import MAX_SEASON
 from training.cells import Cell, Nonlinearity, RecurrentStack
 from training.nets.forecaster_view import Prediction, View
 from training.nets.quantiles import LEVELS, MIN_GAP, mixing_matrix, squareplus, squash

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from app.bundle.manifest import Quality
 from app.core.errors import TrainingError
-from app.features.calendar import MAX_SEASON
+from app.features.frequency import MAX_SEASON
 from app.features.series import COLUMNS, encode
 from app.tasks.forecast.spec import ForecastSpec, Frequency
 from training.data.series import Series, with_validation

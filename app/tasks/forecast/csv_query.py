@@ -23,6 +23,14 @@ class CsvQuery(BaseModel):
     time: str | None = Field(
         default=None, description="name of the time column; left out, the first column if it holds times"
     )
+    id: str | None = Field(
+        default=None,
+        description="name of a column that tells series apart, where each value has a row of its own; "
+        "left out, `unique_id`, `item_id` or `series_id`, where there is one",
+    )
+    targets: Annotated[list[str] | None, BeforeValidator(_by_commas)] = Field(
+        default=None, min_length=1, description="columns of values, by commas; left out, all others"
+    )
     freq: FrequencyCode | None = Field(default=None, description="left out, told from the time column")
     quantiles: Annotated[list[Level] | None, BeforeValidator(_by_commas)] = Field(
         default=None, min_length=1, max_length=99, description="by commas, as in `0.1,0.5,0.9`"

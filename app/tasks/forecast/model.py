@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from app.bundle.reader import Bundle
 from app.core.errors import InvalidInput, InvalidManifest
 from app.core.sequence import Read
-from app.features.calendar import Frequency, parse_frequency, parse_timestamp, timestamps
+from app.features.calendar import parse_timestamp, timestamps
+from app.features.frequency import Frequency, parse_frequency
 from app.features.series import COLUMNS, SeriesKind, encode, kind_for
 from app.tasks.forecast.limits import ForecastLimits
 from app.tasks.forecast.schema import (

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
 from app.core.numbers import significant
-from app.features.calendar import Frequency, advance, parse_frequency, parse_timestamp, position
+from app.features.calendar import advance, parse_timestamp, position
+from app.features.frequency import Frequency, parse_frequency
 from app.features.series import encode, kind_for
 from app.tasks.forecast.schema import LARGEST_VALUE
 from app.tasks.forecast.spec import ForecastSpec, known_frequencies
