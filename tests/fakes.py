@@ -7,20 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.core.errors import RunFailed
-from app.core.plan import (
-    AnyPlan,
-    BlockOutput,
-    BlockPlan,
-    DecodePlan,
-    GroupPlan,
-    GroupResult,
-    Plan,
-    PlanResult,
-)
-from app.core.sequence import BlockRequest, FinishReason, Read, SequenceRequest
+from app.core.plan import Batch, BatchResult, BlockBatch, BlockPart, DecodeBatch, PrefillBatch
+from app.core.sequence import FinishReason, Read, SequenceRequest
 
 
 @dataclass
@@ -46,16 +36,18 @@ class _Lane:
 class SumExecutor:
     """A network whose state is the sum of its steps, and whose output is that state.
 
-    Each produced token is the sum modulo 1000, fed back. ``fail_on`` may raise for a group;
-    ``gate`` holds every execution until it is set.
+    Each produced token is the sum modulo 1000, fed back; the first one may be the most likely one of
+    ``first_logits``. ``fail_on`` may raise for a batch; ``gate`` holds every run until it is set.
+
+    Attributes:
+        lanes: by slot, the sequences that hold one.
+        batches: that were run.
     """
 
-    fail_on: Callable[[AnyPlan], None] = lambda group: None
+    fail_on: Callable[[Batch], None] = lambda batch: None
     gate: threading.Event | None = None
     lanes: dict[int, _Lane] = field(default_factory=dict)
-    blocks: dict[int, BlockRequest] = field(default_factory=dict)
-    failed_blocks: dict[int, RunFailed] = field(default_factory=dict)
-    plans: list[Plan] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
 
     def admit(self, slot: int, request: SequenceRequest) -> None:
         """Start a slot at zero, or at the request's row."""
@@ -63,61 +55,35 @@ class SumExecutor:
         start = 0.0 if request.start is None else float(request.start[0])
         self.lanes[slot] = _Lane(request, total=start)
 
-    def row(self, slot: int) -> NDArray[np.float32]:
-        """The sum as a row of one."""
-        return np.array([self.lanes[slot].total], np.float32)
-
     def release(self, slot: int) -> None:
         """Forget the slot."""
         del self.lanes[slot]
 
-    def open_block(self, number: int, request: BlockRequest) -> None:
-        """Take a block up."""
-        assert number not in self.blocks, "a block's number is used once"
-        self.blocks[number] = request
-
-    def take_block(self, number: int) -> BlockOutput:
-        """All its sums at once; the plans only say how long it took."""
-        request = self.blocks.pop(number)
-        num = len(request.steps)
-        starts = np.zeros((num, 1), np.float32) if request.starts is None else request.starts.copy()
-        if request.fresh is not None:
-            starts[request.fresh] = 0
-        sums = starts + np.cumsum(request.steps, axis=1, dtype=np.float32)
-        wanted = {Read.NONE: sums[:, :0], Read.LAST: sums[:, -1:], Read.ALL: sums}[request.read]
-        error = self.failed_blocks.pop(number, None)
-        return BlockOutput((wanted,), sums[:, -1:], {} if error is None else dict.fromkeys(range(num), error))
-
-    def drop_block(self, number: int) -> None:
-        """Forget a block."""
-        self.blocks.pop(number, None)
-        self.failed_blocks.pop(number, None)
-
-    def execute(self, plan: Plan) -> PlanResult:
+    def run(self, batch: Batch) -> BatchResult:
         """Add up."""
-        self.plans.append(plan)
+        self.batches.append(batch)
         if self.gate is not None:
             self.gate.wait(10)
-        return PlanResult(tuple(self._run(group) for group in plan.groups))
-
-    def _run(self, group: AnyPlan) -> GroupResult:
+        error: RunFailed | None = None
         try:
-            self.fail_on(group)
-        except RunFailed as error:
-            if isinstance(group, BlockPlan):
-                self.failed_blocks.update(dict.fromkeys(group.numbers, error))
-            return GroupResult(errors=dict.fromkeys(range(group.rows), error), seconds=0.001)
-        if isinstance(group, BlockPlan):
-            assert all(number in self.blocks for number in group.numbers)
-            return GroupResult(seconds=0.001)
-        sums = [self._advance(ref.index, group) for ref in group.slots]
-        sampled = [True] * group.rows if isinstance(group, DecodePlan) else group.sample
+            self.fail_on(batch)
+        except RunFailed as raised:
+            error = raised
+        if isinstance(batch, BlockBatch):
+            for part in batch.parts:
+                _advance_part(part, batch.length, error)
+            return BatchResult(seconds=0.001)
+        if error is not None:
+            return BatchResult(errors=dict.fromkeys(range(batch.rows), error), seconds=0.001)
+        sums = [self._advance(slot, batch) for slot in batch.slots]
+        sampled = [True] * batch.rows if isinstance(batch, DecodeBatch) else batch.sample
         tokens: list[int] = []
         ended: dict[int, FinishReason] = {}
-        for place, (ref, sample) in enumerate(zip(group.slots, sampled, strict=True)):
+        for place, (slot, sample) in enumerate(zip(batch.slots, sampled, strict=True)):
             if sample:
-                lane = self.lanes[ref.index]
-                lane.last = int(lane.total % 1000)
+                lane = self.lanes[slot]
+                logits = lane.request.first_logits if batch.length == 0 else None
+                lane.last = int(lane.total % 1000) if logits is None else int(np.argmax(logits))
                 tokens.append(lane.last)
                 feedback = lane.request.feedback
                 assert feedback is not None
@@ -125,16 +91,33 @@ class SumExecutor:
                     ended[place] = FinishReason.END
                 elif feedback.stop is not None and feedback.stop(lane.last):
                     ended[place] = FinishReason.STOP
-        return GroupResult((np.array(sums, np.float32),), tokens, ended, seconds=0.001)
+        return BatchResult((np.array(sums, np.float32),), tokens, ended, seconds=0.001)
 
-    def _advance(self, slot: int, group: GroupPlan | DecodePlan) -> list[float]:
+    def _advance(self, slot: int, batch: PrefillBatch | DecodeBatch) -> list[float]:
         lane = self.lanes[slot]
         sums: list[float] = []
-        for _ in range(group.length):
-            if isinstance(group, DecodePlan):
+        for _ in range(batch.length):
+            if isinstance(batch, DecodeBatch):
                 lane.total += lane.last
             else:
                 lane.total += float(lane.request.steps[lane.cursor])
                 lane.cursor += 1
             sums.append(lane.total)
         return sums
+
+
+def _advance_part(part: BlockPart, length: int, error: RunFailed | None) -> None:
+    """All its sums at once when it is over; the batches only say how long it took."""
+    request = part.request
+    num_rows, num_steps = request.steps.shape
+    part.cursor += length
+    assert part.cursor <= num_steps, "a part advances by as many steps as it has"
+    if error is not None:
+        part.errors = dict.fromkeys(range(num_rows), error)
+    if part.cursor == num_steps:
+        starts = np.zeros((num_rows, 1), np.float32) if request.starts is None else request.starts.copy()
+        if request.fresh is not None:
+            starts[request.fresh] = 0
+        sums = starts + np.cumsum(request.steps, axis=1, dtype=np.float32)
+        part.pieces = [[{Read.NONE: sums[:, :0], Read.LAST: sums[:, -1:], Read.ALL: sums}[request.read]]]
+        part.rows = sums[:, -1:]

@@ -13,8 +13,7 @@ from typing import Any
 from app.bundle.reader import find_bundles, read_bundle
 from app.core.limits import Limits
 from app.engine.engine import Engine
-from app.engine.load import QueueLimits
-from app.engine.scheduler import SchedulerLimits
+from app.engine.load import QueueLimits, SchedulerLimits
 from app.registered import TASKS
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from app.core.plan import Plan, PlanResult
+from app.core.plan import Batch, BatchResult
 from app.main import create_app
 from app.runtime.executor import GraphExecutor
 from app.settings import Settings
@@ -17,7 +17,7 @@ from tests.bundles import tiny_classifier, tiny_generator
 class Dying(GraphExecutor):
     """An executor whose thread ends at its first run."""
 
-    def execute(self, plan: Plan) -> PlanResult:
+    def run(self, batch: Batch) -> BatchResult:
         """End the thread."""
         raise SystemExit("out of memory")
 

@@ -6,45 +6,23 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from app.core.plan import BlockOutput, Plan, PlanResult
+from app.core.plan import Batch, BatchResult
 from app.core.sequence import BlockRequest, BlockResult, Event, SequenceRequest
 
 
 class Executor(Protocol):
-    """Owns the rows and runs the graph; called from its engine's turns only."""
+    """Owns the slots' rows and runs the graph; called from its engine's turns only."""
 
     def admit(self, slot: int, request: SequenceRequest) -> None:
         """Prepare a slot for a new sequence."""
         ...
 
-    def execute(self, plan: Plan) -> PlanResult:
-        """Advance what is planned.
-
-        A run that fails is reported in the result; it never raises for one group.
-        """
-        ...
-
-    def row(self, slot: int) -> NDArray[np.float32]:
-        """A copy of a slot's row, ``[S]``."""
+    def run(self, batch: Batch) -> BatchResult:
+        """Advance a batch. A run that fails is reported in the result, not raised."""
         ...
 
     def release(self, slot: int) -> None:
         """Forget what a slot held."""
-        ...
-
-    def open_block(self, number: int, request: BlockRequest) -> None:
-        """Prepare a block; its number is given by the caller and used once."""
-        ...
-
-    def take_block(self, number: int) -> BlockOutput:
-        """What a block has brought; it is forgotten."""
-        ...
-
-    def drop_block(self, number: int) -> None:
-        """Forget a block, which may be unknown."""
         ...
 
 

@@ -3,7 +3,7 @@
 task --SequenceRequest--> engine --Outputs* then Tokens* --> reader
                                  --exactly one Finished | Failed-->
 
-All are values that nobody changes. Those that every request makes are not frozen all the same: a frozen
+All are values that nobody changes. Those that every request makes are still not frozen: a frozen
 dataclass sets each field through ``object.__setattr__``, which takes four times as long.
 """
 
@@ -44,9 +44,7 @@ class FinishReason(Enum):
 class StopRule(Protocol):
     """Decides, token by token, whether a generation is over. One instance serves one sequence."""
 
-    def __call__(self, token: int) -> bool:
-        """Whether the text that ends in ``token`` is complete."""
-        ...
+    def __call__(self, token: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +93,19 @@ class SequenceRequest:
     """One sequence for the engine. Validated: nothing here can make a run fail.
 
     Attributes:
-        steps: ``[time, ...]`` supplied steps in the graph's input type, at least one.
+        steps: ``[time, ...]`` supplied steps in the graph's input type, at least one unless there are
+            ``first_logits``.
         read: which of them to read.
         feedback: how to go on after them, or ``None``.
         start: ``[S]`` row to start from; ``None`` takes the bundle's start row.
-        first_logits: ``[vocabulary]`` to draw the first token from, in place of supplied steps.
-        keep_row: whether the final row comes back with the terminal event.
+        first_logits: ``[vocabulary]``, what the network gave when it reached ``start``. Without steps the
+            first token is drawn from them.
     """
 
     steps: NDArray[np.generic]
     read: Read = Read.NONE
     feedback: Feedback | None = None
     start: NDArray[np.float32] | None = None
-    keep_row: bool = False
     first_logits: NDArray[np.float32] | None = None
 
     @property
@@ -176,7 +174,6 @@ class Finished:
 
     reason: FinishReason
     usage: Usage
-    row: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,17 +190,17 @@ Terminal = Finished | Failed
 
 @dataclass(slots=True, eq=False)
 class BlockRequest:
-    """Many sequences of one length that feed nothing back, as arrays. Validated, as a sequence is.
+    """Sequences of one length that feed nothing back, as arrays. Validated, as a sequence is.
 
-    A block costs the engine no object per sequence, and its rows need no slot: they come from
-    the caller and go back to it. Bits are those of the same sequences handed in one by one.
+    A block costs the engine no object per sequence and needs no slot: its rows come from the caller and
+    go back to it. The bits are those of the same sequences handed in one by one.
 
     Attributes:
         steps: ``[N, T, ...]`` in the graph's input type, both at least one; not to be changed
             before the answer.
         read: which outputs to read, of every sequence alike.
         starts: ``[N, S]`` rows to start from; ``None`` takes the bundle's start row for all.
-        fresh: ``[N]``, where the bundle's start row is taken whatever ``starts`` holds.
+        fresh: ``[N]``, where the bundle's start row is taken in place of the one in ``starts``.
     """
 
     steps: NDArray[np.generic]
@@ -220,7 +217,7 @@ class BlockResult:
         outputs: in manifest order, each ``[N, T, ...]``, ``[N, 1, ...]`` or ``[N, 0, ...]`` as
             all, the last or no steps are read.
         rows: ``[N, S]`` after the last step.
-        errors: sequences that failed, each for itself; what the arrays hold for them means nothing.
+        errors: by sequence, of those that failed; the arrays are meaningless there.
         usage: of the block as a whole.
     """
 

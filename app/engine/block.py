@@ -1,44 +1,108 @@
-"""A block on its way: its parts' arrays on the engine's side, futures on the callers'."""
+"""Blocks: their parts in the schedule on one side, the futures of their callers on the other.
+
+Single sequences that are handed in during one pass of the event loop share a block:
+
+    request, request, ... --same length, same reading--> Block --end of the pass--> schedule
+
+A block costs the engine as much for one row as for twelve, and requests tend to arrive together: the
+answers of one tick leave together, and bring the next requests.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import RnnserveError
-from app.core.plan import BlockOutput
-from app.core.sequence import BlockRequest, BlockResult, Usage
+from app.core.plan import BatchResult, BlockBatch, BlockPart
+from app.core.sequence import BlockRequest, BlockResult, FinishReason, Read, Usage
+from app.engine.job import End, Job, Outcome
+
+MAX_SHARED = 12
+"""Single sequences in one block: little less than fills a run (``prefill``), so that no tick cuts it."""
+
+# Sequences that share a block share a deadline, the earliest; those of one pass differ by less than this.
+_DEADLINES_S = 0.1
 
 
 class Block:
-    """What the parts of one block have brought. A block wider than a run is cut by rows into parts.
+    """Sequences of one length that are read alike, and who waits for them.
+
+    Only the event loop touches the futures; the engine's turns report into it what the parts brought.
 
     Args:
-        futures: of the caller, or of one caller for each row; they belong to the event loop, and only
-            :meth:`deliver` and :meth:`given_up` touch them.
-        numbers: of the parts' jobs, in the order of their rows.
+        request: of the first caller.
+        deadline: clock reading at which the block as a whole is given up.
     """
 
-    __slots__ = ("_error", "_futures", "_open", "_outputs", "_usages", "numbers")
-
-    def __init__(self, futures: Sequence[asyncio.Future[BlockResult]], numbers: range) -> None:
-        self._futures = futures
-        self._open = len(futures)
-        self._outputs: dict[int, BlockOutput] = {}
-        self._usages: list[Usage] = []
+    def __init__(self, request: BlockRequest, deadline: float) -> None:
+        self.length: int = request.steps.shape[1]
+        self.read: Read = request.read
+        self.deadline = deadline
+        self.futures: list[asyncio.Future[BlockResult]] = []
+        self.jobs: list[BlockJob] = []
+        self._requests: list[BlockRequest] = []
+        self._waiting = 0
+        self._missing = 0
         self._error: RnnserveError | None = None
-        self.numbers = numbers
 
-    def put(self, number: int, output: BlockOutput, usage: Usage) -> bool:
-        """Add what a part brought; whether it was the last that was missing."""
-        self._outputs[number] = output
-        self._usages.append(usage)
-        return len(self._outputs) == len(self.numbers)
+    @property
+    def held(self) -> bool:
+        return False
+
+    def add(self, request: BlockRequest, future: asyncio.Future[BlockResult], deadline: float) -> None:
+        """Add a caller."""
+        self._requests.append(request)
+        self.futures.append(future)
+        self.deadline = min(self.deadline, deadline)
+
+    def accepts(self, deadline: float) -> bool:
+        """Whether one more single sequence with that deadline may share it."""
+        return len(self.futures) < MAX_SHARED and abs(self.deadline - deadline) <= _DEADLINES_S
+
+    def drop_given_up(self) -> int:
+        """Leave out the callers that wait no more; returns how many."""
+        given_up = 0
+        for place in reversed(range(len(self.futures))):
+            if self.futures[place].done():
+                del self.futures[place], self._requests[place]
+                given_up += 1
+        return given_up
+
+    def cut(self, max_rows: int, number: int, now: float) -> list[BlockJob]:
+        """Its jobs: rows cut into parts that are no wider than a run. There is at least one caller.
+
+        Args:
+            max_rows: of a run.
+            number: of the first job; the others follow it.
+            now: clock reading.
+        """
+        self._waiting = len(self.futures)
+        for request in _parts(self._joined(), max_rows):
+            job = BlockJob(
+                number + len(self.jobs),
+                self.deadline,
+                now,
+                self.length,
+                self.read,
+                len(request.steps),
+                block=self,
+                part=BlockPart(request),
+            )
+            self.jobs.append(job)
+        self._missing = len(self.jobs)
+        return self.jobs
+
+    def part_ended(self) -> bool:
+        """Whether it was the last part that was missing."""
+        self._missing -= 1
+        return self._missing == 0
 
     def fail(self, error: RnnserveError) -> None:
         """The block as a whole ends with an error."""
@@ -46,12 +110,12 @@ class Block:
 
     def given_up(self) -> bool:
         """A caller has given up; whether it was the last one."""
-        self._open -= 1
-        return self._open == 0
+        self._waiting -= 1
+        return self._waiting == 0
 
     def deliver(self) -> None:
         """Answer every caller that has not given up."""
-        futures = self._futures
+        futures = self.futures
         if self._error is not None:
             for future in futures:
                 if not future.done():
@@ -64,23 +128,87 @@ class Block:
                 if not future.done():
                     future.set_result(result)
 
+    def _joined(self) -> BlockRequest:
+        if len(self._requests) == 1:
+            return self._requests[0]
+        return BlockRequest(np.concatenate([request.steps for request in self._requests]), self.read)
+
     def _result(self) -> BlockResult:
-        if len(self.numbers) == 1:
-            (part,) = self._outputs.values()
-            return BlockResult(part.outputs, part.rows, part.errors, self._usages[0])
-        parts = [self._outputs[number] for number in self.numbers]
-        outputs = tuple(
-            _joined(list(values)) for values in zip(*(part.outputs for part in parts), strict=True)
-        )
+        if len(self.jobs) == 1:
+            return self.jobs[0].result()
+        results = [job.result() for job in self.jobs]
+        outputs = tuple(map(np.concatenate, zip(*(result.outputs for result in results), strict=True)))
         errors: dict[int, RnnserveError] = {}
         first = 0
-        for part in parts:
-            errors.update({first + index: error for index, error in part.errors.items()})
-            first += len(part.rows)
-        return BlockResult(outputs, _joined([part.rows for part in parts]), errors, _total(self._usages))
+        for result in results:
+            errors.update({first + row: error for row, error in result.errors.items()})
+            first += len(result.rows)
+        usage = _total([result.usage for result in results])
+        return BlockResult(outputs, np.concatenate([result.rows for result in results]), errors, usage)
 
 
-def parts_of(request: BlockRequest, max_rows: int) -> list[BlockRequest]:
+@dataclass(slots=True, eq=False, kw_only=True)
+class BlockJob(Job):
+    """Rows of a block that advance as one.
+
+    Attributes:
+        part: their arrays, which the executor advances.
+        cost: what they have cost, once they have ended.
+    """
+
+    block: Block
+    part: BlockPart
+    cost: Usage | None = None
+
+    @property
+    def mates(self) -> Sequence[Job]:
+        return self.block.jobs
+
+    def plan(self, jobs: Sequence[Self], length: int) -> PlannedBlocks:
+        parts: list[BlockPart] = []
+        rows = 0
+        for job in jobs:
+            parts.append(job.part)
+            rows += job.width
+        return PlannedBlocks(jobs, BlockBatch(tuple(parts), length, rows))
+
+    def end(self, end: End, now: float) -> Block | None:
+        if isinstance(end, RnnserveError):
+            self.block.fail(end)
+            return self.block
+        self.cost = self.usage(now)
+        return self.block if self.block.part_ended() else None
+
+    def result(self) -> BlockResult:
+        """What the rows brought, once they have ended."""
+        part = self.part
+        if part.rows is None or self.cost is None:
+            raise AssertionError("a part is read after it has ended. This is a bug.")
+        outputs: list[NDArray[np.float32]] = []
+        for pieces in zip(*part.pieces, strict=True):
+            outputs.append(pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1))
+        return BlockResult(tuple(outputs), part.rows, part.errors, self.cost)
+
+
+@dataclass(slots=True, eq=False)
+class PlannedBlocks:
+    """Parts of blocks that advance together."""
+
+    jobs: Sequence[BlockJob]
+    batch: BlockBatch
+
+    def book(self, result: BatchResult, outcome: Outcome) -> None:
+        for job in self.jobs:
+            if job.gone:
+                continue
+            job.advance(self.batch.length, self.batch.rows, result.seconds)
+            outcome.steps += self.batch.length * job.width
+            if job.supplied == 0:
+                # Rows fail each for itself, and the block says so when it ends.
+                outcome.ends.append((job, FinishReason.SUPPLIED))
+
+
+def _parts(request: BlockRequest, max_rows: int) -> list[BlockRequest]:
     """A block cut by rows, so that no part is wider than a run."""
     num_rows = len(request.steps)
     if num_rows <= max_rows:
@@ -112,11 +240,7 @@ def _by_row(result: BlockResult) -> Iterator[BlockResult]:
         )
 
 
-def _joined(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def _total(usages: list[Usage]) -> Usage:
+def _total(usages: Sequence[Usage]) -> Usage:
     """Parts run side by side or one after the other, so the longest wait and all of the work count."""
     return Usage(
         queue_s=min(usage.queue_s for usage in usages),

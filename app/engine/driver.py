@@ -2,6 +2,9 @@
 
 A thread lets the loop go on while a graph runs, and costs a hand-over each way. Where every core has a
 process of its own there is nothing to go on beside, so the loop turns the engine between its callbacks.
+
+Both take ``turn``, one pass of the engine, which does not raise and is false when it was the last, and
+``has_work``, whether a further turn would do anything.
 """
 
 from __future__ import annotations
@@ -9,70 +12,51 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
-# The longest an idle thread sleeps; it is woken by commands, so this only bounds the wait.
+# The longest an idle thread sleeps; it is woken for work, so this only bounds the wait.
 _IDLE_WAIT_S = 1.0
-
-Turn = Callable[[float], bool]
-"""One pass of the engine, which waits so many seconds for work if it has none; false when it was the last."""
-
-
-class Driver(Protocol):
-    """Calls an engine's turn for as long as it says so."""
-
-    @property
-    def running(self) -> bool:
-        """Whether there will be further turns."""
-        ...
-
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin; called once, on the loop."""
-        ...
-
-    def wake(self) -> None:
-        """There is something to do; called on the loop."""
-        ...
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for the last turn, which the engine has been told of; on any thread."""
-        ...
 
 
 class ThreadDriver:
-    """Turns on a thread of its own. The engine's intake wakes it.
+    """Turns on a thread of its own.
 
     Args:
-        turn: see there; it does not raise.
         name: of the thread.
     """
 
-    def __init__(self, turn: Turn, name: str) -> None:
+    def __init__(self, turn: Callable[[], bool], has_work: Callable[[], bool], name: str) -> None:
         self._turn = turn
+        self._has_work = has_work
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
     @property
     def running(self) -> bool:
-        """Whether the thread is there."""
+        """Whether there will be further turns."""
         return self._thread.is_alive()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Nothing: whoever puts a command into the intake has woken the thread."""
+        """There is something to do."""
+        if not self._woken.is_set():
+            self._woken.set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread's end."""
+        """Wait for the last turn, which the engine has been told of."""
         if self._thread.ident is not None:
+            self.wake()
             self._thread.join(timeout_s)
         if not self._thread.is_alive():
-            self._turn = _no_turn
+            self._turn = self._has_work = _nothing  # see LoopDriver
 
     def _main(self) -> None:
-        while self._turn(_IDLE_WAIT_S):
-            pass
+        while self._turn():
+            if not self._has_work():
+                self._woken.wait(_IDLE_WAIT_S)
+                # Cleared before the turn: what is handed in from here on wakes it once more.
+                self._woken.clear()
 
 
 class LoopDriver:
@@ -80,13 +64,9 @@ class LoopDriver:
 
     What arrived meanwhile, and what became ready, has its callbacks run between two turns, so the longest
     that others wait is one tick.
-
-    Args:
-        turn: see there; it does not raise, and never waits here.
-        has_work: whether another turn would do anything.
     """
 
-    def __init__(self, turn: Turn, has_work: Callable[[], bool]) -> None:
+    def __init__(self, turn: Callable[[], bool], has_work: Callable[[], bool]) -> None:
         self._turn = turn
         self._has_work = has_work
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -96,15 +76,15 @@ class LoopDriver:
 
     @property
     def running(self) -> bool:
-        """Whether the last turn has not been taken."""
+        """Whether there will be further turns."""
         return self._loop is not None and not self._ended.is_set()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Turn on this loop."""
+        """Called on the loop."""
         self._loop, self._thread_id = loop, threading.get_ident()
 
     def wake(self) -> None:
-        """Have a turn taken in the loop's next pass."""
+        """Have a turn taken in the loop's next pass; called on the loop."""
         if not self._scheduled and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._pass)
@@ -128,7 +108,7 @@ class LoopDriver:
         self._scheduled = False
         if self._ended.is_set():
             return
-        if not self._turn(0.0):
+        if not self._turn():
             self._ended.set()
             self._let_go()
         elif self._has_work():
@@ -136,12 +116,8 @@ class LoopDriver:
 
     def _let_go(self) -> None:
         """Hold the engine no longer: a cycle would keep its weights until the garbage collector comes by."""
-        self._turn, self._has_work = _no_turn, _no_work
+        self._turn = self._has_work = _nothing
 
 
-def _no_turn(wait_s: float) -> bool:
-    return False
-
-
-def _no_work() -> bool:
+def _nothing() -> bool:
     return False

@@ -1,6 +1,6 @@
-"""The one loop: take commands, plan, execute, take late aborts, commit, publish.
+"""The one loop: take what is new, plan, run, take late aborts, book, publish.
 
-    event loop --submit, cancel--> intake --> engine's turns --one callback a tick--> mailboxes, futures
+    event loop --submit, cancel--> intake --> engine's turns --one callback a tick--> tickets, futures
 
 Turns are taken by a driver: a thread of the engine's own, or the event loop between its callbacks.
 Only they touch the scheduler and the executor, so neither has a lock, and they never touch a socket.
@@ -11,24 +11,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Sequence
 
 from app.core.errors import DeadlineExceeded, Draining, EngineDead, RnnserveError, RunFailed
-from app.core.plan import Plan, PlanResult
+from app.core.plan import Batch, BatchResult
 from app.core.ports import Executor
-from app.core.sequence import BlockRequest, BlockResult, Failed, Finished, FinishReason, SequenceRequest
-from app.engine.block import Block, parts_of
+from app.core.sequence import BlockRequest, BlockResult, Read, SequenceRequest
+from app.engine.block import MAX_SHARED, Block
 from app.engine.driver import LoopDriver, ThreadDriver
-from app.engine.gathering import Gathered, Gathering
 from app.engine.intake import DEAD, Intake
-from app.engine.job import Job
-from app.engine.load import EngineLoad, QueueLimits, TickStats
-from app.engine.mailbox import Mailbox
+from app.engine.job import End, Job
+from app.engine.load import EngineLoad, QueueLimits, SchedulerLimits, TickStats
 from app.engine.outbox import Outbox
-from app.engine.scheduler import Scheduler, SchedulerLimits
+from app.engine.scheduler import Scheduler
+from app.engine.sequence_job import SequenceJob
 from app.engine.ticket import EngineTicket
 
 logger = logging.getLogger(__name__)
@@ -70,16 +66,18 @@ class Engine:
         self._clock = clock
         self._intake = Intake(queue)
         self._outbox = Outbox(on_loop=on_loop)
-        self._gathering = Gathering()
-        self._gathers = False
         self._on_loop = on_loop
         self._driver = (
             LoopDriver(self._guarded_turn, self._has_work)
             if on_loop
-            else ThreadDriver(self._guarded_turn, f"engine-{name}")
+            else ThreadDriver(self._guarded_turn, self._has_work, f"engine-{name}")
         )
-        self._given_up_steps = 0
-        self._ended_sequences = 0
+        self._next_number = 0
+        # Blocks that further single sequences may share; the event loop's.
+        self._shared: dict[tuple[int, Read], Block] = {}
+        # What has left the schedule since the queue was told.
+        self._left_steps = 0
+        self._left_sequences = 0
 
     @property
     def alive(self) -> bool:
@@ -104,21 +102,17 @@ class Engine:
         """Queue sequences, all or none; see :class:`~app.core.ports.Submitter`."""
         now = self._clock()
         until = asyncio.get_running_loop().time() + (deadline - now) + _GRACE_S
-        mailbox = Mailbox(len(requests))
-        numbers = range(0)
-
-        def make(first: int) -> list[Job]:
-            nonlocal numbers
-            numbers = range(first, first + len(requests))
-            return [
-                Job.of(first + index, request, deadline, now, mailbox, index)
-                for index, request in enumerate(requests)
-            ]
-
-        self._intake.reserve(sum(request.num_steps for request in requests), len(requests))
-        self._intake.put(len(requests), make)
+        self._intake.reserve(sum([request.num_steps for request in requests]), len(requests))
+        ticket = EngineTicket(len(requests), self._give_up, until)
+        first = self._next_number
+        self._next_number += len(requests)
+        ticket.jobs = [
+            SequenceJob.of(first + index, request, deadline, now, ticket, index)
+            for index, request in enumerate(requests)
+        ]
+        self._intake.put(ticket.jobs)
         self._driver.wake()
-        return EngineTicket(self.abort, numbers.start, mailbox, until)
+        return ticket
 
     def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
         """Queue a block; see :class:`~app.core.ports.Submitter`."""
@@ -126,66 +120,71 @@ class Engine:
         future: asyncio.Future[BlockResult] = loop.create_future()
         num_rows, length = request.steps.shape[:2]
         self._intake.reserve(num_rows * length, num_rows)
-        if not self._gathering.takes(request):
-            self._put_block(request, [future], deadline)
+        if num_rows == 1 and request.starts is None:
+            self._share(request, future, deadline, loop)
         else:
-            complete = self._gathering.add(request, future, deadline)
-            if complete is not None:
-                self._put_group(complete)
-            if not self._on_loop and not self._gathers:
-                self._gathers = True
-                loop.call_soon(self._put_gathered)
+            block = Block(request, deadline)
+            block.add(request, future, deadline)
+            self._put(block)
         self._driver.wake()
         return future
 
-    def _put_gathered(self) -> None:
-        self._gathers = False
-        for group in self._gathering.take():
-            self._put_group(group)
-
-    def _put_group(self, group: Gathered) -> None:
-        given_up = group.drop_given_up()
-        if given_up:
-            self._intake.settle(given_up * group.length, given_up)
-        if group.futures:
-            self._put_block(group.joined(), group.futures, group.deadline)
-
-    def _put_block(
-        self, request: BlockRequest, futures: list[asyncio.Future[BlockResult]], deadline: float
+    def _share(
+        self,
+        request: BlockRequest,
+        future: asyncio.Future[BlockResult],
+        deadline: float,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
+        """Add a single sequence to the block of those that are alike."""
+        if not self._shared and not self._on_loop:
+            loop.call_soon(self._put_shared)  # where turns are on the loop, the next one does it
+        key = (request.steps.shape[1], request.read)
+        block = self._shared.get(key)
+        if block is not None and not block.accepts(deadline):
+            self._put(block)
+            block = None
+        if block is None:
+            block = self._shared[key] = Block(request, deadline)
+        block.add(request, future, deadline)
+        if len(block.futures) == MAX_SHARED:
+            self._put(self._shared.pop(key))
+
+    def _put_shared(self) -> None:
+        blocks, self._shared = self._shared, {}
+        for block in blocks.values():
+            self._put(block)
+
+    def _put(self, block: Block) -> None:
+        """Queue a block whose steps are booked."""
+        given_up = block.drop_given_up()
+        if given_up:
+            self._intake.settle(given_up * block.length, given_up)
+        if not block.futures:
+            return
         now = self._clock()
-        parts = parts_of(request, self._max_batch)
-        block = Block(futures, range(0))
-
-        def make(first: int) -> list[Job]:
-            block.numbers = range(first, first + len(parts))
-            return [
-                Job.of_block(number, part, deadline, now, block)
-                for number, part in zip(block.numbers, parts, strict=True)
-            ]
-
+        jobs = block.cut(self._max_batch, self._next_number, now)
+        self._next_number += len(jobs)
         try:
-            self._intake.put(len(parts), make)
+            self._intake.put(jobs)
         except RnnserveError as error:
             block.fail(error)
             block.deliver()
             return
-        loop = asyncio.get_running_loop()
-        overdue = loop.call_later(deadline - now + _GRACE_S, _give_up, block)
+        overdue = asyncio.get_running_loop().call_later(block.deadline - now + _GRACE_S, _expire, block)
 
         def done(future: asyncio.Future[BlockResult]) -> None:
             if not future.cancelled():
                 overdue.cancel()  # all callers are answered at once
             elif block.given_up():
                 overdue.cancel()
-                self.abort(block.numbers)
+                self._give_up(jobs)
 
-        for future in futures:
+        for future in block.futures:
             future.add_done_callback(done)
 
-    def abort(self, numbers: Iterable[int]) -> None:
-        """Give jobs up by their numbers; unknown numbers are passed over."""
-        self._intake.abort(numbers)
+    def _give_up(self, jobs: Sequence[Job]) -> None:
+        self._intake.give_up(jobs)
         self._driver.wake()
 
     async def drain(self, timeout_s: float) -> bool:
@@ -207,11 +206,13 @@ class Engine:
         self._intake.stop()
         self._driver.join(timeout_s)
 
-    def _guarded_turn(self, wait_s: float) -> bool:
+    def _guarded_turn(self) -> bool:
         try:
-            if self._on_loop and self._gathering:
-                self._put_gathered()
-            if self._turn(wait_s):
+            if self._on_loop and self._shared:
+                self._put_shared()
+            self._take()
+            if not self._intake.stopping:
+                self._turn()
                 return True
             self._end(Draining("the server is shutting down"))
         except BaseException:
@@ -220,129 +221,99 @@ class Engine:
         return False
 
     def _has_work(self) -> bool:
-        return self._scheduler.num_jobs > 0 or self._intake.waiting or bool(self._gathering)
+        return bool(self._scheduler.jobs or self._intake.waiting or (self._on_loop and self._shared))
 
-    def _turn(self, wait_s: float) -> bool:
-        """One pass, which waits if it has nothing to do; false when the engine is to stop."""
-        idle = self._scheduler.num_jobs == 0
-        if not self._take_commands(wait_s if idle else 0.0):
-            return False
-        tick = self._scheduler.plan(self._clock())
-        for job in tick.expired:
-            self._finish(job, DeadlineExceeded("the request did not finish within its time"))
-        for job in tick.admitted:
-            if job.slot is not None and job.request is not None:
-                self._executor.admit(job.slot.index, job.request)
-        if tick.plan is not None:
-            if len(tick.plan.groups) > 1:
-                self._outbox.publish_paced(self._clock())  # this tick takes longer
-            result = self._executor.execute(tick.plan)
-            self._take_commands()
-            self._commit(tick.plan, result)
-        elif self._ended_sequences:
+    def _turn(self) -> None:
+        scheduler = self._scheduler
+        now = self._clock()
+        for job in scheduler.expired(now):
+            self._finish(job, DeadlineExceeded("the request did not finish within its time"), now)
+        for admitted in scheduler.admit():
+            if admitted.slot is not None:
+                self._executor.admit(admitted.slot, admitted.request)
+        batches = scheduler.plan(now)
+        if batches:
+            if len(batches) > 1:
+                self._outbox.publish_paced(now)  # this tick takes longer
+            results: list[BatchResult] = []
+            for batch in batches:
+                results.append(self._executor.run(batch))
+            self._take()
+            self._commit(batches, results, now)
+        elif self._left_sequences:
             self._settle(0)
-        if self._scheduler.num_jobs == 0:
-            self._outbox.publish()
-        else:
+        if scheduler.jobs:
             self._outbox.publish_paced(self._clock())
-        return True
+        else:
+            self._outbox.publish()
 
-    def _take_commands(self, wait_s: float = 0.0) -> bool:
-        commands, go_on = self._intake.take(wait_s)
-        for command in commands:
-            if isinstance(command, Job):
-                if command.part is not None:
-                    self._executor.open_block(command.number, command.part)
-                self._scheduler.add(command)
-            elif (job := self._scheduler.find(command)) is not None:
-                self._forget(job)
-        return go_on
+    def _take(self) -> None:
+        """Let jobs join that are new, and those leave that were given up."""
+        if not self._intake.waiting:  # what is missed now is taken at the next tick
+            return
+        new, given_up = self._intake.take()
+        for job in new:
+            self._scheduler.add(job)
+        for job in given_up:
+            self._remove(job)
 
-    def _commit(self, plan: Plan, result: PlanResult) -> None:
-        outcome = self._scheduler.commit(plan, result)
-        # Outputs of a sequence come before its tokens, and its end after them.
-        for progress in outcome.progress:
-            if progress.outputs is not None:
-                self._outbox.put((progress.job, progress.outputs))
-        for batch in outcome.batches:
-            self._outbox.put(batch)
-        for progress in outcome.progress:
-            if progress.end is not None:
-                self._finish(progress.job, progress.end)
-        batches: list[int] = []
+    def _commit(self, batches: Sequence[Batch], results: Sequence[BatchResult], now: float) -> None:
+        outcome = self._scheduler.commit(results)
+        for outputs in outcome.outputs:
+            self._outbox.put(outputs)
+        for tokens in outcome.tokens:
+            self._outbox.put(tokens)
+            if tokens.held:
+                self._outbox.pace(len(tokens.jobs))
+        for job, end in outcome.ends:
+            self._finish(job, end, now)
+        rows: list[int] = []
         steps, seconds = 0, 0.0
-        for group, done in zip(plan.groups, result.groups, strict=True):
-            rows = group.rows
-            batches.append(rows)
-            steps += rows * group.length
-            seconds += done.seconds
+        for batch, result in zip(batches, results, strict=True):
+            rows.append(batch.rows)
+            steps += batch.rows * batch.length
+            seconds += result.seconds
         waiting = self._settle(outcome.steps, steps / seconds if seconds > 0 else 0.0)
-        self._observe(TickStats(tuple(batches), steps, seconds, waiting, self._scheduler.num_running))
+        self._observe(TickStats(tuple(rows), steps, seconds, waiting, self._scheduler.slots_used))
 
     def _settle(self, taken: int, rate: float | None = None) -> int:
-        """Give the queue back what was done and what was given up; the steps still queued."""
-        waiting = self._intake.settle(taken + self._given_up_steps, self._ended_sequences, rate)
-        self._given_up_steps = self._ended_sequences = 0
+        """Give the queue back what was done and what has left; the steps still queued."""
+        waiting = self._intake.settle(taken + self._left_steps, self._left_sequences, rate)
+        self._left_steps = self._left_sequences = 0
         return waiting
 
-    def _finish(self, job: Job, end: FinishReason | RnnserveError) -> None:
+    def _finish(self, job: Job, end: End, now: float) -> None:
+        if job.gone:  # with another part of its block
+            return
         if isinstance(end, RunFailed):
             logger.error("engine %s: a run failed: %s", self._name, end.message)
-        if job.block is not None:
-            self._finish_block(job, job.block, end)
+        for mate in job.mates if isinstance(end, RnnserveError) else (job,):
+            self._remove(mate)
+        delivery = job.end(end, now)
+        if delivery is not None:
+            self._outbox.put(delivery)
+
+    def _remove(self, job: Job) -> None:
+        if job.gone:
             return
-        # First, since it brings the job's counters up to date.
-        row = self._last_row(job) if isinstance(end, FinishReason) else None
-        self._forget(job)
-        usage = job.usage(self._clock())
-        terminal = Finished(end, usage, row) if isinstance(end, FinishReason) else Failed(end, usage)
-        self._outbox.put((job, terminal))
-
-    def _finish_block(self, job: Job, block: Block, end: FinishReason | RnnserveError) -> None:
-        if isinstance(end, FinishReason):
-            output = self._executor.take_block(job.number)
-            for error in [*output.errors.values()][:1]:
-                logger.error("engine %s: %d rows failed: %s", self._name, len(output.errors), error.message)
-            complete = block.put(job.number, output, job.usage(self._clock()))
-            self._forget(job)
-            if not complete:
-                return
-        else:
-            block.fail(end)
-            self._forget(job)
-            for number in block.numbers:
-                other = self._scheduler.find(number)
-                if other is not None:
-                    self._forget(other)
-        self._outbox.put(block)
-
-    def _last_row(self, job: Job) -> NDArray[np.float32] | None:
-        keep = job.request is not None and job.request.keep_row
-        return self._executor.row(job.slot.index) if keep and job.slot is not None else None
-
-    def _forget(self, job: Job) -> None:
-        if job.block is not None:
-            self._executor.drop_block(job.number)
-        elif job.slot is not None:
-            self._executor.release(job.slot.index)
         self._scheduler.remove(job)
-        self._given_up_steps += job.steps_left
-        self._ended_sequences += job.width
+        if job.slot is not None:
+            self._executor.release(job.slot)
+        self._left_steps += job.steps_left
+        self._left_sequences += job.width
 
     def _end(self, error: RnnserveError) -> None:
-        left = [*self._scheduler.jobs(), *(one for one in self._intake.die() if isinstance(one, Job))]
-        blocks = {id(job.block): job.block for job in left if job.block is not None}
-        for block in blocks.values():
-            block.fail(error)
-            self._outbox.put(block)
-        for job in left:
-            if job.block is None:
-                self._outbox.put((job, Failed(error)))
+        """Fail what is left: nothing runs any more."""
+        now = self._clock()
+        deliveries = [job.end(error, now) for job in (*self._scheduler.jobs.values(), *self._intake.die())]
+        for delivery in deliveries:
+            if delivery is not None:
+                self._outbox.put(delivery)
         # Before anybody is told: who asks then finds an empty queue.
         self._intake.clear()
         self._outbox.publish()
 
 
-def _give_up(block: Block) -> None:
+def _expire(block: Block) -> None:
     block.fail(DeadlineExceeded("the model did not answer within the request's time"))
     block.deliver()

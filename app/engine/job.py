@@ -1,110 +1,134 @@
-"""A sequence, or a block of them, while the engine knows it: counters, and where its events go."""
+"""Work in the schedule, and what a tick brought it.
+
+A job is what the scheduler advances as one: a sequence that holds a slot, or rows of a block, which
+need none. The scheduler knows only what both have.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, Self
 
-from app.core.plan import SlotRef
-from app.core.sequence import BlockRequest, Read, SequenceRequest, Usage
+from app.core.errors import RnnserveError
+from app.core.plan import Batch, BatchResult
+from app.core.sequence import FinishReason, Read, Usage
 
 if TYPE_CHECKING:
-    from app.engine.block import Block
-    from app.engine.cohort import Cohort
-    from app.engine.mailbox import Mailbox
+    from app.engine.sequence_job import SequenceEvent, SequenceJob, TokenDelivery
+
+End = FinishReason | RnnserveError
+
+
+class Delivery(Protocol):
+    """Something for the event loop to hand to whoever waits for it."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it may wait for those that follow, to share a wake-up with them."""
+        ...
+
+    def deliver(self) -> None:
+        """Called on the event loop."""
+        ...
+
+
+class Planned(Protocol):
+    """A batch of the present tick and the jobs it advances, in the order of its rows."""
+
+    @property
+    def batch(self) -> Batch: ...
+
+    @property
+    def jobs(self) -> Sequence[Job]: ...
+
+    def book(self, result: BatchResult, outcome: Outcome) -> None:
+        """Book what the batch brought; jobs that have gone meanwhile are passed over."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """One sequence's place in the schedule, or that of a block's rows, which advance as one.
+class Outcome:
+    """What a tick brought. Of one job, outputs are to be delivered before tokens, and these before its end.
+
+    Attributes:
+        outputs: of supplied steps that were read.
+        tokens: of each batch that drew some.
+        ends: why a job is over. It keeps its slot until it is removed.
+        starting: sequences that feed back from now on.
+        steps: supplied steps and tokens that the jobs have left less than before.
+    """
+
+    outputs: list[SequenceEvent] = field(default_factory=list)
+    tokens: list[TokenDelivery] = field(default_factory=list)
+    ends: list[tuple[Job, End]] = field(default_factory=list)
+    starting: list[SequenceJob] = field(default_factory=list)
+    steps: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Job(ABC):
+    """What all jobs have.
 
     Attributes:
         number: unique in the engine, ascending by arrival.
         deadline: clock reading at which it is given up.
+        submitted_at: clock reading.
         supplied: supplied steps still to be consumed.
         read: which supplied steps to read.
+        width: rows that advance together.
         to_produce: tokens it may still produce.
-        submitted_at: clock reading.
-        width: rows; one for a sequence.
-        slot: where a sequence's row is, once admitted. A block has none: its rows are its own.
-        cohort: with whom it feeds back, if it does. Until that settles, the counters of a
-            member are behind by the cohort's.
+        slot: where its row is, once it holds one.
         last_turn: grows each time it advances; the job with the lowest goes first.
-        request, mailbox, index: of a sequence: what was asked for, and where its events go.
-        block, part: of a block's rows: what they belong to, and what was asked for.
-        usage counters: see :class:`~app.core.sequence.Usage`.
+        gone: it has left the schedule.
     """
 
     number: int
     deadline: float
+    submitted_at: float
     supplied: int
     read: Read
-    to_produce: int
-    submitted_at: float
     width: int = 1
-    slot: SlotRef | None = None
-    cohort: Cohort | None = None
+    to_produce: int = 0
+    slot: int | None = None
     last_turn: int = -1
-    request: SequenceRequest | None = None
-    mailbox: Mailbox | None = None
-    index: int = 0
-    block: Block | None = None
-    part: BlockRequest | None = None
+    gone: bool = False
     consumed: int = 0
     produced: int = 0
     started_at: float | None = None
     compute_s: float = 0.0
     largest_batch: int = 0
 
-    @classmethod
-    def of(
-        cls,
-        number: int,
-        request: SequenceRequest,
-        deadline: float,
-        now: float,
-        mailbox: Mailbox | None = None,
-        index: int = 0,
-    ) -> Job:
-        """The job of a sequence, whose events go to ``index`` of a mailbox."""
-        return cls(
-            number=number,
-            deadline=deadline,
-            supplied=len(request.steps),
-            read=request.read,
-            to_produce=request.feedback.max_tokens if request.feedback else 0,
-            submitted_at=now,
-            request=request,
-            mailbox=mailbox,
-            index=index,
-        )
-
-    @classmethod
-    def of_block(
-        cls, number: int, request: BlockRequest, deadline: float, now: float, block: Block | None = None
-    ) -> Job:
-        """The job of a block's rows."""
-        return cls(
-            number=number,
-            deadline=deadline,
-            supplied=request.steps.shape[1],
-            read=request.read,
-            to_produce=0,
-            submitted_at=now,
-            width=request.steps.shape[0],
-            block=block,
-            part=request,
-        )
-
-    @property
-    def is_block(self) -> bool:
-        """Whether its rows are its own, so that it needs no slot."""
-        return self.part is not None
-
     @property
     def steps_left(self) -> int:
         """The most steps it can still take, all rows together."""
         return (self.supplied + self.to_produce) * self.width
+
+    @property
+    def urgency(self) -> tuple[int, float, int]:
+        """Jobs with the lowest go first."""
+        return self.last_turn, self.deadline, self.number
+
+    @property
+    @abstractmethod
+    def mates(self) -> Sequence[Job]:
+        """The jobs that fail when this one fails, itself included."""
+
+    @abstractmethod
+    def plan(self, jobs: Sequence[Self], length: int) -> Planned:
+        """A batch of jobs of this kind, which advance by ``length`` supplied steps."""
+
+    @abstractmethod
+    def end(self, end: End, now: float) -> Delivery | None:
+        """What to deliver at its end; ``None`` while there is more to wait for. Called when it has gone."""
+
+    def advance(self, length: int, rows: int, seconds: float) -> None:
+        """It consumed so many supplied steps in a batch of so many rows."""
+        self.supplied -= length
+        self.consumed += length
+        self.compute_s += seconds
+        self.largest_batch = max(self.largest_batch, rows)
 
     def usage(self, now: float) -> Usage:
         """What it has cost so far."""

@@ -1,4 +1,4 @@
-"""How much an engine may hold, holds, and has just done: plain numbers for whoever bounds or counts."""
+"""How much an engine may do at once, holds, and has just done: plain numbers for whoever bounds or counts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,33 @@ class QueueLimits:
 
     max_steps: int = 1_000_000
     max_sequences: int = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerLimits:
+    """How much may happen in one tick.
+
+    Attributes:
+        num_slots: sequences that hold a row at once.
+        max_batch: rows of one run.
+        max_chunk: steps one sequence advances in a tick while nobody waits for single steps.
+        mixed_chunk: the same, at most, while others advance by single steps.
+        max_tick_steps: rows times steps of the supplied steps of a tick, beyond its first batch.
+        max_tick_s: seconds that a tick should take at most, since who arrives meanwhile waits for its
+            end, and nobody is answered before it.
+        mixed_share: what supplied steps may add to a tick in which others advance by single steps,
+            as a part of the time that these take. It bounds how much a long input delays streams.
+        min_mixed_s: what they may add at least, so that they go on beside the smallest networks.
+    """
+
+    num_slots: int = 1024
+    max_batch: int = 256
+    max_chunk: int = 256
+    mixed_chunk: int = 64
+    max_tick_steps: int = 8192
+    max_tick_s: float = 0.005
+    mixed_share: float = 0.5
+    min_mixed_s: float = 0.0002
 
 
 @dataclass(slots=True)

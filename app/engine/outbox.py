@@ -6,11 +6,7 @@ import asyncio
 import logging
 from collections import deque
 
-from app.core.sequence import Outputs, Terminal
-from app.engine.block import Block
-from app.engine.job import Job
-from app.engine.mailbox import Mailbox
-from app.engine.outcome import Batch
+from app.engine.job import Delivery
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +16,6 @@ logger = logging.getLogger(__name__)
 _TOKENS_WAIT_S = 1e-3
 _EACH_WAITS_S = 1e-4
 _LONGEST_WAIT_S = 1e-2
-
-_Delivery = Batch | Block | tuple[Job, Outputs | Terminal]
 
 
 class Outbox:
@@ -38,8 +32,8 @@ class Outbox:
         self._on_loop = on_loop
         self._loop: asyncio.AbstractEventLoop | None = None
         # What somebody waits for; of a job it comes before anything that is held.
-        self._urgent: deque[_Delivery] = deque()
-        self._held: deque[_Delivery] = deque()
+        self._urgent: deque[Delivery] = deque()
+        self._held: deque[Delivery] = deque()
         self._held_is_due = False
         self._scheduled = False
         self._published_at = 0.0
@@ -49,17 +43,13 @@ class Outbox:
         """Deliver on this loop from now on."""
         self._loop = loop
 
-    def put(self, delivery: _Delivery) -> None:
+    def put(self, delivery: Delivery) -> None:
         """Add a delivery; :meth:`publish` sends it off."""
-        if isinstance(delivery, Batch):
-            if not delivery.first:
-                self._wait_s = min(_TOKENS_WAIT_S + _EACH_WAITS_S * len(delivery.jobs), _LONGEST_WAIT_S)
-                self._held.append(delivery)
-                return
-        elif not isinstance(delivery, Block) and not isinstance(delivery[1], Outputs):
-            self._held.append(delivery)  # the end of a job comes after its tokens
-            return
-        self._urgent.append(delivery)
+        (self._held if delivery.held else self._urgent).append(delivery)
+
+    def pace(self, num_streams: int) -> None:
+        """So many streams are to be written to."""
+        self._wait_s = min(_TOKENS_WAIT_S + _EACH_WAITS_S * num_streams, _LONGEST_WAIT_S)
 
     def publish_paced(self, now: float) -> None:
         """As :meth:`publish`, but later tokens and ends are held back for a while after some were published.
@@ -104,35 +94,9 @@ class Outbox:
             # which must find it due.
             self._held_is_due = False
             due = len(self._held)
-        # Counted after what is held: a job's beginning was put before its end, and is delivered before it.
-        _deliver_from(self._urgent, len(self._urgent))
-        _deliver_from(self._held, due)
-
-
-def _deliver_from(waiting: deque[_Delivery], count: int) -> None:
-    # Bounded by what was there: the engine may put more than one callback can deliver.
-    for _ in range(count):
-        delivery = waiting.popleft()
-        if isinstance(delivery, Batch):
-            _deliver_tokens(delivery)
-        elif isinstance(delivery, Block):
-            delivery.deliver()
-        else:
-            job, event = delivery
-            if job.mailbox is None:
-                continue
-            if isinstance(event, Outputs):
-                job.mailbox.put_outputs(job.index, event)
-            else:
-                job.mailbox.put_end(job.index, event)
-
-
-def _deliver_tokens(batch: Batch) -> None:
-    woken: Mailbox | None = None
-    for job, token in zip(batch.jobs, batch.tokens, strict=True):
-        mailbox = job.mailbox
-        if mailbox is not None:
-            mailbox.put_token(job.index, token)
-            if mailbox is not woken:  # readers run after this callback, so once is enough
-                woken = mailbox
-                mailbox.wake_reader()
+        # Bounded by what was there: the engine may put more than one callback can deliver. Counted after
+        # what is held: a job's beginning was put before its end, and is delivered before it.
+        for _ in range(len(self._urgent)):
+            self._urgent.popleft().deliver()
+        for _ in range(due):
+            self._held.popleft().deliver()

@@ -15,8 +15,7 @@ from app.bundle.reader import Bundle, read_bundle
 from app.core.errors import InvalidManifest
 from app.core.limits import Limits
 from app.engine.engine import Engine
-from app.engine.load import QueueLimits, TickStats
-from app.engine.scheduler import SchedulerLimits
+from app.engine.load import QueueLimits, SchedulerLimits, TickStats
 from app.runtime.executor import GraphExecutor
 from app.runtime.lanes import Lanes
 from app.runtime.session import Device, GraphSession

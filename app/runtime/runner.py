@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from app.core.cost import CostTable, size_class
 from app.core.errors import RunFailed
 from app.runtime.lanes import Lanes
 from app.runtime.session import GraphSession
@@ -20,7 +22,6 @@ from app.runtime.session import GraphSession
 _WORTH_CUTTING_S = 150e-6
 # One run in so many is done the other way, so that a choice follows the machine's load.
 _TRY_EVERY = 64
-_WEIGHT = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -55,26 +56,20 @@ class Runner:
 
     def run(self, steps: NDArray[np.generic], state: NDArray[np.float32], head_from: int) -> RunResult:
         """Advance a batch; see :meth:`GraphSession.run`. A run that fails is reported, not raised."""
-        if self._alone:
-            return self._whole(steps, state, head_from)
         size, length = steps.shape[:2]
-        pieces = self._choice.pieces(size, length)
+        pieces = 1 if self._alone or size == 1 else self._choice.pieces(size, length)
         started = perf_counter()
-        result = (
-            self._whole(steps, state, head_from)
-            if pieces == 1
-            else self._cut(steps, state, head_from, pieces)
-        )
-        self._choice.observe(size, length, pieces, perf_counter() - started)
+        if pieces > 1:
+            result = self._cut(steps, state, head_from, pieces)
+        else:
+            try:
+                result = RunResult(*self._session.run(steps, state, head_from))
+            except RunFailed as error:
+                outputs = self._session.empty_outputs(size, length - head_from)
+                result = RunResult(outputs, state, [(0, size, error)])
+        if not self._alone and size > 1:
+            self._choice.observe(size, length, pieces, perf_counter() - started)
         return result
-
-    def _whole(self, steps: NDArray[np.generic], state: NDArray[np.float32], head_from: int) -> RunResult:
-        try:
-            outputs, rows = self._session.run(steps, state, head_from)
-        except RunFailed as error:
-            count = steps.shape[1] - head_from
-            return RunResult(self._session.empty_outputs(len(steps), count), state, [(0, len(steps), error)])
-        return RunResult(outputs, rows)
 
     def _cut(
         self, steps: NDArray[np.generic], state: NDArray[np.float32], head_from: int, pieces: int
@@ -84,18 +79,18 @@ class Runner:
         rows = np.empty_like(state)
         failed: list[tuple[int, int, RunFailed]] = []
 
-        def piece(first: int, last: int) -> None:
+        def run_piece(first: int, last: int) -> None:
             try:
-                own, own_rows = self._session.run(steps[first:last], state[first:last], head_from)
+                values, next_rows = self._session.run(steps[first:last], state[first:last], head_from)
             except RunFailed as error:
                 failed.append((first, last, error))
                 return
-            for output, part in zip(outputs, own, strict=True):
-                output[first:last] = part
-            rows[first:last] = own_rows
+            for output, value in zip(outputs, values, strict=True):
+                output[first:last] = value
+            rows[first:last] = next_rows
 
         cuts = pairwise(size * index // pieces for index in range(pieces + 1))
-        self._lanes.run([partial(piece, first, last) for first, last in cuts])
+        self._lanes.run([partial(run_piece, first, last) for first, last in cuts])
         return RunResult(outputs, rows, failed)
 
 
@@ -110,39 +105,27 @@ class LaneChoice:
     """
 
     def __init__(self, num_lanes: int) -> None:
-        self._num = num_lanes
-        self._seconds: dict[tuple[int, int], dict[int, float]] = {}
-        self._runs: dict[tuple[int, int], int] = {}
+        self._num_lanes = num_lanes
+        self._whole = CostTable()
+        self._cut = CostTable()
+        self._runs: Counter[tuple[int, int]] = Counter()
 
     def pieces(self, rows: int, steps: int) -> int:
         """Into how many pieces a run is cut: one, or as many as there are lanes."""
-        if rows < 2:
+        whole = self._whole.measured(rows, steps)
+        if whole is None or whole < _WORTH_CUTTING_S:
             return 1
-        size = _size(rows, steps)
-        known = self._seconds.get(size)
-        if known is None:
-            return 1
-        whole = known.get(1)
-        if whole is None or whole * rows * steps < _WORTH_CUTTING_S:
-            return 1
-        most = min(self._num, rows)
-        runs = self._runs[size] = self._runs.get(size, 0) + 1
-        cut = known.get(most)
-        faster = most if cut is None or cut < whole else 1
-        if runs % _TRY_EVERY == 0:
-            return 1 if faster == most else most
-        return faster
+        size = size_class(rows, steps)
+        self._runs[size] += 1
+        cut = self._cut.measured(rows, steps)
+        cuts = cut is None or cut < whole
+        if self._runs[size] % _TRY_EVERY == 0:
+            cuts = not cuts
+        return min(self._num_lanes, rows) if cuts else 1
 
     def observe(self, rows: int, steps: int, pieces: int, seconds: float) -> None:
         """A run of that size took so long."""
-        known = self._seconds.setdefault(_size(rows, steps), {})
-        each = seconds / (rows * steps)
-        before = known.get(pieces)
-        known[pieces] = each if before is None else before + _WEIGHT * (min(each, 4 * before) - before)
-
-
-def _size(rows: int, steps: int) -> tuple[int, int]:
-    return rows.bit_length(), steps.bit_length()
+        (self._whole if pieces == 1 else self._cut).observe(rows, steps, seconds)
 
 
 def finite_rows(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_] | None:
@@ -150,7 +133,10 @@ def finite_rows(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_] | No
     # One pass over each: a sum is finite only if all of its terms are. It may also overflow, so it can
     # only clear them.
     with np.errstate(over="ignore", invalid="ignore"):
-        if all(isfinite(np.add.reduce(array, axis=None)) for array in arrays):
+        for array in arrays:
+            if not isfinite(np.add.reduce(array, axis=None)):
+                break
+        else:
             return None
     finite = np.ones(len(arrays[0]), np.bool_)
     for array in arrays:

@@ -29,7 +29,7 @@ class SamplingBatch:
         top_k: int64, 0 for all.
         top_p: float64.
         seed: uint64.
-        position: uint64, tokens drawn before this one.
+        position: uint64, of the first token drawn.
         alternatives: int64, -1 for no probabilities.
     """
 
@@ -47,8 +47,11 @@ class Sampler:
     What does not change from call to call is worked out once.
 
     Args:
-        batch: how to draw; ``position`` is that of the first call.
+        batch: how to draw.
         banned: per row, ids that are never drawn; reported probabilities are as without it.
+
+    Attributes:
+        num_drawn: tokens drawn for each row.
     """
 
     def __init__(self, batch: SamplingBatch, banned: Sequence[tuple[int, ...]] = ()) -> None:
@@ -63,7 +66,7 @@ class Sampler:
         self._top_k, self._top_p = batch.top_k[warm], batch.top_p[warm]
         self._limited = bool((self._top_k > 0).any() or (self._top_p < 1).any())
         self._seed, self._first = batch.seed[warm], batch.position[warm]
-        self._calls = 0
+        self.num_drawn = 0
         self._ahead: NDArray[np.float64] = np.empty((0, warm.size))
         self._ahead_from = 0
         self._describes = bool((batch.alternatives >= 0).any())
@@ -80,7 +83,7 @@ class Sampler:
             chosen = np.argmax(logits, axis=1)
             if warm is not None:
                 chosen[warm] = self._draw_warm(logits[warm])
-        self._calls += 1
+        self.num_drawn += 1
         return chosen
 
     def tokens(self, logits: NDArray[np.float32], ids: NDArray[np.intp]) -> Sequence[Token | int]:
@@ -101,30 +104,17 @@ class Sampler:
         return drawn
 
     def _uniform(self) -> NDArray[np.float64]:
-        place = self._calls - self._ahead_from
+        place = self.num_drawn - self._ahead_from
         if place >= len(self._ahead):
-            self._ahead_from, place = self._calls, 0
+            self._ahead_from, place = self.num_drawn, 0
             count = min(max(1, 2 * len(self._ahead)), _MAX_AHEAD)
-            positions = self._first + np.arange(self._calls, self._calls + count, dtype=np.uint64)[:, None]
+            positions = (
+                self._first + np.arange(self.num_drawn, self.num_drawn + count, dtype=np.uint64)[:, None]
+            )
             seeds = np.broadcast_to(self._seed, positions.shape)
             self._ahead = uniform(seeds.ravel(), positions.ravel()).reshape(positions.shape)
         numbers: NDArray[np.float64] = self._ahead[place]
         return numbers
-
-
-def draw(
-    logits: NDArray[np.float32], batch: SamplingBatch, banned: Sequence[tuple[int, ...]] = ()
-) -> list[Token]:
-    """One token for each row.
-
-    Args:
-        logits: ``[n, vocabulary]``, finite.
-        batch: how to draw.
-        banned: per row, ids that are never drawn; reported probabilities are as without it.
-    """
-    sampler = Sampler(batch, banned)
-    tokens = sampler.tokens(logits, sampler.draw(logits))
-    return [Token(token) if isinstance(token, int) else token for token in tokens]
 
 
 def _weights(logits: NDArray[np.float32], temperature: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,6 @@ class SessionState(Enum):
     OPEN = "open"
     CLOSED = "closed"
     EXPIRED = "expired"
-    FORGOTTEN = "forgotten"
 
 
 class SessionEvent(Enum):
@@ -27,7 +26,6 @@ class SessionEvent(Enum):
     SNAPSHOT = "snapshot"
     CLOSE = "close"
     EXPIRE = "expire"
-    FORGET = "forget"
 
 
 TRANSITIONS: dict[SessionState, dict[SessionEvent, SessionState]] = {
@@ -39,9 +37,8 @@ TRANSITIONS: dict[SessionState, dict[SessionEvent, SessionState]] = {
         SessionEvent.CLOSE: SessionState.CLOSED,
         SessionEvent.EXPIRE: SessionState.EXPIRED,
     },
-    SessionState.CLOSED: {SessionEvent.FORGET: SessionState.FORGOTTEN},
-    SessionState.EXPIRED: {SessionEvent.FORGET: SessionState.FORGOTTEN},
-    SessionState.FORGOTTEN: {},
+    SessionState.CLOSED: {},
+    SessionState.EXPIRED: {},
 }
 
 

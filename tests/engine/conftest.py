@@ -9,8 +9,7 @@ from functools import partial
 import pytest
 
 from app.engine.engine import Engine
-from app.engine.load import QueueLimits
-from app.engine.scheduler import SchedulerLimits
+from app.engine.load import QueueLimits, SchedulerLimits
 from tests.engine.driving import StartEngine
 from tests.fakes import SumExecutor
 

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from app.core.errors import DeadlineExceeded, Draining, EngineDead, Overloaded, RunFailed
-from app.core.plan import AnyPlan, BlockPlan
+from app.core.plan import Batch, BlockBatch
 from app.core.sequence import BlockRequest, Feedback, Read, Sampling, SequenceRequest
-from app.engine.load import QueueLimits
-from app.engine.scheduler import SchedulerLimits
+from app.engine.load import QueueLimits, SchedulerLimits
 from tests.engine.driving import StartEngine, drain, numbers, soon
 from tests.fakes import SumExecutor
 
@@ -46,7 +45,7 @@ async def test_a_block_wider_than_a_run_is_answered_as_one(start: StartEngine) -
     assert result.outputs[0][:, 0].tolist() == [3.0 * (row + 1) for row in range(11)]
     assert result.rows[:, 0].tolist() == [3.0 * (row + 1) for row in range(11)]
     assert result.usage.supplied == 33
-    assert max(group.rows for plan in executor.plans for group in plan.groups) <= 4
+    assert max(batch.rows for batch in executor.batches) <= 4
 
 
 async def test_blocks_that_wait_together_share_a_run(start_thread: StartEngine) -> None:
@@ -55,21 +54,21 @@ async def test_blocks_that_wait_together_share_a_run(start_thread: StartEngine) 
     executor = SumExecutor(gate=gate)
     engine = start_thread(executor)
     first = engine.submit_block(BlockRequest(table(1, 1)), soon())
-    while not executor.plans:
+    while not executor.batches:
         await asyncio.sleep(0.001)
     others = [engine.submit_block(BlockRequest(table(2, 1)), soon()) for _ in range(3)]
     gate.set()
     await asyncio.gather(first, *others)
-    assert [[group.rows for group in plan.groups] for plan in executor.plans] == [[1], [6]]
+    assert [batch.rows for batch in executor.batches] == [1, 6]
 
 
 async def test_a_run_that_fails_fails_the_rows_of_its_blocks(start: StartEngine) -> None:
     """Of a block cut in two, the rows of the part that failed have an error, the others their answers."""
-    failed: list[int] = []
+    failed: list[Batch] = []
 
-    def first_only(group: AnyPlan) -> None:
-        if isinstance(group, BlockPlan) and not failed:
-            failed.extend(group.numbers)
+    def first_only(batch: Batch) -> None:
+        if isinstance(batch, BlockBatch) and not failed:
+            failed.append(batch)
             raise RunFailed("poison")
 
     limits = SchedulerLimits(num_slots=1, max_batch=2)
@@ -85,25 +84,24 @@ async def test_a_block_that_is_given_up_leaves_the_queue(start: StartEngine) -> 
     executor = SumExecutor()
     engine = start(executor, limits=SchedulerLimits(num_slots=1, max_batch=2, max_chunk=1))
     gone = engine.submit_block(BlockRequest(table(5, 100_000)), soon(60))
-    while not executor.plans:
+    while not executor.batches:
         await asyncio.sleep(0.001)
     gone.cancel()
     while engine.load().sequences:
         await asyncio.sleep(0.001)
     assert engine.load().steps == 0
-    assert executor.blocks == {}
+    assert engine._scheduler.jobs == {}
     assert (await engine.submit_block(BlockRequest(table(1, 1)), soon())).rows.tolist() == [[1]]
 
 
 async def test_a_block_that_is_late_fails_as_a_whole(start: StartEngine) -> None:
     """At its deadline, with everything it held given back."""
-    executor = SumExecutor()
-    engine = start(executor, limits=SchedulerLimits(num_slots=1, max_batch=2, max_chunk=1))
+    engine = start(SumExecutor(), limits=SchedulerLimits(num_slots=1, max_batch=2, max_chunk=1))
     with pytest.raises(DeadlineExceeded):
         await engine.submit_block(BlockRequest(table(5, 100_000)), soon(0.05))
     while engine.load().sequences:
         await asyncio.sleep(0.001)
-    assert (engine.load().steps, executor.blocks) == (0, {})
+    assert (engine.load().steps, engine._scheduler.jobs) == (0, {})
 
 
 async def test_a_hung_run_does_not_hang_the_caller(
@@ -140,7 +138,7 @@ async def test_blocks_end_with_the_engine(start: StartEngine) -> None:
     with pytest.raises(Draining):
         await left
 
-    def bug(group: AnyPlan) -> None:
+    def bug(batch: Batch) -> None:
         raise ValueError("a bug")
 
     sick = start(SumExecutor(fail_on=bug))

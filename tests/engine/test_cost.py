@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from app.engine.cost import CostModel
+from app.core.cost import CostTable
 
 
 def test_nothing_is_known_at_first() -> None:
     """So that the first run of all is not put off."""
-    assert CostModel().estimate(8, 8) == 0.0
+    assert CostTable().estimate(8, 8) == 0.0
 
 
 def test_a_size_is_estimated_by_its_own_runs_or_the_most_similar_ones() -> None:
     """Time per row and step: of the same powers of two, otherwise of the nearest."""
-    cost = CostModel()
+    cost = CostTable()
     cost.observe(1, 1, 1e-3)
     cost.observe(64, 1, 6.4e-3)
     assert cost.estimate(1, 1) == pytest.approx(1e-3)
@@ -25,7 +25,7 @@ def test_a_size_is_estimated_by_its_own_runs_or_the_most_similar_ones() -> None:
 
 def test_estimates_follow_and_one_run_that_was_held_up_changes_little() -> None:
     """A run of ten seconds among ones of a millisecond counts as one of four."""
-    cost = CostModel()
+    cost = CostTable()
     for _ in range(50):
         cost.observe(4, 1, 1e-3)
     cost.observe(4, 1, 10.0)

@@ -18,9 +18,8 @@ class Turns:
         self.last = False
         self.driver = LoopDriver(self.turn, lambda: self.left > 0)
 
-    def turn(self, wait_s: float) -> bool:
-        """One turn, which must not wait."""
-        assert wait_s == 0
+    def turn(self) -> bool:
+        """One turn."""
         self.taken += 1
         self.left -= 1
         return not self.last

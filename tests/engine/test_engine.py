@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.core.errors import DeadlineExceeded, Draining, EngineDead, Overloaded, RunFailed
-from app.core.plan import AnyPlan
+from app.core.plan import Batch
 from app.core.sequence import (
     Failed,
     Feedback,
@@ -21,16 +21,15 @@ from app.core.sequence import (
     SequenceRequest,
     Tokens,
 )
-from app.engine.load import QueueLimits, TickStats
-from app.engine.scheduler import SchedulerLimits
+from app.engine.load import QueueLimits, SchedulerLimits, TickStats
 from tests.engine.driving import StartEngine, drain, numbers, soon
 from tests.fakes import SumExecutor
 
 
 async def test_supplied_then_fed_back_steps_arrive_in_order(start: StartEngine) -> None:
-    """Reads come first, then tokens, then one terminal event with the usage and the row."""
+    """Reads come first, then tokens, then one terminal event with the usage."""
     engine = start(SumExecutor())
-    request = SequenceRequest(numbers(1, 2, 3), Read.ALL, Feedback(2, Sampling()), keep_row=True)
+    request = SequenceRequest(numbers(1, 2, 3), Read.ALL, Feedback(2, Sampling()))
     events = [event for _, event in await drain(engine.submit([request], soon()))]
     reads = np.concatenate([event.values[0] for event in events if isinstance(event, Outputs)])
     assert reads.tolist() == [1, 3, 6]
@@ -38,8 +37,31 @@ async def test_supplied_then_fed_back_steps_arrive_in_order(start: StartEngine) 
     last = events[-1]
     assert isinstance(last, Finished)
     assert (last.reason, last.usage.supplied, last.usage.produced) == (FinishReason.LENGTH, 3, 2)
-    assert last.row is not None
-    assert last.row.tolist() == [12.0]
+
+
+@pytest.mark.parametrize(
+    ("feedback", "produced", "reason"),
+    [
+        (Feedback(3, Sampling()), [2, 12, 24], FinishReason.LENGTH),
+        (Feedback(1, Sampling()), [2], FinishReason.LENGTH),
+        (Feedback(3, Sampling(), end_tokens=frozenset([2])), [], FinishReason.END),
+        (Feedback(3, Sampling(), stop=lambda token: token == 2), [2], FinishReason.STOP),
+    ],
+)
+async def test_a_sequence_may_start_from_logits(
+    start: StartEngine, feedback: Feedback, produced: list[int], reason: FinishReason
+) -> None:
+    """Its first token is drawn from them, counts as any other, and takes no step of the network."""
+    engine = start(executor := SumExecutor())
+    logits = np.array([0, 1, 5, 2], np.float32)
+    request = SequenceRequest(numbers(), feedback=feedback, start=numbers(10), first_logits=logits)
+    events = [event for _, event in await drain(engine.submit([request], soon()))]
+    assert [token.id for event in events if isinstance(event, Tokens) for token in event.tokens] == produced
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert (last.reason, last.usage.supplied, last.usage.produced) == (reason, 0, len(produced))
+    assert sum(batch.length for batch in executor.batches) == max(0, len(produced) - 1)
+    assert (engine.load().steps, engine.load().sequences) == (0, 0)
 
 
 async def test_sequences_submitted_together_are_told_apart(start: StartEngine) -> None:
@@ -99,8 +121,8 @@ async def test_a_deadline_ends_a_running_sequence(start: StartEngine) -> None:
 async def test_a_failed_run_fails_only_its_own_rows(start: StartEngine) -> None:
     """The poisoned length fails; the sequence of another length in the same tick does not."""
 
-    def poison(group: AnyPlan) -> None:
-        if group.length == 5:
+    def poison(batch: Batch) -> None:
+        if batch.length == 5:
             raise RunFailed("poison")
 
     engine = start(SumExecutor(fail_on=poison))
@@ -118,7 +140,7 @@ async def test_a_failed_run_fails_only_its_own_rows(start: StartEngine) -> None:
 async def test_the_death_of_the_engine_fails_every_waiter(start: StartEngine) -> None:
     """A bug in the executor ends the engine: running and queued sequences fail, new ones are refused."""
 
-    def bug(group: AnyPlan) -> None:
+    def bug(batch: Batch) -> None:
         raise ValueError("a bug")
 
     engine = start(SumExecutor(fail_on=bug), limits=SchedulerLimits(num_slots=1))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from app.core.errors import DeadlineExceeded, Draining, EngineDead
-from app.core.plan import AnyPlan
+from app.core.plan import Batch
 from app.core.sequence import BlockRequest
-from app.engine.gathering import MAX_ROWS
-from app.engine.scheduler import SchedulerLimits
+from app.engine.block import MAX_SHARED
+from app.engine.load import SchedulerLimits
 from tests.engine.driving import EMPTY, StartEngine, idle, soon, until
 from tests.engine.watched import Watched, check_alone, one_row
 from tests.fakes import SumExecutor
@@ -44,7 +44,7 @@ async def test_one_that_is_given_up_while_it_runs_leaves_its_neighbours(start: S
     engine = start(executor := Watched(), limits=SLOW)
     requests = [BlockRequest(np.full((1, 2_000), value, np.float32)) for value in (0.1, 0.2, 0.3)]
     futures = [engine.submit_block(one, soon()) for one in requests]
-    await until(lambda: executor.plans)
+    await until(lambda: executor.batches)
     futures[0].cancel()
     for place in (1, 2):
         check_alone(requests[place], await asyncio.wait_for(futures[place], 10))
@@ -58,7 +58,7 @@ async def test_one_that_is_given_up_during_its_last_run(start_thread: StartEngin
     engine = start_thread(executor := Watched(gate=gate))
     requests = [one_row(row, 1.0) for row in range(3)]
     futures = [engine.submit_block(one, soon()) for one in requests]
-    await until(lambda: executor.plans)
+    await until(lambda: executor.batches)
     futures[2].cancel()
     gate.set()
     for place in (0, 1):
@@ -70,15 +70,15 @@ async def test_a_block_that_everybody_has_given_up_is_aborted(start: StartEngine
     """Not before the last one, and long before its end."""
     engine = start(executor := Watched(), limits=SLOW)
     futures = [engine.submit_block(BlockRequest(np.zeros((1, LONG), np.float32)), soon(60)) for _ in range(3)]
-    await until(lambda: executor.plans)
+    await until(lambda: executor.batches)
     for future in futures[:2]:
         future.cancel()
     turns = executor.num_turns
     await until(lambda: executor.num_turns >= turns + 10)
-    assert executor.blocks
+    assert engine._scheduler.jobs
     futures[2].cancel()
     await idle(engine)
-    assert executor.blocks == {}
+    assert engine._scheduler.jobs == {}
     assert executor.num_turns < LONG
 
 
@@ -115,12 +115,12 @@ async def test_an_engine_that_closes_in_between_says_so(start: StartEngine, num_
 async def test_an_engine_that_dies_in_between_says_so(start_thread: StartEngine) -> None:
     """The same, for a bug; what comes later is refused."""
 
-    def bug(group: AnyPlan) -> None:
+    def bug(batch: Batch) -> None:
         raise ValueError("a bug")
 
     gate = threading.Event()
     engine = start_thread(Watched(fail_on=bug, gate=gate))
-    full = [engine.submit_block(one_row(1, 2), soon(60)) for _ in range(MAX_ROWS)]
+    full = [engine.submit_block(one_row(1, 2), soon(60)) for _ in range(MAX_SHARED)]
     left = [engine.submit_block(one_row(1, 2), soon(60)) for _ in range(2)]
     left[0].cancel()
     gate.set()

@@ -9,41 +9,42 @@ from itertools import count
 from types import FrameType
 from typing import Any, cast
 
-from app.core.sequence import Finished, FinishReason, Outputs, Usage
-from app.engine.job import Job
-from app.engine.mailbox import Mailbox
+import numpy as np
+
+from app.core.sequence import Event, Finished, FinishReason, SequenceRequest, Usage
 from app.engine.outbox import Outbox
-from app.engine.outcome import Batch
+from app.engine.sequence_job import SequenceEvent, SequenceJob, TokenDelivery
+from app.engine.ticket import EngineTicket
 
 END = Finished(FinishReason.LENGTH, Usage())
 
 
 class Seen:
-    """A mailbox that notes what it gets."""
+    """A ticket that notes what it gets."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []
 
-    def put_outputs(self, index: int, outputs: Outputs) -> None:
-        """Note outputs."""
-        self.events.append(outputs)
+    def put(self, index: int, event: Event) -> None:
+        """Note an event."""
+        self.events.append(event)
 
     def put_token(self, index: int, token: int) -> None:
         """Note a token."""
         self.events.append(token)
 
-    def put_end(self, index: int, end: Finished) -> None:
-        """Note the end."""
-        self.events.append(end)
-
     def wake_reader(self) -> None:
         """Nobody reads."""
 
 
-def job_of(seen: Seen) -> Job:
+def job_of(seen: Seen) -> SequenceJob:
     """A job whose events go to ``seen``."""
-    sequence: Any = type("Sequence", (), {"steps": (1,), "read": None, "feedback": None})()
-    return Job.of(0, sequence, 0.0, 0.0, cast(Mailbox, seen))
+    return SequenceJob.of(0, SequenceRequest(np.zeros(1)), 0.0, 0.0, cast(EngineTicket, seen))
+
+
+def end_of(seen: Seen) -> SequenceEvent:
+    """The end of such a job."""
+    return SequenceEvent(job_of(seen), END, held=True)
 
 
 async def interrupted_at(line: int) -> tuple[list[Any], list[Any], bool]:
@@ -59,7 +60,7 @@ async def interrupted_at(line: int) -> tuple[list[Any], list[Any], bool]:
     met = False
 
     def publish(seen: Seen) -> None:
-        outbox.put((job_of(seen), END))
+        outbox.put(end_of(seen))
         outbox.publish()
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -91,7 +92,7 @@ async def test_the_last_delivery_is_not_left_lying() -> None:
         if not met:
             break
         assert (line, first, last) == (line, [END], [END])
-    assert 10 < line < 100
+    assert 5 < line < 100
 
 
 async def test_a_job_begins_before_it_ends_and_first_tokens_overtake() -> None:
@@ -100,9 +101,10 @@ async def test_a_job_begins_before_it_ends_and_first_tokens_overtake() -> None:
     outbox.open(asyncio.get_running_loop())
     old, new = Seen(), Seen()
     outbox.publish_paced(1.0)
-    outbox.put(Batch([job_of(old)], [7]))
-    outbox.put(Batch([job_of(new)], [1], first=True))
-    outbox.put((job_of(new), END))
+    outbox.put(TokenDelivery([job_of(old)], [7], held=True))
+    outbox.pace(1)
+    outbox.put(TokenDelivery([job_of(new)], [1]))
+    outbox.put(end_of(new))
     outbox.publish_paced(1.0001)
     await asyncio.sleep(0)
     assert (old.events, new.events) == ([], [1])
@@ -110,8 +112,8 @@ async def test_a_job_begins_before_it_ends_and_first_tokens_overtake() -> None:
     await asyncio.sleep(0)
     assert (old.events, new.events) == ([7], [1, END])
     brief = Seen()
-    outbox.put(Batch([job_of(brief)], [3], first=True))
-    outbox.put((job_of(brief), END))
+    outbox.put(TokenDelivery([job_of(brief)], [3]))
+    outbox.put(end_of(brief))
     outbox.publish()
     await asyncio.sleep(0)
     assert brief.events == [3, END]
@@ -122,6 +124,6 @@ async def test_on_the_loop_nothing_needs_to_be_woken() -> None:
     outbox = Outbox(on_loop=True)
     outbox.open(asyncio.get_running_loop())
     seen = Seen()
-    outbox.put((job_of(seen), END))
+    outbox.put(end_of(seen))
     outbox.publish()
     assert len(seen.events) == 1

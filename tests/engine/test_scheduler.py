@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,11 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import RunFailed
-from app.core.plan import AnyPlan, BlockPlan, DecodePlan, GroupResult, PlanResult
-from app.core.sequence import BlockRequest, Feedback, FinishReason, Read, Sampling, SequenceRequest
-from app.engine.job import Job
-from app.engine.outcome import Outcome, Progress
-from app.engine.scheduler import Scheduler, SchedulerLimits, Tick
+from app.core.plan import Batch, BatchResult, BlockBatch, DecodeBatch
+from app.core.sequence import (
+    BlockRequest,
+    Feedback,
+    FinishReason,
+    Outputs,
+    Read,
+    Sampling,
+    SequenceRequest,
+)
+from app.engine.block import Block, BlockJob
+from app.engine.job import End, Job, Outcome
+from app.engine.load import SchedulerLimits
+from app.engine.scheduler import Scheduler
+from app.engine.sequence_job import SequenceJob
+from app.engine.ticket import EngineTicket
 
 SECONDS = 0.001
 LIMITS = SchedulerLimits(num_slots=4, max_batch=3, max_chunk=8, mixed_chunk=2, max_tick_steps=20)
@@ -23,50 +35,68 @@ LIMITS = SchedulerLimits(num_slots=4, max_batch=3, max_chunk=8, mixed_chunk=2, m
 
 def make_job(
     number: int, supplied: int, produce: int = 0, read: Read = Read.NONE, deadline: float = 100.0
-) -> Job:
+) -> SequenceJob:
     """A job of a sequence of that many steps."""
     feedback = Feedback(produce, Sampling()) if produce else None
-    return Job.of(number, SequenceRequest(np.zeros(supplied), read, feedback), deadline, 0.0)
+    ticket = EngineTicket(1, lambda jobs: None, 0.0)
+    return SequenceJob.of(number, SequenceRequest(np.zeros(supplied), read, feedback), deadline, 0.0, ticket)
 
 
-def make_block(number: int, width: int, length: int, deadline: float = 100.0) -> Job:
+def make_block(number: int, width: int, length: int, deadline: float = 100.0) -> BlockJob:
     """The job of a block of that many rows and steps."""
-    return Job.of_block(number, BlockRequest(np.zeros((width, length))), deadline, 0.0)
+    block = Block(BlockRequest(np.zeros((width, length))), deadline)
+    block.add(BlockRequest(np.zeros((width, length))), cast(Any, None), deadline)
+    (job,) = block.cut(width, number, 0.0)
+    return job
 
 
-def answer(group: AnyPlan) -> GroupResult:
+def answer(batch: Batch) -> BatchResult:
     """A result as an executor would give it: a value per step and row, one token per sample."""
-    if isinstance(group, BlockPlan):
-        return GroupResult(seconds=SECONDS)
-    sampled = group.rows if isinstance(group, DecodePlan) else sum(group.sample)
-    return GroupResult((np.zeros((group.rows, group.length), np.float32),), [7] * sampled, seconds=SECONDS)
+    if isinstance(batch, BlockBatch):
+        return BatchResult(seconds=SECONDS)
+    sampled = batch.rows if isinstance(batch, DecodeBatch) else sum(batch.sample)
+    return BatchResult((np.zeros((batch.rows, batch.length), np.float32),), [7] * sampled, seconds=SECONDS)
 
 
-def failure(group: AnyPlan, error: RunFailed) -> GroupResult:
+def failure(batch: Batch, error: RunFailed) -> BatchResult:
     """The result of a run that failed as a whole."""
-    return GroupResult(errors=dict.fromkeys(range(group.rows), error), seconds=SECONDS)
+    return BatchResult(errors=dict.fromkeys(range(batch.rows), error), seconds=SECONDS)
 
 
-def lengths(tick: Tick) -> list[tuple[int, int]]:
-    """Length and rows of each group of a tick."""
-    return [] if tick.plan is None else [(group.length, group.rows) for group in tick.plan.groups]
+@dataclass(slots=True, eq=False)
+class Tick:
+    """What was decided in a tick."""
+
+    expired: list[Job]
+    admitted: list[SequenceJob]
+    batches: list[Batch]
+
+
+def decide(scheduler: Scheduler, now: float = 0.0) -> Tick:
+    """A tick as the engine begins it: jobs that have expired are removed."""
+    expired = scheduler.expired(now)
+    for job in expired:
+        scheduler.remove(job)
+    return Tick(expired, scheduler.admit(), scheduler.plan(now))
+
+
+def lengths(batches: list[Batch]) -> list[tuple[int, int]]:
+    """Length and rows of each batch."""
+    return [(batch.length, batch.rows) for batch in batches]
 
 
 def turn(scheduler: Scheduler, now: float = 0.0) -> tuple[Tick, Outcome]:
     """One tick; jobs that ended are removed as the engine does."""
-    tick = scheduler.plan(now)
-    if tick.plan is None:
-        return tick, Outcome()
-    outcome = scheduler.commit(tick.plan, PlanResult(tuple(answer(group) for group in tick.plan.groups)))
-    for one in outcome.progress:
-        if one.end is not None:
-            scheduler.remove(one.job)
+    tick = decide(scheduler, now)
+    outcome = scheduler.commit([answer(batch) for batch in tick.batches])
+    for job, _ in outcome.ends:
+        scheduler.remove(job)
     return tick, outcome
 
 
 def producers(outcome: Outcome) -> list[int]:
     """Numbers of the jobs that got a token."""
-    return [job.number for batch in outcome.batches for job in batch.jobs]
+    return [job.number for tokens in outcome.tokens for job in tokens.jobs]
 
 
 def test_a_lone_sequence_takes_all_its_steps_at_once() -> None:
@@ -74,11 +104,12 @@ def test_a_lone_sequence_takes_all_its_steps_at_once() -> None:
     scheduler = Scheduler(LIMITS)
     scheduler.add(make_job(0, 7, read=Read.LAST))
     tick, outcome = turn(scheduler)
-    assert lengths(tick) == [(7, 1)]
-    (only,) = outcome.progress
-    assert only.end is FinishReason.SUPPLIED
-    assert only.outputs is not None
-    assert only.outputs.first == 6
+    assert lengths(tick.batches) == [(7, 1)]
+    ((_, end),) = outcome.ends
+    assert end is FinishReason.SUPPLIED
+    (read,) = outcome.outputs
+    assert isinstance(read.event, Outputs)
+    assert read.event.first == 6
 
 
 def test_sequences_of_other_lengths_share_powers_of_two() -> None:
@@ -86,14 +117,14 @@ def test_sequences_of_other_lengths_share_powers_of_two() -> None:
     scheduler = Scheduler(LIMITS)
     scheduler.add(make_job(0, 7))
     scheduler.add(make_job(1, 5))
-    assert lengths(turn(scheduler)[0]) == [(4, 2)]
+    assert lengths(turn(scheduler)[0].batches) == [(4, 2)]
 
 
 def test_a_long_input_beside_a_stream_takes_its_share_of_the_time() -> None:
     """A run here takes 1 ms a row and step: beside a stream of 8 ms a tick, half of that is 4 steps."""
 
-    def timed(group: AnyPlan) -> GroupResult:
-        return replace(answer(group), seconds=SECONDS * group.rows * group.length)
+    def timed(batch: Batch) -> BatchResult:
+        return replace(answer(batch), seconds=SECONDS * batch.rows * batch.length)
 
     limits = SchedulerLimits(num_slots=20, max_batch=8, max_chunk=64, mixed_chunk=16, mixed_share=0.5)
     scheduler = Scheduler(limits)
@@ -103,40 +134,37 @@ def test_a_long_input_beside_a_stream_takes_its_share_of_the_time() -> None:
         scheduler.add(make_job(number, 1000))
     planned = Counter[tuple[int, int]]()
     for ticks in range(60):
-        tick = scheduler.plan(0.0)
-        assert tick.plan is not None
-        scheduler.commit(tick.plan, PlanResult(tuple(timed(group) for group in tick.plan.groups)))
+        batches = decide(scheduler).batches
+        scheduler.commit([timed(batch) for batch in batches])
         if ticks > 2:  # by then both kinds of run have been measured
-            planned.update(lengths(tick)[1:])
+            planned.update(lengths(batches)[1:])
     assert planned == {(2, 2): 57}
 
 
 def test_many_inputs_of_one_length_are_answered_in_batches_of_the_tick() -> None:
     """64 rows would take eight times the tick: 16 fill a run, and whoever came first is answered first."""
 
-    def timed(group: AnyPlan) -> GroupResult:
-        return replace(answer(group), seconds=0.000625 * group.rows)
+    def timed(batch: Batch) -> BatchResult:
+        return replace(answer(batch), seconds=0.000625 * batch.rows)
 
     scheduler = Scheduler(SchedulerLimits(num_slots=64, max_batch=64, max_chunk=256, max_tick_s=0.005))
     scheduler.add(make_job(1000, 168))
-    tick = scheduler.plan(0.0)
-    assert tick.plan is not None
-    for one in scheduler.commit(tick.plan, PlanResult((timed(tick.plan.groups[0]),))).progress:
-        scheduler.remove(one.job)
+    (batch,) = decide(scheduler).batches
+    for job, _ in scheduler.commit([timed(batch)]).ends:
+        scheduler.remove(job)
     for number in range(64):
         scheduler.add(make_job(number, 168, read=Read.LAST))
     answered: list[int] = []
     sizes: list[list[tuple[int, int]]] = []
-    while scheduler.num_jobs:
-        tick = scheduler.plan(0.0)
-        assert tick.plan is not None
-        outcome = scheduler.commit(tick.plan, PlanResult(tuple(timed(one) for one in tick.plan.groups)))
-        sizes.append(lengths(tick))
-        for one in outcome.progress:
-            scheduler.remove(one.job)
-            answered.append(one.job.number)
+    while scheduler.jobs:
+        batches = decide(scheduler).batches
+        outcome = scheduler.commit([timed(batch) for batch in batches])
+        sizes.append(lengths(batches))
+        for job, _ in outcome.ends:
+            scheduler.remove(job)
+            answered.append(job.number)
     assert answered == list(range(64))
-    assert {rows for groups in sizes for _, rows in groups} == {16}
+    assert {rows for batches in sizes for _, rows in batches} == {16}
 
 
 def test_a_long_input_advances_however_slow_it_is() -> None:
@@ -147,11 +175,10 @@ def test_a_long_input_advances_however_slow_it_is() -> None:
     scheduler.add(make_job(1, 1000))
     turn(scheduler)
     turn(scheduler)
-    long = scheduler.find(1)
-    assert long is not None
+    long = scheduler.jobs[1]
     for left in range(long.supplied - 1, long.supplied - 20, -1):
         tick, outcome = turn(scheduler)
-        assert lengths(tick) == [(1, 1), (1, 1)]
+        assert lengths(tick.batches) == [(1, 1), (1, 1)]
         assert (producers(outcome), long.supplied) == ([0], left)
 
 
@@ -168,21 +195,20 @@ def test_more_streams_than_a_batch_take_turns() -> None:
     assert sorted(served.values()) == [4, 4, 4, 4]
 
 
-def test_a_plan_of_streams_is_the_same_object_until_somebody_joins_or_leaves() -> None:
+def test_a_decode_batch_is_the_same_object_until_somebody_joins_or_leaves() -> None:
     """So that an executor may keep what it derived from it, and counters are right all the same."""
     scheduler = Scheduler(LIMITS)
     for number in range(2):
         scheduler.add(make_job(number, 1, produce=20))
     turn(scheduler)
-    plans = [turn(scheduler)[0].plan for _ in range(5)]
-    assert len({id(plan.groups[0]) for plan in plans if plan is not None}) == 1
-    first = scheduler.find(0)
-    assert first is not None
+    batches = [turn(scheduler)[0].batches[0] for _ in range(5)]
+    assert len({id(batch) for batch in batches}) == 1
+    first = scheduler.jobs[0]
     scheduler.remove(first)
     assert (first.produced, first.to_produce) == (6, 14)
-    after = turn(scheduler)[0].plan
-    assert after is not None
-    assert [ref.index for ref in after.groups[0].slots] == [1]  # type: ignore[union-attr]  # a decode plan
+    (after,) = turn(scheduler)[0].batches
+    assert isinstance(after, DecodeBatch)
+    assert after.slots == (1,)
 
 
 def test_blocks_of_one_length_share_a_run_and_need_no_slot() -> None:
@@ -193,9 +219,9 @@ def test_blocks_of_one_length_share_a_run_and_need_no_slot() -> None:
     for number, width in ((1, 4), (2, 4), (3, 1)):
         scheduler.add(make_block(number, width, 1))
     tick, outcome = turn(scheduler)
-    assert lengths(tick) == [(1, 1), (1, 8)]
-    assert [one.job.number for one in outcome.progress if one.end is FinishReason.SUPPLIED] == [1, 2]
-    assert lengths(turn(scheduler)[0]) == [(1, 1), (1, 1)]
+    assert lengths(tick.batches) == [(1, 1), (1, 8)]
+    assert [job.number for job, end in outcome.ends if end is FinishReason.SUPPLIED] == [1, 2]
+    assert lengths(turn(scheduler)[0].batches) == [(1, 1), (1, 1)]
     assert outcome.steps == 9
 
 
@@ -212,16 +238,18 @@ def test_the_earliest_deadline_is_admitted_first() -> None:
 def test_what_was_cut_short_is_not_held_up_by_what_is_always_new(deadline: float) -> None:
     """With a newcomer in each turn, even more urgent ones, nobody goes first who came after its last turn."""
     scheduler = Scheduler(SchedulerLimits(num_slots=1, max_batch=1, max_chunk=1, mixed_chunk=1))
-    scheduler.add(make_block(0, 1, 4))
+    blocks = [make_block(0, 1, 4)]
+    scheduler.add(blocks[0])
     last = 0
     for number in range(1, 20):
-        plan = turn(scheduler)[0].plan
-        assert plan is not None
-        (served,) = (one for group in plan.groups if isinstance(group, BlockPlan) for one in group.numbers)
+        (batch,) = turn(scheduler)[0].batches
+        assert isinstance(batch, BlockBatch)
+        (served,) = (job.number for job in blocks if job.part in batch.parts)
         last = number if served == 0 else last
-        assert served <= last or scheduler.find(0) is None
-        scheduler.add(make_block(number, 1, 1, deadline))
-    assert scheduler.find(0) is None
+        assert served <= last or blocks[0].gone
+        blocks.append(make_block(number, 1, 1, deadline))
+        scheduler.add(blocks[-1])
+    assert blocks[0].gone
 
 
 def test_expired_jobs_leave_at_once_waiting_or_running() -> None:
@@ -232,7 +260,7 @@ def test_expired_jobs_leave_at_once_waiting_or_running() -> None:
     turn(scheduler)
     tick, _ = turn(scheduler, now=3.0)
     assert sorted(job.number for job in tick.expired) == [0, 1]
-    assert (scheduler.num_jobs, scheduler.num_running, tick.plan) == (0, 0, None)
+    assert (scheduler.jobs, scheduler.slots_used, tick.batches) == ({}, 0, [])
 
 
 def test_jobs_that_are_gone_are_forgotten_beside_one_that_stays() -> None:
@@ -245,22 +273,22 @@ def test_jobs_that_are_gone_are_forgotten_beside_one_that_stays() -> None:
         scheduler.add(waiting)
         turn(scheduler)
         scheduler.remove(waiting)
-    assert scheduler.num_jobs == 1
+    assert list(scheduler.jobs) == [0]
     assert len(scheduler._deadlines) + len(scheduler._waiting) < 3_000
-    assert scheduler.next_deadline() == 50.0
+    assert scheduler.expired(49.9) == []
+    assert scheduler.expired(50.0) == [scheduler.jobs[0]]
 
 
-def test_a_failed_group_fails_its_own_rows_only() -> None:
-    """One group's error ends its jobs; the other group's go on."""
+def test_a_failed_batch_fails_its_own_rows_only() -> None:
+    """One batch's error ends its jobs; the other batch's go on."""
     scheduler = Scheduler(LIMITS)
     scheduler.add(make_job(0, 1, produce=5))
     scheduler.add(make_job(1, 4))
-    tick = scheduler.plan(0.0)
-    assert tick.plan is not None
     error = RunFailed("no")
-    results = [answer(group) if group.length == 1 else failure(group, error) for group in tick.plan.groups]
-    outcome = scheduler.commit(tick.plan, PlanResult(tuple(results)))
-    assert [(one.job.number, one.end) for one in outcome.progress] == [(1, error)]
+    outcome = scheduler.commit(
+        [answer(batch) if batch.length == 1 else failure(batch, error) for batch in decide(scheduler).batches]
+    )
+    assert [(job.number, end) for job, end in outcome.ends] == [(1, error)]
     assert producers(outcome) == [0]
 
 
@@ -269,12 +297,11 @@ def test_a_late_result_never_reaches_the_next_owner() -> None:
     scheduler = Scheduler(SchedulerLimits(num_slots=1))
     first = make_job(0, 3, read=Read.ALL)
     scheduler.add(first)
-    tick = scheduler.plan(0.0)
-    assert tick.plan is not None
+    batches = decide(scheduler).batches
     scheduler.remove(first)
     scheduler.add(make_job(1, 3, read=Read.ALL))
-    outcome = scheduler.commit(tick.plan, PlanResult(tuple(answer(group) for group in tick.plan.groups)))
-    assert (outcome.progress, outcome.batches, outcome.steps) == ([], [], 0)
+    outcome = scheduler.commit([answer(batch) for batch in batches])
+    assert (outcome.outputs, outcome.tokens, outcome.ends, outcome.steps) == ([], [], [], 0)
 
 
 @settings(max_examples=200, deadline=None)
@@ -295,10 +322,10 @@ def test_every_job_ends_exactly_once_and_takes_exactly_its_steps(data: st.DataOb
     for _ in range(3000):
         if len(run.jobs) < arrivals and data.draw(st.booleans()):
             run.arrive()
-        elif len(run.jobs) == arrivals and run.scheduler.num_jobs == 0:
+        elif len(run.jobs) == arrivals and not run.scheduler.jobs:
             break
         run.tick()
-    assert run.scheduler.num_jobs == run.scheduler.num_running == 0
+    assert len(run.scheduler.jobs) == run.scheduler.slots_used == 0
     assert set(run.ended) | run.aborted == set(run.jobs)
     assert not set(run.ended) & run.aborted
     assert all(count == 1 for count in run.ended.values())
@@ -320,10 +347,13 @@ class _Run:
 
     def arrive(self) -> None:
         """A sequence or a block."""
-        supplied, produce = self.data.draw(st.integers(1, 40)), self.data.draw(st.integers(0, 10))
+        produce = self.data.draw(st.integers(0, 10))
+        supplied = self.data.draw(st.integers(0 if produce else 1, 40))
         deadline = self.now + self.data.draw(st.sampled_from([5.0, 1e9]))
         number = len(self.jobs)
+        job: Job
         if self.data.draw(st.integers(0, 3)) == 0:
+            supplied = max(1, supplied)
             job = make_block(
                 number, self.data.draw(st.integers(1, self.limits.max_batch)), supplied, deadline
             )
@@ -340,56 +370,62 @@ class _Run:
 
     def tick(self) -> None:
         """Plan, run with random failures and stops, and commit, with an abort in between now and then."""
-        tick = self.scheduler.plan(self.now)
+        tick = decide(self.scheduler, self.now)
         self.now += 0.1
         for job in tick.expired:
             self.ended[job.number] += 1
             self.queued -= job.steps_left
-        if tick.plan is None:
+        held = [job.slot for job, _, _ in self.jobs.values() if job.slot is not None and not job.gone]
+        assert len(set(held)) == len(held) == self.scheduler.slots_used
+        if not tick.batches:
             return
-        refs = [ref for group in tick.plan.groups if not isinstance(group, BlockPlan) for ref in group.slots]
-        assert len(set(refs)) == len(refs)
-        assert all(0 < group.rows <= self.limits.max_batch for group in tick.plan.groups)
-        results = tuple(self.outcome(group) for group in tick.plan.groups)
-        known = [job for job, _, _ in self.jobs.values() if self.scheduler.find(job.number)]
+        planned = [
+            slot for batch in tick.batches if not isinstance(batch, BlockBatch) for slot in batch.slots
+        ]
+        assert len(set(planned)) == len(planned)
+        assert set(planned) <= set(held)
+        assert all(0 < batch.rows <= self.limits.max_batch for batch in tick.batches)
+        results = [self.outcome(batch) for batch in tick.batches]
+        known = [job for job, _, _ in self.jobs.values() if job.number in self.scheduler.jobs]
         if known and self.data.draw(st.integers(0, 15)) == 0:
             victim = self.data.draw(st.sampled_from(known))
             self.leave(victim)
             self.aborted.add(victim.number)
-        self.book(self.scheduler.commit(tick.plan, PlanResult(results)))
+        self.book(self.scheduler.commit(results))
 
-    def outcome(self, group: AnyPlan) -> GroupResult:
+    def outcome(self, batch: Batch) -> BatchResult:
         """A good result, one whose first token stops a stream, or a failed one."""
         luck = self.data.draw(st.integers(0, 30))
-        if luck == 0 and not isinstance(group, BlockPlan):
-            return failure(group, RunFailed("no"))
-        if luck == 1 and isinstance(group, DecodePlan):
-            return replace(answer(group), ended={0: FinishReason.END})
-        return answer(group)
+        if luck == 0 and not isinstance(batch, BlockBatch):
+            return failure(batch, RunFailed("no"))
+        if luck == 1 and isinstance(batch, DecodeBatch):
+            return replace(answer(batch), ended={0: FinishReason.END})
+        return answer(batch)
 
     def book(self, outcome: Outcome) -> None:
         """Count what came."""
         self.queued -= outcome.steps
-        for batch in outcome.batches:
-            assert len(batch.jobs) == len(batch.tokens)
+        for tokens in outcome.tokens:
+            assert len(tokens.jobs) == len(tokens.tokens)
         for number in producers(outcome):
             assert number not in self.aborted
             self.tokens[number] += 1
-        for one in outcome.progress:
-            number = one.job.number
-            assert number not in self.aborted
-            self.reads[number] += len(one.outputs.values[0]) if one.outputs else 0
-            if one.end is not None:
-                self.finish(one, number)
+        for read in outcome.outputs:
+            assert read.job.number not in self.aborted
+            assert isinstance(read.event, Outputs)
+            self.reads[read.job.number] += len(read.event.values[0])
+        for job, end in outcome.ends:
+            assert job.number not in self.aborted
+            self.finish(job, end)
 
-    def finish(self, one: Progress, number: int) -> None:
+    def finish(self, job: Job, end: End) -> None:
         """A job has ended: unless it failed or was stopped, it has had all that it asked for."""
-        self.ended[number] += 1
-        self.leave(one.job)
-        job, supplied, produce = self.jobs[number]
-        assert isinstance(one.end, RunFailed) or job.consumed == supplied
-        if one.end is FinishReason.LENGTH or one.end is FinishReason.SUPPLIED:
-            assert self.tokens[number] == job.produced == produce
-            assert job.is_block or self.reads[number] == supplied
-        elif one.end is FinishReason.END:
-            assert self.tokens[number] == job.produced < produce
+        self.ended[job.number] += 1
+        self.leave(job)
+        _, supplied, produce = self.jobs[job.number]
+        assert isinstance(end, RunFailed) or job.consumed == supplied
+        if end is FinishReason.LENGTH or end is FinishReason.SUPPLIED:
+            assert self.tokens[job.number] == job.produced == produce
+            assert isinstance(job, BlockJob) or self.reads[job.number] == supplied
+        elif end is FinishReason.END:
+            assert self.tokens[job.number] == job.produced < produce

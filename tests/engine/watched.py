@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.core.errors import NotFinite, RunFailed
-from app.core.plan import BlockOutput, BlockPlan
+from app.core.errors import NotFinite
+from app.core.plan import Batch, BatchResult, BlockBatch
 from app.core.sequence import BlockRequest, BlockResult, Read
 from tests.fakes import SumExecutor
 
@@ -17,29 +17,26 @@ class Watched(SumExecutor):
     """Fails each row of a block whose sum is not finite, as a graph's executor does.
 
     Attributes:
-        opened: shapes ``(rows, steps)`` of the blocks, in their order.
+        opened: shapes ``(rows, steps)`` of the parts of blocks, in the order in which they began.
     """
 
     opened: list[tuple[int, int]] = field(default_factory=list)
 
-    def open_block(self, number: int, request: BlockRequest) -> None:
-        """Take a block up."""
-        rows, length = request.steps.shape
-        self.opened.append((rows, length))
-        super().open_block(number, request)
-
-    def take_block(self, number: int) -> BlockOutput:
-        """All its sums, with an error for each that is not finite."""
-        output = super().take_block(number)
-        bad: dict[int, RunFailed] = {
-            row: NotFinite("not finite") for row in np.flatnonzero(~np.isfinite(output.rows[:, 0])).tolist()
-        }
-        return replace(output, errors={**bad, **output.errors})
+    def run(self, batch: Batch) -> BatchResult:
+        """Add up, with an error for each sum that is not finite."""
+        parts = batch.parts if isinstance(batch, BlockBatch) else ()
+        self.opened += [part.request.steps.shape for part in parts if part.cursor == 0]
+        result = super().run(batch)
+        for part in parts:
+            if part.rows is not None:
+                for row in np.flatnonzero(~np.isfinite(part.rows[:, 0])).tolist():
+                    part.errors.setdefault(row, NotFinite("not finite"))
+        return result
 
     @property
     def num_turns(self) -> int:
         """Turns in which a block advanced."""
-        return sum(isinstance(group, BlockPlan) for plan in self.plans for group in plan.groups)
+        return sum(isinstance(batch, BlockBatch) for batch in self.batches)
 
 
 def one_row(*values: float, read: Read = Read.LAST) -> BlockRequest:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -34,8 +34,7 @@ from app.core.sequence import (
     Tokens,
 )
 from app.engine.engine import Engine
-from app.engine.load import QueueLimits
-from app.engine.scheduler import SchedulerLimits
+from app.engine.load import QueueLimits, SchedulerLimits
 from app.features.text import TextCodec
 from app.runtime.executor import GraphExecutor
 from app.runtime.lanes import Lanes
@@ -43,6 +42,7 @@ from app.runtime.session import GraphSession
 from app.runtime.verify import verify_bundle
 from tests.bundles import CELLS
 from tests.conftest import SHIPPED
+from tests.runtime.rows import RowKeeper
 
 TINY = [f"{kind}-{cell}" for kind in ("tiny-text", "tiny-mood", "tiny-series") for cell in CELLS]
 BUNDLES = [*TINY, *(f"{path.parent.name}/{path.name}" for path in find_bundles(SHIPPED))]
@@ -163,7 +163,7 @@ def test_the_engine_gives_the_same_bits_under_load(
         )
         read = Read.ALL if index % 3 == 0 else Read.LAST
         steps = subject.steps(index, 1, int(random.choice([1, 2, 5, 30, 100, 300])))[0]
-        requests.append(SequenceRequest(steps, read, feedback if feeds_back else None, keep_row=True))
+        requests.append(SequenceRequest(steps, read, feedback if feeds_back else None))
     alone = asyncio.run(run_all(subject, requests, together=False))
     assert asyncio.run(run_all(subject, requests, together=True)) == alone
     for together in (False, True):
@@ -187,7 +187,7 @@ def test_blocks_give_the_bits_of_their_sequences(name: str, on_loop: bool, tiny_
     for steps, (first, second) in zip(blocks, answers, strict=True):
         for row in sorted({0, len(steps) // 2, len(steps) - 1}):
             twice = np.concatenate([steps[row], steps[row]])
-            request = SequenceRequest(twice, Read.ALL, keep_row=True)
+            request = SequenceRequest(twice, Read.ALL)
             (alone,) = asyncio.run(run_all(subject, [request], together=False))
             outputs = np.concatenate([first.outputs[0][row], second.outputs[0][row]])
             assert outputs.tobytes() == alone.outputs
@@ -204,7 +204,7 @@ def test_sequences_that_come_together_have_the_bits_of_each_alone(
     sequences = [subject.steps(index, 1, 31 if index % 5 else 8) for index in range(30)]
     answers = asyncio.run(run_blocks(subject, sequences, on_loop=on_loop))
     # The second run of each goes on from its row.
-    whole = [SequenceRequest(np.concatenate([one[0]] * 2), Read.ALL, keep_row=True) for one in sequences]
+    whole = [SequenceRequest(np.concatenate([one[0]] * 2), Read.ALL) for one in sequences]
     alone = asyncio.run(run_all(subject, whole, together=False))
     assert max(first.usage.largest_batch for first, _ in answers) > 1
     for (first, second), expected in zip(answers, alone, strict=True):
@@ -218,12 +218,10 @@ def test_resumed_equals_uninterrupted(name: str, tiny_models: Path) -> None:
     """A row taken out after some steps and handed in again goes on to the same bits."""
     subject = subject_of(name, tiny_models)
     steps = subject.steps(11, 1, 60)[0]
-    whole = asyncio.run(run_all(subject, [SequenceRequest(steps, Read.ALL, keep_row=True)], together=False))
-    first = asyncio.run(
-        run_all(subject, [SequenceRequest(steps[:23], Read.ALL, keep_row=True)], together=False)
-    )
+    whole = asyncio.run(run_all(subject, [SequenceRequest(steps, Read.ALL)], together=False))
+    first = asyncio.run(run_all(subject, [SequenceRequest(steps[:23], Read.ALL)], together=False))
     row = np.frombuffer(first[0].row, np.float32)
-    rest = SequenceRequest(steps[23:], Read.ALL, start=row, keep_row=True)
+    rest = SequenceRequest(steps[23:], Read.ALL, start=row)
     second = asyncio.run(run_all(subject, [rest], together=False))
     assert first[0].outputs + second[0].outputs == whole[0].outputs
     assert second[0].row == whole[0].row
@@ -238,14 +236,13 @@ class Answer:
     row: bytes
 
 
-def answer_of(events: list[Event]) -> Answer:
-    """Events of one sequence as one value."""
+def answer_of(events: list[Event], row: np.ndarray) -> Answer:
+    """Events of one sequence and its last row as one value."""
     last = events[-1]
     assert isinstance(last, Finished), last
-    assert last.row is not None
     reads = [event.values[0] for event in events if isinstance(event, Outputs)]
     tokens = tuple(token.id for event in events if isinstance(event, Tokens) for token in event.tokens)
-    return Answer(b"".join(read.tobytes() for read in reads), tokens, last.row.tobytes())
+    return Answer(b"".join(read.tobytes() for read in reads), tokens, row.tobytes())
 
 
 async def run_blocks(
@@ -278,27 +275,27 @@ async def run_all(
 ) -> list[Answer]:
     """Run sequences through a real engine, one after the other or all at once among cancelled ones."""
     limits = SchedulerLimits(num_slots=24, max_batch=16, max_chunk=64, mixed_chunk=4)
-    executor = GraphExecutor(subject.session, subject.bundle.start, limits.num_slots, lanes)
+    executor = RowKeeper(subject.session, subject.bundle.start, limits.num_slots, lanes)
     engine = Engine("test", executor, limits, QueueLimits(), on_loop=on_loop)
     engine.start(asyncio.get_running_loop())
 
-    async def one(request: SequenceRequest) -> Answer:
+    async def answer(request: SequenceRequest) -> Answer:
         ticket = engine.submit([request], time.monotonic() + 60)
         events: list[Event] = []
         while not events or not isinstance(events[-1], Finished | Failed):
             events += [event for _, event in await ticket.events()]
-        return answer_of(events)
+        return answer_of(events, executor.row(request))
 
     async def leave(request: SequenceRequest) -> None:
-        ticket = engine.submit([request], time.monotonic() + 60)
+        ticket = engine.submit([replace(request)], time.monotonic() + 60)
         await asyncio.sleep(0.002)
         ticket.cancel()
 
     try:
         if not together:
-            return [await one(request) for request in requests]
+            return [await answer(request) for request in requests]
         crowd = [leave(request) for request in requests]
-        answers = await asyncio.gather(*(one(request) for request in requests), *crowd)
+        answers = await asyncio.gather(*(answer(request) for request in requests), *crowd)
         assert engine.load().sequences == 0 or await engine.drain(10)
         return [answer for answer in answers if answer is not None]
     finally:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.sequence import Token
-from app.runtime.sampling import SamplingBatch, draw, log_softmax
+from app.runtime.sampling import Sampler, SamplingBatch, log_softmax
 
 
 def batch(
@@ -28,6 +30,13 @@ def batch(
         np.arange(num, dtype=np.uint64),
         np.full(num, alternatives, np.int64),
     )
+
+
+def draw(logits: np.ndarray, batch: SamplingBatch, banned: Sequence[tuple[int, ...]] = ()) -> list[Token]:
+    """One token for each row."""
+    sampler = Sampler(batch, banned)
+    tokens = sampler.tokens(logits, sampler.draw(logits))
+    return [Token(token) if isinstance(token, int) else token for token in tokens]
 
 
 def repeat(logits: list[float], num: int) -> np.ndarray:

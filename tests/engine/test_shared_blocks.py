@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import DeadlineExceeded, Overloaded, RunFailed
-from app.core.plan import AnyPlan, BlockPlan
+from app.core.plan import Batch, BlockBatch
 from app.core.sequence import BlockRequest, BlockResult, Read
+from app.engine.block import MAX_SHARED
 from app.engine.engine import Engine
-from app.engine.gathering import MAX_ROWS
-from app.engine.load import EngineLoad, QueueLimits
-from app.engine.scheduler import SchedulerLimits
+from app.engine.load import EngineLoad, QueueLimits, SchedulerLimits
 from tests.engine.driving import EMPTY, StartEngine, idle, numbers, soon
 from tests.engine.watched import Watched, check_alone, one_row
 from tests.fakes import FakeClock, SumExecutor
@@ -51,8 +50,8 @@ async def test_a_row_that_fails_is_its_callers_own(start: StartEngine) -> None:
 async def test_a_run_that_fails_fails_all_of_its_callers(start: StartEngine) -> None:
     """As it would have failed each of them; the engine goes on."""
 
-    def poison(group: AnyPlan) -> None:
-        if group.length == 2:
+    def poison(batch: Batch) -> None:
+        if batch.length == 2:
             raise RunFailed("poison")
 
     engine = start(SumExecutor(fail_on=poison))
@@ -68,7 +67,7 @@ async def test_the_earliest_deadline_counts(start: StartEngine) -> None:
     """Of those that are close to each other; one that is far from them has its own."""
     clock = FakeClock()
 
-    def passes(group: AnyPlan) -> None:
+    def passes(batch: Batch) -> None:
         # The third turn is over when the first two are late.
         clock.now = 1.03 if executor.num_turns >= 3 else 0.5
 
@@ -100,11 +99,11 @@ async def test_only_what_is_alike_is_joined(start: StartEngine) -> None:
 async def test_more_than_fit_are_several_blocks(start: StartEngine) -> None:
     """A full one goes at once, without waiting for the pass to end."""
     engine = start(executor := Watched())
-    requests = [one_row(row, 0.1) for row in range(2 * MAX_ROWS + 6)]
+    requests = [one_row(row, 0.1) for row in range(2 * MAX_SHARED + 6)]
     results = await asyncio.gather(*(engine.submit_block(one, soon()) for one in requests))
     for request, result in zip(requests, results, strict=True):
         check_alone(request, result)
-    assert executor.opened == [(MAX_ROWS, 2), (MAX_ROWS, 2), (6, 2)]
+    assert executor.opened == [(MAX_SHARED, 2), (MAX_SHARED, 2), (6, 2)]
     assert engine.load() == EMPTY
 
 
@@ -116,8 +115,8 @@ async def test_a_block_is_no_wider_than_a_run(start: StartEngine) -> None:
     for request, result in zip(requests, results, strict=True):
         check_alone(request, result)
     assert sum(rows for rows, _ in executor.opened) == 8
-    assert max(group.rows for plan in executor.plans for group in plan.groups) <= 3
-    assert all(isinstance(group, BlockPlan) for plan in executor.plans for group in plan.groups)
+    assert max(batch.rows for batch in executor.batches) <= 3
+    assert all(isinstance(batch, BlockBatch) for batch in executor.batches)
 
 
 async def test_what_does_not_fit_is_refused_at_once(start: StartEngine) -> None:
@@ -206,4 +205,4 @@ def test_nobody_notices_the_others(
             assert one.patience is not None
     # An answer that came twice would be an error in a callback of the loop.
     assert mishaps == []
-    assert executor.blocks == {}
+    assert engine._scheduler.jobs == {}
