@@ -116,15 +116,19 @@ class Block:
     def deliver(self) -> None:
         """Answer every caller that has not given up."""
         futures = self.futures
+        jobs, self.jobs = (
+            self.jobs,
+            [],
+        )  # they know the block: together they would wait for the garbage collector
         if self._error is not None:
             for future in futures:
                 if not future.done():
                     future.set_exception(self._error)
         elif len(futures) == 1:
             if not futures[0].done():
-                futures[0].set_result(self._result())
+                futures[0].set_result(_result(jobs))
         else:
-            for future, result in zip(futures, _by_row(self._result()), strict=True):
+            for future, result in zip(futures, _by_row(_result(jobs)), strict=True):
                 if not future.done():
                     future.set_result(result)
 
@@ -132,19 +136,6 @@ class Block:
         if len(self._requests) == 1:
             return self._requests[0]
         return BlockRequest(np.concatenate([request.steps for request in self._requests]), self.read)
-
-    def _result(self) -> BlockResult:
-        if len(self.jobs) == 1:
-            return self.jobs[0].result()
-        results = [job.result() for job in self.jobs]
-        outputs = tuple(map(np.concatenate, zip(*(result.outputs for result in results), strict=True)))
-        errors: dict[int, RnnserveError] = {}
-        first = 0
-        for result in results:
-            errors.update({first + row: error for row, error in result.errors.items()})
-            first += len(result.rows)
-        usage = _total([result.usage for result in results])
-        return BlockResult(outputs, np.concatenate([result.rows for result in results]), errors, usage)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -224,6 +215,21 @@ def _parts(request: BlockRequest, max_rows: int) -> list[BlockRequest]:
         )
         for first, last in pairwise(cuts)
     ]
+
+
+def _result(jobs: Sequence[BlockJob]) -> BlockResult:
+    """What the parts brought together."""
+    results = [job.result() for job in jobs]
+    if len(results) == 1:
+        return results[0]
+    outputs = tuple(map(np.concatenate, zip(*(result.outputs for result in results), strict=True)))
+    errors: dict[int, RnnserveError] = {}
+    first = 0
+    for result in results:
+        errors.update({first + row: error for row, error in result.errors.items()})
+        first += len(result.rows)
+    usage = _total([result.usage for result in results])
+    return BlockResult(outputs, np.concatenate([result.rows for result in results]), errors, usage)
 
 
 def _by_row(result: BlockResult) -> Iterator[BlockResult]:

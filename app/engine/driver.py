@@ -105,10 +105,12 @@ class LoopDriver:
         self._ended.wait(timeout_s)
 
     def _pass(self) -> None:
-        self._scheduled = False
         if self._ended.is_set():
             return
-        if not self._turn():
+        self._scheduled = True  # so that what the turn itself hands in wakes nobody
+        goes_on = self._turn()
+        self._scheduled = False
+        if not goes_on:
             self._ended.set()
             self._let_go()
         elif self._has_work():

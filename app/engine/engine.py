@@ -126,7 +126,6 @@ class Engine:
             block = Block(request, deadline)
             block.add(request, future, deadline)
             self._put(block)
-        self._driver.wake()
         return future
 
     def _share(
@@ -137,8 +136,10 @@ class Engine:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         """Add a single sequence to the block of those that are alike."""
-        if not self._shared and not self._on_loop:
-            loop.call_soon(self._put_shared)  # where turns are on the loop, the next one does it
+        if self._on_loop:
+            self._driver.wake()  # the next turn puts it
+        elif not self._shared:
+            loop.call_soon(self._put_shared)
         key = (request.steps.shape[1], request.read)
         block = self._shared.get(key)
         if block is not None and not block.accepts(deadline):
@@ -171,6 +172,7 @@ class Engine:
             block.fail(error)
             block.deliver()
             return
+        self._driver.wake()
         overdue = asyncio.get_running_loop().call_later(block.deadline - now + _GRACE_S, _expire, block)
 
         def done(future: asyncio.Future[BlockResult]) -> None:
@@ -287,8 +289,10 @@ class Engine:
             return
         if isinstance(end, RunFailed):
             logger.error("engine %s: a run failed: %s", self._name, end.message)
-        for mate in job.mates if isinstance(end, RnnserveError) else (job,):
-            self._remove(mate)
+        self._remove(job)
+        if isinstance(end, RnnserveError):
+            for mate in job.mates:
+                self._remove(mate)
         delivery = job.end(end, now)
         if delivery is not None:
             self._outbox.put(delivery)

@@ -113,7 +113,7 @@ class Job(ABC):
     @property
     @abstractmethod
     def mates(self) -> Sequence[Job]:
-        """The jobs that fail when this one fails, itself included."""
+        """The jobs that fail when this one fails."""
 
     @abstractmethod
     def plan(self, jobs: Sequence[Self], length: int) -> Planned:

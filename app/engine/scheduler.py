@@ -38,8 +38,10 @@ class Scheduler:
         self.jobs: dict[int, Job] = {}
         self._limits = limits
         self._free_slots = deque(range(limits.num_slots))
-        self._waiting: list[tuple[float, int, SequenceJob]] = []
-        self._deadlines: list[tuple[float, int, Job]] = []
+        # Heaps of deadlines and numbers, not of jobs: an entry outlives its job until it comes to the top.
+        self._waiting: list[tuple[float, int]] = []
+        self._deadlines: list[tuple[float, int]] = []
+        self._without_slot: dict[int, SequenceJob] = {}
         self._prefill: dict[int, Job] = {}
         self._starting: list[SequenceJob] = []  # to feed back from the next tick on
         self._decode_batches: deque[PlannedDecode] = deque()
@@ -59,9 +61,10 @@ class Scheduler:
         self.jobs[job.number] = job
         # New jobs go behind those that were cut short, which they must not starve.
         job.last_turn = self._turns
-        heapq.heappush(self._deadlines, (job.deadline, job.number, job))
+        heapq.heappush(self._deadlines, (job.deadline, job.number))
         if isinstance(job, SequenceJob):
-            heapq.heappush(self._waiting, (job.deadline, job.number, job))
+            self._without_slot[job.number] = job
+            heapq.heappush(self._waiting, (job.deadline, job.number))
         else:
             self._prefill[job.number] = job
 
@@ -69,6 +72,7 @@ class Scheduler:
         """Forget a job, whatever it had left, and free its slot. Its counters are right after it."""
         job.gone = True
         del self.jobs[job.number]
+        self._without_slot.pop(job.number, None)
         self._prefill.pop(job.number, None)
         decode = self._decode_of.pop(job.number, None)
         if decode is not None:
@@ -76,29 +80,32 @@ class Scheduler:
             self._decode_changed = True
         if job.slot is not None:
             self._free_slots.append(job.slot)
-        # Jobs that are gone leave the heaps by themselves only when they come to the top, which one
-        # long job can hold for as long as it lives.
+        # One long job can hold the top of a heap for as long as it lives.
         if max(len(self._deadlines), len(self._waiting)) > 2 * len(self.jobs) + _HEAP_SLACK:
-            self._deadlines = [entry for entry in self._deadlines if not entry[2].gone]
-            self._waiting = [entry for entry in self._waiting if not entry[2].gone]
+            self._deadlines = [entry for entry in self._deadlines if entry[1] in self.jobs]
+            self._waiting = [entry for entry in self._waiting if entry[1] in self.jobs]
             heapq.heapify(self._deadlines)
             heapq.heapify(self._waiting)
 
     def expired(self, now: float) -> list[Job]:
         """Jobs whose deadline has passed, each reported once. They are known until they are removed."""
         expired: list[Job] = []
-        while self._deadlines and (self._deadlines[0][2].gone or self._deadlines[0][0] <= now):
-            job = heapq.heappop(self._deadlines)[2]
-            if not job.gone:
+        while self._deadlines:
+            deadline, number = self._deadlines[0]
+            job = self.jobs.get(number)
+            if job is not None:
+                if deadline > now:
+                    break
                 expired.append(job)
+            heapq.heappop(self._deadlines)
         return expired
 
     def admit(self) -> list[SequenceJob]:
-        """Give free slots to waiting sequences."""
+        """Give free slots to the sequences that wait for one."""
         admitted: list[SequenceJob] = []
         while self._waiting and self._free_slots:
-            job = heapq.heappop(self._waiting)[2]
-            if not job.gone:
+            job = self._without_slot.pop(heapq.heappop(self._waiting)[1], None)
+            if job is not None:
                 job.slot = self._free_slots.popleft()
                 self._prefill[job.number] = job
                 admitted.append(job)

@@ -61,7 +61,7 @@ class SequenceJob(Job):
 
     @property
     def mates(self) -> Sequence[Job]:
-        return (self,)
+        return ()
 
     def plan(self, jobs: Sequence[Self], length: int) -> PlannedPrefill:
         slots: list[int] = []

@@ -88,6 +88,7 @@ class EngineTicket:
     def _close(self) -> None:
         """Take no more events; what is here may still be read."""
         self._open.clear()
+        self.jobs = ()  # they know the ticket: together they would wait for the garbage collector
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
