@@ -34,12 +34,18 @@ _DEADLINES_S = 0.1
 class Block:
     """Sequences of one length that are read alike, and who waits for them.
 
-    Only the event loop touches the futures; the engine's turns report into it what the parts brought.
+    Only the event loop touches the futures; the engine's turns report what the parts brought.
 
     Args:
-        request: of the first caller.
+        request: of the first caller, who is added like the others.
         deadline: clock reading at which the block as a whole is given up.
+
+    Attributes:
+        jobs: the parts, once it is cut.
+        missing: parts that have not ended.
     """
+
+    held = False
 
     def __init__(self, request: BlockRequest, deadline: float) -> None:
         self.length: int = request.steps.shape[1]
@@ -48,13 +54,9 @@ class Block:
         self.futures: list[asyncio.Future[BlockResult]] = []
         self.jobs: list[BlockJob] = []
         self._requests: list[BlockRequest] = []
+        self.missing = 0
         self._waiting = 0
-        self._missing = 0
         self._error: RnnserveError | None = None
-
-    @property
-    def held(self) -> bool:
-        return False
 
     def add(self, request: BlockRequest, future: asyncio.Future[BlockResult], deadline: float) -> None:
         """Add a caller."""
@@ -66,43 +68,27 @@ class Block:
         """Whether one more single sequence with that deadline may share it."""
         return len(self.futures) < MAX_SHARED and abs(self.deadline - deadline) <= _DEADLINES_S
 
-    def drop_given_up(self) -> int:
-        """Leave out the callers that wait no more; returns how many."""
-        given_up = 0
-        for place in reversed(range(len(self.futures))):
-            if self.futures[place].done():
-                del self.futures[place], self._requests[place]
-                given_up += 1
-        return given_up
-
     def cut(self, max_rows: int, number: int, now: float) -> list[BlockJob]:
-        """Its jobs: rows cut into parts that are no wider than a run. There is at least one caller.
+        """Its jobs: the rows of callers that still wait, cut into parts that are no wider than a run.
 
         Args:
             max_rows: of a run.
             number: of the first job; the others follow it.
             now: clock reading.
         """
+        for place in reversed(range(len(self.futures))):
+            if self.futures[place].done():
+                del self.futures[place], self._requests[place]
+        if not self.futures:
+            return []
         self._waiting = len(self.futures)
-        for request in _parts(self._joined(), max_rows):
-            job = BlockJob(
-                number + len(self.jobs),
-                self.deadline,
-                now,
-                self.length,
-                self.read,
-                len(request.steps),
-                block=self,
-                part=BlockPart(request),
-            )
-            self.jobs.append(job)
-        self._missing = len(self.jobs)
+        request = self._requests[0]
+        if len(self._requests) > 1:
+            request = BlockRequest(np.concatenate([each.steps for each in self._requests]), self.read)
+        for part in _parts(request, max_rows):
+            self.jobs.append(BlockJob(number + len(self.jobs), self, part, now))
+        self.missing = len(self.jobs)
         return self.jobs
-
-    def part_ended(self) -> bool:
-        """Whether it was the last part that was missing."""
-        self._missing -= 1
-        return self._missing == 0
 
     def fail(self, error: RnnserveError) -> None:
         """The block as a whole ends with an error."""
@@ -116,10 +102,8 @@ class Block:
     def deliver(self) -> None:
         """Answer every caller that has not given up."""
         futures = self.futures
-        jobs, self.jobs = (
-            self.jobs,
-            [],
-        )  # they know the block: together they would wait for the garbage collector
+        # The parts know the block: together they would wait for the garbage collector.
+        jobs, self.jobs = self.jobs, []
         if self._error is not None:
             for future in futures:
                 if not future.done():
@@ -132,24 +116,21 @@ class Block:
                 if not future.done():
                     future.set_result(result)
 
-    def _joined(self) -> BlockRequest:
-        if len(self._requests) == 1:
-            return self._requests[0]
-        return BlockRequest(np.concatenate([request.steps for request in self._requests]), self.read)
 
-
-@dataclass(slots=True, eq=False, kw_only=True)
 class BlockJob(Job):
     """Rows of a block that advance as one.
 
     Attributes:
         part: their arrays, which the executor advances.
-        cost: what they have cost, once they have ended.
     """
 
-    block: Block
-    part: BlockPart
-    cost: Usage | None = None
+    __slots__ = ("_usage", "block", "part")
+
+    def __init__(self, number: int, block: Block, request: BlockRequest, now: float) -> None:
+        super().__init__(number, block.deadline, now, block.length, block.read, len(request.steps))
+        self.block = block
+        self.part = BlockPart(request)
+        self._usage: Usage | None = None
 
     @property
     def mates(self) -> Sequence[Job]:
@@ -167,18 +148,19 @@ class BlockJob(Job):
         if isinstance(end, RnnserveError):
             self.block.fail(end)
             return self.block
-        self.cost = self.usage(now)
-        return self.block if self.block.part_ended() else None
+        self._usage = self.usage(now)
+        self.block.missing -= 1
+        return None if self.block.missing else self.block
 
     def result(self) -> BlockResult:
         """What the rows brought, once they have ended."""
         part = self.part
-        if part.rows is None or self.cost is None:
+        if part.rows is None or self._usage is None:
             raise AssertionError("a part is read after it has ended. This is a bug.")
         outputs: list[NDArray[np.float32]] = []
         for pieces in zip(*part.pieces, strict=True):
             outputs.append(pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1))
-        return BlockResult(tuple(outputs), part.rows, part.errors, self.cost)
+        return BlockResult(tuple(outputs), part.rows, part.errors, self._usage)
 
 
 @dataclass(slots=True, eq=False)
@@ -219,9 +201,9 @@ def _parts(request: BlockRequest, max_rows: int) -> list[BlockRequest]:
 
 def _result(jobs: Sequence[BlockJob]) -> BlockResult:
     """What the parts brought together."""
+    if len(jobs) == 1:
+        return jobs[0].result()
     results = [job.result() for job in jobs]
-    if len(results) == 1:
-        return results[0]
     outputs = tuple(map(np.concatenate, zip(*(result.outputs for result in results), strict=True)))
     errors: dict[int, RnnserveError] = {}
     first = 0

@@ -107,7 +107,7 @@ class Engine:
         first = self._next_number
         self._next_number += len(requests)
         ticket.jobs = [
-            SequenceJob.of(first + index, request, deadline, now, ticket, index)
+            SequenceJob(first + index, request, deadline, now, ticket, index)
             for index, request in enumerate(requests)
         ]
         self._intake.put(ticket.jobs)
@@ -158,14 +158,15 @@ class Engine:
 
     def _put(self, block: Block) -> None:
         """Queue a block whose steps are booked."""
-        given_up = block.drop_given_up()
-        if given_up:
-            self._intake.settle(given_up * block.length, given_up)
-        if not block.futures:
-            return
         now = self._clock()
+        num_callers = len(block.futures)
         jobs = block.cut(self._max_batch, self._next_number, now)
         self._next_number += len(jobs)
+        given_up = num_callers - len(block.futures)
+        if given_up:
+            self._intake.settle(given_up * block.length, given_up)
+        if not jobs:
+            return
         try:
             self._intake.put(jobs)
         except RnnserveError as error:
@@ -309,12 +310,10 @@ class Engine:
     def _end(self, error: RnnserveError) -> None:
         """Fail what is left: nothing runs any more."""
         now = self._clock()
-        deliveries = [job.end(error, now) for job in (*self._scheduler.jobs.values(), *self._intake.die())]
-        for delivery in deliveries:
+        for job in (*self._intake.die(), *self._scheduler.jobs.values()):
+            delivery = job.end(error, now)
             if delivery is not None:
                 self._outbox.put(delivery)
-        # Before anybody is told: who asks then finds an empty queue.
-        self._intake.clear()
         self._outbox.publish()
 
 

@@ -132,17 +132,13 @@ class Intake:
             self._draining = self.stopping = True
 
     def die(self) -> list[Job]:
-        """Refuse everything from now on; what was queued and not taken."""
+        """Refuse everything from now on, with nothing booked; what was queued and not taken."""
         with self._lock:
             self.dead = True
-            new, self._new = self._new, []
-            return new
-
-    def clear(self) -> None:
-        """Nothing is queued any more."""
-        with self._lock:
             self._steps = self._sequences = 0
             self._full = False
+            new, self._new = self._new, []
+            return new
 
     def _has_room(self, part: float, steps: int = 0, sequences: int = 0) -> bool:
         limits = self._limits

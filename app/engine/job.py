@@ -24,10 +24,8 @@ End = FinishReason | RnnserveError
 class Delivery(Protocol):
     """Something for the event loop to hand to whoever waits for it."""
 
-    @property
-    def held(self) -> bool:
-        """Whether it may wait for those that follow, to share a wake-up with them."""
-        ...
+    held: bool
+    """Whether it may wait for those that follow, to share a wake-up with them."""
 
     def deliver(self) -> None:
         """Called on the event loop."""

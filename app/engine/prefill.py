@@ -6,7 +6,7 @@ ONNX Runtime). Jobs of other lengths share the powers of two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
 from app.core.cost import CostTable
@@ -97,7 +97,7 @@ def _up_to(jobs: list[Job], most: int) -> tuple[list[Job], int]:
     return jobs, rows
 
 
-def _by_chunk(jobs: Iterable[Job], cap: int) -> list[tuple[int, list[Job]]]:
+def _by_chunk(jobs: Iterable[Job], cap: int) -> Iterator[tuple[int, list[Job]]]:
     """Jobs of one kind by the steps they advance, in the order of the first of each.
 
     All advance by the same power of two; when all of them have the same number of steps left,
@@ -111,4 +111,5 @@ def _by_chunk(jobs: Iterable[Job], cap: int) -> list[tuple[int, list[Job]]]:
         members = chunks.setdefault(key, [])
         members.append(job)
         alike[key] = job.supplied <= cap and job.supplied == members[0].supplied and alike.get(key, True)
-    return [(jobs[0].supplied if alike[key] else key[0], jobs) for key, jobs in chunks.items()]
+    for key, members in chunks.items():
+        yield (members[0].supplied if alike[key] else key[0]), members

@@ -120,25 +120,28 @@ class Scheduler:
         if self._decode_changed:
             self._form_decode_batches()
         planned: list[Planned] = []
+        batches: list[Batch] = []
         seconds = self._limits.max_tick_s
         if self._decode_batches:
             # With more streams than fit into one run, batches take turns.
             decode = self._decode_batches[0]
             self._decode_batches.rotate(-1)
             planned.append(decode)
+            batches.append(decode.batch)
             if self._prefill:
                 taken = self._cost.estimate(len(decode.jobs), 1)
                 seconds = max(self._limits.mixed_share * taken, self._limits.min_mixed_s)
         if self._prefill:
             for prefill in self._planner.plan(self._prefill.values(), seconds, mixed=bool(planned)):
                 planned.append(prefill)
+                batches.append(prefill.batch)
                 for job in prefill.jobs:
                     self._turns += 1
                     job.last_turn = self._turns
                     if job.started_at is None:
                         job.started_at = now
         self._planned = planned
-        return [each.batch for each in planned]
+        return batches
 
     def commit(self, results: Sequence[BatchResult]) -> Outcome:
         """Book what the batches of the plan brought. Jobs that have left meanwhile are passed over."""

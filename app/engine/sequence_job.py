@@ -24,40 +24,26 @@ if TYPE_CHECKING:
     from app.engine.ticket import EngineTicket
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class SequenceJob(Job):
-    """One sequence.
+    """One sequence, whose events go to ``index`` of a ticket."""
 
-    Attributes:
-        request: what was asked for.
-        ticket, index: where its events go.
-    """
+    __slots__ = ("index", "request", "ticket")
 
-    request: SequenceRequest
-    ticket: EngineTicket
-    index: int
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         number: int,
         request: SequenceRequest,
         deadline: float,
         now: float,
         ticket: EngineTicket,
         index: int = 0,
-    ) -> SequenceJob:
-        return cls(
-            number,
-            deadline,
-            now,
-            len(request.steps),
-            request.read,
-            to_produce=request.feedback.max_tokens if request.feedback else 0,
-            request=request,
-            ticket=ticket,
-            index=index,
-        )
+    ) -> None:
+        super().__init__(number, deadline, now, len(request.steps), request.read)
+        if request.feedback is not None:
+            self.to_produce = request.feedback.max_tokens
+        self.request = request
+        self.ticket = ticket
+        self.index = index
 
     @property
     def mates(self) -> Sequence[Job]:

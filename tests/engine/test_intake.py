@@ -54,5 +54,5 @@ def test_sequences_count_as_well() -> None:
     with pytest.raises(Overloaded):
         queued(intake, 1)
     assert intake.full_for_s is not None
-    intake.clear()
+    intake.die()
     assert intake.full_for_s is None

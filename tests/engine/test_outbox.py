@@ -39,7 +39,7 @@ class Seen:
 
 def job_of(seen: Seen) -> SequenceJob:
     """A job whose events go to ``seen``."""
-    return SequenceJob.of(0, SequenceRequest(np.zeros(1)), 0.0, 0.0, cast(EngineTicket, seen))
+    return SequenceJob(0, SequenceRequest(np.zeros(1)), 0.0, 0.0, cast(EngineTicket, seen))
 
 
 def end_of(seen: Seen) -> SequenceEvent:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,13 +40,15 @@ def make_job(
     """A job of a sequence of that many steps."""
     feedback = Feedback(produce, Sampling()) if produce else None
     ticket = EngineTicket(1, lambda jobs: None, 0.0)
-    return SequenceJob.of(number, SequenceRequest(np.zeros(supplied), read, feedback), deadline, 0.0, ticket)
+    return SequenceJob(number, SequenceRequest(np.zeros(supplied), read, feedback), deadline, 0.0, ticket)
 
 
 def make_block(number: int, width: int, length: int, deadline: float = 100.0) -> BlockJob:
     """The job of a block of that many rows and steps."""
     block = Block(BlockRequest(np.zeros((width, length))), deadline)
-    block.add(BlockRequest(np.zeros((width, length))), cast(Any, None), deadline)
+    block.add(
+        BlockRequest(np.zeros((width, length))), cast(Any, SimpleNamespace(done=lambda: False)), deadline
+    )
     (job,) = block.cut(width, number, 0.0)
     return job
 
