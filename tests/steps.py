@@ -3,8 +3,8 @@
     python -m tests.steps
 
 The application runs in this process, without a socket. A function counts once however often it is called;
-comprehensions and lambdas are functions. Whoever waits in the background (timers, idle threads) counts too when
-it happens to run meanwhile, so the smallest of several counts is given.
+comprehensions and lambdas are functions. What runs in the background (timers, idle threads) counts too when
+it happens meanwhile, so the smallest of several counts is given.
 """
 
 from __future__ import annotations

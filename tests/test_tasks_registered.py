@@ -41,7 +41,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(models: Path) -> Iterator[ServerProcess]:
     """A server with the shipped tasks and ``parity``."""
-    with ServerProcess(models, tasks=(*NAMES, "parity")) as server:
+    with ServerProcess(models, tasks=",".join((*NAMES, "parity"))) as server:
         yield server
 
 
@@ -66,7 +66,7 @@ def test_a_new_task_answers_over_http_and_names_wrong_fields(server: ServerProce
 
 def test_a_new_task_has_a_setting_for_its_limit(models: Path) -> None:
     """A flag, like every other limit."""
-    with ServerProcess(models, tasks=("parity",), skip_bad_models=True, max_bits=3) as server:
+    with ServerProcess(models, tasks="parity", skip_bad_models=True, max_bits=3) as server:
         with server.client() as client:
             assert client.post("/parity", json={"bits": [1, 1, 1]}).status_code == 200
             refused = client.post("/parity", json={"bits": BITS})
@@ -87,7 +87,7 @@ def test_a_new_task_streams_over_a_socket(server: ServerProcess) -> None:
 
 def test_a_session_of_a_new_task_survives_a_kill(models: Path, tmp_path: Path) -> None:
     """The next server goes on behind the last acknowledged bit."""
-    tasks = (*NAMES, "parity")
+    tasks = ",".join((*NAMES, "parity"))
     with ServerProcess(models, tasks=tasks, state_dir=tmp_path) as server, server.client() as client:
         client.post("/sessions", json={"task": "parity", "id": "bits"}).raise_for_status()
         first = client.post("/sessions/bits/steps", json={"seq": 1, "inputs": BITS[:4]}).json()
@@ -144,7 +144,10 @@ def test_a_new_task_is_documented_and_counted(server: ServerProcess) -> None:
 def test_each_shipped_task_can_be_left_out(models: Path, missing: str) -> None:
     """The server starts, says which bundles it leaves, and serves the others."""
     rest = tuple(name for name in NAMES if name != missing)
-    with ServerProcess(models, tasks=rest, skip_bad_models=True) as server, server.client() as client:
+    with (
+        ServerProcess(models, tasks=",".join(rest), skip_bad_models=True) as server,
+        server.client() as client,
+    ):
         for name in rest:
             assert client.post(f"/{name}", json=ASKED[name]).status_code == 200
         assert client.post(f"/{missing}", json=ASKED[missing]).status_code == 404

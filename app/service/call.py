@@ -9,7 +9,7 @@ from typing import Protocol
 
 from app.core.errors import CallerError, CapacityError
 from app.core.sequence import Usage
-from app.tasks.task import Summary
+from app.tasks.model import Summary
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ class Deployment:
     """One served model version.
 
     Attributes:
-        model: what ``task.open`` made of the bundle: a :class:`~app.tasks.task.TaskModel`.
+        model: what ``task.open`` made of the bundle: a :class:`~app.tasks.model.TaskModel`.
     """
 
     manifest: Manifest

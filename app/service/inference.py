@@ -24,7 +24,8 @@ from app.service.call import Call, RequestObserver, Timing, outcome_of
 from app.service.catalog import Catalog
 from app.service.deployment import Deployment as Deployment
 from app.service.stream import TaskStream
-from app.tasks.task import Prepared, ResumePoint, StreamStart, Task
+from app.tasks.model import Prepared, ResumePoint, StreamStart
+from app.tasks.task import Task
 
 
 class InferenceService:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from app.core.ports import Ticket
 from app.core.sequence import Event, Finished, Tokens
 from app.service.call import Call, Timing, outcome_of
-from app.tasks.task import Assembler
+from app.tasks.model import Assembler
 
 
 class TaskStream:
@@ -41,7 +41,7 @@ class TaskStream:
 
     @property
     def event_id(self) -> str | None:
-        """See :class:`~app.tasks.task.Assembler`."""
+        """See :class:`~app.tasks.model.Assembler`."""
         return self.assembler.event_id
 
     def timing(self) -> Timing:

@@ -25,7 +25,8 @@ from app.sessions.observer import SessionObserver
 from app.sessions.record import LastCall, SessionRecord
 from app.sessions.steps.stepping import Stepper, check_seq, digest_of
 from app.sessions.stores.store import AsyncStore, Write
-from app.tasks.task import ResumePoint, SessionAction, SessionView
+from app.tasks.model import ResumePoint
+from app.tasks.session import SessionAction, SessionView
 
 
 class SessionActions:

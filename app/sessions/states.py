@@ -23,7 +23,7 @@ from app.sessions.schema import (
     StatelessRequest,
 )
 from app.sessions.steps.stepping import Stepper
-from app.tasks.task import AppliedInputs
+from app.tasks.session import AppliedInputs
 
 
 class SessionStates:

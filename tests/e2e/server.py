@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -25,15 +24,15 @@ class ServerProcess:
 
     Args:
         models: the folder to serve, or places by commas.
-        tasks: that are registered; the usual ones when left out.
         flags: further flags, ``max_batch=3`` for ``--max-batch 3``; sessions are kept in memory
-            unless they say otherwise.
+            unless they say otherwise. ``tasks`` names those to be registered, by commas.
     """
 
-    def __init__(self, models: Path | str, *, tasks: Sequence[str] = (), **flags: object) -> None:
+    def __init__(self, models: Path | str, **flags: object) -> None:
         if not {"sessions", "state_dir"} & set(flags):
             flags["sessions"] = "memory:"
-        program = ["tests.serve_tasks", ",".join(tasks)] if tasks else ["app"]
+        tasks = flags.pop("tasks", None)
+        program = ["app"] if tasks is None else ["tests.serve_tasks", str(tasks)]
         command = [sys.executable, "-m", *program, "serve", "--models", str(models), "--port", "0"]
         for name, value in flags.items():
             flag = f"--{name.replace('_', '-')}"

@@ -18,8 +18,9 @@ from app.service.call import Timing
 from app.tasks.decoded.schema import Choice, DoneFrame, Frame, TokenFrame, Usage
 from app.tasks.forecast.schema import Forecast, ForecastAnswer, ForecastRequest
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
+from app.tasks.model import ResumePoint
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult
-from app.tasks.task import ResumePoint, Task
+from app.tasks.task import Task
 from app.tasks.tasks import Tasks
 from app.telemetry.metrics import Metrics
 

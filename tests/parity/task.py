@@ -15,16 +15,11 @@ from app.core.errors import InvalidInput
 from app.core.limits import TaskLimits
 from app.core.schema import Answer, ModelReference, Request
 from app.core.sequence import Event, Failed, Finished, Outputs, Read, SequenceRequest
-from app.tasks.task import (
-    AppliedInputs,
-    Context,
-    EncodedInputs,
-    Load,
-    Output,
-    StreamStart,
-    Summary,
-    Task,
-)
+from app.core.tensor import ANY, TensorInput, TensorOutput
+from app.tasks.model import StreamStart, Summary
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
+from app.tasks.task import Load, Task
+from app.tasks.tensor_table import AtOnce, TensorTable
 
 
 class ParitySpec(Spec):
@@ -138,6 +133,17 @@ class ParityModel:
         self.session = ParitySession()
         self.inputs: Mapping[str, Any] = {"bits": [0, 1]}
         self.limits: Mapping[str, Any] = {"max_bits": limits.max_bits}
+        self.tensors = TensorTable(
+            inputs=(TensorInput("bits", "INT64", (ANY, ANY)),),
+            outputs=(
+                TensorOutput("parities", "INT64", (ANY, ANY)),
+                TensorOutput("step_parity", "INT64", (ANY, ANY)),
+            ),
+            at_once=AtOnce(
+                requests=lambda rows, parameters: [ParityRequest(bits=row) for row in rows],
+                answers=lambda answer: [answer],
+            ),
+        )
 
     def milliseconds(self, request: ParityRequest) -> float:
         """Next to nothing."""

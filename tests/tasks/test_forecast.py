@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app.tasks.sentiment.limits import SentimentLimits
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput, InvalidManifest
+from app.features.text import TextLimits
 from app.tasks.forecast.limits import ForecastLimits
 from app.tasks.forecast.model import ForecastModel, _interpolation, _mean_weights, _round
 from app.tasks.forecast.schema import ForecastRequest
@@ -138,4 +138,4 @@ def test_a_bundle_of_another_task_is_refused(tiny_models: Path) -> None:
     with pytest.raises(InvalidManifest):
         ForecastModel(read_bundle(tiny_models / "tiny-mood-gru" / "1"), ForecastLimits())
     with pytest.raises(InvalidManifest):
-        SentimentModel(read_bundle(tiny_models / "tiny-series-lstm" / "1"), SentimentLimits())
+        SentimentModel(read_bundle(tiny_models / "tiny-series-lstm" / "1"), TextLimits())

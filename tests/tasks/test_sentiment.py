@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app.tasks.sentiment.limits import SentimentLimits
 
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput
 from app.core.numbers import softmax
 from app.core.sequence import Read
+from app.features.text import TextLimits
 from app.tasks.sentiment.model import SentimentModel
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
 
@@ -20,7 +20,7 @@ from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
 def task(tiny_models: Path) -> SentimentModel:
     """Of a tiny classifier, with small limits."""
     bundle = read_bundle(tiny_models / "tiny-mood-gru" / "1")
-    return SentimentModel(bundle, SentimentLimits(max_texts=2, max_text_chars=40, max_prompt_tokens=5))
+    return SentimentModel(bundle, TextLimits(max_texts=2, max_text_chars=40, max_prompt_tokens=5))
 
 
 def test_the_last_step_is_read_unless_a_trace_is_wanted(task: SentimentModel) -> None:

@@ -19,7 +19,8 @@ from starlette.types import Receive, Scope, Send
 from app.edge.errors import error_frame, is_internal
 from app.edge.http.body import ClientGone, while_connected
 from app.edge.http.transports import ABORT
-from app.tasks.task import ResumePoint, Task
+from app.tasks.model import ResumePoint
+from app.tasks.task import Task
 
 HEADER = "last-event-id"
 

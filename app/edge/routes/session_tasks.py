@@ -16,7 +16,8 @@ from app.edge.http.event_stream import EventStream, last_event_id
 from app.edge.http.routing import BytesRoute, bytes_response, json_response
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known
 from app.sessions.schema import CreateSession, SessionInfo, StatelessAnswer, StatelessRequest, of_tasks
-from app.tasks.task import SessionAction, Task
+from app.tasks.session import SessionAction
+from app.tasks.task import Task
 from app.tasks.tasks import Tasks
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]

@@ -16,7 +16,7 @@ from app.protocols.oip.codec import encode
 from app.protocols.oip.router import tensors_of
 from app.protocols.oip.routing import HEADER_LENGTH, ModelPath, OipRoute, by_version, header_length
 from app.protocols.oip.schema import InferAnswer, InferRequest
-from app.tasks.task import Examples
+from app.tasks.session import Examples
 
 
 class InferRoute(OipRoute):

@@ -19,13 +19,13 @@ from app.protocols.openai.scores import top_of
 from app.tasks.decoded.resume import Given, ResumePoint
 from app.tasks.decoded.schema import TokenFrame, Usage
 from app.tasks.decoded.stream import REASONS, FrameAssembler
-from app.tasks.task import Summary
+from app.tasks.model import Summary
 
 _FINGERPRINT = 10
 
 
 class CompletionAssembler:
-    """See :class:`app.tasks.task.Assembler`. A chunk is sent as its text becomes certain; the last one of a
+    """See :class:`app.tasks.model.Assembler`. A chunk is sent as its text becomes certain; the last one of a
     choice says why it ended, and the last of all has the usage.
 
     Args:

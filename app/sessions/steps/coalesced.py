@@ -14,7 +14,7 @@ from app.service.deployment import Deployment
 from app.service.run import Run
 from app.sessions.record import SessionRecord
 from app.sessions.steps.calls import PendingStep, StepLine
-from app.tasks.task import AppliedInputs, EncodedInputs
+from app.tasks.session import AppliedInputs, EncodedInputs
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,7 +38,7 @@ from app.sessions.steps.calls import Outcome, PendingStep, StepCall, StepClock, 
 from app.sessions.steps.coalesced import Chain, answers
 from app.sessions.steps.queue import StepQueue
 from app.sessions.stores.store import AsyncStore, Snapshot, Write, Written
-from app.tasks.task import EncodedInputs
+from app.tasks.session import EncodedInputs
 
 
 class Stepper:
@@ -241,7 +241,7 @@ class Stepper:
         Raises:
             InvalidInput: the inputs are wrong or too many.
         """
-        encoded = deployment.model.session.encode(context, step, inputs)
+        encoded: EncodedInputs = deployment.model.session.encode(context, step, inputs)
         if len(encoded.reported) > self._limits.max_call_steps:
             raise InvalidInput(
                 "inputs",

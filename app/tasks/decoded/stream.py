@@ -13,7 +13,7 @@ from app.tasks.decoded.prepare import PreparedText
 from app.tasks.decoded.resume import Given, ResumePoint
 from app.tasks.decoded.schema import DoneFrame, Frame, TextAnswer, TokenFrame
 from app.tasks.decoded.text import Piece, TextAssembler
-from app.tasks.task import Summary
+from app.tasks.model import Summary
 
 REASONS: dict[FinishReason, schema.FinishReason] = {
     # A request that generates nothing has all of the length that was asked for.
@@ -25,7 +25,7 @@ REASONS: dict[FinishReason, schema.FinishReason] = {
 
 
 class FrameAssembler:
-    """See :class:`app.tasks.task.Assembler`. A frame holds all that a choice has produced since its last one.
+    """See :class:`app.tasks.model.Assembler`. A frame holds all that a choice has produced since its last.
 
     Args:
         model: ``name@version``.
@@ -68,7 +68,7 @@ class FrameAssembler:
         return [*self._prepared.prompt, *self._texts[0].kept]
 
     def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[TokenFrame]:
-        """The frames that became certain; see :class:`app.tasks.task.Assembler`."""
+        """The frames that became certain; see :class:`app.tasks.model.Assembler`."""
         produced: dict[int, list[Token]] = {}
         failure: RnnserveError | None = None
         for choice, event in events:

@@ -8,7 +8,7 @@ from app.core.errors import InvalidInput
 from app.core.schema import Answer, Request
 from app.tasks.forecast.model import ForecastModel
 from app.tasks.forecast.schema import Coverage, Forecast, Level
-from app.tasks.task import SessionAction, SessionView
+from app.tasks.session import SessionAction, SessionView
 
 
 class ForecastFromState(Request):

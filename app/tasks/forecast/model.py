@@ -31,7 +31,7 @@ from app.tasks.forecast.schema import (
 from app.tasks.forecast.session import ForecastSession
 from app.tasks.forecast.spec import ForecastSpec, known_frequencies
 from app.tasks.forecast.tensors import forecast_tensors
-from app.tasks.task import Prepared, blocks_of
+from app.tasks.model import Prepared, blocks_of
 
 # A scale needs a difference, and a difference needs two observations.
 MIN_OBSERVED = 2
@@ -58,7 +58,7 @@ class PreparedForecast(Prepared):
 
 
 class ForecastModel:
-    """See :class:`app.tasks.task.AnsweringModel`.
+    """See :class:`app.tasks.model.AnsweringModel`.
 
     Args:
         bundle: of a forecaster.

@@ -17,7 +17,7 @@ from app.features.frequency import Frequency, parse_frequency
 from app.features.series import encode, kind_for
 from app.tasks.forecast.schema import LARGEST_VALUE
 from app.tasks.forecast.spec import ForecastSpec, known_frequencies
-from app.tasks.task import AppliedInputs, Context, EncodedInputs, Output
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
 # A longer hole in a stream is more likely a wrong clock than an outage to be bridged.
 MAX_GAP = 1000
@@ -27,7 +27,7 @@ _OPTIONS = ("freq", "season", "start")
 
 
 class ForecastSession:
-    """See :class:`app.tasks.task.SessionTask`.
+    """See :class:`app.tasks.session.SessionTask`.
 
     The context holds ``freq``, ``season``, ``start`` (time of step 0, once known) and
     ``position`` (steps so far, those of gaps included).

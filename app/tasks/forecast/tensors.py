@@ -25,7 +25,7 @@ from app.tasks.forecast.schema import (
     Start,
 )
 from app.tasks.forecast.spec import ForecastSpec
-from app.tasks.task import Examples
+from app.tasks.session import Examples
 from app.tasks.tensor_table import AtOnce, FromState, Row, TensorTable
 
 EXAMPLES: Examples = {

@@ -14,7 +14,8 @@ from app.tasks.decoded.schema import DoneFrame, TokenFrame
 from app.tasks.decoded.stream import FrameAssembler
 from app.tasks.generate.model import GenerateModel
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
-from app.tasks.task import SessionAction, SessionView, StreamStart
+from app.tasks.model import StreamStart
+from app.tasks.session import SessionAction, SessionView
 
 
 class GenerateFromState(GenerateRequest):

@@ -22,11 +22,12 @@ from app.tasks.decoded.stream import FrameAssembler
 from app.tasks.generate.session import TextSession
 from app.tasks.generate.spec import GenerateSpec
 from app.tasks.generate.tensors import generate_tensors
-from app.tasks.task import SessionView, StreamStart
+from app.tasks.model import StreamStart
+from app.tasks.session import SessionView
 
 
 class GenerateModel:
-    """See :class:`app.tasks.task.StreamingModel`.
+    """See :class:`app.tasks.model.StreamingModel`.
 
     Args:
         bundle: of a language model.
@@ -68,7 +69,7 @@ class GenerateModel:
         return milliseconds_to_encode(len(request.prompt))
 
     def start(self, request: TextRequest, point: ResumePoint | None = None) -> StreamStart:
-        """One sequence for each choice; see :class:`app.tasks.task.StreamingModel`."""
+        """One sequence for each choice; see :class:`app.tasks.model.StreamingModel`."""
         if point is not None:
             point.check(request, self._reference)
         prepared = self.prepare(request, None if point is None else point.seed)

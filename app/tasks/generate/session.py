@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from app.core.numbers import log_softmax, rounded
 from app.features.text import TextCodec, TextLimits, no_options, text_or_ids
 from app.tasks.generate.spec import GenerateSpec
-from app.tasks.task import AppliedInputs, Context, EncodedInputs, Output
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
 
 class TextSession:
-    """See :class:`app.tasks.task.SessionTask`."""
+    """See :class:`app.tasks.session.SessionTask`."""
 
     def __init__(self, spec: GenerateSpec, codec: TextCodec, limits: TextLimits) -> None:
         self._spec = spec

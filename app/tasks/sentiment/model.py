@@ -16,13 +16,13 @@ from app.core.errors import InvalidInput
 from app.core.numbers import rounded, softmax
 from app.core.sequence import Read
 from app.features.text import TextLimits, check_text, codec_of, milliseconds_to_encode
+from app.tasks.model import Prepared, blocks_of
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult, TracePoint
 from app.tasks.sentiment.session import LabelSession
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sentiment.tensors import sentiment_tensors
 from app.tasks.sentiment.text_classification import classified
 from app.tasks.sentiment.text_classification_schema import TextClassificationRequest
-from app.tasks.task import Prepared, blocks_of
 
 SentimentRequests = SentimentRequest | TextClassificationRequest
 
@@ -36,7 +36,7 @@ class PreparedSentiment(Prepared):
 
 
 class SentimentModel:
-    """See :class:`app.tasks.task.AnsweringModel`.
+    """See :class:`app.tasks.model.AnsweringModel`.
 
     Args:
         bundle: of a classifier.

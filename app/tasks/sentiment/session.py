@@ -10,11 +10,11 @@ import numpy as np
 from app.core.numbers import rounded, softmax
 from app.features.text import TextCodec, TextLimits, no_options, text_or_ids
 from app.tasks.sentiment.spec import SentimentSpec
-from app.tasks.task import AppliedInputs, Context, EncodedInputs, Output
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
 
 class LabelSession:
-    """See :class:`app.tasks.task.SessionTask`."""
+    """See :class:`app.tasks.session.SessionTask`."""
 
     def __init__(self, spec: SentimentSpec, codec: TextCodec, limits: TextLimits) -> None:
         self._spec = spec

@@ -15,7 +15,7 @@ from app.core.tensor import ANY, TensorInput, TensorOutput
 from app.features.text import TextLimits
 from app.tasks.sentiment.schema import SentimentRequest, SentimentResult
 from app.tasks.sentiment.spec import SentimentSpec
-from app.tasks.task import Examples
+from app.tasks.session import Examples
 from app.tasks.tensor_table import AtOnce, Row, TensorTable
 
 EXAMPLES: Examples = {

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from app.protocols.oip.examples import INFER
+
 from app.protocols.oip.parameters import ForecastParameters, GenerateParameters, SequenceParameters
 from app.protocols.oip.schema import InferAnswer, ModelMetadata
 from tests.e2e.server import ServerProcess

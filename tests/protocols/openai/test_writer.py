@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from app.protocols.openai.answer import CompletionWriter
+from app.protocols.openai.completion import prepare_completions
+from app.protocols.openai.completion_stream import CompletionStream
+from app.protocols.openai.order import order_of
 
 from app.bundle.reader import read_bundle
 from app.core.limits import Limits
 from app.core.sequence import Event, Finished, FinishReason, Token, Tokens, Usage
 from app.features.text import TextCodec
-from app.protocols.openai.answer import CompletionWriter
-from app.protocols.openai.completion import prepare_completions
-from app.protocols.openai.completion_stream import CompletionStream
-from app.protocols.openai.order import order_of
 from app.protocols.openai.schema import Completion, CompletionRequest
 from app.service.call import Call
 from app.tasks.generate.task import GenerateTask

@@ -1,0 +1,165 @@
+"""The session side of a task: inputs to steps, outputs one by one, and what else a state can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from app.core.schema import Request
+
+if TYPE_CHECKING:
+    from app.tasks.model import StreamStart
+
+Context = dict[str, Any]
+"""What the session side of a task remembers between calls, as JSON. The recurrent state is not in it."""
+Output = dict[str, Any]
+"""What is said of one step of a session, as JSON."""
+Examples = Mapping[str, Mapping[str, Any]]
+"""OpenAPI examples: key to ``{"summary": ..., "value": ...}``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedInputs:
+    """The inputs of one session call as steps of the network.
+
+    Attributes:
+        steps: ``[time, ...]`` in the graph's input type.
+        reported: which of them the caller counts, in order; the others were put between, such as
+            a start token or the missing steps of a gap.
+        context: to remember after the call.
+        detail: what the task needs to describe the outputs.
+    """
+
+    steps: NDArray[np.generic]
+    reported: tuple[int, ...]
+    context: Context
+    detail: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AppliedInputs:
+    """A session call and what the network made of it.
+
+    Attributes:
+        before: the last output before the call; ``None`` before the first step.
+        outputs: ``[time, ...]``, an output for each step.
+    """
+
+    encoded: EncodedInputs
+    before: NDArray[np.float32] | None
+    outputs: NDArray[np.float32]
+
+    def known(self, step: int) -> NDArray[np.float32] | None:
+        """What the network said of a step of the call before it was fed."""
+        return self.outputs[step - 1] if step else self.before
+
+
+class SessionTask(Protocol):
+    """The session side of a model."""
+
+    def open(self, options: Context) -> Context:
+        """The context of a new session.
+
+        Raises:
+            InvalidInput: an option is unknown or wrong.
+        """
+        ...
+
+    def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
+        """Inputs to steps.
+
+        Args:
+            context: of the session.
+            step: steps applied before.
+            inputs: as the caller sent them.
+
+        Raises:
+            InvalidInput: the inputs are wrong; names the element.
+        """
+        ...
+
+    def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
+        """One output for each reported step of each call.
+
+        What is said of a call never depends on the others: they are together for speed alone.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionView:
+    """A session as an action sees it.
+
+    Attributes:
+        model: ``name@version``.
+        row: ``[S]``, the recurrent state; ``None`` before the first step.
+        last: output of the last step; ``None`` before the first.
+        mark: tells this state from all others.
+        max_steps: steps that the session takes at once.
+    """
+
+    id: str
+    model: str
+    step: int
+    context: Context
+    row: NDArray[np.float32] | None
+    last: NDArray[np.float32] | None
+    mark: str
+    max_steps: int
+
+
+class ContinueRequest(Protocol):
+    """What the requests have of actions that go on from a state.
+
+    Attributes:
+        stream: the answer is wanted as frames.
+        advance: what is produced becomes steps of the session.
+        seq: with ``advance``, number of the first of them: then exactly once.
+    """
+
+    @property
+    def stream(self) -> bool: ...
+    @property
+    def advance(self) -> bool: ...
+    @property
+    def seq(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionAction:
+    """``POST /sessions/{id}/{name}``: an answer from a session's state.
+
+    Either ``look`` is given, which needs no run of the network; or ``start``, for an action that goes on
+    from the state by itself: its request is a :class:`ContinueRequest`, and ``ending`` adds the step at which
+    the session stands to its whole answer and to its last frame.
+
+    Attributes:
+        request, answer: their classes.
+        doc: for the OpenAPI document.
+        frames: classes of its frames, the last one last; empty when it does not stream.
+        look: ``(model, view, request) -> answer``; raises InvalidInput.
+        start: ``(model, view, request, point) -> StreamStart``; raises InvalidInput.
+        kept: ``(assembler) -> inputs``: what a session is fed that keeps what was produced.
+        ending: ``(answer or last frame, step) -> the same with the step``.
+        again: ``(kept answer, point) -> the last frame and its event id``, for a reader who lost no other;
+            ``None`` where more is missing.
+        lacking: ends the sentence "session 'x' is on M, which ..." about a model without this action.
+    """
+
+    name: str
+    request: type[Request]
+    answer: type[BaseModel]
+    doc: str
+    examples: Examples = field(default_factory=dict)
+    frames: tuple[type[BaseModel], ...] = ()
+    look: Callable[[Any, SessionView, Any], BaseModel] | None = None
+    start: Callable[[Any, SessionView, Any, Any], StreamStart] | None = None
+    kept: Callable[[Any], list[Any]] | None = None
+    ending: Callable[[Any, int], BaseModel] | None = None
+    again: Callable[[bytes, Any], tuple[BaseModel, str] | None] | None = None
+    lacking: str
