@@ -18,6 +18,7 @@ from app.bundle.writer import pack_vectors, write_bundle
 from app.core.errors import BundleError, DigestMismatch, InvalidManifest, ParityError
 from app.runtime.session import GraphSession
 from app.runtime.verify import verify_bundle
+from tests.rig import REGISTERED
 
 
 @pytest.fixture
@@ -71,7 +72,10 @@ def test_a_missing_file_is_refused_by_name(folder: Path) -> None:
         (lambda d: d["row"].update(size=3), "row"),
         (lambda d: d["row"]["fields"][1].update(offset=0), "row"),
         (lambda d: d["network"].update(cell="transformer"), "network.cell"),
-        (lambda d: d["spec"].update(task="translate"), "spec"),
+        (lambda d: d["spec"].update(task="../up"), "spec"),
+        (lambda d: d["spec"].update(task="juggle"), "juggle"),
+        (lambda d: d["spec"].update(surprise=1), "spec.surprise"),
+        (lambda d: d["spec"].pop("vocabulary"), "spec.vocabulary"),
         (lambda d: d["files"].update({"../evil": "0" * 64}), "files"),
         (lambda d: d["files"].update({"model.onnx": "abc"}), "files.model.onnx"),
         (lambda d: d.update(name="../up"), "name"),
@@ -84,7 +88,7 @@ def test_a_wrong_manifest_names_the_field(
     """Every kind of mistake is a typed error that says where it is."""
     edit(folder, change)
     with pytest.raises(InvalidManifest, match=where):
-        read_bundle(folder)
+        REGISTERED.open(read_bundle(folder))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": NaN}'])

@@ -84,9 +84,10 @@ def test_a_stream_that_fails_ends_with_an_error_event(edge: FakeEdge, client: Te
     assert edge.service.streams[0].cancelled
 
 
-@pytest.mark.parametrize(
-    ("task", "kind"), [(task, kind) for task in TASKS for kind in task.examples], ids=lambda part: str(part)
-)
+EXAMPLES = [(task, kind) for task in TASKS for kind in task.examples]
+
+
+@pytest.mark.parametrize(("task", "kind"), EXAMPLES, ids=[f"{task.name}-{kind}" for task, kind in EXAMPLES])
 def test_examples_are_valid(task: Task, kind: str) -> None:
     """Each is a request of its task."""
     TypeAdapter(task.request).validate_json(json.dumps(task.examples[kind]["value"]))
