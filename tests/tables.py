@@ -27,8 +27,9 @@ def metrics_table() -> str:
     """Each metric: name, kind, labels, meaning."""
     lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for family in Catalogue().families:
-        labels = ", ".join(f"`{label}`" for label in family.label_names)
-        lines.append(f"| `{family.sample_name}` | {family.kind} | {labels} | {family.text} |")
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        (metric,) = family.metric.describe()
+        lines.append(f"| `{family.sample_name}` | {metric.type} | {labels} | {metric.documentation} |")
     return "\n".join(lines)
 
 

@@ -30,7 +30,16 @@ class ModelMetrics(Protocol):
         """A callback for one engine."""
         ...
 
-    def model_loaded(self, model: str, task: str, cell: str, seconds: float, *, parameters: int = 0) -> None:
+    def model_loaded(
+        self,
+        model: str,
+        task: str,
+        cell: str,
+        seconds: float,
+        *,
+        parameters: int = 0,
+        generates: bool = False,
+    ) -> None:
         """A bundle was verified and is served."""
         ...
 
@@ -131,6 +140,7 @@ class _Counted:
             manifest.network.cell,
             model.load_seconds,
             parameters=manifest.network.parameters,
+            generates=hasattr(manifest.spec, "start_token"),
         )
         engine = model.engine
         self.metrics.watch_engine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -15,29 +16,29 @@ def watch_process(catalogue: Catalogue) -> None:
     """Measure this process whenever somebody looks."""
     collector = ProcessCollector(registry=None)
     gauges = {
-        f"process_{name}": family.labels()
-        for name, family in (
-            ("resident_memory_bytes", catalogue.resident),
-            ("virtual_memory_bytes", catalogue.virtual),
-            ("open_fds", catalogue.open_fds),
-            ("max_fds", catalogue.max_fds),
-            ("start_time_seconds", catalogue.start_time),
-        )
+        "process_resident_memory_bytes": catalogue.resident,
+        "process_virtual_memory_bytes": catalogue.virtual,
+        "process_open_fds": catalogue.open_fds,
+        "process_max_fds": catalogue.max_fds,
+        "process_start_time_seconds": catalogue.start_time,
     }
-    gauges["process_start_time_seconds"].set(time.time())
-    cpu = catalogue.cpu.labels()
+    catalogue.told(catalogue.start_time).set(time.time())
+    counted = 0.0
+    lock = threading.Lock()
 
     def measure() -> None:
-        for metric in collector.collect():
-            for sample in metric.samples:
+        nonlocal counted
+        with lock:  # several scrapes may run at once
+            for sample in (sample for metric in collector.collect() for sample in metric.samples):
                 if sample.name == "process_cpu_seconds_total":
-                    cpu.value = sample.value
+                    catalogue.cpu.inc(max(0.0, sample.value - counted))
+                    counted = max(counted, sample.value)
                 elif sample.name in gauges:
-                    gauges[sample.name].set(sample.value)
+                    catalogue.told(gauges[sample.name]).set(sample.value)
 
-    catalogue.refreshers.append(measure)
+    catalogue.measure = measure
     if _anonymous_bytes() is not None:
-        catalogue.anonymous.labels().watch(lambda: float(_anonymous_bytes() or 0))
+        catalogue.told(catalogue.anonymous).set_function(lambda: float(_anonymous_bytes() or 0))
 
 
 def disk_bytes(folder: Path) -> int:

@@ -17,18 +17,17 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from app.core.errors import ConfigurationError
 from app.telemetry.catalogue import Catalogue
-from app.telemetry.instruments import AnyFamily, Histogram, Labels
 
 logger = logging.getLogger(__name__)
 
@@ -54,25 +53,25 @@ class SharedFolder:
                 "the variable TMPDIR names one"
             ) from error
 
-        self._own = Share(self.path, places)
+        self._share = Share(self.path, places)
         self._restarts = Catalogue().restarts
 
     def __enter__(self) -> SharedFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._own.close()
+        self._share.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def bury(self, place: int) -> None:
         """Take away what a dead worker said of the present, and count it; what it counted stays."""
         mark_process_dead(place, str(self.path))
-        self._restarts.labels().inc()
-        self._own.publish([self._restarts])
+        self._restarts.inc()
+        self._share.publish(self._restarts.collect(), {})
 
 
 class Share:
-    """One process's files in the folder.
+    """One process's files in the folder: totals, which grow in place, and gauges, written anew each time.
 
     Args:
         folder: of :class:`SharedFolder`.
@@ -82,32 +81,37 @@ class Share:
     def __init__(self, folder: Path, place: int) -> None:
         self._folder = folder
         self._place = place
-        self._files: dict[str, _File] = {}
+        self._totals: dict[str, _Totals] = {}
+        self._keys: dict[tuple[str, ...], str] = {}
         self._closed = False
         self._lock = threading.Lock()
 
-    def publish(self, families: Sequence[AnyFamily]) -> None:
-        """Write what has changed since the last time."""
+    def publish(self, metrics: Iterable[Metric], modes: Mapping[str, str]) -> None:
+        """Write all numbers.
+
+        Args:
+            metrics: of this process.
+            modes: of its gauges, by name.
+        """
         with self._lock:
             if self._closed or not self._folder.is_dir():
                 return  # closed files, opened again, would be taken for a predecessor's
-            gone: set[str] = set()
-            for family in families:
-                self._publish_family(family, gone)
-            for name in gone:
-                # An entry cannot be taken out of a file, so a new one takes its place.
-                self._files.pop(name).close()
-                self._rewrite(name, families)
+            gauges: dict[str, list[tuple[str, float]]] = {mode: [] for mode in modes.values()}
+            for metric in metrics:
+                values = [(self._key(metric, sample), sample.value) for sample in metric.samples]
+                if metric.type == "gauge":
+                    gauges[modes[metric.name]] += values
+                else:
+                    self._totals_of(metric.type).write(values)
+            for mode, values in gauges.items():
+                self._replace(self._folder / f"gauge_{mode}_{self._place}.db", values)
 
-    def collected(self, catalogue: Catalogue) -> CollectorRegistry:
+    def collector(self, catalogue: Catalogue) -> Collector:
         """All processes' numbers, with this one's as they are now."""
-        registry = CollectorRegistry()
         if not self._folder.is_dir():  # a sibling has abandoned it
-            registry.register(catalogue)
-            return registry
-        self.publish(catalogue.families)
-        registry.register(_InOrder(MultiProcessCollector(None, str(self._folder)), catalogue))
-        return registry
+            return catalogue
+        self.publish(catalogue.collect(), catalogue.modes)
+        return _Merged(self._folder, catalogue)
 
     def abandon(self) -> None:
         """Remove the folder, since its supervisor has gone and will not."""
@@ -116,28 +120,34 @@ class Share:
     def close(self) -> None:
         """Release the files; they stay."""
         with self._lock:
-            for file in self._files.values():
-                file.close()
-            self._files.clear()
+            for totals in self._totals.values():
+                totals.close()
+            self._totals.clear()
             self._closed = True
 
-    def _publish_family(self, family: AnyFamily, gone: set[str]) -> None:
-        kind = f"gauge_{family.mode}" if family.kind == "gauge" else family.kind
-        name = f"{kind}_{self._place}.db"
-        file = self._files.get(name)
-        if file is None:
-            file = self._files[name] = _File(self._folder / name, carry=family.kind != "gauge")
-        if file.write(family):
-            gone.add(name)
+    def _key(self, metric: Metric, sample: Sample) -> str:
+        found = (sample.name, *sample.labels.values())
+        key = self._keys.get(found)
+        if key is None:
+            names, values = list(sample.labels), list(sample.labels.values())
+            key = self._keys[found] = mmap_key(metric.name, sample.name, names, values, metric.documentation)
+        return key
 
-    def _rewrite(self, name: str, families: Sequence[AnyFamily]) -> None:
-        fresh = _File(self._folder / f"{name}.new", carry=False)
-        mode = name.split("_")[1]
-        for family in families:
-            if family.kind == "gauge" and family.mode == mode:
-                fresh.write(family)
-        os.replace(self._folder / f"{name}.new", self._folder / name)
-        self._files[name] = fresh
+    def _totals_of(self, kind: str) -> _Totals:
+        if kind not in self._totals:
+            self._totals[kind] = _Totals(self._folder / f"{kind}_{self._place}.db")
+        return self._totals[kind]
+
+    def _replace(self, path: Path, values: list[tuple[str, float]]) -> None:
+        """Write a file of gauges anew, since an entry cannot be taken out of one."""
+        fresh, now = path.with_suffix(".new"), time.time()
+        fresh.unlink(missing_ok=True)
+        file = MmapedDict(str(fresh))
+        for key, value in values:
+            # The newest of several workers' gauges is told by the time.
+            file.write_value(key, value, now)
+        file.close()
+        os.replace(fresh, path)
 
 
 class Publisher:
@@ -172,71 +182,43 @@ class Publisher:
 
     def _publish(self) -> None:
         try:
-            self._catalogue.refresh()
-            self._share.publish(self._catalogue.families)
+            self._share.publish(self._catalogue.collect(), self._catalogue.modes)
         except Exception:
             # A full disk must not end the service; the next second tries again.
             logger.exception("the metrics of this worker could not be shared")
 
 
-class _File:
-    """One file: the values of families of one kind.
+class _Totals:
+    """A file of counters or histograms, which goes on from what it holds.
 
     Args:
         path: made if it is not there.
-        carry: go on from what it holds.
     """
 
-    def __init__(self, path: Path, *, carry: bool) -> None:
-        if not carry:
-            path.unlink(missing_ok=True)
-        self._values = MmapedDict(str(path))
-        self._before = {key: value for key, value, _ in self._values.read_all_values()} if carry else {}
-        # By family and labels: what was written last, and the keys.
-        self._last: dict[tuple[str, Labels], object] = {}
-        self._keys: dict[tuple[str, Labels], list[str]] = {}
+    def __init__(self, path: Path) -> None:
+        self._file = MmapedDict(str(path))
+        self._before = {key: value for key, value, _ in self._file.read_all_values()}
+        self._written: dict[str, float] = {}
 
-    def write(self, family: AnyFamily) -> bool:
-        """Write a family's children; true when one that was written is there no more."""
-        now = time.time()
-        seen = 0
-        for values, child in family.children():
-            place = (family.name, values)
-            numbers = [*child.counts, child.sum] if isinstance(child, Histogram) else [child.value]
-            keys = self._keys.get(place)
-            if keys is None:
-                keys = self._keys[place] = _keys(family, values)
-            seen += 1
-            # A gauge is written anew each time: the newest of several workers' is told by its time.
-            if family.kind != "gauge" and self._last.get(place) == numbers:
-                continue
-            self._last[place] = numbers
-            for key, number in zip(keys, numbers, strict=True):
-                self._values.write_value(key, self._before.get(key, 0.0) + number, now)
-        return family.kind == "gauge" and seen < sum(name == family.name for name, _ in self._keys)
+    def write(self, values: Iterable[tuple[str, float]]) -> None:
+        for key, value in values:
+            if self._written.get(key) != value:
+                self._written[key] = value
+                self._file.write_value(key, self._before.get(key, 0.0) + value, 0.0)
 
     def close(self) -> None:
-        """Release it."""
-        self._values.close()
+        self._file.close()
 
 
-class _InOrder(Collector):
-    """The merged families in the catalogue's order; the merge's own follows the files."""
+class _Merged(Collector):
+    """The numbers of all files, in the catalogue's order; the merge's own follows the files."""
 
-    def __init__(self, inner: MultiProcessCollector, catalogue: Catalogue) -> None:
-        self._inner = inner
-        self._places = {family.name: place for place, family in enumerate(catalogue.families)}
+    def __init__(self, folder: Path, catalogue: Catalogue) -> None:
+        self._folder = folder
+        self._places = {metric.name: place for place, metric in enumerate(catalogue.describe())}
 
     def collect(self) -> Iterator[Metric]:
-        yield from sorted(self._inner.collect(), key=lambda metric: self._places.get(metric.name, 1 << 30))
-
-
-def _keys(family: AnyFamily, values: Labels) -> list[str]:
-    def key(name: str, more: dict[str, str]) -> str:
-        names = [*family.label_names, *more]
-        return mmap_key(family.name, name, names, [*values, *more.values()], family.text)
-
-    if family.kind != "histogram":
-        return [key(family.sample_name, {})]
-    buckets = [key(f"{family.name}_bucket", {"le": le}) for le in family.les]
-    return [*buckets, key(f"{family.name}_sum", {})]
+        files = [str(file) for file in self._folder.glob("*.db")]
+        # Buckets are in the files as a scrape shows them: each holds those below it.
+        merged = MultiProcessCollector.merge(files, accumulate=False)
+        yield from sorted(merged, key=lambda metric: self._places.get(metric.name, 1 << 30))

@@ -26,7 +26,7 @@ class Worker:
 
     def publish(self) -> None:
         """As its thread does every second."""
-        self.share.publish(self.metrics.catalogue.families)
+        self.share.publish(self.metrics.catalogue.collect(), self.metrics.catalogue.modes)
 
     def scrape(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         """What it answers, by name without prefix, and labels."""
