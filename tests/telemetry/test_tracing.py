@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +19,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from websockets.sync.client import connect
 
 from app.core.errors import ConfigurationError
-from app.telemetry.tracing import open_tracing
+from app.telemetry.otlp import open_tracing
+from app.telemetry.tracing import CLOSE_S
 from tests.e2e.server import REPOSITORY, ServerProcess
 from tests.telemetry.collector import Collector, attributes
 from tests.telemetry.conftest import DEFAULT
@@ -231,14 +234,76 @@ def test_without_a_caller_there_is_a_trace_of_our_own(client: httpx2.Client, col
 
 
 def test_a_dead_collector_harms_nobody(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests are answered, and the server ends when it is told to."""
+    """Requests are answered, and the server ends soon when it is told to; it says that spans were lost."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
     with ServerProcess(tiny_models, default=DEFAULT, tracing="otlp") as server:
         with server.client() as client:
             for _ in range(5):
                 assert client.get("/healthz").status_code == 200
+        before, began = len(server.log), time.monotonic()
         assert server.stop() == 0
+        # Trying until the exporter gives up takes 6 to 8 s.
+        assert time.monotonic() - began < CLOSE_S + 3
+        told, lost = server.log[before:].splitlines()
+    assert "shutting down" in told
+    assert "spans within 2 s; they are dropped" in lost
+
+
+WRONG = {
+    "OTEL_BSP_MAX_QUEUE_SIZE": ["256", "0", "many", ""],
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": ["4096", "-1", "1.5"],
+    "OTEL_BSP_SCHEDULE_DELAY": ["0", "-5", "soon"],
+    "OTEL_BSP_EXPORT_TIMEOUT": ["never"],
+    "OTEL_TRACES_SAMPLER": ["sometimes", "parentbased_sometimes"],
+    "OTEL_TRACES_SAMPLER_ARG": ["2", "half", "nan"],
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ["collector:4318", "http://", "http://[::1"],
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ["grpc://collector:4317"],
+    "OTEL_EXPORTER_OTLP_TIMEOUT": ["0", "1s", "nan", "inf"],
+    "OTEL_EXPORTER_OTLP_COMPRESSION": ["zstd"],
+    "OTEL_SPAN_EVENT_COUNT_LIMIT": ["few"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
+def test_a_variable_that_is_wrong_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the SDK would make of it."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name):
+        open_tracing("1")
+
+
+def test_a_wrong_variable_ends_the_start_with_one_line(tiny_models: Path) -> None:
+    """No traceback."""
+    command = [sys.executable, "-m", "app", "serve", "--models", str(tiny_models), "--default", DEFAULT]
+    result = subprocess.run(
+        [*command, "--port", "0", "--sessions", "off", "--tracing", "otlp"],
+        cwd=REPOSITORY,
+        env={**os.environ, "OTEL_BSP_MAX_QUEUE_SIZE": "256"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "OTEL_BSP_MAX_EXPORT_BATCH_SIZE is 512, more than OTEL_BSP_MAX_QUEUE_SIZE, which is 256" in line
+
+
+def test_variables_that_are_right_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the SDK documents them, empty ones of the exporter included."""
+    for name, value in {
+        "OTEL_BSP_MAX_QUEUE_SIZE": "256",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "256",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.25",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://[::1]:4318/v1/traces",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "2.5",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+    }.items():
+        monkeypatch.setenv(name, value)
+    open_tracing("1").close()
 
 
 def test_what_nobody_asked_for_is_not_imported(tiny_models: Path) -> None:

@@ -19,7 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.routing_key import bind_routing_key
 from app.edge.errors import is_internal
-from app.edge.http.spans import begin_span
 from app.edge.http.transports import RESPOND
 from app.edge.protocol import error_response
 from app.telemetry.logging import bind_request, log_access
@@ -74,7 +73,7 @@ class RequestScope:
         request_id, trace, key = _ids_of(scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        span = None if self._tracing is None else begin_span(self._tracing, scope)
+        span = None if self._tracing is None else self._tracing.begin(scope)
         bind_request(request_id, _trace_id(span, trace))
         bind_routing_key(key or request_id)
         added = [(_REQUEST_ID, request_id.encode("ascii")), _NOSNIFF]
