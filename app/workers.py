@@ -97,7 +97,8 @@ def greeting(application: Application, settings: Settings, port: int) -> str:
     kept = "off" if store is None else f"{shown(store)} ({settings.durability})"
     workers = f"  {settings.workers} worker processes" if settings.workers > 1 else ""
     admin = "" if settings.admin_port is None else f"  admin port {settings.admin_port}"
-    return "\n".join([*lines, f"  sessions   {kept}{workers}{admin}"])
+    log = "a line for each answer" if settings.access_log else "off; --access-log logs a line for each answer"
+    return "\n".join([*lines, f"  sessions   {kept}{workers}{admin}", f"  access log {log}"])
 
 
 @dataclass(slots=True, eq=False)
