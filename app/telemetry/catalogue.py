@@ -14,12 +14,10 @@ That is too much, so workers write those files once a second: see ``app.telemetr
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
-import prometheus_client
-from prometheus_client import Counter, Gauge, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -38,15 +36,6 @@ STEPS = tuple(2.0**power for power in range(17))
 
 MODEL: Labels = ("model",)
 BY_TASK: Labels = ("task", "model")
-
-
-class Histogram(prometheus_client.Histogram):
-    """One that takes many equal observations at once, as tokens that left the engine together are."""
-
-    def observe_many(self, amount: float, count: int) -> None:
-        """Observe ``amount`` ``count`` times."""
-        self._sum.inc(amount * count)
-        self._buckets[bisect_left(self._upper_bounds, amount)].inc(count)
 
 
 class Family(NamedTuple):

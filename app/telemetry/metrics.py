@@ -7,46 +7,35 @@ session store. Nothing outside this package imports prometheus_client.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
-from prometheus_client import Counter, Gauge, generate_latest
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
 from app.engine.load import EngineLoad, TickStats
 from app.service.call import Timing
 from app.sessions.stores.worker import StoreStats
-from app.telemetry.catalogue import Catalogue, Histogram
+from app.telemetry.catalogue import Catalogue
 from app.telemetry.process import watch_process
-from app.telemetry.sharing import Publisher, Share
+from app.telemetry.sharing import Share
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OUTCOMES = ("ok", "caller", "capacity", "server")
 SESSION_EVENTS = (
-    "created",
-    "forked",
-    "imported",
-    "exported",
-    "closed",
-    "expired",
-    "rewound",
-    "migrated",
-    "snapshot",
-    "replayed",
-    "conflict",
-    "quarantined",
-    "corrupt",
-    "refused",
+    *("created", "forked", "imported", "exported", "closed", "expired", "rewound", "migrated"),
+    *("snapshot", "replayed", "conflict", "quarantined", "corrupt", "refused"),
 )
 MODEL_EVENTS = ("loaded", "failed", "switched", "retired")
 REFUSALS = ("unauthenticated", "forbidden", "request_rate", "port")
 
 
 class Metrics:
-    """All metrics of one process.
+    """All metrics of one application: several in one process do not share counts.
 
-    Each application has its own, so that tests and several applications in one process do not
-    share counts.
+    Counts for :class:`app.service.call.RequestObserver`, :class:`app.sessions.ports.SessionObserver` and
+    :class:`app.registry.opening.ModelMetrics`, which say what the methods mean.
 
     Args:
         share: where workers that serve one port put their numbers together.
@@ -73,7 +62,6 @@ class Metrics:
         self._histogram = lru_cache(maxsize=4096)(_histogram)
 
     def request(self, task: str, model: str, outcome: str, timing: Timing) -> None:
-        """Count one request and where its time went."""
         all_ = self.catalogue
         self._counter(all_.requests, task, model, outcome).inc()
         self._histogram(all_.queue_time, task, model).observe(timing.queue_s)
@@ -81,23 +69,18 @@ class Metrics:
         self._histogram(all_.latency, task, model).observe(timing.total_s)
 
     def ended(self, model: str, reason: str, count: int = 1) -> None:
-        """``count`` sequences ended well."""
         self._counter(self.catalogue.successes, model, reason).inc(count)
 
     def first_token(self, model: str, seconds: float) -> None:
-        """The first token of a generation came ``seconds`` after its submission."""
         self._histogram(self.catalogue.first_token, model).observe(seconds)
 
     def tokens(self, model: str, count: int, seconds: float) -> None:
-        """``count`` further tokens of one choice came together, ``seconds`` after the ones before."""
-        self._histogram(self.catalogue.inter_token, model).observe_many(seconds / count, count)
+        observe_many(self._histogram(self.catalogue.inter_token, model), seconds / count, count)
 
     def generated(self, model: str, count: int) -> None:
-        """``count`` tokens were produced, the first ones included."""
         self._counter(self.catalogue.generation_tokens, model).inc(count)
 
     def text(self, model: str, prompt: int, produced: int | None) -> None:
-        """One request's tokens; ``produced`` is ``None`` where the task produces none."""
         all_ = self.catalogue
         self._counter(all_.prompt_tokens, model).inc(prompt)
         self._histogram(all_.request_prompt, model).observe(prompt)
@@ -131,7 +114,6 @@ class Metrics:
         parameters: int = 0,
         generates: bool = False,
     ) -> None:
-        """A bundle was read and verified, and is served; ``generates`` tokens, or not."""
         all_ = self.catalogue
         all_.info.labels(model, task, cell).set(1)
         all_.load_time.labels(model).set(seconds)
@@ -149,11 +131,9 @@ class Metrics:
         self.model_event("loaded")
 
     def model_event(self, event: str) -> None:
-        """``loaded``, ``failed``, ``switched`` or ``retired`` happened to a bundle."""
         self.catalogue.model_events.labels(event).inc()
 
     def bad_models(self, count: int) -> None:
-        """So many bundles of the folder are not served because they are bad."""
         self.catalogue.told(self.catalogue.models_bad).set(count)
 
     def watch_engine(
@@ -166,16 +146,7 @@ class Metrics:
         row_bytes: int = 0,
         max_steps: int = 0,
     ) -> None:
-        """Report a model's engine as it is at each scrape.
-
-        Args:
-            model: ``name@version``.
-            alive: whether its thread runs.
-            load: what it holds.
-            slots: state rows.
-            row_bytes: of one.
-            max_steps: that may be queued.
-        """
+        """Report a model's engine as it is at each scrape; a state row has ``row_bytes``."""
 
         def used() -> int:
             # An engine whose last sequences were cancelled has no further tick to report it.
@@ -201,27 +172,18 @@ class Metrics:
         self.model_event("retired")
 
     def session(self, event: str, count: int = 1) -> None:
-        """Something happened to ``count`` sessions."""
         if count:
             self._counter(self.catalogue.session_events, event).inc(count)
 
     def session_calls(self, ok: int, failed: Sequence[str], seconds: float) -> None:
-        """Step calls that came together ended, ``seconds`` after they came.
-
-        Args:
-            ok: how many succeeded.
-            failed: outcome of each other one.
-            seconds: for all of them.
-        """
         calls = self.catalogue.session_calls
         if ok:
             self._counter(calls, "ok").inc(ok)
         for outcome in failed:
             self._counter(calls, outcome).inc()
-        self.catalogue.session_call_time.observe_many(seconds, ok + len(failed))
+        observe_many(self.catalogue.session_call_time, seconds, ok + len(failed))
 
     def session_steps(self, model: str, count: int) -> None:
-        """Steps were applied and stored."""
         self._counter(self.catalogue.stored_steps, model).inc(count)
 
     def store_call(self, call: StoreStats) -> None:
@@ -263,7 +225,6 @@ class Metrics:
             all_.store_group.labels(operation)
 
     def live_sessions(self, count: int) -> None:
-        """So many sessions live in the store, as it was just counted."""
         self.catalogue.told(self.catalogue.sessions_live).set(count)
 
     def refused(self, reason: str) -> None:
@@ -276,18 +237,9 @@ class Metrics:
         if seconds is not None:
             self._histogram(self.catalogue.http_time, route).observe(seconds)
 
-    @contextmanager
-    def publishing(self) -> Iterator[None]:
+    def publishing(self) -> AbstractContextManager[None]:
         """In the block, the other workers learn of this one's numbers every second, and at its end."""
-        if self._share is None:
-            yield
-            return
-        publisher = Publisher(self.catalogue, self._share)
-        publisher.start()
-        try:
-            yield
-        finally:
-            publisher.close()
+        return nullcontext() if self._share is None else self._share.publishing(self.catalogue)
 
     def exposition(self) -> tuple[bytes, str]:
         """What Prometheus scrapes, and its content type; takes milliseconds, and any thread may call it.
@@ -296,6 +248,15 @@ class Metrics:
         """
         source = self.catalogue if self._share is None else self._share.collector(self.catalogue)
         return generate_latest(source), CONTENT_TYPE
+
+
+def observe_many(histogram: Histogram, amount: float, count: int) -> None:
+    """Observe ``amount`` ``count`` times, as tokens that left the engine together are.
+
+    prometheus_client has no such method, so this knows its private names; a test compares the two.
+    """
+    histogram._sum.inc(amount * count)
+    histogram._buckets[bisect_left(histogram._upper_bounds, amount)].inc(count)
 
 
 def _counter(family: Counter, *labels: str) -> Counter:

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
@@ -106,6 +107,33 @@ class Share:
             for mode, values in gauges.items():
                 self._replace(self._folder / f"gauge_{mode}_{self._place}.db", values)
 
+    @contextmanager
+    def publishing(self, catalogue: Catalogue) -> Iterator[None]:
+        """Publish once a second in the block, and once more at its end, which closes the files."""
+        stop = threading.Event()
+
+        def publish() -> None:
+            try:
+                self.publish(catalogue.collect(), catalogue.modes)
+            except Exception:
+                # A full disk must not end the service; the next second tries again.
+                logger.exception("the metrics of this worker could not be shared")
+
+        def run() -> None:
+            while not stop.wait(PUBLISH_S):
+                publish()
+
+        thread = threading.Thread(target=run, name="metrics", daemon=True)
+        publish()
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            publish()
+            self.close()
+
     def collector(self, catalogue: Catalogue) -> Collector:
         """All processes' numbers, with this one's as they are now."""
         if not self._folder.is_dir():  # a sibling has abandoned it
@@ -148,44 +176,6 @@ class Share:
             file.write_value(key, value, now)
         file.close()
         os.replace(fresh, path)
-
-
-class Publisher:
-    """Writes a process's numbers once a second, from a thread of its own.
-
-    Args:
-        catalogue: the numbers.
-        share: where they go.
-    """
-
-    def __init__(self, catalogue: Catalogue, share: Share) -> None:
-        self._catalogue = catalogue
-        self._share = share
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Write once more, and end."""
-        self._stop.set()
-        self._thread.join()
-        self._publish()
-        self._share.close()
-
-    def _run(self) -> None:
-        self._publish()
-        while not self._stop.wait(PUBLISH_S):
-            self._publish()
-
-    def _publish(self) -> None:
-        try:
-            self._share.publish(self._catalogue.collect(), self._catalogue.modes)
-        except Exception:
-            # A full disk must not end the service; the next second tries again.
-            logger.exception("the metrics of this worker could not be shared")
 
 
 class _Totals:

@@ -8,9 +8,10 @@ from pathlib import Path
 import httpx2
 import pytest
 import yaml
+from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.telemetry.catalogue import Catalogue, Histogram
+from app.telemetry.catalogue import Catalogue
 from tests.e2e.server import ServerProcess
 from tests.telemetry.conftest import DEFAULT, DEPLOY, prometheus, promtool, use_everything
 from tests.telemetry.dashboard import (
