@@ -37,7 +37,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.otlp import open_tracing
 from app.telemetry.process import disk_bytes
 from app.telemetry.sharing import Share
-from app.telemetry.traced import TracedEngine, traced_store
+from app.telemetry.traced import TracedEngine, TracedStore
 from app.telemetry.tracing import Tracing
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def _open_sessions(
     make = SessionService if tracing is None else partial(TracedSessionService, tracing)
     service = make(
         inference,
-        worker if tracing is None else traced_store(tracing, worker),
+        worker if tracing is None else TracedStore(tracing, worker),
         signer,
         settings.session_limits,
         metrics,

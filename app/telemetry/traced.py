@@ -9,13 +9,12 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from app.core.ports import Submitter, Ticket
 from app.core.sequence import BlockRequest, BlockResult, Event, Failed, Finished, SequenceRequest, Usage
 from app.sessions.stores.store import AsyncStore, SessionStore, Stored, Write, Written
-from app.telemetry.shared_spans import Attributes
-from app.telemetry.tracing import Tracing
+from app.telemetry.tracing import Attributes, Tracing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,38 +28,23 @@ _SPANS: dict[str, tuple[str, Attributes]] = {
 
 
 class TracedEngine:
-    """An engine whose submissions become spans.
-
-    Args:
-        tracing: makes the spans.
-        inner: does the work.
-        model: ``name@version``.
-    """
+    """An engine whose submissions become spans."""
 
     def __init__(self, tracing: Tracing, inner: Submitter, model: str) -> None:
         self._inner = inner
         self._model = model
         self._tracing = tracing
 
-    @property
-    def alive(self) -> bool:
-        """See :class:`~app.core.ports.Submitter`."""
-        return self._inner.alive
-
-    @property
-    def full_for_s(self) -> float | None:
-        """See :class:`~app.core.ports.Submitter`."""
-        return self._inner.full_for_s
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
-        """See :class:`~app.core.ports.Submitter`."""
         began = time.time_ns()
         ticket = self._inner.submit(requests, deadline)
         self._tracing.prepared(began)
         return TracedTicket(ticket, len(requests), self._model, began, self._tracing)
 
     def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
-        """See :class:`~app.core.ports.Submitter`."""
         began = time.time_ns()
         future = self._inner.submit_block(request, deadline)
         self._tracing.prepared(began)
@@ -101,7 +85,6 @@ class TracedTicket:
         self._batch = 0
 
     async def events(self) -> list[tuple[int, Event]]:
-        """See :class:`~app.core.ports.Ticket`."""
         events = await self._inner.events()
         for _, event in events:
             if isinstance(event, (Finished, Failed)):
@@ -112,11 +95,9 @@ class TracedTicket:
         return events
 
     def wake(self) -> None:
-        """See :class:`~app.core.ports.Ticket`."""
         self._inner.wake()
 
     def cancel(self) -> None:
-        """See :class:`~app.core.ports.Ticket`."""
         self._inner.cancel()
         if self._left > 0:
             self._left = 0
@@ -136,12 +117,7 @@ class TracedTicket:
 
 
 class TracedStore:
-    """A session store whose reads and commits are spans.
-
-    Args:
-        tracing: makes the spans.
-        inner: does the work.
-    """
+    """A session store whose reads and commits are spans."""
 
     def __init__(self, tracing: Tracing, inner: AsyncStore) -> None:
         self._inner = inner
