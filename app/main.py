@@ -32,7 +32,7 @@ from app.sessions.service import SessionService
 from app.sessions.stores import lmdb_path, open_store
 from app.sessions.stores.worker import StoreWorker
 from app.sessions.traced import TracedSessionService
-from app.settings import Settings
+from app.settings import Settings, tracing_variables
 from app.telemetry.metrics import Metrics
 from app.telemetry.otlp import open_tracing
 from app.telemetry.process import disk_bytes
@@ -98,7 +98,7 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     keys = _read_keys(settings)
     metrics = Metrics(share, version())
     limits = settings.limits
-    tracing = open_tracing(version()) if settings.tracing == "otlp" else None
+    tracing = open_tracing(version(), tracing_variables()) if settings.tracing == "otlp" else None
     registry = open_registry(settings, metrics, siblings, _wrapping(keys, tracing))
     lifecycle = Lifecycle()
     inference = InferenceService((), {}, limits, metrics)

@@ -14,6 +14,7 @@ from app.settings.sources import (
     Sourced,
     load_settings,
     load_sourced,
+    tracing_variables,
     unknown_variables,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     "load_settings",
     "load_sourced",
     "parse_defaults",
+    "tracing_variables",
     "unknown_variables",
 ]

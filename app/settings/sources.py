@@ -85,6 +85,11 @@ def unknown_variables(environment: Any) -> list[str]:
     return sorted(name for name in environment if name.startswith(ENV_PREFIX) and name.upper() not in known)
 
 
+def tracing_variables() -> dict[str, str]:
+    """OpenTelemetry's own variables, which its SDK reads by itself."""
+    return {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:

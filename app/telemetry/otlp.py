@@ -6,8 +6,7 @@ an error that does not name the variable. Here it ends the start of the server w
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from app.core.errors import ConfigurationError
@@ -19,16 +18,17 @@ _QUEUE, _BATCH = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 _DEFAULTS = {_QUEUE: "2048", _BATCH: "512"}
 
 
-def open_tracing(version: str) -> Tracing:
+def open_tracing(version: str, variables: Mapping[str, str]) -> Tracing:
     """Start the export.
 
     Args:
         version: of the service.
+        variables: those of the environment that begin with ``OTEL_``.
 
     Raises:
         ConfigurationError: the packages of the extra ``otel`` are not installed, or a variable is wrong.
     """
-    check_variables()
+    check(variables)
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -52,21 +52,21 @@ def open_tracing(version: str) -> Tracing:
     return Tracing(provider)
 
 
-def check_variables() -> None:
-    """Look at the variables that the SDK does not check, or whose names it does not tell.
+def check(variables: Mapping[str, str]) -> None:
+    """Look at those variables that the SDK does not check, or whose names it does not tell.
 
     Raises:
         ConfigurationError: one is wrong, which it names.
     """
     for name, (allowed, accepts) in _ALLOWED.items():
-        value = os.environ.get(name)
+        value = variables.get(name)
         try:
             wrong = value is not None and not accepts(value.strip())
         except ValueError:
             wrong = True
         if wrong:
             raise ConfigurationError(f"{name} is {value!r}; allowed is {allowed}")
-    queue, batch = (int(os.environ.get(name, default)) for name, default in _DEFAULTS.items())
+    queue, batch = (int(variables.get(name, default)) for name, default in _DEFAULTS.items())
     if batch > queue:
         raise ConfigurationError(f"{_BATCH} is {batch}, more than {_QUEUE}, which is {queue}")
 

@@ -19,6 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from websockets.sync.client import connect
 
 from app.core.errors import ConfigurationError
+from app.settings import tracing_variables
 from app.telemetry.otlp import open_tracing
 from app.telemetry.tracing import CLOSE_S
 from tests.e2e.server import REPOSITORY, ServerProcess
@@ -270,7 +271,7 @@ def test_a_variable_that_is_wrong_is_named(name: str, value: str, monkeypatch: p
     """Whatever the SDK would make of it."""
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name):
-        open_tracing("1")
+        open_tracing("1", tracing_variables())
 
 
 def test_a_wrong_variable_ends_the_start_with_one_line(tiny_models: Path) -> None:
@@ -303,7 +304,7 @@ def test_variables_that_are_right_are_taken(monkeypatch: pytest.MonkeyPatch) -> 
         "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
     }.items():
         monkeypatch.setenv(name, value)
-    open_tracing("1").close()
+    open_tracing("1", tracing_variables()).close()
 
 
 def test_what_nobody_asked_for_is_not_imported(tiny_models: Path) -> None:
@@ -324,4 +325,4 @@ def test_without_the_packages_the_setting_says_what_is_missing(monkeypatch: pyte
     """By the name of the extra."""
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(ConfigurationError, match=r"rnnserve\[otel\]"):
-        open_tracing("1")
+        open_tracing("1", tracing_variables())
