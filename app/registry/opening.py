@@ -140,7 +140,7 @@ class _Counted:
             manifest.network.cell,
             model.load_seconds,
             parameters=manifest.network.parameters,
-            generates=hasattr(manifest.spec, "start_token"),
+            generates=bool(model.deployment.task.frames),
         )
         engine = model.engine
         self.metrics.watch_engine(
