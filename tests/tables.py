@@ -10,6 +10,7 @@ from pathlib import Path
 from app.edge import errors
 from app.settings import Settings
 from app.telemetry.catalogue import Catalogue
+from tests import steps
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -67,6 +68,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "metrics": ("observability.md", metrics_table),
     "problems": ("api.md", problems_table),
     "layers": ("design.md", layers),
+    "steps": ("design.md", steps.table),
     "own-model": ("your-model.md", example("own_model.py")),
     "own-forecaster": ("your-model.md", example("own_forecaster.py", "class OwnF", "def running_sum")),
 }
