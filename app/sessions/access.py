@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,7 @@ from app.service.inference import Deployment, InferenceService
 from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.limits import SessionLimits
 from app.sessions.observer import SessionObserver
+from app.sessions.portable import PortableState
 from app.sessions.record import SessionRecord, decode_record, encode_record, store_key
 from app.sessions.schema import SessionInfo
 from app.sessions.stores.store import AsyncStore, Stored, Write
@@ -62,11 +63,6 @@ class SessionAccess:
         self.clock = clock
         self._quota = quota
 
-    @property
-    def deployments(self) -> Mapping[str, Deployment]:
-        """Everything served, by ``name@version``."""
-        return self._inference.deployments
-
     def decode(self, id: str, stored: Stored | None, owner: str) -> SessionRecord:
         """The open session in what a store held, for its owner.
 
@@ -95,23 +91,21 @@ class SessionAccess:
         (stored,) = await self._store.get([store_key(id, owner)])
         return self.decode(id, stored, owner)
 
-    def deployment(self, record: SessionRecord) -> Deployment:
-        """The model version that the session's row belongs to.
+    def deployment(self, state: SessionRecord | PortableState) -> Deployment:
+        """The model version that a session's or a portable state's row belongs to.
 
         Raises:
             ModelMismatch: it is not served here, or its graph has changed under the same version.
         """
-        return self.deployment_of(record.model, record.graph, f"session {record.id!r}")
-
-    def deployment_of(self, model: str, graph: str, what: str) -> Deployment:
-        """As :meth:`deployment`, for any state."""
-        found = self.deployments.get(model)
-        if found is None:
-            served = ", ".join(self.deployments) or "none"
-            raise ModelMismatch(f"{what} belongs to {model}, which is not served here (served: {served})")
-        if found.manifest.files[GRAPH_FILE] != graph:
-            raise ModelMismatch(f"{what} belongs to another graph than the {model} that is served here")
-        return found
+        deployments = self._inference.catalog.deployments
+        found = deployments.get(state.model)
+        if found is not None and found.manifest.files[GRAPH_FILE] == state.graph:
+            return found
+        what = f"session {state.id!r}" if isinstance(state, SessionRecord) else "the state"
+        if found is not None:
+            raise ModelMismatch(f"{what} belongs to another graph than the {state.model} that is served here")
+        served = ", ".join(deployments) or "none"
+        raise ModelMismatch(f"{what} belongs to {state.model}, which is not served here (served: {served})")
 
     async def insert(self, record: SessionRecord) -> None:
         """Store a new session.
@@ -162,7 +156,7 @@ class SessionAccess:
 
     def info(self, record: SessionRecord) -> SessionInfo:
         """The session as its owner sees it."""
-        deployment = self.deployments.get(record.model)
+        deployment = self._inference.deployments.get(record.model)
         return SessionInfo.model_construct(
             id=record.id,
             model=record.model,

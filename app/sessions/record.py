@@ -116,7 +116,7 @@ class SessionRecord:
         context: dict[str, Any],
         call: LastCall,
     ) -> SessionRecord:
-        """The record after steps; as :meth:`after`, but written out, since it happens with each event."""
+        """The record of an open session after steps; written out, since it happens with each event."""
         return SessionRecord(
             self.id,
             self.model,
@@ -133,7 +133,7 @@ class SessionRecord:
             self.metadata,
             self.owner,
             call,
-            next_state(self.state, SessionEvent.STEP),
+            self.state,
         )
 
     def ended(self, event: SessionEvent, now: float, keep_s: float) -> SessionRecord:

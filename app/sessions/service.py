@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.core.errors import CorruptSession, InvalidInput, RnnserveError
+from app.core.errors import CorruptSession, InvalidInput, RnnserveError, StoreUnavailable
+from app.service.call import outcome_of
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
 from app.sessions.access import Quota, SessionAccess
@@ -34,6 +35,7 @@ from app.sessions.record import (
 from app.sessions.schema import CreateSession, ForkRequest, SessionInfo, SessionPage
 from app.sessions.states import SessionStates
 from app.sessions.steps.calls import Outcome, StepCall, StepClock
+from app.sessions.steps.queue import StepQueue
 from app.sessions.steps.stepping import Stepper
 from app.sessions.stores.store import AsyncStore, SessionStore, Write
 
@@ -72,6 +74,7 @@ class SessionService:
         self._clock = clock
         self._access = SessionAccess(inference, store, limits, observe, clock, quota)
         self._stepper = Stepper(self._access, inference, store, limits, observe)
+        self._queue = StepQueue(self._stepper.apply)
         self.history = SessionHistory(self._access, inference, store, limits, observe)
         self.states = SessionStates(self._access, inference, self._stepper, signer, observe)
         self.actions = SessionActions(self._access, inference, self._stepper, store, limits, observe)
@@ -164,18 +167,41 @@ class SessionService:
     async def steps(
         self, calls: Sequence[StepCall], owner: str = "", clock: StepClock | None = None
     ) -> list[Outcome]:
-        """Apply calls, each on its own; see :class:`~app.sessions.steps.stepping.Stepper`."""
+        """Apply calls, each on its own; those on one session in their order.
+
+        Args:
+            calls: of any sessions.
+            owner: of the sessions.
+            clock: is told where the time goes.
+
+        Raises:
+            InvalidInput: there are too many.
+            StoreUnavailable: the store answered none of them; with ``seq`` it is safe to send
+                them again.
+            Overloaded: too many calls wait.
+        """
         if len(calls) > self._limits.max_batch_calls:
             raise InvalidInput(
                 "steps",
                 f"at most {self._limits.max_batch_calls} calls go together, got {len(calls)}",
                 allowed={"max": self._limits.max_batch_calls},
             )
-        return await self._stepper.steps(calls, owner, clock)
+        began = time.perf_counter()
+        try:
+            outcomes = await self._queue.steps(calls, owner, clock)
+        except RnnserveError as error:
+            self._observe.session_calls(0, [outcome_of(error)] * len(calls), time.perf_counter() - began)
+            raise
+        errors = [outcome for outcome in outcomes if not isinstance(outcome, bytes)]
+        num_ok = len(outcomes) - len(errors)
+        self._observe.session_calls(num_ok, list(map(outcome_of, errors)), time.perf_counter() - began)
+        if errors and not num_ok and all(isinstance(error, StoreUnavailable) for error in errors):
+            raise errors[0]
+        return outcomes
 
     async def stop(self) -> None:
         """Take no more steps and give up those that wait; the store is closed after this."""
-        await self._stepper.close()
+        await self._queue.close()
 
     async def fork(self, id: str, request: ForkRequest, owner: str = "") -> SessionInfo:
         """An independent copy of the present state; snapshots stay with the original."""

@@ -70,7 +70,7 @@ class SessionStates:
         opened = self._signer.open(state)
         if options:
             raise InvalidInput("options", "a state has its own options; leave them out")
-        self._access.deployment_of(opened.model, opened.graph, "the state")
+        self._access.deployment(opened)
         if model is not None and not self._means(model, opened.model):
             raise ModelMismatch(f"the state belongs to {opened.model}, not to {model}")
         return opened
@@ -131,7 +131,7 @@ class SessionStates:
         """Steps on a state that the client carries; nothing is stored."""
         self._access.check_size("options", request.options)
         opened = self.opened(request.model, request.task, request.options, request.state)
-        deployment = self._access.deployment_of(opened.model, opened.graph, "the state")
+        deployment = self._access.deployment(opened)
         encoded = self._stepper.encode(deployment, opened.context, opened.step, request.inputs)
         run = Run(deployment, opened.row if opened.row.size else None, encoded.steps)
         await self._stepper.run([run])

@@ -6,7 +6,6 @@ A step's answer is JSON bytes already; it is passed on, and joined into larger a
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Annotated
 
 import orjson
@@ -14,14 +13,13 @@ from fastapi import APIRouter, Body
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.core.errors import RnnserveError, UnknownSession
+from app.core.errors import RnnserveError
 from app.edge.docs import session_examples as examples
 from app.edge.edge import owner_of, request_id_of, sessions_of
 from app.edge.errors import describe, is_internal
 from app.edge.http.routing import BytesRoute, bytes_response
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known
-from app.sessions.schema import StepAnswer, StepRequest, StepsAnswer, StepsRequest, is_session_id
-from app.sessions.service import SessionService
+from app.sessions.schema import StepAnswer, StepRequest, StepsAnswer, StepsRequest
 from app.sessions.steps.calls import StepCall, StepClock
 
 logger = logging.getLogger(__name__)
@@ -36,10 +34,11 @@ async def many(
     """Events of many sessions in one request, each answered on its own, in the order of the calls."""
     calls = [StepCall(one.id, one.inputs, one.seq) for one in body.steps]
     clock = StepClock()
-    outcomes = await apply(sessions_of(request).service, calls, owner_of(request), clock)
+    outcomes = await sessions_of(request).service.steps(calls, owner_of(request), clock)
     request_id = request_id_of(request)
     results = [_result(call, outcome, request_id) for call, outcome in zip(calls, outcomes, strict=True)]
-    return bytes_response(b'{"results":[' + b",".join(results) + b"]}", clock.timing())
+    answer = orjson.dumps({"results": list(map(orjson.Fragment, results))})
+    return bytes_response(answer, clock.timing())
 
 
 @router.post("/sessions/{id}/steps", response_model=StepAnswer, responses=SESSION_PROBLEMS)
@@ -53,19 +52,6 @@ async def one(
     if isinstance(outcome, RnnserveError):
         raise outcome
     return bytes_response(outcome, clock.timing())
-
-
-async def apply(
-    service: SessionService, calls: Sequence[StepCall], owner: str = "", clock: StepClock | None = None
-) -> list[bytes | RnnserveError]:
-    """As :meth:`SessionService.steps`, with ids that no session can have answered here."""
-    places = [place for place, call in enumerate(calls) if is_session_id(call.id)]
-    outcomes: list[bytes | RnnserveError] = [UnknownSession(call.id) for call in calls]
-    if places:
-        done = await service.steps([calls[place] for place in places], owner, clock)
-        for place, outcome in zip(places, done, strict=True):
-            outcomes[place] = outcome
-    return outcomes
 
 
 def named(id: str, answer: bytes, opening: bytes = b"{") -> bytes:

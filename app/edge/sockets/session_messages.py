@@ -79,9 +79,6 @@ class SessionInbox:
         self._items: deque[Item] = deque()
         self._bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._items)
-
     @property
     def full(self) -> bool:
         """Whether the next message has to wait."""

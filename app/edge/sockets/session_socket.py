@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 
+import orjson
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
@@ -20,7 +22,7 @@ from starlette.websockets import WebSocket
 from app.core.errors import CapacityError, RnnserveError, SessionGone
 from app.edge.edge import SessionEdge, edge_of, owner_of, sessions_of
 from app.edge.errors import CLOSE_IDLE, describe, is_internal
-from app.edge.routes.session_steps import apply, named
+from app.edge.routes.session_steps import named
 from app.edge.routes.sessions import known
 from app.edge.sockets.connection import Connection, deny, refusal
 from app.edge.sockets.session_messages import Marker, SessionInbox, read_message
@@ -127,13 +129,13 @@ class SessionSocket(Connection):
                 )
             )
         while not self._draining:
-            if not self._inbox:
+            items = self._inbox.take(self._sessions.limits.max_batch_calls)
+            if not items:
                 self._arrived.clear()
                 self.wait_for_request()
                 await self._arrived.wait()
                 continue
             self.cancel_idle()
-            items = self._inbox.take(self._sessions.limits.max_batch_calls)
             self._room.set()
             await self._answer(items)
         await self.send(await self._closing())
@@ -150,30 +152,31 @@ class SessionSocket(Connection):
 
     async def _answer(self, items: list[StepCall | Marker]) -> None:
         """Apply the calls as one batch; send what became of them, and the markers between."""
-        outcomes = iter(await self._apply([item for item in items if isinstance(item, StepCall)]))
+        calls = [item for item in items if isinstance(item, StepCall)]
+        outcomes: Sequence[bytes | Exception] = ()
+        if calls:
+            try:
+                outcomes = await self._sessions.service.steps(calls, self._owner)
+            except Exception as error:
+                if is_internal(error):
+                    logger.exception("a batch of %d calls failed", len(calls))
+                outcomes = [error] * len(calls)
         ready: list[bytes] = []
-        size = 0
+        size = num_answered = 0
         for item in items:
             if isinstance(item, Marker):
                 await self._send_results(ready)
                 ready, size = [], 0
                 await self.send(MarkerFrame(marker=item.text))
                 continue
-            result = self._result(item, next(outcomes))
+            result = self._result(item, outcomes[num_answered])
+            num_answered += 1
             if size + len(result) > _FRAME_BYTES:
                 await self._send_results(ready)
                 ready, size = [], 0
             ready.append(result)
             size += len(result)
         await self._send_results(ready)
-
-    async def _apply(self, calls: list[StepCall]) -> list[bytes | Exception]:
-        try:
-            return [*await apply(self._sessions.service, calls, self._owner)] if calls else []
-        except Exception as error:
-            if is_internal(error):
-                logger.exception("a batch of %d calls failed", len(calls))
-            return [error] * len(calls)
 
     def _result(self, call: StepCall, outcome: bytes | Exception) -> bytes:
         """An output or an error frame, as JSON."""
@@ -191,7 +194,8 @@ class SessionSocket(Connection):
         if len(results) == 1:
             await self.send_bytes(results[0])
         elif results:
-            await self.send_bytes(b'{"type":"outputs","results":[' + b",".join(results) + b"]}")
+            frame = {"type": "outputs", "results": list(map(orjson.Fragment, results))}
+            await self.send_bytes(orjson.dumps(frame))
 
     async def _announce(self) -> None:
         """Tell the ends of sessions that nobody steps any more."""

@@ -39,9 +39,13 @@ class RecordCache:
         return found[0]
 
     def put(self, key: str, record: SessionRecord) -> None:
-        """Keep a record instead of an older one, and forget others that were not used for longest."""
-        size = _size(record)
-        self.drop(key)
+        """Keep a record instead of an older one, and forget those that were not used for longest."""
+        size = record.row.nbytes + _OVERHEAD_BYTES
+        size += 0 if record.last is None else record.last.nbytes
+        size += 0 if record.call is None else len(record.call.answer)
+        old = self._records.pop(key, None)
+        if old is not None:
+            self._bytes -= old[1]
         if size > self._max_bytes:
             return
         self._records[key] = (record, size)
@@ -52,12 +56,6 @@ class RecordCache:
 
     def drop(self, key: str) -> None:
         """Forget a record, if it is here."""
-        found = self._records.pop(key, None)
-        if found is not None:
-            self._bytes -= found[1]
-
-
-def _size(record: SessionRecord) -> int:
-    last = 0 if record.last is None else record.last.nbytes
-    answer = 0 if record.call is None else len(record.call.answer)
-    return record.row.nbytes + last + answer + _OVERHEAD_BYTES
+        old = self._records.pop(key, None)
+        if old is not None:
+            self._bytes -= old[1]
