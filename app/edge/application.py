@@ -19,6 +19,7 @@ from app.core.errors import RnnserveError
 from app.core.problem import ErrorFrame
 from app.edge.docs.events import document_events
 from app.edge.docs.keys import document_keys
+from app.edge.docs.tasks import document_tasks
 from app.edge.edge import Edge, request_id_of
 from app.edge.errors import is_internal
 from app.edge.http.access import Access, PathRules
@@ -88,6 +89,7 @@ def assemble(
         # Its router, which hot requests do not pass, would have to name the spans; ours do it: app.telemetry.
         telemetry=_NO_TELEMETRY,
     )
+    document_tasks(app, list(edge.tasks.by_name))
     actions = (action for task in edge.tasks for action in task.actions)
     streaming = (*edge.tasks, *actions, *protocols)
     document_events(app, (*(frame for each in streaming for frame in each.frames), ErrorFrame))

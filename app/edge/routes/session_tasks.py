@@ -29,7 +29,7 @@ def session_tasks_router(tasks: Tasks) -> APIRouter:
     names = tuple(tasks.by_name)
     router.add_api_route(
         "/sessions",
-        _reading(_create, of_tasks(CreateSession, names), examples.CREATE),
+        _reading(create, of_tasks(CreateSession, names), examples.CREATE),
         methods=["POST"],
         status_code=201,
         response_model=SessionInfo,
@@ -37,7 +37,7 @@ def session_tasks_router(tasks: Tasks) -> APIRouter:
     )
     router.add_api_route(
         "/steps",
-        _reading(_stateless, of_tasks(StatelessRequest, names), examples.STATELESS),
+        _reading(stateless, of_tasks(StatelessRequest, names), examples.STATELESS),
         methods=["POST"],
         response_model=StatelessAnswer,
         responses=SESSION_PROBLEMS,
@@ -55,13 +55,13 @@ def session_tasks_router(tasks: Tasks) -> APIRouter:
     return router
 
 
-async def _create(body: CreateSession, request: Request) -> Response:
+async def create(body: CreateSession, request: Request) -> Response:
     """Open a session on a model, at its start or from a downloaded state."""
     info = await sessions_of(request).service.create(body, owner_of(request))
     return json_response(info, status=201, location=f"/sessions/{info.id}")
 
 
-async def _stateless(body: StatelessRequest, request: Request) -> Response:
+async def stateless(body: StatelessRequest, request: Request) -> Response:
     """Steps on a state that the client carries; the server keeps nothing."""
     return json_response(await sessions_of(request).service.states.stateless(body))
 
