@@ -152,16 +152,16 @@ class InferenceService:
         Raises:
             RnnserveError: the engine takes none of them; the caller reports the call.
         """
-        ticket = deployment.engine.submit(start.sequences, self.deadline(self._limits.request_timeout_s))
+        ticket = deployment.engine.submit(start.sequences, self.deadline())
         return TaskStream(start.assembler, ticket, call)
 
     def call(self, task: str, model: str | None) -> Call:
         """A request that begins now, to be counted."""
         return Call(self._observe, task, model)
 
-    def deadline(self, seconds: float) -> float:
-        """The engines' clock, so many seconds from now."""
-        return self._clock() + seconds
+    def deadline(self) -> float:
+        """Of a request that begins now, on the engines' clock."""
+        return self._clock() + self._limits.request_timeout_s
 
     def _began_on(self, task: Task, request: Any, point: ResumePoint | None) -> str | None:
         """The version that an earlier answer came from: its name may mean another one by now."""
@@ -174,7 +174,7 @@ class InferenceService:
 
     async def _outputs(self, engine: Submitter, prepared: Prepared, call: Call) -> list[NDArray[np.float32]]:
         """Run the blocks of a request, all or none: the first output of each, ``[steps read, ...]``."""
-        deadline = self.deadline(self._limits.request_timeout_s)
+        deadline = self.deadline()
         submitted: list[asyncio.Future[BlockResult]] = []
         outputs: dict[int, NDArray[np.float32]] = {}
         try:

@@ -27,7 +27,7 @@ from app.sessions.observer import SessionObserver
 from app.sessions.portable import PortableState
 from app.sessions.record import SessionRecord, decode_record, encode_record, store_key
 from app.sessions.schema import SessionInfo
-from app.sessions.stores.store import AsyncStore, Stored, Write
+from app.sessions.stores.store import AsyncStore, Snapshot, Stored, Write
 
 Quota = Callable[[str], int | None]
 
@@ -178,16 +178,23 @@ class SessionAccess:
             size = len(orjson.dumps(value))
         except (TypeError, orjson.JSONEncodeError) as error:
             raise InvalidInput(field, "a number is too large or a text is not valid Unicode") from error
-        if size > self._limits.max_metadata_bytes:
+        if size > self._limits.session_max_metadata_bytes:
             raise InvalidInput(
                 field,
-                f"at most {self._limits.max_metadata_bytes} bytes of JSON are kept, got {size}",
-                allowed={"max": self._limits.max_metadata_bytes},
+                f"at most {self._limits.session_max_metadata_bytes} bytes of JSON are kept, got {size}",
+                allowed={"max": self._limits.session_max_metadata_bytes},
             )
+
+    def replacing(
+        self, before: SessionRecord, after: SessionRecord, snapshot: Snapshot | None = None
+    ) -> Write:
+        """The write that puts one record in another's place."""
+        keep = self._limits.session_keep_automatic
+        return Write(before.key, before.revision, stored_of(after), snapshot=snapshot, keep_automatic=keep)
 
     def ending(self, record: SessionRecord, event: SessionEvent) -> Write:
         """The write that turns a session into a tombstone."""
-        tombstone = record.ended(event, self.clock(), self._limits.tombstone_s)
+        tombstone = record.ended(event, self.clock(), self._limits.session_tombstone_s)
         return Write(record.key, record.revision, stored_of(tombstone), live=False, drop_snapshots=True)
 
 

@@ -17,14 +17,13 @@ from pydantic import BaseModel
 from app.core.errors import InvalidInput, RnnserveError, SequenceConflict
 from app.service.call import outcome_of
 from app.service.inference import Deployment, InferenceService
-from app.service.run import Run
 from app.service.stream import TaskStream
-from app.sessions.access import SessionAccess, stored_of
+from app.sessions.access import SessionAccess
 from app.sessions.limits import SessionLimits
 from app.sessions.observer import SessionObserver
 from app.sessions.record import LastCall, SessionRecord
 from app.sessions.steps.stepping import Stepper, check_seq, digest_of
-from app.sessions.stores.store import AsyncStore, Write
+from app.sessions.stores.store import AsyncStore
 from app.tasks.model import ResumePoint
 from app.tasks.session import SessionAction, SessionView
 
@@ -149,7 +148,7 @@ class SessionActions:
             record.row if record.row.size else None,
             record.last,
             _mark(record),
-            self._limits.max_call_steps,
+            self._limits.session_max_call_steps,
         )
 
     def _start(
@@ -172,16 +171,11 @@ class SessionActions:
         if not kept:
             return
         deployment = self._access.deployment(record)
-        encoded = self._stepper.encode(deployment, record.context, record.step, kept)
-        run = Run(deployment, record.row if record.row.size else None, encoded.steps)
-        await self._stepper.run([run])
-        row, outputs = run.result()
+        encoded, row, outputs = await self._stepper.feed(deployment, record, kept)
         call = LastCall(record.step + 1, digest, body)
         step = record.step + len(encoded.reported)
         after = record.stepped(self._access.clock(), step, row, outputs[-1].copy(), encoded.context, call)
-        (written,) = await self._store.write(
-            [Write(record.key, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic)]
-        )
+        (written,) = await self._store.write([self._access.replacing(record, after)])
         if not written.ok:
             self._observe.session("conflict")
             now = self._access.decode(record.id, written.current, record.owner)

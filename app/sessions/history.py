@@ -7,7 +7,7 @@ from typing import Any
 from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE, Manifest
 from app.core.errors import InvalidInput, ModelMismatch
 from app.service.inference import InferenceService
-from app.sessions.access import SessionAccess, iso, stored_of
+from app.sessions.access import SessionAccess, iso
 from app.sessions.lifecycle import SessionEvent
 from app.sessions.limits import SessionLimits
 from app.sessions.observer import SessionObserver
@@ -64,13 +64,7 @@ class SessionHistory:
             self._check_room(id, name, await self._store.call(SessionStore.snapshots, record.key))
             after = record.after(SessionEvent.SNAPSHOT, self._access.clock())
             made.append(Snapshot(name, record.step, False, after.updated_at, encode_record(after)))
-            return Write(
-                record.key,
-                record.revision,
-                stored_of(after),
-                snapshot=made[-1],
-                keep_automatic=self._limits.keep_automatic,
-            )
+            return self._access.replacing(record, after, made[-1])
 
         await self._access.change(id, owner, change)
         self._observe.session("snapshot")
@@ -99,9 +93,7 @@ class SessionHistory:
             else:
                 fields = {name: getattr(target, name) for name in ("step", "row", "last", "context")}
             after = record.after(SessionEvent.REWIND, self._access.clock(), call=None, **fields)
-            return Write(
-                record.key, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic
-            )
+            return self._access.replacing(record, after)
 
         record = await self._access.change(id, owner, change)
         self._observe.session("rewound")
@@ -125,9 +117,7 @@ class SessionHistory:
             after = record.after(
                 SessionEvent.MIGRATE, self._access.clock(), model=new.reference, graph=new.files[GRAPH_FILE]
             )
-            return Write(
-                record.key, record.revision, stored_of(after), keep_automatic=self._limits.keep_automatic
-            )
+            return self._access.replacing(record, after)
 
         record = await self._access.change(id, owner, change)
         self._observe.session("migrated")
@@ -136,11 +126,11 @@ class SessionHistory:
     def _check_room(self, id: str, name: str, kept: list[Snapshot]) -> None:
         if any(one.name == name for one in kept):
             raise InvalidInput("name", f"session {id!r} has a snapshot named {name!r} already")
-        if sum(not one.automatic for one in kept) >= self._limits.max_snapshots:
+        if sum(not one.automatic for one in kept) >= self._limits.session_max_snapshots:
             raise InvalidInput(
                 "name",
-                f"a session keeps at most {self._limits.max_snapshots} named snapshots",
-                allowed={"max": self._limits.max_snapshots},
+                f"a session keeps at most {self._limits.session_max_snapshots} named snapshots",
+                allowed={"max": self._limits.session_max_snapshots},
             )
 
     async def _target(self, id: str, to: str | int, owner: str) -> SessionRecord | None:

@@ -1,38 +1,46 @@
-"""The configurable limits of sessions, as a plain value."""
+"""The configurable limits of sessions, each stated once: its default, its bounds and what it means.
+
+``app.settings`` makes a setting of each.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pydantic import BaseModel, ConfigDict, Field
 
 
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
-    """How much sessions may ask for, and how long they stay.
+class SessionLimits(BaseModel):
+    """How much sessions may ask for, and how long they stay."""
 
-    Attributes:
-        ttl_s: a session ends after so long without a write, unless it asked for another time.
-        max_ttl_s: the longest it may ask for.
-        tombstone_s: how long an ended session is remembered as ended.
-        max_call_steps: steps of one call.
-        max_batch_calls: calls of one request or frame on many sessions.
-        max_metadata_bytes: of one session's metadata and options, as JSON.
-        max_snapshots: named snapshots of one session.
-        keep_automatic: automatic snapshots that are kept of one session.
-        snapshot_every: steps between automatic snapshots; 0 makes none.
-        max_page: sessions of one listing.
-        cache_bytes: of records kept in memory by each process, so that a step need not read them.
-        request_timeout_s: deadline of a call, from its arrival.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ttl_s: float = 3600.0
-    max_ttl_s: float = 30 * 86400.0
-    tombstone_s: float = 86400.0
-    max_call_steps: int = 1000
-    max_batch_calls: int = 10_000
-    max_metadata_bytes: int = 4096
-    max_snapshots: int = 16
-    keep_automatic: int = 8
-    snapshot_every: int = 0
-    max_page: int = 1000
-    cache_bytes: int = 64 * 2**20
-    request_timeout_s: float = 60.0
+    session_ttl_s: float = Field(
+        3600.0, gt=0, le=2**31, description="seconds without a write until a session expires"
+    )
+    session_max_ttl_s: float = Field(
+        30 * 86400.0, gt=0, le=2**31, description="the longest such time that a session may ask for"
+    )
+    session_tombstone_s: float = Field(
+        86400.0, ge=0, le=2**31, description="seconds for which an ended session answers 410"
+    )
+    session_max_call_steps: int = Field(1000, ge=1, le=1_000_000, description="steps of one call")
+    session_max_batch_calls: int = Field(
+        10_000, ge=1, le=1_000_000, description="calls of one request or batch on many sessions"
+    )
+    session_max_metadata_bytes: int = Field(
+        4096, ge=2, le=2**20, description="metadata or options of one session, as JSON"
+    )
+    session_max_snapshots: int = Field(16, ge=0, le=10_000, description="named snapshots of one session")
+    session_keep_automatic: int = Field(
+        8, ge=0, le=10_000, description="automatic snapshots kept of one session"
+    )
+    session_snapshot_every: int = Field(
+        0, ge=0, le=2**31, description="steps between automatic snapshots; 0 makes none"
+    )
+    session_cache_bytes: int = Field(
+        64 * 2**20,
+        ge=0,
+        le=2**40,
+        description="records of sessions that each process keeps in memory, so that a step need not read "
+        "them; 0 keeps none",
+    )
+    session_max_page: int = Field(1000, ge=1, le=100_000, description="sessions of one listing")

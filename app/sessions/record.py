@@ -10,6 +10,7 @@ somebody who may write to the store; states that clients carry are signed (see `
 from __future__ import annotations
 
 import math
+import re
 import secrets
 import struct
 import zlib
@@ -29,6 +30,7 @@ _LENGTH = struct.Struct("<I")
 # equal events to one step in the same microsecond are told apart by this.
 _WRITER = secrets.token_hex(8)
 
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 NO_ROW: NDArray[np.float32] = np.zeros(0, np.float32)
 """The row of a session before its first step: the model's start row is taken."""
 
@@ -149,6 +151,11 @@ def first_revision(now: float) -> int:
     the other had, and whoever still remembers that one cannot take the new for it.
     """
     return max(1, int(now * 1e6))
+
+
+def is_session_id(text: str) -> bool:
+    """Whether a session can have this id."""
+    return ID.fullmatch(text) is not None
 
 
 def store_key(id: str, owner: str) -> str:

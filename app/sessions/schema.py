@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 
 from app.core.problem import ProblemDetail
 from app.core.schema import Answer, ModelReference, Request, Seq
+from app.sessions.record import ID
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 SessionId = Annotated[
     str,
-    StringConstraints(pattern=rf"^{_ID.pattern}$"),
+    StringConstraints(pattern=rf"^{ID.pattern}$"),
     Field(description="letters, digits, `.`, `_`, `~`, `-`; an unguessable one is made when left out"),
 ]
 SnapshotName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,63}$")]
@@ -24,11 +23,6 @@ PortableText = Annotated[str, Field(max_length=16 * 1024 * 1024, description="a 
 TaskName = str
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-
-
-def is_session_id(text: str) -> bool:
-    """Whether a session can have this id."""
-    return _ID.fullmatch(text) is not None
 
 
 def of_tasks(model: type[ModelT], names: tuple[str, ...]) -> type[ModelT]:

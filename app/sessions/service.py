@@ -140,7 +140,7 @@ class SessionService:
 
     async def page(self, after: str, limit: int, owner: str = "") -> SessionPage:
         """Open sessions of an owner with an id greater than ``after``, in order of id."""
-        limit = min(limit, self._limits.max_page)
+        limit = min(limit, self._limits.session_max_page)
         first = store_key("", owner)
         listed = await self._store.call(SessionStore.list_ids, first + after, limit)
         held = [(key[len(first) :], stored) for key, stored in listed if owner_of_key(key) == owner]
@@ -180,11 +180,11 @@ class SessionService:
                 them again.
             Overloaded: too many calls wait.
         """
-        if len(calls) > self._limits.max_batch_calls:
+        if len(calls) > self._limits.session_max_batch_calls:
             raise InvalidInput(
                 "steps",
-                f"at most {self._limits.max_batch_calls} calls go together, got {len(calls)}",
-                allowed={"max": self._limits.max_batch_calls},
+                f"at most {self._limits.session_max_batch_calls} calls go together, got {len(calls)}",
+                allowed={"max": self._limits.session_max_batch_calls},
             )
         began = time.perf_counter()
         try:
@@ -257,11 +257,11 @@ class SessionService:
 
     def _ttl(self, asked: float | None) -> float:
         if asked is None:
-            return self._limits.ttl_s
-        if asked > self._limits.max_ttl_s:
+            return self._limits.session_ttl_s
+        if asked > self._limits.session_max_ttl_s:
             raise InvalidInput(
                 "ttl_seconds",
-                f"a session may wait at most {self._limits.max_ttl_s:g} seconds, not {asked:g}",
-                allowed={"max": self._limits.max_ttl_s},
+                f"a session may wait at most {self._limits.session_max_ttl_s:g} seconds, not {asked:g}",
+                allowed={"max": self._limits.session_max_ttl_s},
             )
         return asked

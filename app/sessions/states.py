@@ -10,7 +10,6 @@ import numpy as np
 from app.bundle.manifest import GRAPH_FILE
 from app.core.errors import InvalidInput, ModelMismatch
 from app.service.inference import Deployment, InferenceService
-from app.service.run import Run
 from app.sessions.access import SessionAccess
 from app.sessions.observer import SessionObserver
 from app.sessions.portable import PortableState, StateSigner
@@ -132,10 +131,7 @@ class SessionStates:
         self._access.check_size("options", request.options)
         opened = self.opened(request.model, request.task, request.options, request.state)
         deployment = self._access.deployment(opened)
-        encoded = self._stepper.encode(deployment, opened.context, opened.step, request.inputs)
-        run = Run(deployment, opened.row if opened.row.size else None, encoded.steps)
-        await self._stepper.run([run])
-        row, outputs = run.result()
+        encoded, row, outputs = await self._stepper.feed(deployment, opened, request.inputs)
         after = PortableState(
             opened.model,
             opened.graph,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from pydantic_settings import SettingsConfigDict
 
 from app import registered
@@ -43,12 +41,8 @@ class Settings(LimitSettings, SessionSettings, AccessSettings, ModelSettings, Se
 
     @property
     def session_limits(self) -> SessionLimits:
-        """The limits of sessions, likewise; those that no session setting has are the requests' own."""
-        own = {field.name: f"session_{field.name}" for field in fields(SessionLimits)}
-        given = {
-            name: getattr(self, own[name] if own[name] in Settings.model_fields else name) for name in own
-        }
-        return SessionLimits(**given)
+        """The limits of sessions."""
+        return SessionLimits(**{name: getattr(self, name) for name in SessionLimits.model_fields})
 
     @property
     def session_store(self) -> str | None:

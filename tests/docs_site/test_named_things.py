@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from app.cli import cli
-from app.sessions.steps.queue import MAX_ROUNDS
+from app.sessions.steps.queue import MAX_BATCHES
 from app.settings import ENV_PREFIX, Settings
 from tests.docs_site.recorded import DOCS
 from tests.docs_site.site import ROOT
@@ -64,5 +64,5 @@ def test_the_design_names_every_folder_of_app() -> None:
 
 def test_the_design_counts_the_rounds_as_the_code_does() -> None:
     """Two of them side by side."""
-    assert MAX_ROUNDS == 2
+    assert MAX_BATCHES == 2
     assert "Two rounds go" in (DOCS / "design.md").read_text()

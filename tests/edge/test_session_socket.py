@@ -122,7 +122,7 @@ def test_markers_come_back_between_what_was_sent_around_them() -> None:
 
 def test_a_batch_is_no_larger_than_the_limit() -> None:
     """The rest is the next one."""
-    stage = Stage(max_batch_calls=4)
+    stage = Stage(session_max_batch_calls=4)
     with stage.client as client, client.websocket_connect("/sessions") as socket:
         socket.send_json({"type": "steps", "steps": [{"id": "a", "inputs": 1}] * 10})
         assert [one["step"] for one in collect(socket, 10)] == list(range(1, 11))

@@ -18,13 +18,13 @@ from tests.fakes import FakeClock
 from tests.rig import Rig
 
 LIMITS = SessionLimits(
-    ttl_s=100,
-    max_ttl_s=1000,
-    tombstone_s=50,
-    max_call_steps=40,
-    max_snapshots=2,
-    keep_automatic=2,
-    snapshot_every=5,
+    session_ttl_s=100,
+    session_max_ttl_s=1000,
+    session_tombstone_s=50,
+    session_max_call_steps=40,
+    session_max_snapshots=2,
+    session_keep_automatic=2,
+    session_snapshot_every=5,
 )
 
 

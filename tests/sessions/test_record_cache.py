@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,7 +53,9 @@ async def test_steps_in_a_row_read_the_store_once(bench: Bench) -> None:
     for seq in range(1, 6):
         assert await applied(bench.service, StepCall("a", [1], seq)) == ["ok"]
     assert counting.read == 1
-    async with sessions(bench.rig, bench.store, replace(LIMITS, cache_bytes=0), bench.clock) as bare:
+    async with sessions(
+        bench.rig, bench.store, LIMITS.model_copy(update={"session_cache_bytes": 0}), bench.clock
+    ) as bare:
         for seq in range(6, 9):
             assert await applied(bare, StepCall("a", [1], seq)) == ["ok"]
     assert counting.read == 4
@@ -115,7 +116,7 @@ async def test_a_new_session_is_never_taken_for_a_forgotten_one(bench: Bench, ot
     await bench.service.create(opened(MODEL, id="a"))
     assert await applied(bench.service, StepCall("a", [1], 1)) == ["ok"]
     await other.close("a")
-    bench.clock.now += LIMITS.tombstone_s + 1
+    bench.clock.now += LIMITS.session_tombstone_s + 1
     await other.sweep()
     await other.create(opened(MODEL, id="a"))
     assert await applied(other, StepCall("a", [3], 1)) == ["ok"]

@@ -54,7 +54,13 @@ from tests.rig import inference, sessions
 T = TypeVar("T")
 VERSIONS = ("tiny-text@1", "tiny-text@2")
 TTL_S = 100.0
-LIMITS = SessionLimits(ttl_s=TTL_S, tombstone_s=1e6, max_snapshots=3, keep_automatic=2, snapshot_every=4)
+LIMITS = SessionLimits(
+    session_ttl_s=TTL_S,
+    session_tombstone_s=1e6,
+    session_max_snapshots=3,
+    session_keep_automatic=2,
+    session_snapshot_every=4,
+)
 SECRET = b"the model's secret"
 
 Fed = tuple[tuple[str, int], ...]
@@ -228,7 +234,7 @@ class SessionMachine(RuleBasedStateMachine):
         if self.refuses(lambda: self.service.history.snapshot(id, name), id):
             return
         known = self.open[id]
-        if name in known.named or len(known.named) >= LIMITS.max_snapshots:
+        if name in known.named or len(known.named) >= LIMITS.session_max_snapshots:
             with pytest.raises(InvalidInput):
                 self.run(self.service.history.snapshot(id, name))
             return

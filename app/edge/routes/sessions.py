@@ -12,13 +12,13 @@ from app.core.errors import UnknownSession
 from app.edge.docs import session_examples as examples
 from app.edge.edge import owner_of, sessions_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response, query_of
+from app.sessions.record import is_session_id
 from app.sessions.schema import (
     ForkRequest,
     MigrateRequest,
     PageQuery,
     SessionInfo,
     SessionPage,
-    is_session_id,
 )
 
 SessionPath = Annotated[str, Path(description="the session's id")]

@@ -129,7 +129,7 @@ class SessionSocket(Connection):
                 )
             )
         while not self._draining:
-            items = self._inbox.take(self._sessions.limits.max_batch_calls)
+            items = self._inbox.take(self._sessions.limits.session_max_batch_calls)
             if not items:
                 self._arrived.clear()
                 self.wait_for_request()

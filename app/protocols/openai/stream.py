@@ -52,7 +52,7 @@ async def start_completion(edge: Edge, request: CompletionRequest, id: str) -> T
         prepared = await offloaded(
             milliseconds(requests), prepare_completion, request, requests, model, limits.max_queued_steps
         )
-        deadline = service.deadline(limits.request_timeout_s)
+        deadline = service.deadline()
         ticket = found.engine.submit(prepared.text.sequences, deadline)
     except RnnserveError as error:
         call.report(outcome_of(error))

@@ -14,8 +14,7 @@ from contextvars import Context
 
 from app.access.principal import CURRENT
 from app.core.errors import Draining, Overloaded, UnknownSession
-from app.sessions.record import store_key
-from app.sessions.schema import is_session_id
+from app.sessions.record import is_session_id, store_key
 from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue, StepCall, StepClock, Submission
 
 MAX_BATCHES = 2

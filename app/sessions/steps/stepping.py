@@ -13,21 +13,23 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput, NotFinite, RnnserveError, SequenceConflict, StateQuarantined
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
-from app.service.run import Run, run_all
 from app.sessions.access import SessionAccess, stored_of
 from app.sessions.limits import SessionLimits
 from app.sessions.observer import SessionObserver
+from app.sessions.portable import PortableState
 from app.sessions.record import SessionRecord
 from app.sessions.steps.cache import RecordCache
 from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue
-from app.sessions.steps.session_run import RunCall, SessionRun, answers
+from app.sessions.steps.run import Run, RunCall, SessionRun, answers, run_all
 from app.sessions.stores.store import AsyncStore, Snapshot, Write, Written
-from app.tasks.task import Context, EncodedInputs
+from app.tasks.session import Context, EncodedInputs
 
 
 class Stepper:
@@ -54,7 +56,7 @@ class Stepper:
         self._store = store
         self._limits = limits
         self._observe = observe
-        self._cache = RecordCache(limits.cache_bytes)
+        self._cache = RecordCache(limits.session_cache_bytes)
 
     def forget(self, key: str) -> None:
         """Keep no record of a session that has ended."""
@@ -66,7 +68,7 @@ class Stepper:
         if not sessions:
             return
         runs = [session.sequence() for session in sessions]
-        await self.run(runs)
+        await run_all(runs, self._inference.deadline())
         applied: list[tuple[SessionRun, Run]] = []
         for session, run in zip(sessions, runs, strict=True):
             if run.error is not None:
@@ -151,7 +153,7 @@ class Stepper:
             except RnnserveError as error:
                 found = error
             if isinstance(found, EncodedInputs):
-                if session.calls and session.length + len(found.steps) > self._limits.max_call_steps:
+                if session.calls and session.length + len(found.steps) > self._limits.session_max_call_steps:
                     break
                 try:
                     pending.charge(len(found.steps))
@@ -193,26 +195,33 @@ class Stepper:
             InvalidInput: the inputs are wrong or too many.
         """
         encoded: EncodedInputs = deployment.model.session.encode(context, step, inputs)
-        if len(encoded.reported) > self._limits.max_call_steps:
-            raise InvalidInput(
-                "inputs",
-                f"a call may hold at most {self._limits.max_call_steps} steps, got {len(encoded.reported)}",
-                allowed={"max": self._limits.max_call_steps},
-            )
+        most, num_steps = self._limits.session_max_call_steps, len(encoded.reported)
+        if num_steps > most:
+            text = f"a call may hold at most {most} steps, got {num_steps}"
+            raise InvalidInput("inputs", text, allowed={"max": most})
         return encoded
 
-    async def run(self, runs: Sequence[Run]) -> None:
-        """Run sequences on their engines within the time of a request."""
-        await run_all(runs, self._inference.deadline(self._limits.request_timeout_s))
+    async def feed(
+        self, deployment: Deployment, state: SessionRecord | PortableState, inputs: Any
+    ) -> tuple[EncodedInputs, NDArray[np.float32], NDArray[np.float32]]:
+        """Run inputs from a state by themselves: as they were encoded, the row after them, and the outputs.
+
+        Raises:
+            RnnserveError: the inputs are wrong, or the run failed.
+        """
+        encoded = self.encode(deployment, state.context, state.step, inputs)
+        run = Run(deployment, state.row if state.row.size else None, encoded.steps)
+        await run_all([run], self._inference.deadline())
+        return encoded, *run.result()
 
     def _write(self, session: SessionRun, after: SessionRecord) -> Write:
         """The change that stores a step, with an automatic snapshot where one is due."""
-        before, every = session.record, self._limits.snapshot_every
+        before, every = session.record, self._limits.session_snapshot_every
         stored = stored_of(after)
         snapshot = None
         if every and after.step // every > before.step // every:
             snapshot = Snapshot(f"step-{after.step}", after.step, True, after.updated_at, stored.record)
-        keep = self._limits.keep_automatic
+        keep = self._limits.session_keep_automatic
         return Write(session.queue.key, before.revision, stored, snapshot=snapshot, keep_automatic=keep)
 
     def _failed(self, session: SessionRun, error: RnnserveError) -> None:
