@@ -107,7 +107,8 @@ def assemble(
     routes = [route for router in routers for route in router.routes]
     app.state.routes = [route for route in routes if isinstance(route, Route)]
     if page:
-        app.include_router(page_router())
+        panels = {task.name: task.page for task in edge.tasks if task.page is not None}
+        app.include_router(page_router(panels))
     for kind in _FAILURES:
         app.add_exception_handler(kind, _answer_problem)
     # The last added is the outermost.

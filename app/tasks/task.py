@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -86,6 +87,7 @@ class Task:
         step_examples: of ``POST /sessions/{id}/steps``.
         tensor_examples: of ``POST /v2/models/{model}/infer``.
         load: of ``rnnserve bench``.
+        page: folder of its panel on the page, if it has one; docs/page.md says what is in it.
     """
 
     name: str
@@ -105,3 +107,4 @@ class Task:
     frames: tuple[type[BaseModel], ...] = ()
     point: Callable[[str], ResumePoint] | None = None
     actions: tuple[SessionAction, ...] = ()
+    page: Path | None = None

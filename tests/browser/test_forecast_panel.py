@@ -16,7 +16,7 @@ from tests.browser.visit import Visit, inked
 from tests.e2e.server import REPOSITORY
 
 AIRLINE = REPOSITORY / "tests/data/airline-passengers.csv"
-SAMPLES = REPOSITORY / "app/page/samples"
+SAMPLES = REPOSITORY / "app/tasks/forecast/page/samples"
 
 
 def series(path: Path, column: int = 1) -> tuple[list[str], list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from starlette.testclient import TestClient
 
 from app.edge.routes.page import page_router
 from app.edge.routes.page_assets import FOLDER, charts_folder, collect_assets
+from app.registered import TASKS
 
+PANELS = {task.name: task.page for task in TASKS if task.page is not None}
 WITHOUT_GZIP = {"accept-encoding": "identity"}
 
 
@@ -19,7 +22,7 @@ WITHOUT_GZIP = {"accept-encoding": "identity"}
 def page() -> TestClient:
     """The page of this installation."""
     app = FastAPI()
-    app.include_router(page_router())
+    app.include_router(page_router(PANELS))
     return TestClient(app)
 
 
@@ -43,9 +46,12 @@ def test_every_file_that_the_document_names_is_there(page: TestClient) -> None:
         answer = page.get(f"/{path}")
         assert answer.status_code == 200, path
         waiting += [
-            f"{path.rpartition('/')[0]}/{name}" for name in re.findall(r'from "\./([^"]+)"', answer.text)
+            posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+            for name in re.findall(r'from "(\.[^"]+)"', answer.text)
         ]
     scripts = {f"js/{file.name}" for file in (FOLDER / "js").iterdir()}
+    for name, folder in PANELS.items():
+        scripts |= {f"panels/{name}/{file.name}" for file in folder.glob("*.js")}
     assert scripts <= {path.split("/", 2)[2] for path in seen}, "a module that nobody imports"
 
 
@@ -82,7 +88,16 @@ def test_a_head_says_what_a_get_would_send(page: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["nothing.js", "index.html", "../page.py", "samples/README.md", "%2e%2e/page.py"]
+    "path",
+    [
+        "nothing.js",
+        "index.html",
+        "../page.py",
+        "panels/forecast/panel.html",
+        "panels/forecast/samples/README.md",
+        "panels/forecast/../../../page.py",
+        "%2e%2e/page.py",
+    ],
 )
 def test_nothing_else_is_sent(page: TestClient, path: str) -> None:
     """The files are a closed list, read once."""
@@ -101,11 +116,54 @@ def test_every_answer_carries_the_policy(page: TestClient) -> None:
 
 def test_no_file_needs_what_the_policy_forbids() -> None:
     """No style or script in the document, no style attributes, no address of another host."""
-    document = (FOLDER / "index.html").read_text()
-    assert not re.search(r"<style|\sstyle=|\son\w+=|<script>|javascript:", document)
-    for file in [FOLDER / "index.html", *FOLDER.glob("css/*"), *FOLDER.glob("js/*")]:
+    folders = [FOLDER, *PANELS.values()]
+    files = [
+        file for folder in folders for file in folder.rglob("*") if file.suffix in (".html", ".css", ".js")
+    ]
+    for file in files:
+        if file.suffix == ".html":
+            assert not re.search(r"<style|\sstyle=|\son\w+=|<script>|javascript:", file.read_text())
         foreign = re.findall(r"https?://(?!www\.w3\.org/2000/svg)[^\s\"'`)]+", file.read_text())
         assert foreign == [], file.name
+
+
+def test_what_every_page_has_names_no_task() -> None:
+    """A task is added to the page, and taken away, by its folder alone."""
+    for file in [FOLDER / "index.html", *FOLDER.glob("css/*"), *FOLDER.glob("js/*")]:
+        found = re.findall(r"\b(?:forecast|sentiment|generate)\w*", file.read_text(), re.IGNORECASE)
+        assert found == [], file.name
+
+
+@pytest.mark.parametrize("name", ["forecast", "sentiment", "generate"])
+def test_without_a_task_its_panel_is_not_there(name: str) -> None:
+    """No link, no section, no file; the others are as before, and in their order."""
+    panels = {task: folder for task, folder in PANELS.items() if task != name}
+    assets = collect_assets(panels=panels)
+    document = assets.index.body.decode()
+    assert name not in document
+    assert not any(path.startswith(f"panels/{name}/") for path in assets.files)
+    links = re.findall(r'<a href="#(\w+)">', document)
+    assert links == [*panels, "sessions", "models", "now"]
+    assert re.findall(r'<section id="panel-(\w+)"', document) == links
+
+
+def test_a_panel_is_one_folder(tmp_path: Path) -> None:
+    """Its heading is its link; a style sheet is linked where there is one."""
+    (tmp_path / "panel.html").write_text(
+        '<section id="panel-parity" hidden><h1>Odd &amp; even</h1></section>'
+    )
+    (tmp_path / "panel.js").write_text("export function panel() { return {}; }")
+    document = collect_assets(panels={"parity": tmp_path}).index.body.decode()
+    assert '<a href="#parity">Odd &amp; even</a>' in document
+    assert re.search(
+        r'<script type="module" data-panel="parity" src="page/\w+/panels/parity/panel.js">', document
+    )
+    assert "panel.css" not in document
+    (tmp_path / "panel.css").write_text("")
+    assert "panels/parity/panel.css" in collect_assets(panels={"parity": tmp_path}).index.body.decode()
+    (tmp_path / "panel.html").write_text("<section></section>")
+    with pytest.raises(ValueError, match=r"panel\.html of the panel parity has no <h1>"):
+        collect_assets(panels={"parity": tmp_path})
 
 
 def test_without_the_chart_library_the_page_does_without() -> None:

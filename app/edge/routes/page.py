@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
@@ -35,13 +37,13 @@ _ASK_AGAIN = "no-cache"
 _NO_GZIP = re.compile(r"gzip\s*;\s*q\s*=\s*0(?:\.0*)?\s*(?:,|$)")
 
 
-def page_router(assets: PageAssets | None = None) -> APIRouter:
+def page_router(panels: Mapping[str, Path]) -> APIRouter:
     """The page's routes.
 
     Args:
-        assets: what is sent; left out, the page of this installation.
+        panels: as :func:`collect_assets` takes them.
     """
-    assets = collect_assets(charts=charts_folder()) if assets is None else assets
+    assets = collect_assets(panels=panels, charts=charts_folder())
     router = APIRouter(include_in_schema=False)
     methods = ["GET", "HEAD"]
     router.add_api_route("/", partial(_document, assets), methods=methods, response_class=Response)

@@ -1,10 +1,13 @@
 """The files of the page: read once, named by their content, compressed beforehand.
 
-    app/page/**, the chart library's package --collect_assets--> {path: Asset} under one digest
+    app/page/**, the panels' folders, the chart library --collect_assets--> {path: Asset} under one digest
 
 The digest is part of each address, so that a browser may keep an asset for good and never mixes
 two versions. The chart library is not part of this repository: the extra ``page`` installs a
 package that carries it, and without it the page shows its figures as tables.
+
+The folder of a panel holds ``panel.html``, its section of the document; ``panel.js``, a module that exports
+``panel()``; ``panel.css`` where it needs one; and whatever these load.
 """
 
 from __future__ import annotations
@@ -12,12 +15,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / "page"
 INDEX = "index.html"
+SECTION = "panel.html"
 
 _CHARTS_PACKAGE = "uplot"
 _CHARTS = {"vendor/uPlot.js": "static/uPlot.iife.js", "vendor/uPlot.css": "static/uPlot.min.css"}
@@ -30,6 +35,9 @@ _TYPES = {
 }
 _DIGEST_CHARS = 12
 _BASE = b"{{assets}}"
+_LINKS = b"<!-- links -->"
+_FILES = b"<!-- files of the panels -->"
+_SECTIONS = b"<!-- panels -->"
 _LIBRARY = b"<!-- charts -->"
 _LIBRARY_TAGS = (
     b'<link rel="stylesheet" href="{{assets}}/vendor/uPlot.css">\n'
@@ -91,25 +99,27 @@ def charts_folder() -> Path | None:
     return folder if all((folder / source).is_file() for source in _CHARTS.values()) else None
 
 
-def collect_assets(folder: Path = FOLDER, charts: Path | None = None) -> PageAssets:
+def collect_assets(
+    folder: Path = FOLDER, panels: Mapping[str, Path] | None = None, charts: Path | None = None
+) -> PageAssets:
     """Read the page.
 
     Args:
-        folder: of the page's own files.
+        folder: of what every page has.
+        panels: folders of further panels by name, in the order in which they are shown, before the others.
         charts: folder of the package with the chart library, or ``None`` to do without.
 
     Raises:
-        KeyError: a file is of a kind that the page does not send.
         OSError: a file cannot be read.
+        ValueError: the section of a panel has no heading by which it can be linked.
     """
-    contents = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.suffix in _TYPES and path.name != INDEX
-    }
+    panels = panels or {}
+    contents = _contents(folder)
+    for name, of_panel in panels.items():
+        contents |= {f"panels/{name}/{path}": body for path, body in _contents(of_panel).items()}
     if charts is not None:
         contents |= {name: (charts / source).read_bytes() for name, source in _CHARTS.items()}
-    index = (folder / INDEX).read_bytes()
+    index = _document((folder / INDEX).read_bytes(), panels, contents)
     index = index.replace(_LIBRARY, _LIBRARY_TAGS if charts is not None else b"")
     whole = hashlib.sha256(index)
     for name, content in contents.items():
@@ -119,3 +129,33 @@ def collect_assets(folder: Path = FOLDER, charts: Path | None = None) -> PageAss
     index = index.replace(_BASE, f"page/{digest}".encode())
     files = {name: Asset.of(name, content) for name, content in contents.items()}
     return PageAssets(Asset.of(INDEX, index), files, digest, charts is not None)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """What is sent of a folder, by path within it."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in _TYPES and path.name not in (INDEX, SECTION)
+    }
+
+
+def _document(index: bytes, panels: Mapping[str, Path], contents: Mapping[str, bytes]) -> bytes:
+    """The document with the panels' links, files and sections put in."""
+    links, files, sections = [], [], []
+    for name, folder in panels.items():
+        section = (folder / SECTION).read_bytes()
+        heading = re.search(rb"<h1[^>]*>([^<]+)</h1>", section)
+        if heading is None:
+            raise ValueError(f"{SECTION} of the panel {name} has no <h1>")
+        links.append(b'<a href="#%s">%s</a>' % (name.encode(), heading[1]))
+        sections.append(section)
+        base = b"%s/panels/%s" % (_BASE, name.encode())
+        if f"panels/{name}/panel.css" in contents:
+            files.append(b'<link rel="stylesheet" href="%s/panel.css">' % base)
+        files.append(
+            b'<script type="module" data-panel="%s" src="%s/panel.js"></script>' % (name.encode(), base)
+        )
+    for place, parts in ((_LINKS, links), (_FILES, files), (_SECTIONS, sections)):
+        index = index.replace(place, b"\n".join(parts))
+    return index

@@ -1,23 +1,23 @@
 // The frame around the panels: which one is shown, the colours, the key, and whether the server is there.
 
 import { ask, hasKey, useKey } from "./api.js";
-import { byId } from "./dom.js";
-import { forecastPanel } from "./forecast.js";
-import { generatePanel } from "./generate.js";
+import { byId, make } from "./dom.js";
 import { modelsPanel } from "./models.js";
 import { nowPanel } from "./now.js";
-import { sentimentPanel } from "./sentiment.js";
 import { sessionsPanel } from "./sessions.js";
 
+const STATUS_MS = 5000;
+
+// The document names the scripts of the tasks' panels; each exports ``panel``. One that cannot be loaded leaves the others.
+const scripts = [...document.querySelectorAll("script[data-panel]")];
+const modules = await Promise.allSettled(scripts.map((one) => import(one.src)));
 const PANELS = {
-  forecast: forecastPanel,
-  sentiment: sentimentPanel,
-  generate: generatePanel,
+  ...Object.fromEntries(scripts.map((one, at) => [one.dataset.panel, modules[at].value?.panel ?? broken(one.dataset.panel)])),
   sessions: sessionsPanel,
   models: modelsPanel,
   now: nowPanel,
 };
-const STATUS_MS = 5000;
+const FIRST = Object.keys(PANELS)[0];
 
 const running = {};
 let shown = null;
@@ -25,7 +25,7 @@ let shown = null;
 /** Each panel is started when it is first shown, and told when it is hidden. */
 function show() {
   const [name, ...rest] = location.hash.slice(1).split("/");
-  const next = name in PANELS ? name : shown || "forecast";
+  const next = name in PANELS ? name : (name && shown) || FIRST;
   if (name === "main") {
     byId("main").focus();
     return;
@@ -46,6 +46,14 @@ function show() {
   }
   running[next] ??= PANELS[next]();
   running[next].show?.(rest.map(decodeURIComponent));
+}
+
+/** In place of a panel whose script could not be loaded. */
+function broken(name) {
+  return () => {
+    byId(`panel-${name}`).append(make("p", { class: "notice" }, "The script of this panel could not be loaded. Load the page again."));
+    return {};
+  };
 }
 
 function theme() {

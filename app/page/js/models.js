@@ -6,7 +6,6 @@ import { count } from "./format.js";
 import { hush, tell } from "./notice.js";
 
 const FIRST = 3;
-const TASKS = { forecast: "forecasts", sentiment: "sentiment", generate: "writes text" };
 
 export function modelsPanel() {
   async function start() {
@@ -31,7 +30,7 @@ function card(model) {
     make("h2", { id: `model-${model.name}-${model.version}` }, model.name, make("small", {}, `@${model.version}`)),
     make("p", {}, model.description),
     make("div", { class: "badges" },
-      badge(TASKS[model.task] ?? model.task), badge(model.cell.toUpperCase()),
+      badge(model.task), badge(model.cell.toUpperCase()),
       model.default ? badge("default") : null,
       badge("golden check passed", "good")),
     make("dl", { class: "figures" },

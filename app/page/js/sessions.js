@@ -52,7 +52,7 @@ export function sessionsPanel() {
     byId("sessions-more").hidden = next === null;
     byId("sessions-summary").textContent = sessions.length
       ? `${sessions.length}${next === null ? "" : " so far"}, the last written first.`
-      : "None is open. Open one below, or generate a text: it runs in a session.";
+      : "None is open. Open one below; the other panels open theirs as they need them.";
   }
 
   /** An id that was drawn is long, and its beginning tells it apart. */

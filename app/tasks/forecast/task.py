@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from app.tasks.forecast.actions import FORECAST
 from app.tasks.forecast.csv_body import read_csv
 from app.tasks.forecast.csv_query import CsvQuery
@@ -31,6 +33,7 @@ request, with the horizon and the rest in the query.""",
     default_model="forecaster",
     actions=(FORECAST,),
     load=LOAD,
+    page=Path(__file__).parent / "page",
     reads=(
         BodyReader(
             name="CSV",

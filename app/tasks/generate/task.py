@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from app.tasks.decoded.prepare import DecodingLimits
 from app.tasks.decoded.resume import parse_point
 from app.tasks.decoded.schema import DoneFrame, TokenFrame
@@ -25,6 +27,7 @@ TASK = Task(
     default_model="shakespeare",
     actions=(GENERATE,),
     load=LOAD,
+    page=Path(__file__).parent / "page",
     examples={
         "greedy": {
             "summary": "The most likely continuation",

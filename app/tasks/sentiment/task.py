@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic_core import from_json
 
 from app.features.text import TextLimits
@@ -49,6 +51,7 @@ text-classification task.""",
     default_model="sentiment",
     tensor_examples=EXAMPLES,
     load=LOAD,
+    page=Path(__file__).parent / "page",
     examples={
         "one": {
             "summary": "One text, with the running score",

@@ -1,8 +1,8 @@
 // A series, what is forecast of it, and what the naive forecast says: the picture and its words.
 
-import { Chart, fillLegend } from "./chart.js";
-import { fill, make } from "./dom.js";
-import { moment, short, tick } from "./format.js";
+import { Chart, fillLegend } from "../../js/chart.js";
+import { fill, make } from "../../js/dom.js";
+import { moment, short, tick } from "../../js/format.js";
 
 const SHARES = [0.16, 0.24, 0.34, 0.44]; // the narrower the interval, the darker; they lie on each other
 

@@ -1,13 +1,13 @@
 // The panel "Forecast": a CSV in, a fan of quantiles out, and the curl line that does the same.
 
-import { models, send, serverTiming } from "./api.js";
-import { chartsInstalled } from "./chart.js";
+import { models, send, serverTiming } from "../../js/api.js";
+import { chartsInstalled } from "../../js/chart.js";
 import { CsvProblem, naive, parseTime, readSeries } from "./csv.js";
-import { byId, copy, download, dropZone, fill, fillSelect, make, number } from "./dom.js";
+import { byId, copy, download, dropZone, fill, fillSelect, make, number } from "../../js/dom.js";
 import { Fan } from "./fan.js";
-import { streamSeries } from "./forecast_stream.js";
-import { moment, short } from "./format.js";
-import { hush, markField, tell } from "./notice.js";
+import { streamSeries } from "./stream.js";
+import { moment, short } from "../../js/format.js";
+import { hush, markField, tell } from "../../js/notice.js";
 import { curlLine, cutColumns } from "./shell.js";
 
 const SAMPLES = [
@@ -15,10 +15,10 @@ const SAMPLES = [
   { file: "new-york-taxis.csv", label: "Taxis", horizon: 48 },
   { file: "seattle-weather.csv", label: "Weather", horizon: 14 },
 ];
-const HERE = new URL("../samples/", import.meta.url);
+const HERE = new URL("./samples/", import.meta.url);
 const MAX_FILE = 16 * 1024 * 1024;
 
-export function forecastPanel() {
+export function panel() {
   const form = byId("forecast-form");
   const error = byId("forecast-error");
   const fan = new Fan(byId("forecast-chart"), byId("forecast-legend"), byId("forecast-readout"));

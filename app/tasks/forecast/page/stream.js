@@ -1,9 +1,9 @@
 // The switch "Stream it": a series goes through a session, one step a point.
 
-import { SessionLine, ask } from "./api.js";
+import { SessionLine, ask } from "../../js/api.js";
 import { naive, parseTime } from "./csv.js";
-import { calm, nextFrame, pause } from "./dom.js";
-import { moment } from "./format.js";
+import { calm, nextFrame, pause } from "../../js/dom.js";
+import { moment } from "../../js/format.js";
 
 const SURPRISING = 3;
 const LEAST_WARM = 8;

@@ -1,6 +1,6 @@
 // One text with the session behind it: written token by token, rewound, forked.
 
-import { ask, events } from "./api.js";
+import { ask, events } from "../../js/api.js";
 
 const TTL_S = 1800;
 const ALTERNATIVES = 5;

@@ -1,8 +1,8 @@
 // The state as a picture: a column a token, a band a field of the row, a line a unit.
 
-import { fill, make } from "./dom.js";
-import { visible } from "./format.js";
-import { ramp, squeeze } from "./shades.js";
+import { fill, make } from "../../js/dom.js";
+import { visible } from "../../js/format.js";
+import { ramp, squeeze } from "../../js/shades.js";
 
 const CELL = 6; // CSS pixels of one token
 const ROWS = 64;

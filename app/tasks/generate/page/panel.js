@@ -1,18 +1,18 @@
 // The panel "Generate": text as it is drawn, the state behind it, and going back and on from it.
 
-import { ask, models } from "./api.js";
+import { ask, models } from "../../js/api.js";
 import { Branch } from "./branch.js";
-import { byId, calm, fill, fillSelect, make, nextFrame, number } from "./dom.js";
-import { duration, percent, visible } from "./format.js";
+import { byId, calm, fill, fillSelect, make, nextFrame, number } from "../../js/dom.js";
+import { duration, percent, visible } from "../../js/format.js";
 import { Heat } from "./heat.js";
-import { hush, markField, tell } from "./notice.js";
-import { fillScale } from "./shades.js";
+import { hush, markField, tell } from "../../js/notice.js";
+import { fillScale } from "../../js/shades.js";
 import { TokenText } from "./token_text.js";
 
 const ENDINGS = { length: "its length", stop: "the model itself", stopped: "you" };
 const SPEAK_MS = 4000;
 
-export function generatePanel() {
+export function panel() {
   const form = byId("generate-form");
   const error = byId("generate-error");
   let own = [];

@@ -1,6 +1,6 @@
 // A text of tokens that can be pointed at, and walked through with the keyboard.
 
-import { make } from "./dom.js";
+import { make } from "../../js/dom.js";
 
 const UNLIKELY = 0.05;
 

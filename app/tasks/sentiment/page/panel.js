@@ -1,11 +1,11 @@
 // The panel "Sentiment": a session follows what is typed, word by word.
 
-import { SessionLine, ask, models } from "./api.js";
-import { Chart } from "./chart.js";
-import { byId, calm, fill, fillSelect, fillTable, make, pause } from "./dom.js";
-import { duration, percent } from "./format.js";
-import { hush, tell } from "./notice.js";
-import { fillScale, shade } from "./shades.js";
+import { SessionLine, ask, models } from "../../js/api.js";
+import { Chart } from "../../js/chart.js";
+import { byId, calm, fill, fillSelect, fillTable, make, pause } from "../../js/dom.js";
+import { duration, percent } from "../../js/format.js";
+import { hush, tell } from "../../js/notice.js";
+import { fillScale, shade } from "../../js/shades.js";
 
 const SAMPLES = [
   ["It turns", "The plot is thin and the jokes are tired, yet the acting is superb, moving and a joy to watch."],
@@ -75,7 +75,7 @@ class Reader {
   }
 }
 
-export function sentimentPanel() {
+export function panel() {
   const box = byId("mood-text");
   const error = byId("mood-error");
   let reader = null;
