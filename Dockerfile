@@ -12,12 +12,9 @@ ARG EXTRAS=otel,remote
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
 COPY deploy/docker/requirements.py pyproject.toml ./
-# The package of the page's charts is never imported, so nothing that it would import is installed.
 RUN python3 -m venv /opt/rnnserve \
-    && python3 requirements.py pyproject.toml "${EXTRAS}" > requirements.txt \
-    && python3 requirements.py --only pyproject.toml page > page.txt \
-    && /opt/rnnserve/bin/pip install --requirement requirements.txt \
-    && /opt/rnnserve/bin/pip install --no-deps --requirement page.txt
+    && python3 requirements.py pyproject.toml "page,${EXTRAS}" > requirements.txt \
+    && /opt/rnnserve/bin/pip install --requirement requirements.txt
 
 # ONNX Runtime for CUDA takes the place of the one for CPUs, and brings CUDA and cuDNN along.
 FROM libraries AS libraries-gpu

@@ -149,7 +149,7 @@ def test_without_the_chart_library_the_values_are_tables(visit: Visit) -> None:
 
     visit.page.route("**/vendor/uPlot.js", missing)
     visit.open()
-    visit.says("forecast-chart", "Charts are not installed on this server.*rnnserve\\[page\\]")
+    visit.says("forecast-chart", "Charts are not installed on this server.*\\.\\[page\\]")
     expect(visit.at("forecast-table")).to_be_visible()
     assert len(visit.rows("forecast-table")) == 24
     visit.check_clean()

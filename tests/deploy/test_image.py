@@ -81,7 +81,7 @@ def test_it_holds_what_serving_needs_and_nothing_more(image: Image) -> None:
             assert not os.path.lexists(image.root / folder / program), program
     (packages,) = image.root.glob("opt/rnnserve/lib/python3.*/site-packages")
     there = {path.name for path in packages.iterdir()}
-    assert {"app", "onnxruntime", "numpy", "s3fs", "uplot"} <= there
+    assert {"app", "onnxruntime", "numpy", "s3fs", "youplot"} <= there
     assert not there & {"torch", "onnx", "sklearn", "scipy", "pytest", "IPython", "pip", "setuptools"}
     assert sorted(path.name for path in (image.root / "models").iterdir()) == sorted(
         path.name for path in (REPOSITORY / "models").iterdir()

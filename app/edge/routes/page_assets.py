@@ -24,8 +24,8 @@ FOLDER = Path(__file__).parents[2] / "page"
 INDEX = "index.html"
 SECTION = "panel.html"
 
-_CHARTS_PACKAGE = "uplot"
-_CHARTS = {"vendor/uPlot.js": "static/uPlot.iife.js", "vendor/uPlot.css": "static/uPlot.min.css"}
+_CHARTS_PACKAGE = "youplot"
+_CHARTS = {"vendor/uPlot.js": "vendor/uplot.iife.min.js", "vendor/uPlot.css": "vendor/uplot.min.css"}
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".csv": "text/csv; charset=utf-8",

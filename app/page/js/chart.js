@@ -265,7 +265,7 @@ function asSeries({ label, color: name, width = 1.8, dash, points, fill: share }
 function missing() {
   return make("p", { class: "chart-missing" },
     "Charts are not installed on this server; the values are in the tables. Whoever runs it can add them with ",
-    make("code", {}, "pip install 'rnnserve[page]'"), ".");
+    make("code", {}, "pip install '.[page]'"), " in its folder.");
 }
 
 /** Fill a legend: [{label, color, kind}], kind being line, dash, band or ring. */
