@@ -76,6 +76,87 @@ def test_the_shell_line_does_the_same(visit: Visit, tmp_path: Path) -> None:
     assert [float(row[1]) for row in visit.rows("forecast-table")] == forecast["mean"]
 
 
+TOWNS = "Tag;Zürich;Gr\u00f6\u00dfe\n" + "".join(
+    f"2024-01-{day:02};{day % 7};{day}\n" for day in range(1, 29)
+)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("utf-8", ""),
+        ("utf-8-sig", ""),
+        ("latin-1", ", read as WINDOWS-1252"),
+        ("cp1252", ", read as WINDOWS-1252"),
+        ("utf-16", ", read as UTF-16LE"),
+    ],
+)
+def test_letters_beyond_ascii_are_those_of_the_file(
+    visit: Visit, tmp_path: Path, encoding: str, said: str
+) -> None:
+    """In the page, and by the shell line, which forecasts the same from the file as it is."""
+    file = tmp_path / "towns.csv"
+    file.write_bytes((TOWNS if encoding != "cp1252" else TOWNS.replace("Gr", "\u20ac")).encode(encoding))
+    visit.open()
+    upload(visit, file, 5)
+    visit.says("csv-summary", rf"^towns.csv: 28 rows, daily \(D\){said}$")
+    expect(visit.at("forecast-title")).to_have_text("Zürich, 5 ahead")
+    done = subprocess.run(
+        ["bash", "-c", visit.text("curl")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    (forecast,) = json.loads(done.stdout)["forecasts"]
+    assert forecast["id"] == "Zürich"
+    assert [float(row[1]) for row in visit.rows("forecast-table")] == forecast["mean"]
+    visit.check_clean()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04\x14\x00\x06\x00", "It is a spreadsheet or an archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "It is a spreadsheet or an archive"),
+        (b"a,b\n1,\x00\n2,3\n", "It is not a text"),
+        ("day,M\u00fcnchen\n1,2\n3,4\n".encode("cp437"), "It is not a text in UTF-8, UTF-16 or Latin-1"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused(visit: Visit, tmp_path: Path, content: bytes, words: str) -> None:
+    """In a sentence, and nothing is forecast of it."""
+    file = tmp_path / "sheet.csv"
+    file.write_bytes(content)
+    visit.open()
+    visit.says("forecast-meta", "answered in")
+    shown = visit.text("forecast-title")
+    visit.at("csv-file").set_input_files(file)
+    visit.says("forecast-error", f"sheet.csv could not be read.*{words}")
+    assert visit.text("forecast-title") == shown
+    visit.check_clean()
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ([f"2024-{month:02}-01" for month in range(1, 13)], r"monthly \(MS\)"),
+        (["2023-03-31", "2023-06-30", "2023-09-30", "2023-12-31"], r"quarterly \(QE\)"),
+        ([f"2024-01-{day:02}" for day in range(1, 26, 7)], r"weekly \(W\)"),
+        ([f"2024-01-{day:02}" for day in (1, 2, 3, 4, 5, 8, 9, 10, 11, 12)], r"each business day \(B\)"),
+        ([f"2024-01-01 00:{minute:02}" for minute in range(0, 60, 15)], r"every 15 minutes \(15min\)"),
+        ([f"2024-01-01 {hour:02}:00" for hour in range(0, 24, 6)], r"every 6 hours \(6h\)"),
+    ],
+)
+def test_a_spacing_is_said_in_words(visit: Visit, times: list[str], words: str) -> None:
+    """With the code that the API has for it."""
+    visit.open()
+    visit.page.locator("#paste summary").click()
+    visit.at("csv-text").fill("time,v\n" + "".join(f"{time},{at}\n" for at, time in enumerate(times)))
+    visit.at("use-paste").click()
+    visit.says("csv-summary", rf"^pasted rows: {len(times)} rows, {words}$")
+
+
 def test_the_chart_is_read_and_zoomed_with_the_keyboard(visit: Visit) -> None:
     """The last value is read out, plus shows less, and 0 shows all again."""
     visit.open()
@@ -188,7 +269,7 @@ def test_a_streamed_series_marks_the_points_that_surprise(visit: Visit, client: 
     """The same that a session of one's own finds, New Year's night among them; the fan is at the end."""
     visit.open()
     visit.page.get_by_role("button", name="Taxis").click()
-    visit.says("csv-summary", "672 rows, spaced h")
+    visit.says("csv-summary", r"672 rows, hourly \(h\)")
     visit.at("stream-switch").check(force=True)
     visit.at("stream-pace").select_option("0")
     visit.at("forecast-run").click()

@@ -57,7 +57,7 @@ const toNumber = (text) => (MISSING.has(text.trim().toLowerCase()) ? null : Numb
  * A table of series.
  *
  * @returns {{columns: {name: string, values: (number|null)[]}[], times: number[]|null,
- *   labels: string[]|null, freq: {code: string, season: number}|null}}
+ *   labels: string[]|null, freq: {code: string, words: string, season: number}|null}}
  */
 export function readSeries(text) {
   const clean = text.replace(/^\uFEFF/, "");
@@ -87,27 +87,30 @@ export function readSeries(text) {
 
 const DAY = 86_400;
 
-/** The code that the API has for a spacing, and the steps of a season; null when it has none. */
+/** The code that the API has for a spacing, the spacing in words, and the steps of a season; null when it has no code. */
 export function frequencyOf(times) {
   const gaps = times.slice(1).map((one, at) => one - times[at]);
   gaps.sort((a, b) => a - b);
   const usual = gaps[Math.floor(gaps.length / 2)];
   const days = times.map((one) => new Date(one * 1000).getUTCDate());
-  const month = (low, high) => usual >= low * DAY && usual <= high * DAY;
-  const code = (one) => (days.every((day) => day === 1) ? `${one}S` : `${one}E`);
-  if (usual < 3600 && usual % 60 === 0 && 3600 % usual === 0) return { code: `${usual / 60}min`, season: DAY / usual };
+  const within = (low, high) => usual >= low * DAY && usual <= high * DAY;
+  const anchored = (one) => (days.every((day) => day === 1) ? `${one}S` : `${one}E`);
+  if (usual < 3600 && usual % 60 === 0 && 3600 % usual === 0) {
+    const minutes = usual / 60;
+    return { code: `${minutes}min`, words: minutes === 1 ? "each minute" : `every ${minutes} minutes`, season: DAY / usual };
+  }
   if (usual % 3600 === 0 && usual < DAY && DAY % usual === 0) {
     const hours = usual / 3600;
-    return { code: hours === 1 ? "h" : `${hours}h`, season: 24 / hours };
+    return hours === 1 ? { code: "h", words: "hourly", season: 24 } : { code: `${hours}h`, words: `every ${hours} hours`, season: 24 / hours };
   }
   if (usual === DAY) {
     const weekend = times.some((one) => [0, 6].includes(new Date(one * 1000).getUTCDay()));
-    return weekend ? { code: "D", season: 7 } : { code: "B", season: 5 };
+    return weekend ? { code: "D", words: "daily", season: 7 } : { code: "B", words: "each business day", season: 5 };
   }
-  if (usual === 7 * DAY) return { code: "W", season: 52 };
-  if (month(28, 31)) return { code: code("M"), season: 12 };
-  if (month(89, 92)) return { code: code("Q"), season: 4 };
-  if (month(365, 366)) return { code: code("Y"), season: 1 };
+  if (usual === 7 * DAY) return { code: "W", words: "weekly", season: 52 };
+  if (within(28, 31)) return { code: anchored("M"), words: "monthly", season: 12 };
+  if (within(89, 92)) return { code: anchored("Q"), words: "quarterly", season: 4 };
+  if (within(365, 366)) return { code: anchored("Y"), words: "yearly", season: 1 };
   return null;
 }
 

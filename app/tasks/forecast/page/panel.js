@@ -9,6 +9,7 @@ import { streamSeries } from "./stream.js";
 import { moment, short } from "../../js/format.js";
 import { hush, markField, tell } from "../../js/notice.js";
 import { curlLine, cutColumns } from "./shell.js";
+import { readText } from "./text_file.js";
 
 const SAMPLES = [
   { file: "airline-passengers.csv", label: "Airline", horizon: 24 },
@@ -22,7 +23,7 @@ export function panel() {
   const form = byId("forecast-form");
   const error = byId("forecast-error");
   const fan = new Fan(byId("forecast-chart"), byId("forecast-legend"), byId("forecast-readout"));
-  let series = null; // {name, text, table}
+  let series = null; // {name, text, encoding, table}
   let result = null; // what can be saved: {name, rows, header}
   let running = null; // an AbortController while a stream runs
 
@@ -30,13 +31,12 @@ export function panel() {
   const streaming = () => byId("stream-switch").checked;
   const levels = () => [...byId("levels").querySelectorAll("input:checked")].map((one) => one.value);
 
-  function load(text, name, horizon = null) {
+  function load({ text, encoding = null }, name, horizon = null) {
     hush(error, form);
     try {
-      series = { name, text, table: readSeries(text) };
+      series = { name, text, encoding, table: readSeries(text) };
     } catch (problem) {
-      if (!(problem instanceof CsvProblem)) throw problem;
-      tell(error, { title: `${name} could not be read`, detail: problem.message, errors: [] });
+      unreadable(name, problem);
       return;
     }
     const { columns, times, freq } = series.table;
@@ -44,8 +44,9 @@ export function panel() {
     byId("season").value = "";
     if (horizon) byId("horizon").value = horizon;
     const rows = columns[0].values.length;
-    const spacing = times ? (freq ? `, spaced ${freq.code}` : ", of no regular spacing") : ", without times";
-    byId("csv-summary").textContent = `${name}: ${rows} rows${spacing}`;
+    const spacing = times ? (freq ? `, ${freq.words} (${freq.code})` : ", of no regular spacing") : ", without times";
+    const read = encoding === null ? "" : `, read as ${encoding}`;
+    byId("csv-summary").textContent = `${name}: ${rows} rows${spacing}${read}`;
     for (const button of byId("samples").children) button.setAttribute("aria-pressed", String(button.dataset.file === name));
     run();
   }
@@ -55,14 +56,26 @@ export function panel() {
       tell(error, { title: `${file.name} is too large`, detail: "At most 16 MB are read here.", errors: [] });
       return;
     }
-    load(await file.text(), file.name);
+    let read;
+    try {
+      read = await readText(file);
+    } catch (problem) {
+      unreadable(file.name, problem);
+      return;
+    }
+    load(read, file.name);
+  }
+
+  function unreadable(name, problem) {
+    if (!(problem instanceof CsvProblem)) throw problem;
+    tell(error, { title: `${name} could not be read`, detail: problem.message, errors: [] });
   }
 
   async function sample({ file, horizon }) {
     try {
       const answer = await fetch(new URL(file, HERE));
       if (!answer.ok) throw new Error("the sample could not be read");
-      load(await answer.text(), file, horizon);
+      load({ text: await answer.text() }, file, horizon);
     } catch (problem) {
       tell(error, { title: "The sample could not be read", detail: "The server does not answer.", errors: [] }, { again: () => sample({ file, horizon }) });
       console.warn(problem);
@@ -235,7 +248,7 @@ export function panel() {
   fill(byId("samples"), ...SAMPLES.map((one) =>
     make("button", { type: "button", "data-file": one.file, "aria-pressed": "false", onclick: () => sample(one) }, one.label)));
   dropZone(byId("drop"), byId("csv-file"), readFile);
-  byId("use-paste").addEventListener("click", () => load(byId("csv-text").value, "pasted rows"));
+  byId("use-paste").addEventListener("click", () => load({ text: byId("csv-text").value }, "pasted rows"));
   byId("column").addEventListener("change", run);
   byId("levels").addEventListener("change", () => !streaming() && run());
   byId("stream-switch").addEventListener("change", () => {

@@ -28,8 +28,12 @@ export function curlLine(path, series, cut) {
   const file = series.name === "pasted rows" ? "rows.csv" : series.name;
   const safe = /^[\w.-]+$/.test(file) ? file : quote(file);
   const request = (source) => [`curl -s ${url}`, "-H 'content-type: text/csv'", `--data-binary ${source}`];
-  if (cut === null) return request(`@${safe}`).join(" \\\n  ");
-  const by = cut.separator === "\t" ? "" : ` -d${quote(cut.separator)}`;
-  const first = `cut${by} -f${cut.columns.join(",")} ${safe} |`;
-  return `${first}\n  ${request("@-").join(" \\\n    ")}`;
+  const stages = [];
+  if (series.encoding !== null) stages.push(`iconv -f ${series.encoding} -t UTF-8 ${safe} |`);
+  if (cut !== null) {
+    const by = cut.separator === "\t" ? "" : ` -d${quote(cut.separator)}`;
+    stages.push(`cut${by} -f${cut.columns.join(",")}${stages.length ? "" : ` ${safe}`} |`);
+  }
+  if (!stages.length) return request(`@${safe}`).join(" \\\n  ");
+  return [...stages, request("@-").join(" \\\n    ")].join("\n  ");
 }
