@@ -122,6 +122,7 @@ def pose(visit: Visit, panel: str) -> None:
         case "forecast":
             visit.says("forecast-meta", "answered in")
         case "sentiment":
+            visit.page.locator("#mood-samples button").first.click()
             visit.says("mood-label", "positive")
             expect(visit.page.locator("#mood-words .waiting")).to_have_count(0)
         case "generate":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
 import httpx2
@@ -30,11 +32,68 @@ def shown_scores(visit: Visit) -> list[float]:
 
 
 def open_sentiment(visit: Visit) -> None:
-    """With an empty box: the first example is written by the page itself."""
+    """With an empty box, and the model chosen."""
     visit.open("sentiment")
-    visit.says("mood-label", "positive")
-    visit.at("mood-text").fill("")
+    expect(visit.page.locator("#mood-meters .meter")).not_to_have_count(0)
     visit.says("mood-label", "Nothing read yet")
+
+
+def sessions_of_page(client: httpx2.Client, panel: str) -> list[dict[str, Any]]:
+    """The open sessions that a panel of the page has made."""
+    found = client.get("/sessions?limit=500").json()["sessions"]
+    return [one for one in found if one["metadata"] == {"made_by": "page", "panel": panel}]
+
+
+def wait_for_none(client: httpx2.Client, panel: str) -> None:
+    """The browser sends what ends a session after it has left the page."""
+    deadline = time.monotonic() + 30
+    while (found := sessions_of_page(client, panel)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert found == []
+
+
+def test_a_session_is_opened_by_the_first_word_and_ends_with_the_visit(
+    visit: Visit, client: httpx2.Client
+) -> None:
+    """Looking alone opens none; what is opened says who opened it."""
+    open_sentiment(visit)
+    visit.page.wait_for_timeout(600)
+    assert sessions_of_page(client, "sentiment") == []
+    visit.at("mood-text").press_sequentially("A warm film. ")
+    visit.says("mood-meta", "step 4")
+    assert len(sessions_of_page(client, "sentiment")) == 1
+    visit.check_clean()
+    visit.page.goto("about:blank")
+    wait_for_none(client, "sentiment")
+
+
+def test_a_text_begun_anew_ends_the_sessions_of_the_one_before(visit: Visit, client: httpx2.Client) -> None:
+    """And leaving the page those of the last; a visit alone writes nothing."""
+    visit.page.emulate_media(reduced_motion="no-preference")
+    visit.open("generate")
+    expect(visit.at("generate-run")).to_be_enabled()
+    visit.page.wait_for_timeout(600)
+    assert sessions_of_page(client, "generate") == []
+    assert visit.text("tokens") == ""
+    for seed in (1, 2):
+        write(visit, seed=seed, tokens=5)
+        ended(visit, "its length")
+    assert [one["step"] for one in sessions_of_page(client, "generate")] == [12]
+    visit.page.goto("about:blank")
+    wait_for_none(client, "generate")
+
+
+def test_the_colour_under_a_word_is_said_to_be_the_verdict_so_far(visit: Visit) -> None:
+    """In a sentence above, and at each word; the word itself is not coloured."""
+    open_sentiment(visit)
+    visit.says("mood-hint", "verdict on all the words up to there, not on that word")
+    visit.at("mood-text").fill(f"{BETTER}.")
+    expect(visit.page.locator("#mood-table tbody tr")).to_have_count(11)
+    word = visit.page.locator("#mood-words .word").first
+    expect(word).to_have_attribute("title", re.compile(r"^after “The”: (positive|negative) \d+\.\d %$"))
+    expect(word).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    text = visit.at("mood-text").evaluate("one => getComputedStyle(one).color")
+    expect(word).to_have_css("color", text)
 
 
 def test_the_score_follows_each_word_as_it_is_typed(visit: Visit, client: httpx2.Client) -> None:

@@ -15,6 +15,7 @@ from app.access.api_key import new_key, shown_digest
 from tests.browser.conftest import SHIPPED
 from tests.browser.visit import PANELS, Visit, visiting
 from tests.e2e.server import ServerProcess
+from tests.parity.network import export_parity
 
 MAX_TRANSFER = 1_500_000
 WIDTHS = (390, 1280, 1920)
@@ -38,6 +39,7 @@ def settle(visit: Visit, panel: str) -> None:
         case "forecast":
             visit.says("forecast-meta", "answered in")
         case "sentiment":
+            visit.page.locator("#mood-samples button").first.click()
             visit.says("mood-label", "positive")
         case "generate":
             visit.at("max-tokens").fill("20")
@@ -193,6 +195,7 @@ def test_the_page_asks_for_a_key_and_says_when_it_is_refused(browser: Browser, t
         expect(visit.at("key-form")).to_be_hidden()
         visit.says("forecast-meta", "answered in")
         visit.page.locator('.tabs a[href="#sentiment"]').click()
+        visit.page.locator("#mood-samples button").first.click()
         visit.says("mood-label", "positive")
         visit.page.locator('.tabs a[href="#generate"]').click()
         visit.at("pace").select_option("full")
@@ -214,6 +217,42 @@ def test_without_sessions_the_panels_that_need_them_say_so(browser: Browser) -> 
             visit.page.locator(f'.tabs a[href="#{panel}"]').click()
             visit.says(f"{notice}-error", "sessions are turned off on this server")
         visit.check_clean("status of 404")
+
+
+@pytest.mark.parametrize("tasks", [("forecast", "parity"), ("parity",)])
+def test_a_task_without_a_panel_is_seen_where_every_task_is(
+    browser: Browser, tmp_path: Path, tasks: tuple[str, ...]
+) -> None:
+    """Its models and sessions are there, and of tasks that are not registered there is nothing."""
+    export_parity(tmp_path)
+    panels = [task for task in tasks if task != "parity"]
+    with (
+        ServerProcess(f"{SHIPPED},{tmp_path}", tasks=tasks, skip_bad_models=True) as server,
+        visiting(browser, server.url) as visit,
+    ):
+        for panel in (*panels, "sessions", "models", "now"):
+            visit.open(panel)
+        links = visit.page.locator(".tabs a").evaluate_all("links => links.map(one => one.hash.slice(1))")
+        assert links == [*panels, "sessions", "models", "now"]
+        visit.page.locator('.tabs a[href="#models"]').click()
+        expect(visit.page.get_by_role("article", name="parity@1")).to_contain_text("max bits")
+        visit.page.locator('.tabs a[href="#sessions"]').click()
+        visit.at("session-model").select_option("parity@1")
+        visit.at("session-id").fill("bits")
+        visit.page.locator("#session-form").get_by_role("button", name="Open", exact=True).click()
+        visit.says("session-title", "^bits$")
+        visit.page.locator(".brand").click()
+        expect(visit.at(f"panel-{links[0]}")).to_be_visible()
+        visit.check_clean()
+
+
+def test_a_panel_whose_script_is_missing_leaves_the_others(visit: Visit) -> None:
+    """It says so, and the rest of the page works."""
+    visit.page.route("**/panels/sentiment/panel.js", lambda route: route.fulfill(status=404))
+    visit.open("sentiment")
+    expect(visit.at("panel-sentiment")).to_contain_text("The script of this panel could not be loaded")
+    settle(visit, "forecast")
+    visit.check_clean("status of 404", "Failed to fetch dynamically imported module")
 
 
 def test_the_page_can_be_left_out() -> None:

@@ -60,8 +60,8 @@ async function problemOf(answer) {
 }
 
 /** Send a request; the answer is a Response with a good status. Throws a Problem, or an AbortError. */
-export async function send(path, { method, json, body, type, accept, signal } = {}) {
-  const options = { method: method || (json !== undefined || body !== undefined ? "POST" : "GET"), signal };
+export async function send(path, { method, json, body, type, accept, signal, keepalive } = {}) {
+  const options = { method: method || (json !== undefined || body !== undefined ? "POST" : "GET"), signal, keepalive };
   const own = {};
   if (json !== undefined) {
     options.body = JSON.stringify(json);

@@ -8,8 +8,17 @@ import { ramp, squeeze } from "./shades.js";
 
 const PAGE = 500;
 const MAX_STATE = 16 * 1024 * 1024;
+const CLOSED_AT_ONCE = 8;
+
+const ORIGIN = { made_by: "page", panel: "sessions" };
 
 const path = (id, rest = "") => `/sessions/${encodeURIComponent(id)}${rest}`;
+
+/** Where a session comes from, as its metadata say. */
+function originOf({ metadata }) {
+  if (metadata.made_by === "page") return metadata.panel ? `page, ${metadata.panel}` : "page";
+  return typeof metadata.made_by === "string" ? metadata.made_by : "–";
+}
 
 export function sessionsPanel() {
   const listError = byId("sessions-error");
@@ -43,16 +52,67 @@ export function sessionsPanel() {
     }
   }
 
+  /** The sessions that the filter lets through. */
+  function filtered() {
+    const words = byId("session-filter").value.trim().toLowerCase();
+    const origin = byId("session-origin").value;
+    return sessions.filter((one) => {
+      if (origin && (one.metadata.made_by === "page") !== (origin === "page")) return false;
+      return `${one.id} ${one.model} ${one.task} ${JSON.stringify(one.metadata)}`.toLowerCase().includes(words);
+    });
+  }
+
   function drawList() {
-    const latest = sessions.slice().sort((a, b) => (a.updated_at < b.updated_at ? 1 : -1));
+    const matching = filtered();
+    const latest = matching.slice().sort((a, b) => (a.updated_at < b.updated_at ? 1 : -1));
     fill(byId("session-rows"), ...latest.map((one) =>
       make("tr", { class: one.id === chosen?.id ? "chosen" : "", "data-id": one.id },
         make("td", {}, make("button", { type: "button", class: "link", "aria-pressed": String(one.id === chosen?.id), onclick: () => choose(one.id) }, shown(one.id))),
-        make("td", {}, one.model), make("td", { class: "num" }, String(one.step)), make("td", {}, ago(one.updated_at)))));
+        make("td", {}, one.model), make("td", { class: "num" }, String(one.step)), make("td", {}, ago(one.updated_at)),
+        make("td", {}, originOf(one)))));
     byId("sessions-more").hidden = next === null;
+    const some = matching.length < sessions.length ? `${matching.length} of ` : "";
     byId("sessions-summary").textContent = sessions.length
-      ? `${sessions.length}${next === null ? "" : " so far"}, the last written first.`
+      ? `${some}${sessions.length}${next === null ? "" : " so far"}, the last written first.`
       : "None is open. Open one below; the other panels open theirs as they need them.";
+    byId("sessions-close").disabled = matching.length === 0;
+    sure(null);
+  }
+
+  let closing = null; // ids that wait for a yes
+
+  /** Ask whether these sessions shall be closed; null takes the question back. */
+  function sure(ids) {
+    closing = ids;
+    byId("sessions-sure").hidden = ids === null;
+    if (ids === null) return;
+    byId("sessions-sure-words").textContent = ids.length === 1 ? "Close 1 session? Its state will be gone." : `Close ${ids.length} sessions? Their states will be gone.`;
+    byId("sessions-yes").focus();
+  }
+
+  async function closeAll(ids) {
+    const waiting = ids.slice();
+    const failed = [];
+    const work = async () => {
+      for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+        try {
+          await ask(path(id), { method: "DELETE" });
+        } catch (problem) {
+          if (problem.status !== 404 && problem.status !== 410) failed.push(problem); // those have ended by themselves
+        }
+      }
+    };
+    byId("sessions-sure").hidden = true;
+    await Promise.all(Array.from({ length: CLOSED_AT_ONCE }, work));
+    if (ids.includes(chosen?.id)) forget();
+    await refresh();
+    if (failed.length) tell(listError, failed[0]);
+  }
+
+  function forget() {
+    chosen = null;
+    byId("session-detail").hidden = true;
+    byId("session-none").hidden = false;
   }
 
   /** An id that was drawn is long, and its beginning tells it apart. */
@@ -153,9 +213,7 @@ export function sessionsPanel() {
   async function close() {
     try {
       await ask(path(chosen.id), { method: "DELETE" });
-      chosen = null;
-      byId("session-detail").hidden = true;
-      byId("session-none").hidden = false;
+      forget();
       await refresh();
     } catch (problem) {
       tell(error, problem);
@@ -180,7 +238,7 @@ export function sessionsPanel() {
       return;
     }
     const id = byId("session-id").value.trim();
-    await open({ state: (await file.text()).trim(), metadata: { made_by: "page" }, ...(id ? { id } : {}) });
+    await open({ state: (await file.text()).trim(), metadata: ORIGIN, ...(id ? { id } : {}) });
   }
 
   async function fillModels() {
@@ -194,14 +252,22 @@ export function sessionsPanel() {
 
   byId("sessions-refresh").addEventListener("click", refresh);
   byId("sessions-more").addEventListener("click", more);
+  byId("session-filter").addEventListener("input", drawList);
+  byId("session-origin").addEventListener("change", drawList);
+  byId("sessions-close").addEventListener("click", () => sure(filtered().map((one) => one.id)));
+  byId("sessions-yes").addEventListener("click", () => closeAll(closing));
+  byId("sessions-no").addEventListener("click", () => {
+    sure(null);
+    byId("sessions-close").focus();
+  });
   byId("session-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const id = byId("session-id").value.trim();
-    open({ model: byId("session-model").value, metadata: { made_by: "page" }, ...(id ? { id } : {}) });
+    open({ model: byId("session-model").value, metadata: ORIGIN, ...(id ? { id } : {}) });
   });
   dropZone(byId("state-drop"), byId("state-file"), openFile);
   byId("session-fork").addEventListener("click", () =>
-    act(() => ask(path(chosen.id, "/fork"), { json: { metadata: { ...chosen.metadata, parent: chosen.id, at_step: chosen.step } } })));
+    act(() => ask(path(chosen.id, "/fork"), { json: { metadata: { ...chosen.metadata, ...ORIGIN, parent: chosen.id, at_step: chosen.step } } })));
   byId("session-download").addEventListener("click", () => save().catch((problem) => tell(error, problem)));
   byId("session-close").addEventListener("click", close);
   byId("snapshot-form").addEventListener("submit", (event) => {

@@ -25,13 +25,6 @@ export function ramp() {
 /** Values between -1 and 1: h of a cell lies there already, c and other fields are squeezed. */
 export const squeeze = (name) => (/\.h$/.test(name) ? (value) => value : (value) => value / (1 + Math.abs(value)));
 
-/** A background for a share between 0 and 1, 0.5 being none; ink on it stays readable. */
-export function shade(share) {
-  const strength = Math.min(1, Math.abs(share - 0.5) * 2);
-  const name = share < 0.5 ? "--heat-low" : "--heat-high";
-  return `color-mix(in srgb, var(${name}) ${Math.round(strength * 42)}%, transparent)`;
-}
-
 /** A legend of the colours: a strip between two words. */
 export function fillScale(element, low, high) {
   const canvas = make("canvas", { width: 128, height: 1 });

@@ -4,6 +4,7 @@ import { SessionLine, ask } from "../../js/api.js";
 import { naive, parseTime } from "./csv.js";
 import { calm, nextFrame, pause } from "../../js/dom.js";
 import { moment } from "../../js/format.js";
+import { closeSession, openSession } from "../../js/own_sessions.js";
 
 const SURPRISING = 3;
 const LEAST_WARM = 8;
@@ -12,6 +13,8 @@ const WINDOW = 168;
 const IN_FLIGHT = 32;
 const DRAW_MS = 45;
 const TTL_S = 900;
+
+let streamed = null; // the session of the last stream; it stays until the next one, or until the page is left
 
 /**
  * Feed a series through a session, and draw the fan as it moves.
@@ -26,16 +29,15 @@ export async function streamSeries(task) {
   const options = {};
   if (timed) options.freq = freq.code;
   if (wanted.season !== null) options.season = wanted.season;
-  const session = await ask("/sessions", {
-    json: {
-      ...(wanted.model ? { model: wanted.model } : {}),
-      task: "forecast",
-      ttl_seconds: TTL_S,
-      metadata: { made_by: "page", series: `${series.name}: ${column.name}`.slice(0, 200) },
-      options,
-    },
-    signal,
-  });
+  closeSession(streamed);
+  const session = await openSession("forecast", {
+    ...(wanted.model ? { model: wanted.model } : {}),
+    task: "forecast",
+    ttl_seconds: TTL_S,
+    metadata: { series: `${series.name}: ${column.name}`.slice(0, 200) },
+    options,
+  }, signal);
+  streamed = session.id;
   const line = new SessionLine(session.id);
   signal.addEventListener("abort", () => line.close());
   const run = new Run(task, session.id, timed);

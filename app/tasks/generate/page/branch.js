@@ -1,6 +1,7 @@
 // One text with the session behind it: written token by token, rewound, forked.
 
 import { ask, events } from "../../js/api.js";
+import { closeSession, forkSession, openSession } from "../../js/own_sessions.js";
 
 const TTL_S = 1800;
 const ALTERNATIVES = 5;
@@ -32,10 +33,12 @@ export class Branch {
   }
 
   static async open(model, name) {
-    const info = await ask("/sessions", {
-      json: { model, task: "generate", ttl_seconds: TTL_S, metadata: { made_by: "page" } },
-    });
+    const info = await openSession("generate", { model, task: "generate", ttl_seconds: TTL_S });
     return new Branch(model, name, info.id);
+  }
+
+  leave() {
+    closeSession(this.id);
   }
 
   get text() {
@@ -143,9 +146,8 @@ export class Branch {
 
   /** An independent copy that stands just after the first ``length`` tokens. */
   async fork(name, length) {
-    const info = await ask(this._path("/fork"), {
-      json: { ttl_seconds: TTL_S, metadata: { made_by: "page", parent: this.id, at_step: this.step - (this.tokens.length - length) } },
-    });
+    const metadata = { parent: this.id, at_step: this.step - (this.tokens.length - length) };
+    const info = await forkSession("generate", this.id, { ttl_seconds: TTL_S, metadata });
     const copy = new Branch(this.model, name, info.id);
     copy.tokens = this.tokens.slice();
     copy.step = info.step;

@@ -2,7 +2,7 @@
 
 import { ask, models } from "../../js/api.js";
 import { Branch } from "./branch.js";
-import { byId, calm, fill, fillSelect, make, nextFrame, number } from "../../js/dom.js";
+import { byId, fill, fillSelect, make, nextFrame, number } from "../../js/dom.js";
 import { duration, percent, visible } from "../../js/format.js";
 import { Heat } from "./heat.js";
 import { hush, markField, tell } from "../../js/notice.js";
@@ -114,6 +114,7 @@ export function panel() {
       text.setCaret(null);
       const prompt = byId("prompt").value || (chosen.inputs.ends_by_itself ? "" : "\n");
       const fresh = await Branch.open(`${chosen.name}@${chosen.version}`, "main");
+      branches.forEach((one) => one.leave());
       branch = fresh;
       branches = [fresh];
       drawBranches();
@@ -264,7 +265,6 @@ export function panel() {
       await ask("/sessions?limit=1");
       takeModel();
       busy(false);
-      if (!branch && !calm()) begin(); // the first thing to do here is to look
     } catch (problem) {
       if (problem.status === 404) byId("generate-run").disabled = true;
       if (problem.status !== 401) tell(error, problem, { again: problem.kind === "unreachable" ? start : null });

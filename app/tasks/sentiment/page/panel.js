@@ -5,7 +5,8 @@ import { Chart } from "../../js/chart.js";
 import { byId, calm, fill, fillSelect, fillTable, make, pause } from "../../js/dom.js";
 import { duration, percent } from "../../js/format.js";
 import { hush, tell } from "../../js/notice.js";
-import { fillScale, shade } from "../../js/shades.js";
+import { closeSession, openSession } from "../../js/own_sessions.js";
+import { fillScale } from "../../js/shades.js";
 
 const SAMPLES = [
   ["It turns", "The plot is thin and the jokes are tired, yet the acting is superb, moving and a joy to watch."],
@@ -22,6 +23,12 @@ const PALETTE = ["warm", "accent", "good", "naive", "ink"];
 export const wordsOf = (text) =>
   [...text.matchAll(WORDS)].map((found) => ({ text: found[0], start: found.index, end: found.index + found[0].length }));
 
+/** Of the line under a word: grey where the verdict is open, at a share of 0.5. */
+function verdictColour(share) {
+  const strength = Math.min(1, Math.abs(share - 0.5) * 2);
+  return `color-mix(in srgb, var(${share < 0.5 ? "--heat-low" : "--heat-high"}) ${Math.round(strength * 100)}%, var(--line))`;
+}
+
 /** A session that has read some words, and can be brought to read others. */
 class Reader {
   constructor(model) {
@@ -33,9 +40,13 @@ class Reader {
     this.lastMs = null;
   }
 
-  /** Read these words and no others; what begins alike is not read again. */
+  /** Read these words and no others; what begins alike is not read again. The first word opens the session. */
   async follow(words) {
-    if (!this.line?.open) await this._open();
+    if (!this.line?.open) {
+      this.leave();
+      if (!words.length) return this.words;
+      await this._open();
+    }
     let same = 0;
     while (same < this.words.length && same < words.length && this.words[same].text === words[same].text) same += 1;
     if (same < this.words.length) {
@@ -57,21 +68,19 @@ class Reader {
   }
 
   async _open() {
-    const info = await ask("/sessions", {
-      json: { model: this.model, task: "sentiment", ttl_seconds: TTL_S, metadata: { made_by: "page" } },
-    });
+    const info = await openSession("sentiment", { model: this.model, task: "sentiment", ttl_seconds: TTL_S });
     this.id = info.id;
-    this.words = [];
-    this.step = 0;
     this.line = new SessionLine(info.id);
     await this.line.ready;
   }
 
   leave() {
     this.line?.close();
-    if (this.id) ask(`/sessions/${this.id}`, { method: "DELETE" }).catch(() => {});
+    closeSession(this.id);
     this.id = null;
     this.line = null;
+    this.words = [];
+    this.step = 0;
   }
 }
 
@@ -121,6 +130,7 @@ export function panel() {
         hush(error);
       } while (stale);
     } catch (problem) {
+      if (problem.status === 404 || problem.status === 410) reader.leave(); // it was closed elsewhere, or has waited too long
       if (problem.status !== 401) tell(error, problem, { again: () => { hush(error); follow(); } });
     } finally {
       busy = false;
@@ -150,22 +160,20 @@ export function panel() {
 
   function colour(words) {
     const text = box.value;
-    const parts = [];
-    let at = 0;
-    wordsOf(text).forEach((place, index) => {
-      parts.push(text.slice(at, place.start));
+    const places = wordsOf(text);
+    const parts = [text.slice(0, places[0]?.start)];
+    places.forEach((place, index) => {
       const read = words[index];
       const span = make("span", { class: read ? "word" : "word waiting" }, place.text);
+      const between = make("span", {}, text.slice(place.end, places[index + 1]?.start));
       if (read) {
         const share = labels.length === 2 ? read.scores[labels[1]] : 0.5 + read.score / 2;
-        span.style.backgroundColor = shade(share);
+        for (const one of index + 1 < words.length ? [span, between] : [span]) one.style.borderBottomColor = verdictColour(share);
         span.dataset.score = read.scores[labels.at(-1)];
-        span.title = `${read.label} ${percent(read.score)}`;
+        span.title = `after “${read.text}”: ${read.label} ${percent(read.score)}`;
       }
-      parts.push(span);
-      at = place.end;
+      parts.push(span, between);
     });
-    parts.push(text.slice(at));
     fill(byId("mood-words"), ...parts);
   }
 
@@ -224,8 +232,8 @@ export function panel() {
       const first = own.find((one) => one.default) ?? own[0];
       fillSelect(byId("mood-model"), own.map((one) => ({ value: `${one.name}@${one.version}`, label: `${one.name}@${one.version}` })), `${first.name}@${first.version}`);
       byId("mood-model").onchange = () => takeModel(own[byId("mood-model").selectedIndex]);
+      await ask("/sessions?limit=1"); // says so where there are no sessions
       takeModel(first);
-      if (!box.value) typeOut(SAMPLES[0][1]);
     } catch (problem) {
       if (problem.status !== 401) tell(error, problem, { again: start });
     }
@@ -236,7 +244,6 @@ export function panel() {
     typing += 1;
     changed();
   });
-  addEventListener("pagehide", () => reader?.line?.close());
   start();
   return { keyChanged: start };
 }
