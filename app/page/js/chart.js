@@ -34,6 +34,8 @@ function resolved(css) {
  *   range: optional [low, high] of y
  *   zoom: false turns it off
  *   wholeX: whether x are counts
+ *   rangeX: optional [low, high] of x, whatever the data
+ *   stepsX: distances that ticks of x may have
  *   formatX, formatY: for the axes
  *   onCursor(index|null): the column under the cursor
  */
@@ -176,10 +178,10 @@ export class Chart {
         points: spec.zoom === false ? { show: false } : { size: 7 },
       },
       tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
-      scales: { x: { time: Boolean(spec.time) }, y: spec.range ? { range: spec.range } : { range: padded } },
+      scales: { x: { time: Boolean(spec.time), ...(spec.rangeX ? { range: () => spec.rangeX } : {}) }, y: spec.range ? { range: spec.range } : { range: padded } },
       axes: [
         axis({
-          space: 70, size: 30, ...(spec.wholeX ? { incrs: WHOLE } : {}),
+          space: 70, size: 30, ...(spec.wholeX ? { incrs: WHOLE } : {}), ...(spec.stepsX ? { incrs: spec.stepsX } : {}),
           ...(spec.time ? { values: (_, all, __, ___, step) => all.map((one) => timeTick(one, step)) } : {}),
           ...(spec.formatX ? { values: (_, all) => all.map(spec.formatX) } : {}),
         }),

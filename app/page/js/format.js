@@ -29,6 +29,21 @@ export function duration(seconds) {
   return `${Math.round(seconds / 60)} min`;
 }
 
+/** A longer time in whole units. */
+export function span(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} days`;
+}
+
+/** A size in memory or on disk. */
+export function bytes(size) {
+  if (size < 1024) return `${size} B`;
+  const power = Math.min(3, Math.floor(Math.log2(size) / 10));
+  return `${(size / 1024 ** power).toFixed(1)} ${["KiB", "MiB", "GiB"][power - 1]}`;
+}
+
 /** Whole numbers; 1,905,090 or 1.9 million. */
 export const count = (value) => Math.round(value).toLocaleString("en-GB");
 
@@ -53,11 +68,7 @@ export function timeTick(seconds, step) {
 /** How long ago, in words. */
 export function ago(iso) {
   const seconds = Math.max(0, (Date.now() - Date.parse(iso)) / 1000);
-  if (seconds < 5) return "just now";
-  if (seconds < 90) return `${Math.round(seconds)} s ago`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h ago`;
-  return `${Math.round(seconds / 86_400)} days ago`;
+  return seconds < 5 ? "just now" : `${span(seconds)} ago`;
 }
 
 /** A character so that it can be seen. */

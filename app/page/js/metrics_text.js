@@ -78,8 +78,21 @@ export class Between {
     return count ? this.grown(`${name}_sum`, labels) / count : null;
   }
 
+  /** The bucket that a quantile lies in, as [bound below, bound]; null without observations. */
+  bounds(name, share, labels) {
+    return this._bucket(name, share, labels)?.slice(0, 2) ?? null;
+  }
+
   /** A quantile by linear interpolation within its bucket, as Prometheus does it; null without observations. */
   quantile(name, share, labels) {
+    const found = this._bucket(name, share, labels);
+    if (found === null) return null;
+    const [low, high, within] = found;
+    return high === Infinity ? low : low + (high - low) * within;
+  }
+
+  /** The bucket of a quantile, and how far into it the quantile lies: [bound below, bound, 0 to 1]. */
+  _bucket(name, share, labels) {
     const before = new Map(this.before.buckets(name, labels));
     const grown = this.after.buckets(name, labels).map(([bound, count]) => [bound, count - (before.get(bound) ?? 0)]);
     if (!grown.length || grown.some(([, count]) => count < 0)) return null;
@@ -89,7 +102,6 @@ export class Between {
     const at = grown.findIndex(([, count]) => count >= rank);
     const [bound, count] = grown[at];
     const [low, below] = at ? grown[at - 1] : [0, 0];
-    if (bound === Infinity) return low;
-    return low + ((bound - low) * (rank - below)) / Math.max(1e-12, count - below);
+    return [low, bound, (rank - below) / Math.max(1e-12, count - below)];
   }
 }

@@ -2,7 +2,7 @@
 
 import { models } from "./api.js";
 import { byId, fill, make } from "./dom.js";
-import { count } from "./format.js";
+import { bytes, count } from "./format.js";
 import { hush, tell } from "./notice.js";
 
 const FIRST = 3;
@@ -56,7 +56,6 @@ function chosen(quality) {
 }
 
 const figure = (name, value) => make("div", {}, make("dt", {}, name), make("dd", {}, value));
-const bytes = (size) => (size < 1024 ? `${size} B` : `${(size / 1024).toFixed(1)} KiB`);
 
 /** Four significant digits, without an exponent. */
 const brief = (value) => String(Number(value.toPrecision(4)));

@@ -1,14 +1,19 @@
-// The panel "Now": small live charts of the metrics.
+// The panel "Now": small live charts of the metrics, and what the process has come to since its start.
 
 import { send } from "./api.js";
 import { Chart } from "./chart.js";
 import { byId, fill, make } from "./dom.js";
-import { duration, short, tick } from "./format.js";
+import { bytes, count, duration, short, span, tick } from "./format.js";
 import { Between, Look } from "./metrics_text.js";
+import { History, KEPT_S } from "./now_history.js";
 import { hush, tell } from "./notice.js";
 
 const EVERY_MS = 2000;
-const KEPT = 150; // five minutes
+const STATUSES = {
+  400: "malformed", 401: "no valid key", 403: "not allowed", 404: "nothing there", 405: "wrong method", 408: "sent too slowly",
+  409: "conflict", 410: "session ended", 412: "other model version", 413: "too large", 415: "wrong content type", 422: "not valid",
+  429: "too many requests", 499: "client went away", 500: "failed", 503: "busy or shutting down", 504: "took too long",
+};
 
 /** So many a second, or in a run. */
 const rate = (value) => (value >= 100 || Number.isInteger(value) ? short(value) : value.toFixed(1));
@@ -43,7 +48,7 @@ const GAUGES = [
   {
     id: "batch", title: "Rows in a run, mean", format: rate,
     read: (between) => between.mean("rnnserve_batch_size"),
-    sub: (between) => `95 % of runs within ${short(between.quantile("rnnserve_batch_size", 0.95))}`,
+    sub: (between) => rows(between.bounds("rnnserve_batch_size", 0.95)),
   },
   {
     id: "slots", title: "Slots in use",
@@ -56,6 +61,11 @@ const GAUGES = [
     sub: ({ after }) => `${limit(after, "rnnserve_sessions_limit")}${storeWords(after)}`,
   },
 ];
+
+/** Rows are counted, so a number between two of them would say nothing. */
+function rows([low, high]) {
+  return high === Infinity ? `5 % of runs or more have over ${short(low)}` : `95 % of runs have at most ${short(high)}`;
+}
 
 const sockets = (open) => `${short(open)} ${open === 1 ? "socket" : "sockets"} open`;
 
@@ -80,13 +90,44 @@ function storeWords(after) {
   return up ? "the store answers" : "the store does not answer";
 }
 
+/** What a status means, and how often it was answered: [[status, routes, since the start]]. */
+function failures(after) {
+  const found = new Map();
+  for (const { labels, value } of after.samples.get("rnnserve_http_responses_total") || []) {
+    if (Number(labels.status) < 400 || !value) continue;
+    if (!found.has(labels.status)) found.set(labels.status, []);
+    found.get(labels.status).push([labels.route, value]);
+  }
+  return [...found].sort().map(([status, routes]) => [
+    status, routes.sort((a, b) => b[1] - a[1]), routes.reduce((total, [, value]) => total + value, 0)]);
+}
+
+/** The process in figures: [[name, words]]. */
+function processFigures(after, between) {
+  const started = after.sum("process_start_time_seconds");
+  const workers = after.sum("rnnserve_workers") ?? 1;
+  const cores = between?.rate("process_cpu_seconds_total") ?? null;
+  const disk = after.sum("rnnserve_session_store_disk_bytes");
+  const size = (value) => (value === null ? "–" : bytes(value));
+  return [
+    ["Version", after.values("rnnserve_build_info", "version")[0] ?? "–"],
+    ["Up for", started === null ? "–" : span(Date.now() / 1000 - started)],
+    ["Memory", size(after.sum("process_resident_memory_bytes"))],
+    ["Processor", cores === null ? "–" : `${Math.round(100 * cores)} % of a core`],
+    ["Disk of sessions", disk === null ? "none" : bytes(disk)],
+    ["Files and sockets", `${short(after.sum("process_open_fds"))} of ${short(after.sum("process_max_fds"))}`],
+    ["Workers", short(workers)],
+    ["Requests", count(after.sum("rnnserve_requests_total") ?? 0)],
+  ];
+}
+
 export function nowPanel() {
   const error = byId("now-error");
-  const history = GAUGES.map(() => []);
-  const times = [];
+  const history = new History(GAUGES.length);
   let before = null;
+  let readAt = null; // when the server answered last
   let timer = 0;
-  let shown = true;
+  let turn = 0;
 
   const gauges = GAUGES.map((gauge) => {
     const value = make("p", { class: "value" }, "–");
@@ -101,13 +142,15 @@ export function nowPanel() {
     label: `${gauge.title}, the last five minutes`, zoom: false, time: false, axisWidth: 58,
     series: [{ label: gauge.title, color: "accent", width: 1.6, fill: 0.14 }],
     range: (_, __, high) => [0, high && high > 0 ? high * 1.15 : 1],
-    formatX: (seconds) => (seconds === 0 ? "now" : `${Math.round(seconds)} s`),
+    rangeX: [-KEPT_S, 0], stepsX: [60, 120],
+    formatX: (seconds) => (seconds < 0 ? `${seconds / -60} min ago` : "now"),
     formatY: gauge.axis || tick,
   }));
 
   async function look() {
     clearTimeout(timer);
-    if (!shown) return;
+    turn += 1;
+    const own = turn;
     if (document.hidden) {
       timer = setTimeout(look, EVERY_MS);
       return;
@@ -115,37 +158,71 @@ export function nowPanel() {
     try {
       const answer = await send("/metrics");
       const after = new Look(await answer.text(), performance.now());
+      if (own !== turn) return; // another look has begun meanwhile
       hush(error);
-      if (before) draw(new Between(before, after));
-      drawModels(before ? new Between(before, after) : null, after);
+      readAt = Date.now();
+      const between = before ? new Between(before, after) : null;
+      const failed = failures(after);
+      if (between) draw(between, failed);
+      drawProcess(after, between);
+      drawFailures(failed);
+      drawModels(after, between);
+      timer = setTimeout(look, before ? EVERY_MS : 400);
       before = after;
-      timer = setTimeout(look, history[0].length ? EVERY_MS : 400);
     } catch (problem) {
-      before = null;
+      if (own !== turn) return;
+      stale();
       if (problem.status !== 401) tell(error, problem, { again: look });
       timer = setTimeout(look, EVERY_MS);
     }
   }
 
-  function draw(between) {
-    times.push(between.after.at);
+  const clock = (at) => new Date(at).toLocaleTimeString("en-GB");
+
+  function draw(between, failed) {
+    const values = gauges.map((gauge) => gauge.read(between));
+    history.add(readAt, values, Object.fromEntries(failed.map(([status, , total]) => [status, total])));
     gauges.forEach((gauge, at) => {
-      const value = gauge.read(between);
-      const values = history[at];
-      values.push(value);
       const format = gauge.format || short;
-      gauge.value.textContent = value === null ? "–" : format(value);
-      gauge.sub.textContent = value === null ? "nothing just now" : gauge.words(between);
-      if (values.length > KEPT) values.shift();
+      gauge.value.textContent = values[at] === null ? "–" : format(values[at]);
+      gauge.sub.textContent = values[at] === null ? "nothing just now" : gauge.words(between);
     });
-    if (times.length > KEPT) times.shift();
-    const now = times.at(-1);
-    const x = times.map((one) => (one - now) / 1000);
-    charts.forEach((chart, at) => chart.set([x, history[at]]));
-    byId("now-since").textContent = `Read ${new Date().toLocaleTimeString("en-GB")}, every ${EVERY_MS / 1000} seconds.`;
+    drawCharts();
+    byId("now-since").textContent = `Read ${clock(readAt)}, every ${EVERY_MS / 1000} seconds.`;
   }
 
-  function drawModels(between, after) {
+  function drawCharts() {
+    const [x, ...columns] = history.columns(Date.now());
+    charts.forEach((chart, at) => chart.set([x, columns[at]]));
+  }
+
+  /** The server does not answer: what was read is no longer so, and nothing says what is. */
+  function stale() {
+    before = null;
+    for (const gauge of gauges) {
+      gauge.value.textContent = "–";
+      gauge.sub.textContent = "not known";
+    }
+    if (history.readings.length) drawCharts();
+    for (const id of ["now-process", "now-errors", "now-models"]) fill(byId(id));
+    byId("now-since").textContent = readAt === null ? "" : `Last read ${clock(readAt)}.`;
+  }
+
+  function drawProcess(after, between) {
+    fill(byId("now-process"), ...processFigures(after, between).map(([name, words]) =>
+      make("div", {}, make("dt", {}, name), make("dd", {}, words))));
+  }
+
+  function drawFailures(failed) {
+    const cell = (value) => make("td", { class: "num" }, count(value));
+    fill(byId("now-errors"), ...(failed.length ? failed.map(([status, routes, total]) =>
+      make("tr", {}, make("td", {}, make("b", {}, status), ` ${STATUSES[status] ?? ""}`),
+        make("td", {}, routes.slice(0, 3).map(([route, value]) => `${route} ${count(value)}`).join(", ") + (routes.length > 3 ? ", …" : "")),
+        cell(history.failures(status)), cell(total)))
+      : [make("tr", {}, make("td", { colSpan: 4 }, "None since the start."))]));
+  }
+
+  function drawModels(after, between) {
     const names = after.values("rnnserve_model_info", "model");
     fill(byId("now-models"), ...names.map((model) => {
       const only = { model };
@@ -160,15 +237,5 @@ export function nowPanel() {
     }));
   }
 
-  return {
-    show: () => {
-      shown = true;
-      look();
-    },
-    hide: () => {
-      shown = false;
-      before = null;
-    },
-    keyChanged: look,
-  };
+  return { show: look, keyChanged: look };
 }
