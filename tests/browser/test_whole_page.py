@@ -227,7 +227,7 @@ def test_a_task_without_a_panel_is_seen_where_every_task_is(
     export_parity(tmp_path)
     panels = [task for task in tasks if task != "parity"]
     with (
-        ServerProcess(f"{SHIPPED},{tmp_path}", tasks=tasks, skip_bad_models=True) as server,
+        ServerProcess(f"{SHIPPED},{tmp_path}", tasks=",".join(tasks), skip_bad_models=True) as server,
         visiting(browser, server.url) as visit,
     ):
         for panel in (*panels, "sessions", "models", "now"):
@@ -236,6 +236,7 @@ def test_a_task_without_a_panel_is_seen_where_every_task_is(
         assert links == [*panels, "sessions", "models", "now"]
         visit.page.locator('.tabs a[href="#models"]').click()
         expect(visit.page.get_by_role("article", name="parity@1")).to_contain_text("max bits")
+        expect(visit.page.get_by_role("article", name="sentiment@1")).to_contain_text("broken")
         visit.page.locator('.tabs a[href="#sessions"]').click()
         visit.at("session-model").select_option("parity@1")
         visit.at("session-id").fill("bits")

@@ -188,11 +188,12 @@ export function serverTiming(answer) {
 
 let listed = null;
 
-/** Every served model with its details; asked once, and again after a change of key. */
+/** Every model that answers requests, with its details; asked once, and again after a change of key. */
 export function models() {
   listed ??= (async () => {
     const { models: summaries } = await ask("/models");
-    return Promise.all(summaries.map((one) => ask(`/models/${encodeURIComponent(`${one.name}@${one.version}`)}`)));
+    const ready = summaries.filter((one) => one.status === "ready");
+    return Promise.all(ready.map((one) => ask(`/models/${encodeURIComponent(`${one.name}@${one.version}`)}`)));
   })().catch((error) => {
     listed = null;
     throw error;

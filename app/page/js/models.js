@@ -1,6 +1,6 @@
 // The panel "Models": a card for each, from what the API says of it.
 
-import { models } from "./api.js";
+import { ask, models } from "./api.js";
 import { byId, fill, make } from "./dom.js";
 import { bytes, count } from "./format.js";
 import { hush, tell } from "./notice.js";
@@ -11,9 +11,10 @@ export function modelsPanel() {
   async function start() {
     hush(byId("models-error"));
     try {
-      const all = await models();
-      fill(byId("model-cards"), ...all.map(card));
-      if (!all.length) tell(byId("models-error"), { title: "No model is served", detail: "The folder of models is empty.", errors: [] });
+      const [ready, all] = await Promise.all([models(), ask("/models")]);
+      const others = all.models.filter((one) => one.status !== "ready");
+      fill(byId("model-cards"), ...ready.map(card), ...others.map(idle));
+      if (!ready.length) tell(byId("models-error"), { title: "No model is served", detail: others.length ? "None of those below answers requests." : "The folder of models is empty.", errors: [] });
     } catch (problem) {
       if (problem.status !== 401) tell(byId("models-error"), problem, { again: start });
     }
@@ -22,12 +23,19 @@ export function modelsPanel() {
   return { keyChanged: start };
 }
 
+const badge = (text, kind = "") => make("span", { class: `badge ${kind}` }, text);
+
+const framed = ({ name, version }, ...parts) =>
+  make("article", { class: "card model", "aria-labelledby": `model-${name}-${version}` },
+    make("h2", { id: `model-${name}-${version}` }, name, make("small", {}, `@${version}`)), ...parts);
+
+/** A version that answers no requests, and why. */
+const idle = (model) => framed(model, make("p", {}, model.reason), make("div", { class: "badges" }, badge(model.status, model.status === "broken" ? "bad" : "")));
+
 function card(model) {
   const { network, state } = model;
   const [first, rest] = chosen(model.quality);
-  const badge = (text, kind = "") => make("span", { class: `badge ${kind}` }, text);
-  return make("article", { class: "card model", "aria-labelledby": `model-${model.name}-${model.version}` },
-    make("h2", { id: `model-${model.name}-${model.version}` }, model.name, make("small", {}, `@${model.version}`)),
+  return framed(model,
     make("p", {}, model.description),
     make("div", { class: "badges" },
       badge(model.task), badge(model.cell.toUpperCase()),
