@@ -25,12 +25,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tensor:
-    """A named array.
-
-    Attributes:
-        array: of the dtype that :data:`DTYPES` gives.
-        parameters: what its elements mean, for the answer.
-    """
+    """A named array of the dtype that :data:`DTYPES` gives, and what its elements mean."""
 
     name: str
     datatype: Datatype
@@ -40,10 +35,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output of a model, as it is announced; :data:`ANY` stands for an axis of any size.
-
-    The first axis is the batch: one row for each sequence.
-    """
+    """One input or output of a model: the first axis is the batch, and :data:`ANY` any size."""
 
     name: str
     datatype: Datatype
@@ -82,15 +74,11 @@ class TensorOutput(TensorSpec):
 
     @property
     def each_step(self) -> bool:
-        """Whether it has an entry for each step."""
         return self.name.startswith(STEP)
 
     def tensor(self, rows: Sequence[Any]) -> Tensor:
-        """The tensor of these rows; ``None`` is NaN.
-
-        Args:
-            rows: an answer each, or where ``each_step`` a list of them, all of one length.
-        """
+        """The tensor of an answer, or of a list of them, for each row; ``None`` is NaN."""
+        values: list[Any]
         if self.each_step:
             part = self.of or itemgetter(self.name.removeprefix(STEP))
             first, values = rows[0][0], [[*map(part, row)] for row in rows]

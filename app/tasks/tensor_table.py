@@ -1,7 +1,7 @@
 """What a model says of its tensors in the Open Inference Protocol. The protocol does the rest.
 
-    tensor --rows--> requests of the task --> answers, one for each row -----> outputs
-                 +-> inputs of session steps --> outputs of each step -------> outputs ``step_...``
+    tensor --rows--> requests of the task ------------------> an answer for each row --> outputs
+                 +-> inputs of session steps --> outputs of each step ----------------> outputs ``step_...``
 
 A row is a text, or a list of numbers in which ``None`` stands for NaN.
 """
@@ -19,21 +19,8 @@ Row = Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AtOnce:
-    """How rows are answered by requests of the task.
-
-    Attributes:
-        requests: ``(rows, parameters) -> requests``, one for all rows or one for each; raises InvalidInput.
-        answers: ``(answer to a request) -> answers``, one for each of its rows.
-    """
-
-    requests: Callable[[Sequence[Row], Any], list[Any]]
-    answers: Callable[[Any], Sequence[Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FromState:
-    """How a session's action gives the outputs that are not ``step_...``.
+    """How a session's action gives the outputs of a whole row.
 
     Attributes:
         action: its name.
@@ -61,9 +48,11 @@ class TensorTable:
         outputs: in the order in which they are given where none are asked for.
         parameters: class of the parameters that a request may have.
         meaning: of the outputs, for people.
-        at_once: ``None`` where rows are only read step by step.
+        requests: ``(rows, parameters) -> requests`` of the task, one for all rows or one for each; raises
+            InvalidInput. ``None`` where rows are only read step by step.
+        answers: ``(answer to a request) -> answers`` of its rows.
         last: ``(last output of a row) -> answer of the row``, where it is one.
-        from_state: ``None`` where a session has no action that gives one.
+        from_state: ``None`` where no action of a session gives one.
         options: ``(parameters) -> options`` of the session that a sequence opens.
         max_rows: of a request that is read step by step.
     """
@@ -72,7 +61,8 @@ class TensorTable:
     outputs: tuple[TensorOutput, ...]
     parameters: type[Request] = Request
     meaning: Mapping[str, str | int] = field(default_factory=dict)
-    at_once: AtOnce | None = None
+    requests: Callable[[Sequence[Row], Any], list[Any]] | None = None
+    answers: Callable[[Any], Sequence[Any]] = lambda answer: [answer]
     last: Callable[[dict[str, Any]], Any] | None = None
     from_state: FromState | None = None
     options: Callable[[Any], dict[str, Any]] = lambda parameters: {}

@@ -13,6 +13,7 @@ from app.core.limits import Limits
 from app.edge.application import assemble
 from app.edge.edge import AccessRules, Edge, SessionEdge
 from app.edge.lifecycle import Lifecycle
+from app.edge.protocol import Protocol
 from app.registered import TASKS
 from app.service.call import Timing
 from app.tasks.decoded.schema import Choice, DoneFrame, Frame, TokenFrame, Usage
@@ -147,6 +148,7 @@ class FakeEdge:
         limits: Limits | None = None,
         sessions: SessionEdge | None = None,
         access: AccessRules | None = None,
+        protocols: tuple[Protocol, ...] = (),
     ) -> None:
         self.limits = limits or Limits()
         self.service = FakeService()
@@ -163,7 +165,7 @@ class FakeEdge:
             sessions=sessions,
             access=access or AccessRules(),
         )
-        self.app = assemble(edge, version="test")
+        self.app = assemble(edge, version="test", protocols=protocols)
 
 
 def _usage(count: int) -> Usage:

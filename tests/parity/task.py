@@ -19,7 +19,7 @@ from app.core.tensor import ANY, TensorInput, TensorOutput
 from app.tasks.model import StreamStart, Summary
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 from app.tasks.task import Load, Task
-from app.tasks.tensor_table import AtOnce, TensorTable
+from app.tasks.tensor_table import TensorTable
 
 
 class ParitySpec(Spec):
@@ -139,10 +139,7 @@ class ParityModel:
                 TensorOutput("parities", "INT64", (ANY, ANY)),
                 TensorOutput("step_parity", "INT64", (ANY, ANY)),
             ),
-            at_once=AtOnce(
-                requests=lambda rows, parameters: [ParityRequest(bits=row) for row in rows],
-                answers=lambda answer: [answer],
-            ),
+            requests=lambda rows, parameters: [ParityRequest(bits=row) for row in rows],
         )
 
     def milliseconds(self, request: ParityRequest) -> float:

@@ -31,17 +31,6 @@ def rows_of(inputs: Sequence[TensorInput], tensors: Mapping[str, Tensor]) -> tup
     return spec, _texts(tensor) if spec.datatype == "BYTES" else _numbers(spec, tensor)
 
 
-def only(rows: Sequence[Row]) -> Row:
-    """The row of a sequence's request.
-
-    Raises:
-        InvalidInput: there are several.
-    """
-    if len(rows) != 1:
-        raise InvalidInput("inputs", f"a request of a sequence has a batch of 1, not of {len(rows)}")
-    return rows[0]
-
-
 def _texts(tensor: Tensor) -> list[Row]:
     array = tensor.array
     if array.ndim > 2 or array.size != len(array):

@@ -150,7 +150,7 @@ class Sequences:
             feed = self._runs.plan(call, seq)
             if sequence.start:
                 # What would be refused is refused before an older sequence of this id is ended.
-                await self._open(sequence.session, call, feed.row)
+                await self._open(sequence.session, call, feed[0])
             try:
                 tensors = await self._runs.step(call, feed, sequence.session, seq)
             except RnnserveError as error:

@@ -26,7 +26,12 @@ from app.tasks.forecast.schema import (
 )
 from app.tasks.forecast.spec import ForecastSpec
 from app.tasks.session import Examples
-from app.tasks.tensor_table import AtOnce, FromState, Row, TensorTable
+from app.tasks.tensor_table import FromState, Row, TensorTable
+
+
+def _values(*data: float | None) -> dict[str, Any]:
+    return {"name": "values", "shape": [1, len(data)], "datatype": "FP32", "data": [*data]}
+
 
 EXAMPLES: Examples = {
     "forecast": {
@@ -34,21 +39,14 @@ EXAMPLES: Examples = {
         "value": {
             "id": "1",
             "parameters": {"horizon": 6, "levels": "80", "freq": "h"},
-            "inputs": [
-                {
-                    "name": "values",
-                    "shape": [1, 8],
-                    "datatype": "FP32",
-                    "data": [112, 118, 132, 129, 121, 135, 148, None],
-                }
-            ],
+            "inputs": [_values(112, 118, 132, 129, 121, 135, 148, None)],
         },
     },
     "sequence": {
         "summary": "the first value of a sequence (forecaster)",
         "value": {
             "parameters": {"sequence_id": 42, "sequence_start": True},
-            "inputs": [{"name": "values", "shape": [1, 1], "datatype": "FP32", "data": [112]}],
+            "inputs": [_values(112)],
         },
     },
 }
@@ -146,7 +144,8 @@ def forecast_tensors(
             ),
         ),
         meaning={"max_horizon": spec.horizon, **trained},
-        at_once=AtOnce(requests=requests, answers=lambda answer: answer.forecasts),
+        requests=requests,
+        answers=lambda answer: answer.forecasts,
         from_state=FromState(action="forecast", fields=fields, answer=lambda answer: answer.forecast),
         options=options,
     )

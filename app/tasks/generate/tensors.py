@@ -16,7 +16,7 @@ from app.core.tensor import ANY, TensorInput, TensorOutput
 from app.tasks.decoded.prepare import DecodingLimits
 from app.tasks.generate.schema import GenerateRequest
 from app.tasks.generate.spec import GenerateSpec
-from app.tasks.tensor_table import AtOnce, FromState, Row, TensorTable
+from app.tasks.tensor_table import FromState, Row, TensorTable
 
 DEFAULT_MAX_TOKENS: int = GenerateRequest.model_fields["max_tokens"].default
 _SEEDS = 2**63
@@ -97,7 +97,7 @@ def generate_tensors(
             TensorOutput("step_logprob", "FP32", (ANY, ANY)),
         ),
         meaning={"vocabulary": spec.vocabulary, "unit": spec.unit},
-        at_once=AtOnce(requests=requests, answers=lambda answer: [answer]),
+        requests=requests,
         from_state=FromState(
             action="generate",
             fields=fields,

@@ -16,7 +16,7 @@ from app.features.text import TextLimits
 from app.tasks.sentiment.schema import SentimentRequest, SentimentResult
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.session import Examples
-from app.tasks.tensor_table import AtOnce, Row, TensorTable
+from app.tasks.tensor_table import Row, TensorTable
 
 EXAMPLES: Examples = {
     "sentiment": {
@@ -74,8 +74,9 @@ def sentiment_tensors(reference: str, spec: SentimentSpec, limits: TextLimits) -
                 about=lambda step: labels,
             ),
         ),
-        meaning=labels,
-        at_once=AtOnce(requests=requests, answers=lambda answer: answer.results),
+        meaning={**labels, "vocabulary": spec.vocabulary},
+        requests=requests,
+        answers=lambda answer: answer.results,
         last=last,
         max_rows=limits.max_texts,
     )

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
 from app.core.errors import InvalidInput
-from app.core.tensor import DTYPES, Tensor, TensorSpec, objects
+from app.core.tensor import DTYPES, Datatype, Tensor, TensorInput
 from app.protocols.oip.codec import decode, encode, raw_input
-from app.protocols.oip.schema import Datatype, InferRequest, InputTensor
+from app.protocols.oip.schema import InferRequest, InputTensor
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, max_side=5)
 NUMBERS: tuple[Datatype, ...] = ("FP32", "FP64", "INT32", "INT64")
@@ -30,13 +30,13 @@ def tensors(draw: st.DrawFn) -> Tensor:
     if datatype == "BYTES":
         count = int(np.prod(shape))
         elements = draw(st.lists(st.binary(max_size=12), min_size=count, max_size=count))
-        return Tensor("x", "BYTES", objects(elements).reshape(shape))
+        return Tensor("x", "BYTES", np.array(elements, object).reshape(shape))
     return Tensor("x", datatype, draw(hnp.arrays(DTYPES[datatype], shape)))
 
 
-def spec_of(tensor: Tensor) -> TensorSpec:
+def spec_of(tensor: Tensor) -> TensorInput:
     """An input that takes it."""
-    return TensorSpec("x", tensor.datatype, (-1,) * tensor.array.ndim)
+    return TensorInput("x", tensor.datatype, (-1,) * tensor.array.ndim)
 
 
 def same(one: Tensor, other: Tensor) -> bool:
@@ -63,7 +63,7 @@ def test_binary_data_comes_back_as_it_was(tensor: Tensor) -> None:
 def test_json_comes_back_as_it_was(tensor: Tensor, nested: bool) -> None:
     """Flat and nested; a number that is not finite becomes null, and that NaN."""
     if tensor.datatype == "BYTES":
-        tensor = Tensor("x", "BYTES", objects([one.hex().encode() for one in tensor.array.ravel()]))
+        tensor = Tensor("x", "BYTES", np.array([one.hex().encode() for one in tensor.array.ravel()], object))
     shown, data = encode(tensor, binary=False)
     assert data == b""
     wire = orjson.loads(orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY))
@@ -96,7 +96,7 @@ def test_whatever_is_sent_is_read_or_refused(
         tensor["parameters"] = {"binary_data_size": size}
     if data is not None:
         tensor["data"] = data
-    spec = TensorSpec("x", expected, (-1,), also=("FP64",))  # type: ignore[arg-type]
+    spec = TensorInput("x", expected, (-1,), also=("FP64",))  # type: ignore[arg-type]
     try:
         request = InferRequest.model_validate({"inputs": [tensor]})
         found = decode(request.inputs, memoryview(binary), [spec])
@@ -113,7 +113,7 @@ def test_length_prefixes_never_reach_beyond_the_data(binary: bytes, count: int) 
         name="x", shape=[count], datatype="BYTES", parameters={"binary_data_size": len(binary)}
     )
     try:
-        found = decode([sent], memoryview(binary), [TensorSpec("x", "BYTES", (-1,))])["x"]
+        found = decode([sent], memoryview(binary), [TensorInput("x", "BYTES", (-1,))])["x"]
     except InvalidInput:
         return
     assert b"".join(struct.pack("<I", len(one)) + one for one in found.array) == binary
@@ -122,7 +122,7 @@ def test_length_prefixes_never_reach_beyond_the_data(binary: bytes, count: int) 
 @given(st.binary(max_size=40))
 def test_a_raw_body_is_one_row_or_refused(body: bytes) -> None:
     """A multiple of the element's size, or UTF-8."""
-    numbers, text = TensorSpec("x", "FP32", (-1, -1)), TensorSpec("x", "BYTES", (-1,))
+    numbers, text = TensorInput("x", "FP32", (-1, -1)), TensorInput("x", "BYTES", (-1,))
     if body and len(body) % 4 == 0:
         sent = raw_input(numbers, memoryview(body))
         assert decode([sent], memoryview(body), [numbers])["x"].array.tobytes() == body
@@ -139,8 +139,8 @@ def test_a_raw_body_is_one_row_or_refused(body: bytes) -> None:
         assert decode([sent], memoryview(b""), [text])["x"].array.tolist() == [expected.encode()]
 
 
-FP32 = TensorSpec("x", "FP32", (-1, -1), also=("FP64",))
-BYTES = TensorSpec("x", "BYTES", (-1,))
+FP32 = TensorInput("x", "FP32", (-1, -1), also=("FP64",))
+BYTES = TensorInput("x", "BYTES", (-1,))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,9 @@ BYTES = TensorSpec("x", "BYTES", (-1,))
         ({"name": "x", "shape": [1], "datatype": "BYTES", "data": [1]}, b"", BYTES, "are texts"),
     ],
 )
-def test_what_is_wrong_is_said(tensor: dict[str, Any], binary: bytes, spec: TensorSpec, message: str) -> None:
+def test_what_is_wrong_is_said(
+    tensor: dict[str, Any], binary: bytes, spec: TensorInput, message: str
+) -> None:
     """Each mistake has its own sentence."""
     size = tensor.pop("size", None)
     parameters = {} if size is None else {"binary_data_size": size}

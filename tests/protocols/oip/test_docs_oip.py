@@ -6,15 +6,19 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from app.protocols.oip.examples import INFER
 
-from app.protocols.oip.parameters import ForecastParameters, GenerateParameters, SequenceParameters
+from app.protocols.oip.parameters import SequenceParameters
 from app.protocols.oip.schema import InferAnswer, ModelMetadata
+from app.registered import TASKS
+from app.tasks.forecast.tensors import ForecastParameters
+from app.tasks.generate.tensors import GenerateParameters
 from tests.e2e.server import ServerProcess
 from tests.readme import SHIPPED, ask
 
+INFER: dict[str, Any] = {key: example for task in TASKS for key, example in task.tensor_examples.items()}
 PAGE = (Path(__file__).parents[3] / "docs/protocols-oip.md").read_text()
 SECTIONS = {section.partition("\n")[0]: section for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)}
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from starlette.testclient import TestClient
 
+from app.protocols.oip import OIP
 from tests.edge.fake_service import FakeEdge
 
 
 def test_a_dead_engine_is_neither_live_nor_ready() -> None:
     """False is a status of 4xx in this protocol, with the reason."""
-    edge = FakeEdge()
+    edge = FakeEdge(protocols=(OIP,))
     client = TestClient(edge.app)
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True}
@@ -22,7 +23,7 @@ def test_a_dead_engine_is_neither_live_nor_ready() -> None:
 
 def test_a_server_that_shuts_down_is_live_and_not_ready() -> None:
     """So that it gets no further requests, and is not killed for it."""
-    edge = FakeEdge()
+    edge = FakeEdge(protocols=(OIP,))
     client = TestClient(edge.app)
     edge.lifecycle.drain()
     assert client.get("/v2/health/live").status_code == 200
@@ -32,7 +33,7 @@ def test_a_server_that_shuts_down_is_live_and_not_ready() -> None:
 
 def test_what_never_changes_is_neither_loaded_nor_unloaded() -> None:
     """Where nobody can decide which models are served, the index still lists them."""
-    edge = FakeEdge()
+    edge = FakeEdge(protocols=(OIP,))
     manifest = edge.service.deployments["fake@1"].manifest
     manifest.version = "1"
     client = TestClient(edge.app)

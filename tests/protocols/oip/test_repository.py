@@ -9,12 +9,12 @@ import httpx2
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from app.protocols.oip.stats_schema import Statistics
 from tritonclient.http import InferenceServerClient as Client
 from tritonclient.utils import InferenceServerException
 
 from app.access.api_key import new_key, shown_digest
 from app.protocols.oip.schema import IndexEntry
+from app.protocols.oip.stats import Statistics
 from tests.e2e.server import ServerProcess
 from tests.protocols.oip.inputs import numbers, texts
 

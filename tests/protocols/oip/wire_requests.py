@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from app.core.tensor import DTYPES, Tensor, objects
+from app.core.tensor import DTYPES, Tensor
 from app.protocols.oip.codec import encode
 
 JSON = st.recursive(
@@ -113,7 +113,7 @@ def _tensors(draw: st.DrawFn, model: str) -> Tensor:
         ids = draw(st.lists(st.integers(-1, 12), min_size=size, max_size=size))
         return Tensor("tokens", "INT32", np.array(ids, DTYPES["INT32"]).reshape(shape))
     parts = draw(st.lists(st.text(alphabet="ab good\n\0é\U0001f600", max_size=8), min_size=1, max_size=3))
-    return Tensor(_TEXTS[model], "BYTES", objects([part.encode() for part in parts]))
+    return Tensor(_TEXTS[model], "BYTES", np.array([part.encode() for part in parts], object))
 
 
 def _damage(draw: st.DrawFn, request: dict[str, Any]) -> None:

@@ -1,57 +1,35 @@
-"""Frames to chunks with a ticket whose events are scripted, for what real timing decides otherwise."""
+"""Events to chunks, for what real timing decides otherwise."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from app.protocols.openai.answer import CompletionWriter
-from app.protocols.openai.completion import prepare_completions
-from app.protocols.openai.completion_stream import CompletionStream
-from app.protocols.openai.order import order_of
 
 from app.bundle.reader import read_bundle
-from app.core.limits import Limits
 from app.core.sequence import Event, Finished, FinishReason, Token, Tokens, Usage
 from app.features.text import TextCodec
+from app.protocols.openai.assembler import CompletionAssembler
+from app.protocols.openai.prepare import prepare_completion, text_requests
 from app.protocols.openai.schema import Completion, CompletionRequest
-from app.service.call import Call
-from app.tasks.generate.task import GenerateTask
-from tests.rig import Counts
+from app.tasks.decoded.prepare import DecodingLimits
+from app.tasks.generate.model import GenerateModel
 
 STOP = Finished(FinishReason.END, Usage(produced=1))
 LENGTH = Finished(FinishReason.LENGTH, Usage(produced=2))
 
 
-class ScriptedTicket:
-    """Gives out one list of events a call."""
-
-    def __init__(self, rounds: list[list[tuple[int, Event]]]) -> None:
-        self._rounds = rounds
-
-    async def events(self) -> list[tuple[int, Event]]:
-        """The next list."""
-        return self._rounds.pop(0)
-
-    def wake(self) -> None:
-        """Nobody waits."""
-
-    def cancel(self) -> None:
-        """Nothing is left running."""
-
-
-def writer_of(
+def chunks_of(
     models: Path, request: CompletionRequest, rounds: list[list[tuple[int, Event]]]
-) -> CompletionWriter:
-    """Of a tiny model's answer to the request."""
+) -> list[Completion]:
+    """Of a tiny model's answer to the request, for events that come in these rounds."""
     bundle = read_bundle(models / "tiny-text-lstm/1")
-    assert bundle.tokenizer is not None
-    task = GenerateTask(bundle.manifest, TextCodec(bundle.tokenizer), Limits())
-    order = order_of(request)
-    prepared = prepare_completions(task, order, lambda: 1, Limits())
-    call = Call(Counts(), "generate", None)
-    stream = CompletionStream(bundle.manifest, task, order, prepared, ScriptedTicket(rounds), call)
-    return CompletionWriter(request, stream, "cmpl-1")
+    model = GenerateModel(bundle, DecodingLimits())
+    prepared = prepare_completion(request, text_requests(request), model, 1_000_000)
+    assembler = CompletionAssembler(request, prepared, model.codec, bundle.manifest, "cmpl-1")
+    chunks = [chunk for events in rounds for chunk in assembler.push(events)]
+    assert assembler.ended
+    return chunks
 
 
 def told(chunks: list[Completion]) -> list[tuple[int, str, str | None]]:
@@ -59,8 +37,8 @@ def told(chunks: list[Completion]) -> list[tuple[int, str, str | None]]:
     return [(one.index, one.text, one.finish_reason) for chunk in chunks for one in chunk.choices]
 
 
-async def test_a_choice_is_ended_while_others_go_on(tiny_models: Path) -> None:
-    """As soon as it has given out its text: with the next events, not with the last ones."""
+def test_a_choice_is_ended_while_others_go_on(tiny_models: Path) -> None:
+    """As soon as it has given out its text: with its own events, not with the last ones."""
     a, b, c = (Tokens([Token(one)]) for one in (4, 5, 6))
     rounds: list[list[tuple[int, Event]]] = [
         [(0, a), (1, b), (0, STOP)],
@@ -68,8 +46,7 @@ async def test_a_choice_is_ended_while_others_go_on(tiny_models: Path) -> None:
         [(2, STOP)],
         [(1, LENGTH)],
     ]
-    writer = writer_of(tiny_models, CompletionRequest(prompt="a", n=3, stream=True), rounds)
-    texts = told([chunk async for chunk in writer.chunks()])
+    texts = told(chunks_of(tiny_models, CompletionRequest(prompt="a", n=3, stream=True), rounds))
     codec = TextCodec((tiny_models / "tiny-text-lstm/1/tokenizer.json").read_text())
     at, bt, ct = (codec.token(one) for one in (4, 5, 6))
     assert texts == [
@@ -84,10 +61,8 @@ async def test_a_choice_is_ended_while_others_go_on(tiny_models: Path) -> None:
 
 
 @pytest.mark.parametrize("prompts", [1, 3])
-async def test_an_empty_text_is_echoed_and_ended(tiny_models: Path, prompts: int) -> None:
+def test_an_empty_text_is_echoed_and_ended(tiny_models: Path, prompts: int) -> None:
     """A choice that ends at once has one chunk, with the echo and the reason."""
     request = CompletionRequest(prompt=["ab"] * prompts, echo=True, stream=True)
-    writer = writer_of(tiny_models, request, [[(index, STOP) for index in range(prompts)]])
-    assert told([chunk async for chunk in writer.chunks()]) == [
-        (index, "ab", "stop") for index in range(prompts)
-    ]
+    chunks = chunks_of(tiny_models, request, [[(index, STOP) for index in range(prompts)]])
+    assert told(chunks) == [(index, "ab", "stop") for index in range(prompts)]
