@@ -143,89 +143,81 @@ def _datatype(given: InputTensor, spec: TensorInput) -> Any:
 
 
 def _binary_size(given: InputTensor, left: int) -> int | None:
-    size = given.parameters.get("binary_data_size")
+    size, name = given.parameters.get("binary_data_size"), f"input {given.name!r}"
     if size is None:
         return None
     if type(size) is not int or size < 0:
-        raise _wrong(f"input {given.name!r}: binary_data_size is a whole number of bytes, 0 or more")
+        raise _wrong(f"{name}: binary_data_size is a whole number of bytes, 0 or more")
     if given.data is not None:
-        raise _wrong(f"input {given.name!r} has both data and binary_data_size; send one of them")
+        raise _wrong(f"{name} has both data and binary_data_size; send one of them")
     if size > left:
         raise _wrong(
-            f"input {given.name!r} says that {size} bytes of binary data follow, but there are {left}; "
+            f"{name} says that {size} bytes of binary data follow, but there are {left}; "
             "the header Inference-Header-Content-Length says where the JSON ends"
         )
     return size
 
 
 def _from_bytes(given: InputTensor, data: memoryview) -> NDArray[Any]:
-    count = prod(given.shape)
-    if given.datatype == "BYTES":
-        return np.array(_unpacked(given, data, count), object).reshape(given.shape)
-    dtype = DTYPES[given.datatype]
-    if len(data) != count * dtype.itemsize:
-        raise _wrong(
-            f"input {given.name!r} got unexpected byte size {len(data)}, expected {count * dtype.itemsize} "
-            f"for {given.datatype} of shape {given.shape}"
-        )
-    return np.frombuffer(data, dtype).reshape(given.shape)
+    datatype, shape, count = given.datatype, given.shape, prod(given.shape)
+    unexpected = f"input {given.name!r} got unexpected byte size {len(data)}"
+    dtype = DTYPES[datatype]
+    if datatype == "BYTES":
+        if count * _LENGTH.size > len(data):
+            raise _wrong(f"{unexpected}, too short for {count} BYTES")
+        return np.array(_unpacked(given, data, count), dtype).reshape(shape)
+    expected = count * dtype.itemsize
+    if len(data) != expected:
+        raise _wrong(f"{unexpected}, expected {expected} for {datatype} of shape {shape}")
+    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def _unpacked(given: InputTensor, data: memoryview, count: int) -> list[bytes]:
-    if count * _LENGTH.size > len(data):
-        raise _wrong(
-            f"input {given.name!r} got unexpected byte size {len(data)}, too short for {count} BYTES"
-        )
     elements: list[bytes] = []
-    start = 0
+    start, name = 0, f"input {given.name!r}"
     while start < len(data) and len(elements) < count:
         if start + _LENGTH.size > len(data):
-            raise _wrong(f"input {given.name!r}: its binary data ends within a length")
+            raise _wrong(f"{name}: its binary data ends within a length")
         (length,) = _LENGTH.unpack_from(data, start)
         start += _LENGTH.size
-        if length > len(data) - start:
-            raise _wrong(
-                f"input {given.name!r}: element {len(elements)} says that it has {length} bytes, "
-                f"but {len(data) - start} are left"
-            )
+        left = len(data) - start
+        if length > left:
+            number = len(elements)
+            raise _wrong(f"{name}: element {number} says that it has {length} bytes, but {left} are left")
         elements.append(bytes(data[start : start + length]))
         start += length
     if len(elements) != count or start != len(data):
-        raise _wrong(
-            f"input {given.name!r}: its binary data is not the {count} elements of shape {given.shape}"
-        )
+        raise _wrong(f"{name}: its binary data is not the {count} elements of shape {given.shape}")
     return elements
 
 
 def _from_json(given: InputTensor) -> NDArray[Any]:
+    datatype, name = given.datatype, f"input {given.name!r}"
     if given.data is None:
-        raise _wrong(f"input {given.name!r} has no data, and no binary_data_size either")
+        raise _wrong(f"{name} has no data, and no binary_data_size either")
     flat = _flat(given, given.data)
-    kinds, people_say = _ELEMENTS[given.datatype]
+    kinds, people_say = _ELEMENTS[datatype]
     if not set(map(type, flat)) <= kinds:
-        raise _wrong(f"input {given.name!r}: the data of {given.datatype} are {people_say}")
+        raise _wrong(f"{name}: the data of {datatype} are {people_say}")
     try:
-        if given.datatype == "BYTES":
+        if datatype == "BYTES":
             flat = [text.encode() for text in flat]
         with np.errstate(over="ignore"):  # beyond FP32 it is infinite
-            array: NDArray[Any] = np.array(flat, DTYPES[given.datatype])
+            array: NDArray[Any] = np.array(flat, DTYPES[datatype])
     except (OverflowError, UnicodeEncodeError) as error:
-        raise _wrong(f"input {given.name!r}: an element is not one of {given.datatype}") from error
+        raise _wrong(f"{name}: an element is not one of {datatype}") from error
     return array.reshape(given.shape)
 
 
 def _flat(given: InputTensor, data: list[Any]) -> list[Any]:
     """The elements in row-major order, of data that is flat or nested as the shape says."""
-    level, shape = data, given.shape
+    level, shape, name = data, given.shape, f"input {given.name!r}"
     if data and type(data[0]) is list:
         for axis, size in enumerate(shape[1:], 1):
-            if len(level) != prod(shape[:axis]) or any(
-                type(row) is not list or len(row) != size for row in level
-            ):
-                raise _wrong(f"input {given.name!r}: its nested data does not have the shape {shape}")
+            regular = all(type(row) is list and len(row) == size for row in level)
+            if not regular or len(level) != prod(shape[:axis]):
+                raise _wrong(f"{name}: its nested data does not have the shape {shape}")
             level = list(chain.from_iterable(level))
     if len(level) != prod(shape):
-        raise _wrong(
-            f"input {given.name!r}: {len(level)} elements of data, but {prod(shape)} of shape {shape}"
-        )
+        raise _wrong(f"{name}: {len(level)} elements of data, but {prod(shape)} of shape {shape}")
     return level

@@ -11,18 +11,6 @@ from app.service.call import Timing
 
 
 @dataclass(slots=True)
-class Duration:
-    """How often, and how long in all."""
-
-    count: int = 0
-    seconds: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.count += 1
-        self.seconds += seconds
-
-
-@dataclass(slots=True)
 class RequestCount:
     """What is known of a request at its end."""
 
@@ -37,28 +25,31 @@ class ModelCounts:
     Attributes:
         rows: answered.
         last_at: end of the last request, in seconds since the epoch; 0 before the first.
-        queue, compute: until a first run, and in runs; of requests of which it is known.
+        seconds: by ``success``, ``fail``, ``queue`` and ``compute_infer``, how long in all.
+        counts: likewise, of how many requests.
     """
 
     rows: int = 0
     last_at: float = 0.0
-    success: Duration = field(default_factory=Duration)
-    fail: Duration = field(default_factory=Duration)
-    queue: Duration = field(default_factory=Duration)
-    compute: Duration = field(default_factory=Duration)
+    seconds: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def request(self) -> Iterator[RequestCount]:
         """Count one request by how its block ends."""
         started = time.perf_counter()
-        request, outcome = RequestCount(), self.fail
+        request, outcome = RequestCount(), "fail"
         try:
             yield request
-            outcome = self.success
+            outcome = "success"
             self.rows += request.rows
             if request.timing is not None:
-                self.queue.add(request.timing.queue_s)
-                self.compute.add(request.timing.compute_s)
+                self._add("queue", request.timing.queue_s)
+                self._add("compute_infer", request.timing.compute_s)
         finally:
-            outcome.add(time.perf_counter() - started)
+            self._add(outcome, time.perf_counter() - started)
             self.last_at = time.time()
+
+    def _add(self, name: str, seconds: float) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds

@@ -45,7 +45,7 @@ async def infer(body: InferRequest, request: Request, model: ModelPath) -> Respo
     parts = [
         encode(tensor, binary=binary) for tensor, binary in zip(answer.tensors, answer.binary, strict=True)
     ]
-    shown: dict[str, Any] = {"model_name": answer.model, "model_version": answer.version}
+    shown: dict[str, Any] = {"model_name": answer.manifest.name, "model_version": answer.manifest.version}
     if body.id is not None:
         shown["id"] = body.id
     shown["outputs"] = [output for output, _ in parts]

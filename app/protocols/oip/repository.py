@@ -14,6 +14,7 @@ from app.core.errors import InvalidInput
 from app.core.model_state import ModelState, ModelStatus
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import bytes_response
+from app.protocols.oip.router import manifests_of
 from app.protocols.oip.routing import ERRORS, ModelPath, OipRoute
 from app.protocols.oip.schema import IndexEntry, IndexRequest, RepositoryRequest
 from app.service.model_control import ModelControl
@@ -42,14 +43,19 @@ router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
 )
 async def index(body: IndexRequest, request: Request) -> Response:
     """Every version of every model, and whether it answers requests."""
-    found = [_entry(one) for one in _states(edge_of(request)) if one.status == "ready" or not body.ready]
-    return bytes_response(orjson.dumps(found))
+    states = _states(edge_of(request))
+    entries = [_entry(state) for state in states if state.status == "ready" or not body.ready]
+    return bytes_response(orjson.dumps(entries))
 
 
 @router.post("/v2/repository/models/{model}/load", **_CHANGE)
 async def load(body: RepositoryRequest, request: Request, model: ModelPath) -> Response:
     """Look for versions of a model now, and serve them."""
-    _no_config(body)
+    for name in body.parameters:
+        if name == "config" or name.startswith("file:"):
+            raise InvalidInput(
+                f"parameters.{name}", "a model is loaded from its bundle alone, with the manifest in it"
+            )
     await _control(edge_of(request)).load(model)
     return Response(status_code=200)
 
@@ -64,8 +70,7 @@ async def unload(body: RepositoryRequest, request: Request, model: ModelPath) ->
 def _states(edge: Edge) -> list[ModelState]:
     if edge.models is not None:
         return edge.models.index()
-    manifests = [one.manifest for one in edge.service.deployments.values()]
-    return [ModelState(one.name, one.version, "ready") for one in manifests]
+    return [ModelState(manifest.name, manifest.version, "ready") for manifest in manifests_of(edge)]
 
 
 def _entry(state: ModelState) -> dict[str, Any]:
@@ -75,15 +80,6 @@ def _entry(state: ModelState) -> dict[str, Any]:
         "state": _STATES[state.status],
         "reason": state.reason or "",
     }
-
-
-def _no_config(body: RepositoryRequest) -> None:
-    given = [name for name in body.parameters if name == "config" or name.startswith("file:")]
-    if given:
-        raise InvalidInput(
-            f"parameters.{given[0]}",
-            "a model is loaded from its bundle alone, with the manifest in it",
-        )
 
 
 def _control(edge: Edge) -> ModelControl:

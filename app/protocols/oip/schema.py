@@ -68,7 +68,6 @@ class InferRequest(Lenient):
 
     @property
     def binary(self) -> memoryview:
-        """What came behind the JSON."""
         return self._binary
 
     def carrying(self, binary: memoryview) -> InferRequest:
@@ -78,8 +77,6 @@ class InferRequest(Lenient):
 
 
 class OutputTensor(Answer):
-    """One output."""
-
     name: str
     datatype: Datatype
     shape: list[int]
@@ -90,8 +87,6 @@ class OutputTensor(Answer):
 
 
 class InferAnswer(Answer):
-    """Tensors out."""
-
     model_name: str
     model_version: str
     id: str | None = Field(default=None, description="of the request, if it had one")
@@ -105,26 +100,20 @@ class OipError(Answer):
 
 
 class Live(Answer):
-    """``GET /v2/health/live``, where it is; KServe's client reads the body, others the status."""
+    """KServe's client reads this body, others the status alone."""
 
     live: Literal[True] = True
 
 
 class Ready(Answer):
-    """``GET /v2/health/ready``, where it is."""
-
     ready: Literal[True] = True
 
 
 class ModelReady(Ready):
-    """``GET /v2/models/{model}/ready``, where it is."""
-
     name: str
 
 
 class ServerMetadata(Answer):
-    """``GET /v2``."""
-
     name: str
     version: str
     extensions: list[str]
@@ -139,8 +128,6 @@ class TensorMetadata(Answer):
 
 
 class ModelMetadata(Answer):
-    """``GET /v2/models/{model}``."""
-
     name: str
     versions: list[str]
     platform: str
@@ -161,7 +148,7 @@ class TensorConfig(Answer):
 
 
 class ModelConfig(Answer):
-    """``GET /v2/models/{model}/config``: the part of Triton's that means something here."""
+    """The part of Triton's that means something here."""
 
     name: str
     platform: str
@@ -173,14 +160,10 @@ class ModelConfig(Answer):
 
 
 class IndexRequest(Lenient):
-    """``POST /v2/repository/index``."""
-
     ready: bool = Field(default=False, description="list only what answers requests")
 
 
 class IndexEntry(Answer):
-    """One model version of the repository."""
-
     name: str
     version: str
     state: Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
@@ -188,6 +171,6 @@ class IndexEntry(Answer):
 
 
 class RepositoryRequest(Lenient):
-    """``POST /v2/repository/models/{model}/load`` and ``/unload``; the configuration is the bundle's own."""
+    """The configuration is the bundle's own."""
 
     parameters: Parameters = Field(default_factory=dict)

@@ -44,14 +44,7 @@ _ENDED = (UnknownSession, SessionGone)
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Which sequence a request belongs to, and what it is to it.
-
-    Attributes:
-        id: as the client wrote it.
-        session: id of its session.
-        start: whether it begins one.
-        end: whether it is the last one.
-    """
+    """Which sequence a request belongs to, by the ids of it and of its session; whether it begins or ends it."""
 
     id: str
     session: str
@@ -60,11 +53,7 @@ class Sequence:
 
 
 def sequence_of(parameters: SequenceParameters, model: str) -> Sequence | None:
-    """The sequence that a request's parameters name, or ``None``.
-
-    Args:
-        parameters: of the request.
-        model: name of the model, without a version.
+    """The sequence of a model that a request's parameters name, or ``None``.
 
     Raises:
         InvalidInput: a start or an end without an id.
@@ -93,13 +82,7 @@ def session_id(sequence: int | str, model: str) -> str:
 
 
 class Sequences:
-    """Applies requests to sequences.
-
-    Args:
-        inference: the served models.
-        runs: feed sessions.
-        wait_s: how long a request waits for those before it.
-    """
+    """Applies requests to sequences; each waits at most ``wait_s`` for those before it."""
 
     def __init__(self, inference: InferenceService, runs: TensorRuns, wait_s: float) -> None:
         self._inference = inference
@@ -111,13 +94,7 @@ class Sequences:
     async def deployment(
         self, sequence: Sequence, asked: Deployment, owner: str, *, pinned: bool
     ) -> Deployment:
-        """The version that a sequence is on.
-
-        Args:
-            sequence: of the request.
-            asked: who would answer a request by itself.
-            owner: of the sequence.
-            pinned: whether the request named the version.
+        """The version that a sequence is on; ``asked`` is who would answer a request by itself.
 
         Raises:
             InvalidInput: the sequence has not begun, or is on another version than the one named.

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from app.bundle.manifest import Manifest
 from app.core.errors import DeadlineExceeded, InvalidInput
 from app.core.limits import Limits
 from app.core.tensor import Tensor, TensorInput, TensorOutput
@@ -26,39 +27,27 @@ from app.service.inference import InferenceService
 from app.sessions.service import SessionService
 from app.tasks.tensor_table import TensorTable
 
-_UNSERVED = {
-    "classification": "the classification extension",
-    "shared_memory_region": "shared memory",
-}
+_UNSERVED = {"classification": "the classification extension", "shared_memory_region": "shared memory"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorAnswer:
-    """The outputs of a request.
+    """The outputs of a request, in the order in which they were asked for.
 
     Attributes:
-        model: name of who answered.
-        version: of it.
-        tensors: in the order in which they were asked for.
+        manifest: of who answered.
         binary: for each, whether its data is to follow the JSON.
         timing: where the time went; ``None`` in a sequence.
     """
 
-    model: str
-    version: str
+    manifest: Manifest
     tensors: list[Tensor]
     binary: list[bool]
     timing: Timing | None
 
 
 class TensorService:
-    """The served models by their tensors.
-
-    Args:
-        inference: the served models.
-        sessions: keeps sequences; ``None`` where sessions are turned off.
-        limits: of a request.
-    """
+    """The served models by their tensors; ``sessions`` is ``None`` where sessions are turned off."""
 
     def __init__(self, inference: InferenceService, sessions: SessionService | None, limits: Limits) -> None:
         self._inference = inference
@@ -72,11 +61,7 @@ class TensorService:
         return self._counts.setdefault(reference, ModelCounts())
 
     def find(self, model: str, version: str | None) -> Deployment:
-        """Who answers; without a version as the server's own rules choose.
-
-        Raises:
-            UnknownModel: nobody.
-        """
+        """Who answers; ``None`` leaves the version to the server. Raises UnknownModel."""
         return self._inference.find_any(model if version is None else f"{model}@{version}")
 
     def inputs(self, table: TensorTable) -> list[TensorInput]:
@@ -99,13 +84,7 @@ class TensorService:
         return request if spec.datatype == "BYTES" else request.carrying(body)
 
     async def infer(self, model: str, version: str | None, request: InferRequest, owner: str) -> TensorAnswer:
-        """Answer a request.
-
-        Args:
-            model: its name.
-            version: or a label; ``None`` leaves it to the server.
-            request: with its binary data.
-            owner: whose sequences it may touch.
+        """Answer a request with the sequences of this owner.
 
         Raises:
             UnknownModel: no such model.
@@ -124,6 +103,7 @@ class TensorService:
     ) -> TensorAnswer:
         reserved, parameters = split(request.parameters, deployment.model.tensors.parameters)
         sequence = sequence_of(reserved, deployment.manifest.name)
+        choices = request.outputs or ()
         async with _within(reserved.timeout):
             if sequence is not None:
                 if not self.has_sequences:
@@ -132,19 +112,18 @@ class TensorService:
                 deployment = await self._sequences.deployment(sequence, deployment, owner, pinned=pinned)
             table: TensorTable = deployment.model.tensors
             tensors = decode(request.inputs, request.binary, table.inputs)
-            asked = _asked(self.outputs(table), deployment, request.outputs or ())
+            asked = _asked(self.outputs(table), deployment, choices)
             source, rows = rows_of(table.inputs, tensors)
             call = TensorCall(deployment, source, rows, parameters, asked, owner)
             if sequence is None:
-                found, timing = await self._runs.once(call)
+                made, timing = await self._runs.once(call)
             else:
-                found, timing = await self._sequences.apply(sequence, call), None
-        chosen = _chosen(found, asked)
-        wanted = {choice.name: choice.parameters.get("binary_data") for choice in request.outputs or ()}
+                made, timing = await self._sequences.apply(sequence, call), None
+        chosen = _chosen(made, asked)
+        binary = {choice.name: choice.parameters.get("binary_data") for choice in choices}
         usual = reserved.binary_data_output
-        binary = [usual if (said := wanted.get(tensor.name)) is None else said for tensor in chosen]
-        manifest = deployment.manifest
-        return TensorAnswer(manifest.name, manifest.version, chosen, binary, timing)
+        follows = [usual if (said := binary.get(tensor.name)) is None else said for tensor in chosen]
+        return TensorAnswer(deployment.manifest, chosen, follows, timing)
 
 
 def _asked(
@@ -153,18 +132,16 @@ def _asked(
     """Names of the outputs that a request chooses; empty where it chooses none."""
     known = [spec.name for spec in outputs]
     for choice in choices:
-        if choice.name not in known:
-            raise InvalidInput(
-                "outputs",
-                f"unexpected inference output {choice.name!r} for model {deployment.manifest.name!r}; "
-                f"it has {', '.join(known)}",
-                allowed=known,
-            )
+        name = choice.name
+        if name not in known:
+            model = deployment.manifest.name
+            message = f"unexpected inference output {name!r} for model {model!r}; it has {', '.join(known)}"
+            raise InvalidInput("outputs", message, allowed=known)
         for parameter, what in _UNSERVED.items():
             if parameter in choice.parameters:
-                raise InvalidInput("outputs", f"output {choice.name!r}: {what} is not served here")
+                raise InvalidInput("outputs", f"output {name!r}: {what} is not served here")
         if not isinstance(choice.parameters.get("binary_data", False), bool):
-            raise InvalidInput("outputs", f"output {choice.name!r}: binary_data is true or false")
+            raise InvalidInput("outputs", f"output {name!r}: binary_data is true or false")
     return tuple(dict.fromkeys(choice.name for choice in choices))
 
 

@@ -13,7 +13,6 @@ from app.bundle.manifest import Manifest
 from app.core.schema import Answer
 from app.edge.edge import edge_of
 from app.edge.http.routing import json_response
-from app.protocols.oip.counts import Duration
 from app.protocols.oip.router import found, manifests_of, tensors_of
 from app.protocols.oip.routing import ERRORS, ModelPath, OipRoute, by_version
 
@@ -81,27 +80,17 @@ def _stats(request: Request, manifests: list[Manifest]) -> Response:
 
 
 def _shown(request: Request, manifest: Manifest) -> ModelStats:
-    counts = tensors_of(request).counts(manifest.reference)
-    none = DurationStat(count=0, ns=0)
+    model = tensors_of(request).counts(manifest.reference)
+    durations = {
+        name: DurationStat(count=model.counts.get(name, 0), ns=int(model.seconds.get(name, 0.0) * 1e9))
+        for name in InferenceStats.model_fields
+    }
     return ModelStats(
         name=manifest.name,
         version=manifest.version,
-        last_inference=int(counts.last_at * 1e3),
-        inference_count=counts.rows,
-        execution_count=counts.success.count,
-        inference_stats=InferenceStats(
-            success=_duration(counts.success),
-            fail=_duration(counts.fail),
-            queue=_duration(counts.queue),
-            compute_input=none,
-            compute_infer=_duration(counts.compute),
-            compute_output=none,
-            cache_hit=none,
-            cache_miss=none,
-        ),
+        last_inference=int(model.last_at * 1e3),
+        inference_count=model.rows,
+        execution_count=durations["success"].count,
+        inference_stats=InferenceStats(**durations),
         batch_stats=[],
     )
-
-
-def _duration(duration: Duration) -> DurationStat:
-    return DurationStat(count=duration.count, ns=int(duration.seconds * 1e9))

@@ -80,13 +80,7 @@ class ForecastParameters(Request):
 def forecast_tensors(
     reference: str, spec: ForecastSpec, prepare: Callable[[ForecastRequest], object]
 ) -> TensorTable:
-    """The tensors of one forecaster.
-
-    Args:
-        reference: ``name@version``.
-        spec: of its bundle.
-        prepare: refuses a request that the model cannot answer.
-    """
+    """The tensors of the forecaster ``name@version``; ``prepare`` refuses what it cannot answer."""
     trained = {"levels": ",".join(f"{level:g}" for level in spec.quantiles)}
     unknown = [np.nan] * len(spec.quantiles)
 
@@ -137,11 +131,7 @@ def forecast_tensors(
                 about=lambda step: trained,
             ),
             TensorOutput("step_quantile", "FP32", (ANY, ANY)),
-            TensorOutput(
-                "step_anomaly_score",
-                "FP32",
-                (ANY, ANY),
-            ),
+            TensorOutput("step_anomaly_score", "FP32", (ANY, ANY)),
         ),
         meaning={"max_horizon": spec.horizon, **trained},
         requests=requests,

@@ -44,14 +44,7 @@ def generate_tensors(
     limits: DecodingLimits,
     prepare: Callable[[GenerateRequest], object],
 ) -> TensorTable:
-    """The tensors of one text generator.
-
-    Args:
-        reference: ``name@version``.
-        spec: of its bundle.
-        limits: of its requests.
-        prepare: refuses a request that the model cannot answer.
-    """
+    """The tensors of the text generator ``name@version``; ``prepare`` refuses what it cannot answer."""
 
     def asked(prompt: Row, parameters: GenerateParameters, seed: int | None) -> dict[str, Any]:
         fields = parameters.model_dump()
