@@ -63,6 +63,55 @@ def test_top_k_cuts_the_list(hugging: InferenceClient) -> None:
     assert only.label == "positive"
 
 
+@pytest.mark.parametrize(
+    ("parameters", "count"),
+    [
+        ({"return_all_scores": True}, 2),
+        ({"return_all_scores": False}, 1),
+        ({"return_all_scores": False, "top_k": 2}, 2),
+        ({"return_all_scores": None}, 2),
+    ],
+    ids=str,
+)
+def test_return_all_scores_is_the_old_word_for_top_k(
+    shipped: ServerProcess, parameters: dict[str, Any], count: int
+) -> None:
+    """Which wins where both are given."""
+    with shipped.client() as http:
+        (labels,) = http.post("/sentiment", json={"inputs": TEXTS[0], "parameters": parameters}).json()
+    assert len(labels) == count
+    assert labels[0]["label"] == "positive"
+
+
+def test_a_text_may_be_an_object_with_a_text(shipped: ServerProcess) -> None:
+    """As pipelines take it, alone and in a list; a second text is refused, since nothing would read it."""
+    with shipped.client() as http:
+        plain = http.post("/sentiment", json={"inputs": TEXTS}).json()
+        assert http.post("/sentiment", json={"inputs": {"text": TEXTS[0]}}).json() == plain[:1]
+        objects = [{"text": TEXTS[0]}, TEXTS[1], {"text": TEXTS[2]}]
+        assert http.post("/sentiment", json={"inputs": objects}).json() == plain
+        pair = http.post("/sentiment", json={"inputs": {"text": "a", "text_pair": "b"}})
+    assert (pair.status_code, pair.json()["errors"][0]["field"]) == (422, "inputs")
+    assert '{"text": ...}' in pair.json()["detail"]
+
+
+@pytest.mark.parametrize("truncation", [True, "longest_first", "only_first"])
+def test_truncation_cuts_what_is_too_long(shipped: ServerProcess, truncation: bool | str) -> None:
+    """To the server's limit, or to fewer tokens; without it the text is refused."""
+    words = "good " * 30_000
+    with shipped.client() as http:
+
+        def ask(text: str, **parameters: Any) -> httpx2.Response:
+            return http.post("/sentiment", json={"inputs": text, "parameters": parameters})
+
+        assert ask(words).status_code == ask(words, truncation=False).status_code == 422
+        assert ask(words, truncation="do_not_truncate").status_code == 422
+        assert ask(words, truncation=truncation).json() == ask(words[:100_000]).json()
+        cut = ask("good bad dull", truncation=truncation, max_length=1)
+        assert cut.json() == ask("good").json()
+        assert ask("good", truncation=truncation).json() == ask("good").json()
+
+
 def test_the_functions_agree_on_the_logits(shipped: ServerProcess) -> None:
     """Softmax and the logistic function of what ``none`` gives."""
     logits = scores_of(shipped, TEXTS[1], "none")

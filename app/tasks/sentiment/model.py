@@ -80,7 +80,10 @@ class SentimentModel:
         Raises:
             InvalidInput: too many texts, or one that is too long or holds no words.
         """
-        name = "inputs" if isinstance(request, TextClassificationRequest) else "text"
+        kept = None
+        name = "text"
+        if isinstance(request, TextClassificationRequest):
+            name, kept = "inputs", request.kept_tokens
         texts = request.texts
         if len(texts) > self._limits.max_texts:
             raise InvalidInput(
@@ -91,7 +94,7 @@ class SentimentModel:
         steps: list[NDArray[np.generic]] = []
         spans: list[list[tuple[int, int]]] = []
         for index, text in enumerate(texts):
-            ids, offsets = self._encode(text, name if len(texts) == 1 else f"{name}.{index}")
+            ids, offsets = self._encode(text, name if len(texts) == 1 else f"{name}.{index}", kept)
             steps.append(np.array(ids, np.int64))
             spans.append(offsets)
         trace = isinstance(request, SentimentRequest) and request.trace
@@ -132,16 +135,21 @@ class SentimentModel:
             )
         return SentimentAnswer.model_construct(model=self._reference, results=results)
 
-    def _encode(self, text: str, field: str) -> tuple[list[int], list[tuple[int, int]]]:
+    def _encode(self, text: str, field: str, kept: int | None) -> tuple[list[int], list[tuple[int, int]]]:
+        """Tokens and their spans; a text that is too long is cut to ``kept`` tokens, or else refused."""
+        most = self._limits.max_prompt_tokens
+        if kept is not None:
+            text = text[: self._limits.max_text_chars]
         check_text(field, text, self._limits)
         ids, offsets = self._codec.encode_with_offsets(text)
         if not ids:
             raise InvalidInput(field, "the text holds no words; give at least one")
-        if len(ids) > self._limits.max_prompt_tokens:
+        if kept is not None:
+            end = min(kept or most, most)
+            return ids[:end], offsets[:end]
+        if len(ids) > most:
             raise InvalidInput(
-                field,
-                f"the text has {len(ids)} tokens, more than {self._limits.max_prompt_tokens}",
-                allowed={"max": self._limits.max_prompt_tokens},
+                field, f"the text has {len(ids)} tokens, more than {most}", allowed={"max": most}
             )
         return ids, offsets
 

@@ -30,10 +30,12 @@ def classified(
         parameters: of the request.
     """
     asked = parameters or ClassificationParameters()
+    only_first = asked.top_k is None and asked.return_all_scores is False
+    top_k = 1 if only_first else asked.top_k
     found: list[list[LabelScore]] = []
     for logits in outputs:
         scores = rounded(_transformed(logits[-1], asked.function_to_apply or "softmax"))
-        order = np.argsort(-scores, kind="stable")[: asked.top_k]
+        order = np.argsort(-scores, kind="stable")[:top_k]
         found.append(
             [
                 LabelScore.model_construct(label=labels[index], score=float(scores[index]))
