@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import zlib
 
 import pytest
 from starlette.types import Message, Scope
 
-from app.core.errors import DeadlineExceeded, InvalidInput, PayloadTooLarge
+from app.core.errors import DeadlineExceeded, InvalidInput, PayloadTooLarge, UnsupportedMedia
 from app.edge.http.body import ClientGone, is_json, read_body, while_connected
 
 
@@ -68,6 +70,43 @@ async def test_an_empty_body_is_named() -> None:
     """No validator needs to guess."""
     with pytest.raises(InvalidInput, match="empty"):
         await Client(chunk(b"")).read(3, 1)
+
+
+async def test_an_empty_body_may_stand_for_another() -> None:
+    """Where every field has a default."""
+    client = Client(chunk(b""))
+    _, body = await read_body(client.scope, client.receive, 3, 1, b"{}")
+    assert body == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [("gzip", gzip.compress(b"abc")), ("deflate", zlib.compress(b"abc")), ("identity", b"abc")],
+)
+async def test_a_compressed_body_is_unpacked(encoding: str, packed: bytes) -> None:
+    """Whatever of the two that are common it is packed with."""
+    client = Client(chunk(packed), headers={"content-encoding": encoding})
+    assert await client.read(100, 1) == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed", "error"),
+    [
+        ("gzip", gzip.compress(b" " * 10_000), PayloadTooLarge),
+        ("deflate", zlib.compress(b" " * 10_000), PayloadTooLarge),
+        ("gzip", gzip.compress(b"abc")[:-3], InvalidInput),
+        ("gzip", gzip.compress(b"abc") + b"x", InvalidInput),
+        ("gzip", b"abc", InvalidInput),
+        ("br", b"abc", UnsupportedMedia),
+    ],
+)
+async def test_a_badly_compressed_body_is_refused(
+    encoding: str, packed: bytes, error: type[Exception]
+) -> None:
+    """And never more made of it than the limit."""
+    client = Client(chunk(packed), headers={"content-encoding": encoding})
+    with pytest.raises(error):
+        await client.read(100, 1)
 
 
 async def test_a_client_that_leaves_while_sending_is_gone() -> None:

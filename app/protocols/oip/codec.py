@@ -78,17 +78,11 @@ def raw_input(spec: TensorSpec, binary: memoryview) -> InputTensor:
     """
     if spec.datatype == "BYTES":
         return InputTensor(name=spec.name, datatype="BYTES", shape=[1], data=[utf8(binary, spec.name)])
-    width = DTYPES[spec.datatype].itemsize
-    if not len(binary) or len(binary) % width:
-        raise InvalidInput(
-            "body", f"a raw body of {spec.datatype} has a multiple of {width} bytes, not {len(binary)}"
-        )
-    return InputTensor(
-        name=spec.name,
-        datatype=spec.datatype,
-        shape=[1, len(binary) // width],
-        parameters={"binary_data_size": len(binary)},
-    )
+    width, size, datatype = DTYPES[spec.datatype].itemsize, len(binary), spec.datatype
+    if not size or size % width:
+        raise InvalidInput("body", f"a raw body of {datatype} has a multiple of {width} bytes, not {size}")
+    parameters = {"binary_data_size": size}
+    return InputTensor(name=spec.name, datatype=datatype, shape=[1, size // width], parameters=parameters)
 
 
 def utf8(data: bytes | memoryview, name: str) -> str:

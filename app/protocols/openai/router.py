@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -75,6 +76,13 @@ async def get_model(request: Request, model: str) -> Response:
     if model not in models:
         raise UnknownModel(model, tuple(models))
     return json_response(models[model])
+
+
+@router.post("/models/{model}:predict", include_in_schema=False)
+async def predict(request: Request, model: str) -> Response:
+    """KServe's protocol V1 shares this prefix."""
+    text = "KServe's V1 protocol is not served here; each task has its own address, listed at /docs"
+    raise HTTPException(404, text)
 
 
 @router.post(

@@ -227,3 +227,22 @@ def test_extreme_values_are_answered(native: httpx2.Client, values: list[float])
     for parameters in ({}, {"sequence_id": 5, "sequence_start": True}):
         answer = native.post(INFER, json={"inputs": [tensor], "parameters": parameters})
         assert answer.status_code in (200, 400), answer.text
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "FP64"])
+def test_the_largest_value_is_taken_by_itself_and_in_a_sequence(native: httpx2.Client, datatype: str) -> None:
+    """The number of FP32 that is nearest to 1e30 is a little larger."""
+    tensor = {"name": "values", "shape": [1, 3], "datatype": datatype, "data": [1e30, -1e30, 1]}
+    for parameters in (None, {"sequence_id": 6, "sequence_start": True, "sequence_end": True}):
+        answer = native.post(INFER, json={"inputs": [tensor], "parameters": parameters})
+        assert answer.status_code == 200, answer.text
+
+
+def test_null_parameters_are_none(native: httpx2.Client) -> None:
+    """Of a request, of an input and of an output."""
+    body = {
+        "parameters": None,
+        "inputs": [ONE | {"parameters": None}],
+        "outputs": [{"name": "mean", "parameters": None}],
+    }
+    assert native.post(INFER, json=body).status_code == 200

@@ -42,3 +42,11 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
         client.models.retrieve("gpt-3.5-turbo-instruct")
     assert caught.value.code == "model_not_found"
     assert caught.value.param == "model"
+
+
+def test_predictions_of_kserve_are_told_apart(server: ServerProcess) -> None:
+    """Its first protocol shares the prefix; whoever speaks it is told so."""
+    with server.client() as http:
+        answer = http.post("/v1/models/names:predict", json={"instances": [1]})
+    assert answer.status_code == 404
+    assert "KServe's V1 protocol is not served here" in answer.json()["error"]["message"]
