@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.edge.edge import AccessRules
-from app.edge.http.transports import RESPOND, WholeAnswer
+from app.edge.http.http_exchange import Exchange, WholeAnswer
+from app.edge.http.transports import RESPOND
 from tests.edge.fake_service import FakeEdge, FakeService
 from tests.edge.running import Line, Running
 
@@ -222,7 +222,7 @@ async def test_nothing_of_a_request_outlives_its_answer() -> None:
             for _ in range(20):
                 line.send(request())
                 await line.answer()
-            left = [one for one in gc.get_objects() if isinstance(one, RequestResponseCycle)]
+            left = [one for one in gc.get_objects() if isinstance(one, Exchange)]
         finally:
             gc.enable()
         assert len(left) <= 1, "the connection knows its last one"

@@ -16,7 +16,9 @@ from starlette.types import ASGIApp
 
 from app.core.errors import ConfigurationError
 from app.core.limits import Limits
-from app.edge.http.transports import SHUTDOWN_S, AbortableHttp, AbortableWebSocket
+from app.edge.http.http_connection import HttpConnection
+from app.edge.http.transports import SHUTDOWN_S
+from app.edge.http.websocket_connection import WebSocketConnection
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +100,8 @@ def server_config(app: ASGIApp, limits: Limits, trusted_proxies: str = "") -> uv
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=AbortableHttp,
-        ws=AbortableWebSocket,
+        http=HttpConnection,
+        ws=WebSocketConnection,
         # A frame over the limit gets an error frame; only one far over it ends the connection.
         ws_max_size=2 * limits.max_frame_bytes + 64 * 1024,
         ws_per_message_deflate=False,
