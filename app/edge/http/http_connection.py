@@ -24,6 +24,7 @@ from app.edge.http.request_reader import RequestHead, RequestReader
 from app.edge.http.transports import (
     ABORT,
     LINGER_BYTES,
+    LINGER_REFUSED_BYTES,
     LINGER_S,
     ON_LOST,
     RESPOND,
@@ -302,7 +303,8 @@ class HttpConnection(asyncio.Protocol):
         if self._eof or has_read_all:
             self.transport.close()
         else:
-            Lingering(self, self.transport)
+            was_request = self._refusal is None
+            Lingering(self, self.transport, LINGER_BYTES if was_request else LINGER_REFUSED_BYTES)
 
     def _on_lost(self, callback: Callable[[], None] | None) -> None:
         """See :data:`ON_LOST`. Requests run one after the other, so one callback is enough."""

@@ -106,7 +106,7 @@ class RequestReader:
             try:
                 self._parser.feed_data(piece)
             except httptools.HttpParserUpgrade as offer:
-                # The parser takes each offer for an agreement, and what follows the head for another protocol.
+                # The parser takes each offer for an agreement, and what follows for another protocol.
                 pieces = self._answer_offer(memoryview(piece)[offer.args[0] :])
             except httptools.HttpParserError:
                 if self._listener is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -17,12 +19,14 @@ from starlette.types import ASGIApp
 from app.core.errors import ConfigurationError
 from app.core.limits import Limits
 from app.edge.http.http_connection import HttpConnection
-from app.edge.http.transports import SHUTDOWN_S
+from app.edge.http.transports import SHUTDOWN_S, unfinished
 from app.edge.http.websocket_connection import WebSocketConnection
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_POLL_S = 0.05
+_BREAK_OFF_S = 1.0
 
 
 class GracefulServer(uvicorn.Server):
@@ -53,6 +57,7 @@ class GracefulServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
+        _raise_descriptor_limit()
         await super().startup(sockets=sockets)
         _settle_memory()
         if self.started:
@@ -62,18 +67,47 @@ class GracefulServer(uvicorn.Server):
             self._announce()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, then close every connection."""
+        """Drain, then close every connection; at a second signal without waiting for either."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         logger.info("shutting down: running work may finish, new work is refused")
-        await self._drain()
-        await super().shutdown(sockets=sockets)
+        drain = asyncio.ensure_future(self._drain())
+        while not drain.done() and not self.force_exit:
+            await asyncio.wait([drain], timeout=_POLL_S)
+        if not self.force_exit:
+            await drain
+            await super().shutdown(sockets=sockets)
+        if self.force_exit:
+            logger.warning("a second signal: running work is broken off")
+            drain.cancel()
+            await self._break_off()
+
+    async def _break_off(self) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_BREAK_OFF_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.lifespan.shutdown(), _BREAK_OFF_S)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note a signal. Unlike uvicorn's own, it is not raised again at the end: a drain is a success."""
         if sig == signal.SIGINT and self._deaf_to_interrupt:
             return
-        self.force_exit = self.should_exit
+        self.force_exit = self.force_exit or self.should_exit
         self.should_exit = True
+
+
+def _raise_descriptor_limit() -> None:
+    """Let the process have as many connections as the system allows; the usual 1,024 are soon taken."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _settle_memory() -> None:
@@ -97,6 +131,8 @@ def server_config(app: ASGIApp, limits: Limits, trusted_proxies: str = "") -> uv
         trusted_proxies: addresses and networks, by commas, whose word on a client's address and
             scheme is taken; ``*`` for all.
     """
+    # Several of the largest bodies fit beside what others have sent.
+    unfinished.limit = max(unfinished.limit, 4 * limits.max_body_bytes)
     return uvicorn.Config(
         app,
         loop="uvloop",

@@ -47,7 +47,10 @@ WebSocket's handshake must have ended by then as well."""
 
 LINGER_S = 10.0
 LINGER_BYTES = 128 * 2**20
-"""What is still read of a client that has had its last answer."""
+"""What is still read of a client that has had its last answer: it may be sending a body over the limit."""
+
+LINGER_REFUSED_BYTES = 2**20
+"""The same for one whose bytes were no request."""
 
 _ids = Random()
 
@@ -82,12 +85,18 @@ class Lingering(asyncio.Protocol):
     Args:
         protocol: whose connection it was; told when it is lost.
         transport: of the connection.
+        max_bytes: that are still read.
     """
 
-    def __init__(self, protocol: asyncio.Protocol, transport: asyncio.Transport) -> None:
+    def __init__(
+        self,
+        protocol: asyncio.Protocol,
+        transport: asyncio.Transport,
+        max_bytes: int = LINGER_REFUSED_BYTES,
+    ) -> None:
         self._protocol = protocol
         self._transport = transport
-        self._left = LINGER_BYTES
+        self._left = max_bytes
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(LINGER_S, transport.abort)
         transport.set_protocol(self)
