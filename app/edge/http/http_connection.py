@@ -197,7 +197,7 @@ class HttpConnection(asyncio.Protocol):
         connection.expect_handshake(deadline)
         self.transport.set_protocol(connection)
         connection.data_received(head.serialized())
-        if rest and not self.transport.is_closing():
+        if rest and self.transport.get_protocol() is connection:
             connection.data_received(rest)
 
     def refuse(self, status: int, detail: str) -> None:

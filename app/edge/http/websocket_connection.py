@@ -190,7 +190,11 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
+        if not self.handshake_complete:
+            response = _rejection(400, "What came behind the WebSocket handshake is no frame.")
+            self.transport.write(response.serialize())
+        # Whatever the application sends from now on is sent to nobody.
+        self.close_sent = self.handshake_complete = self.disconnected = True
         self.frames = []
         Lingering(self, self.transport)
 
@@ -271,6 +275,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             # The parser is a generator of the protocol that has it.
             self.conn.parser.close()
             self.conn.reader.discard()
+            _forget_frames(self.conn.parser_exc)
+            _forget_frames(self.conn.handshake_exc)
             self.frames = []
             if self._has_run or not self.handshake_initiated:
                 self.scope = None
@@ -282,6 +288,13 @@ def _rejection(status: int, text: str) -> Response:
     response = refusal(http.HTTPStatus(status), detail)
     headers = Headers((name.decode(), value.decode("latin-1")) for name, value in response.raw_headers)
     return Response(status, http.HTTPStatus(status).phrase, headers, bytes(response.body))
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Tracebacks know the frames that knew the connection, which knows the error."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _reason(error: Exception) -> str:
