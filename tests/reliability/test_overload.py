@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -90,29 +91,44 @@ async def test_what_does_not_fit_is_refused_and_the_rest_is_as_ever(make: Make, 
 
 async def test_steps_that_do_not_fit_are_refused_and_sending_them_again_cures_it(models: Path) -> None:
     """With ``seq``: each is applied once, and the outputs are those of a session that is fed alone."""
-    values = [1.0, 4.0, 2.0, 5.0, 3.0]
+    # Of the first calls two fit at a time.
+    calls = [[float(step % 5) for step in range(16)], [4.0], [2.0], [5.0], [3.0]]
     told: Counter[str] = Counter()
     limits = httpx2.Limits(max_connections=NUM_CONNECTIONS, max_keepalive_connections=NUM_CONNECTIONS)
     with ServerProcess(models, max_queued_steps=MAX_QUEUED_STEPS) as server:
-        async with httpx2.AsyncClient(base_url=server.url, limits=limits, timeout=30) as http:
+        async with httpx2.AsyncClient(base_url=server.url, limits=limits, timeout=60) as http:
+            opened = asyncio.Barrier(NUM_CONNECTIONS + 1)
 
-            async def feed(id: str) -> list[Any]:
+            async def feed(id: str, *, with_others: bool) -> list[Any]:
                 assert (await http.post("/sessions", json={"model": SERIES, "id": id})).status_code == 201
+                if with_others:
+                    await opened.wait()
                 outputs: list[Any] = []
-                for seq, value in enumerate(values, 1):
-                    question = f"/sessions/{id}/steps", {"seq": seq, "inputs": value}
+                for inputs in calls:
+                    seq = len(outputs) + 1
+                    question = f"/sessions/{id}/steps", {"seq": seq, "inputs": inputs}
                     while (answer := await ask(http, question, told)) is None:
-                        await asyncio.sleep(0.01)
+                        await asyncio.sleep(0.3)
                     found = json.loads(answer)
-                    assert (found["seq"], found["step"]) == (seq, seq)
                     outputs += found["outputs"]
+                    assert (found["seq"], found["step"]) == (seq, len(outputs))
                 return outputs
 
             async with asyncio.TaskGroup() as clients:
-                feeding = [clients.create_task(feed(f"many-{index}")) for index in range(NUM_CONNECTIONS)]
-            assert told["200"] == NUM_CONNECTIONS * len(values)
+                feeding = [
+                    clients.create_task(feed(f"many-{index}", with_others=True))
+                    for index in range(NUM_CONNECTIONS)
+                ]
+                # The server finds the first calls of all at once, however fast either side is today.
+                while opened.n_waiting < NUM_CONNECTIONS:
+                    await asyncio.sleep(0.01)
+                server.signal(signal.SIGSTOP)
+                await opened.wait()
+                await asyncio.sleep(0.5)
+                server.signal(signal.SIGCONT)
+            assert told["200"] == NUM_CONNECTIONS * len(calls)
             assert told["503"] > 0
             assert told.total() == told["200"] + told["503"]
-            alone = await feed("alone")
-        assert [one.result() for one in feeding] == [alone] * NUM_CONNECTIONS
+            alone = await feed("alone", with_others=False)
+        assert [fed.result() for fed in feeding] == [alone] * NUM_CONNECTIONS
         assert "Traceback" not in server.log
