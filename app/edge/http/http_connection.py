@@ -108,7 +108,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _let_go(self) -> None:
         """Of all that knows this connection, or that it knows: no circle of references may stay behind."""
-        self._server_state.connections.discard(self)  # type: ignore[arg-type]
+        self._server_state.connections.discard(self)
         self._deadline.end()
         self._reader.end()
         self._hold(0)
@@ -197,7 +197,7 @@ class HttpConnection(asyncio.Protocol):
         connection.expect_handshake(deadline)
         self.transport.set_protocol(connection)
         connection.data_received(head.serialized())
-        if rest and self.transport.get_protocol() is connection:
+        if rest and connection.is_open:
             connection.data_received(rest)
 
     def refuse(self, status: int, detail: str) -> None:

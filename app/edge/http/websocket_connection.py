@@ -52,6 +52,11 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._is_lost = False
         self._has_run = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still this connection's bytes that come, and not what is read behind its end."""
+        return self.transport.get_protocol() is self
+
     # From the client
 
     def expect_handshake(self, deadline: float | None) -> None:
@@ -73,7 +78,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self._feed(data)
         else:
             for start in range(0, len(data), _SLICE_BYTES):
-                if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                if self.transport.is_closing() or not self.is_open:
                     return
                 self._feed(data[start : start + _SLICE_BYTES])
         held = len(self.conn.reader.buffer) + sum(map(len, self.frames))
@@ -205,7 +210,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         it, and the client loses the last frames and the close code.
         """
         self.stop_keepalive()
-        if self.transport.get_protocol() is not self:
+        if not self.is_open:
             self.transport.close()
         elif self.handshake_complete and not self.close_sent:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": _RESTART})
@@ -249,7 +254,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
                 self.send_500_response()
         finally:
             self._has_run = True
-            if self.close_timer is None and self.transport.get_protocol() is self:
+            if self.close_timer is None and self.is_open:
                 self.transport.close()
             self._let_go()
 
