@@ -11,7 +11,7 @@ from app.bundle.manifest import TOKENIZER_FILE
 from app.features.text import TextCodec
 from app.tasks.generate.spec import GenerateSpec
 from training.export import describe_run, export_bundle
-from training.nets.language_model import LanguageModel, LanguageModelConfig
+from training.generate.net import LanguageModel, LanguageModelConfig
 from training.tokenizers import character_tokenizer
 
 NAME = "lstm256"

@@ -18,9 +18,9 @@ from app.tasks.generate.spec import GenerateSpec
 from app.tasks.sentiment.spec import SentimentSpec
 from training.cells import Cell
 from training.export import describe_run, export_bundle
-from training.nets.classifier import Classifier, ClassifierConfig
-from training.nets.forecaster import Forecaster, ForecasterConfig
-from training.nets.language_model import LanguageModel, LanguageModelConfig
+from training.forecast.net import Forecaster, ForecasterConfig
+from training.generate.net import LanguageModel, LanguageModelConfig
+from training.sentiment.net import Classifier, ClassifierConfig
 from training.tokenizers import bpe_tokenizer, character_tokenizer, word_tokenizer
 
 CELLS: tuple[Cell, ...] = ("rnn", "lstm", "gru")

@@ -11,10 +11,10 @@ import typer
 from app.core.errors import RnnserveError
 from training.data.catalogue import CATALOGUE
 from training.data.download import DataStore
+from training.forecast.command import forecast
+from training.generate.command import generate
 from training.quality import quality_table
-from training.recipes.forecast_command import forecast
-from training.recipes.generate_command import generate
-from training.recipes.sentiment_command import sentiment
+from training.sentiment.command import sentiment
 
 app = typer.Typer(
     help="Train recurrent networks and export them to bundles that rnnserve serves.",

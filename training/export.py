@@ -62,7 +62,7 @@ class Stack(Protocol):
 
 
 class Exportable(Protocol):
-    """What a network must offer to become a bundle; the networks in ``training.nets`` do."""
+    """What a network must offer to become a bundle; the networks of the recipes do."""
 
     @property
     def recurrent(self) -> Stack:

@@ -12,15 +12,15 @@ from app.bundle.reader import Bundle, find_bundles, read_bundle
 from app.core.errors import DataError
 from app.features.text import TextCodec
 from training.data.download import DataStore
-from training.data.series import PATHS, built_in
-from training.evaluation.backtest import GraphForecaster
-from training.evaluation.forecast_report import report_built_in
-from training.evaluation.labels import score_labels
+from training.forecast.backtest import GraphForecaster
+from training.forecast.measure import report_built_in
+from training.forecast.series import PATHS, built_in
+from training.generate.data import count_characters, load_corpus
+from training.generate.recipe import PRESETS as TEXTS
+from training.generate.recipe import measure
 from training.graph_net import GraphNet
-from training.recipes.generate import PRESETS as TEXTS
-from training.recipes.generate import measure
-from training.recipes.generate_data import count_characters, load_corpus
-from training.recipes.sentiment_data import encode, load_reviews
+from training.sentiment.data import encode, load_reviews
+from training.sentiment.measure import score_labels
 from training.tokenizers import encode_many, line_end_token
 
 # A figure is told from the others of a bundle by what it measures, on which data, on which part.

@@ -17,8 +17,8 @@ from app.tasks.generate.spec import GenerateSpec
 from tests.bundles import LABELS
 from training.cells import Cell
 from training.export import describe_run, export_bundle
+from training.generate.net import LanguageModel, LanguageModelConfig
 from training.graph import Graph
-from training.nets.language_model import LanguageModel, LanguageModelConfig
 from training.tokenizers import character_tokenizer
 from training.user_module import export_module
 

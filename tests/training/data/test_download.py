@@ -17,7 +17,7 @@ from training.data import download
 from training.data.catalogue import CATALOGUE, DataFile, Form, content_sha256, find_file
 from training.data.download import DATA_VARIABLE, DataStore
 from training.data.fetch import fetch
-from training.data.reviews import binary_sentences, read_trees
+from training.sentiment.reviews import binary_sentences, read_trees
 
 TEXT = b"some published text\n"
 DIGEST = hashlib.sha256(TEXT).hexdigest()

@@ -1,0 +1,240 @@
+"""The forecast recipe from CSV to bundle, and its backtests."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.bundle.reader import read_bundle
+from app.core.errors import DataError, TrainingError
+from app.features.frequency import MAX_SEASON
+from app.features.series import COLUMNS
+from app.tasks.forecast.spec import ForecastSpec
+from training.cells import Cell
+from training.export import describe_run, export_bundle
+from training.forecast.backtest import GraphForecaster, History, forecast_after, forecast_along
+from training.forecast.command import bundle_name, forecast
+from training.forecast.data import ForecastData
+from training.forecast.measure import Validation, naive_forecasts, report_user, seasonal_scale
+from training.forecast.net import Forecaster, ForecasterConfig
+from training.forecast.recipe import ForecastSettings, ForecastTrainer, golden_steps
+from training.forecast.series import HOURLY, Series
+
+
+def make_csv(folder: Path, num: int = 90) -> Path:
+    """Daily sales with a weekly season."""
+    start = np.datetime64("2024-01-01")
+    random = np.random.default_rng(0)
+    rows = [f"{start + k},{20 + 8 * (k % 7) + random.normal():.3f}" for k in range(num)]
+    path = folder / "sales.csv"
+    path.write_text("\n".join(["day,sold", *rows]))
+    return path
+
+
+def make_net(horizon: int = 6) -> Forecaster:
+    """A small untrained network."""
+    torch.manual_seed(0)
+    return Forecaster(ForecasterConfig(hidden=6, local=6, horizon=horizon, num_frequencies=2)).eval()
+
+
+def make_series(num: int = 120) -> Series:
+    """Hourly noise around a daily season."""
+    values = np.sin(np.arange(num) * 2 * np.pi / 24) + 0.1 * np.random.default_rng(1).normal(size=num) + 5
+    return Series("a", "test", values, None, HOURLY, num - 40, num - 20)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_two_epochs_on_a_csv_give_a_bundle(tmp_path: Path, cell: Cell) -> None:
+    """Every cell trains on a user's CSV, passes the parity check, and records figures and command."""
+    folder = forecast(
+        csv=make_csv(tmp_path),
+        time="day",
+        target=["sold"],
+        horizon=7,
+        levels="0.5,0.1,0.9",
+        cell=cell,
+        hidden=8,
+        epochs=2,
+        batches=4,
+        name="sales",
+        out=tmp_path / "models",
+        threads=1,
+        quiet=True,
+    )
+    manifest = read_bundle(folder).manifest
+    spec = manifest.spec_as(ForecastSpec)
+    assert manifest.network.cell == cell
+    assert (spec.horizon, spec.quantiles) == (7, (0.1, 0.5, 0.9))
+    assert set(spec.frequencies) == {"D", "*"}
+    assert spec.frequencies["D"].season == 7
+    metrics = {quality.metric for quality in manifest.quality}
+    assert {"MASE at 1-7 steps", "coverage of the 80 % interval"} <= metrics
+    assert "--time day" in manifest.provenance.command
+    assert "--target sold" in manifest.provenance.command
+    assert str(tmp_path) not in manifest.provenance.command
+    assert manifest.provenance.data[0].name == "sales.csv"
+
+
+def test_a_finished_run_is_exported_again_without_training(tmp_path: Path) -> None:
+    """Repeating the command with ``resume`` after the end gives the same graph."""
+    graphs = []
+    for resume in (False, True):
+        folder = forecast(
+            csv=make_csv(tmp_path),
+            time="day",
+            horizon=3,
+            hidden=6,
+            epochs=1,
+            batches=2,
+            name="again",
+            version="2" if resume else "1",
+            out=tmp_path / "models",
+            checkpoint=tmp_path / "run.pt",
+            resume=resume,
+            threads=1,
+            quiet=True,
+        )
+        graphs.append((folder / "model.onnx").read_bytes())
+    assert graphs[0] == graphs[1]
+
+
+def test_a_bundle_is_named_after_its_file() -> None:
+    """A user's model does not take the built-in forecaster's name; odd characters become dashes."""
+    assert bundle_name(Path("data/Sales (2024).csv")) == "sales-2024"
+    assert bundle_name(Path("売上.csv")) == "forecaster"
+
+
+def test_a_horizon_beyond_the_buffer_is_refused(tmp_path: Path) -> None:
+    """The message names the limit."""
+    with pytest.raises(TrainingError, match="1 to 112"):
+        forecast(csv=make_csv(tmp_path, 500), time="day", horizon=113, out=tmp_path, quiet=True, threads=1)
+
+
+def test_a_missing_csv_is_a_data_error(tmp_path: Path) -> None:
+    """A wrong path is reported, not a traceback."""
+    with pytest.raises(DataError, match="cannot read"):
+        forecast(csv=tmp_path / "none.csv", out=tmp_path, quiet=True, threads=1)
+
+
+@pytest.mark.parametrize("quantiles", ["0.1,0.9", "0.5,1.0", "a,0.5", ""])
+def test_levels_must_contain_the_median_and_lie_inside(quantiles: str) -> None:
+    """Levels that the network cannot have are refused with the rule."""
+    with pytest.raises(TrainingError, match=r"0\.5 must be one of them"):
+        _ = ForecastSettings(quantiles=quantiles).levels
+
+
+def test_forecasts_along_a_series_are_those_after_each_history() -> None:
+    """One causal pass gives what forecasting each history by itself gives."""
+    net, item = make_net(), make_series()
+    test = forecast_along(net, item, 100, 120, stride=5)
+    assert test.origins.tolist() == [99, 104, 109, 114]
+    for origin, quantiles in zip(test.origins, test.quantiles, strict=True):
+        alone = forecast_after(net, [History(item.values[: origin + 1], None, item.kind)])[0]
+        np.testing.assert_allclose(quantiles, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_the_truth_of_a_backtest_ends_with_its_part() -> None:
+    """Steps beyond the part are unknown, the others are the values that followed."""
+    item = make_series()
+    test = forecast_along(make_net(), item, 100, 110)
+    np.testing.assert_array_equal(test.truth[0], item.values[100:106])
+    assert np.isnan(test.truth[-1, 1:]).all()
+    assert test.truth[-1, 0] == item.values[109]
+
+
+def test_histories_of_different_lengths_do_not_disturb_each_other() -> None:
+    """A forecast in a padded batch is the forecast alone."""
+    net, item = make_net(), make_series()
+    histories = [History(item.values[:end], None, item.kind) for end in (80, 30, 119)]
+    together = forecast_after(net, histories)
+    for row, history in zip(together, histories, strict=True):
+        np.testing.assert_allclose(row, forecast_after(net, [history])[0], rtol=1e-5, atol=1e-5)
+
+
+def test_naive_forecasts_come_from_the_same_origins() -> None:
+    """Seasonal naive repeats the value one season before each step; last value the origin's."""
+    item = make_series()
+    test = forecast_along(make_net(30), item, 100, 120, stride=7)
+    naive = naive_forecasts(item, test, 30)
+    for row, origin in enumerate(test.origins):
+        assert (naive["last value"][row] == item.values[origin]).all()
+        np.testing.assert_array_equal(
+            naive["seasonal naive"][row, :24], item.values[origin - 23 : origin + 1]
+        )
+        np.testing.assert_array_equal(
+            naive["seasonal naive"][row, 24:], item.values[origin - 23 : origin - 17]
+        )
+
+
+def test_validation_never_looks_at_the_test_part() -> None:
+    """Changing every test value leaves the score as it is; changing a validation value does not."""
+    net, item = make_net(), make_series()
+    score = Validation([item]).score(net)
+    values = item.values.copy()
+    values[item.validation_end :] = 1e6
+    assert Validation([_with(item, values)]).score(net) == score
+    values[item.validation_end - 1] += 1.0
+    assert Validation([_with(item, values)]).score(net) != score
+
+
+def test_the_report_compares_with_naive_forecasts_on_the_test_part() -> None:
+    """A perfectly seasonal series costs the seasonal naive forecast nothing, and the report says so."""
+    values = np.tile(np.arange(24.0), 6)
+    item = Series("a", "f.csv", values, None, HOURLY, 96, 120)
+    report = {quality.metric: quality for quality in report_user(make_net(), [item])}
+    scaled = report["MASE at 1-6 steps"]
+    assert scaled.baselines["seasonal naive"] == 0.0
+    assert scaled.baselines["last value"] > 0
+    assert scaled.split == "last part of each series"
+
+
+def test_a_series_without_variation_has_scale_one() -> None:
+    """A constant training part does not divide by zero."""
+    assert seasonal_scale(Series("a", "t", np.ones(60), None, HOURLY, 50, 55)) == 1.0
+
+
+def test_the_graph_of_a_bundle_forecasts_what_its_network_does(tmp_path: Path) -> None:
+    """Backtests may run on the exported graph, in chunks and from any origins."""
+    net, item = make_net(), make_series(1400)
+    folder = export_bundle(
+        net,
+        out=tmp_path,
+        name="graph",
+        version="1",
+        description="Untrained.",
+        spec=ForecastSpec(
+            horizon=6, quantiles=net.quantile_levels, columns=COLUMNS, window=MAX_SEASON, frequencies={}
+        ),
+        provenance=describe_run("none", 0),
+        golden_steps=golden_steps([item]),
+    )
+    graph = GraphForecaster(read_bundle(folder))
+    ours, theirs = (forecast_along(one, item, 1100, 1390, stride=9) for one in (net, graph))
+    np.testing.assert_allclose(theirs.quantiles, ours.quantiles, rtol=1e-5, atol=1e-5)
+    histories = [History(item.values[:end], None, item.kind) for end in (700, 30)]
+    np.testing.assert_allclose(
+        forecast_after(graph, histories), forecast_after(net, histories), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_refitting_trains_on_validation_and_keeps_the_last_epoch() -> None:
+    """With ``refit`` windows reach into the validation part, never the test part, and later is better."""
+    item = make_series()
+    data = ForecastData("t", (item,), (1.0,), {}, 2, (), None)
+    reach = {}
+    for refit in (False, True):
+        settings = ForecastSettings(horizon=6, refit=refit, batches=20, batch_size=8, length=110)
+        # Values tell their step.
+        counted = dataclasses.replace(item, values=np.arange(120.0))
+        trainer = ForecastTrainer(dataclasses.replace(data, series=(counted,)), settings)
+        reach[refit] = max(float(batch.targets.max()) for batch in trainer.batches(3))
+    assert reach == {False: 79.0, True: 99.0}
+    assert trainer.validate(make_net()) == -3.0
+
+
+def _with(item: Series, values: np.ndarray) -> Series:
+    return Series(item.id, item.dataset, values, item.start, item.kind, item.train_end, item.validation_end)

@@ -1,0 +1,106 @@
+"""The sentiment recipe on a tiny CSV: command line to bundle, any labels, honest figures."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from app.bundle.reader import Bundle, read_bundle
+from app.core.errors import DataError
+from app.features.text import TextCodec
+from app.tasks.sentiment.spec import SentimentSpec
+from training.cells import Cell
+from training.cli import app
+from training.graph_net import GraphNet
+from training.sentiment.data import encode, load_csv
+from training.sentiment.measure import score_labels
+from training.sentiment.recipe import SentimentSettings, run
+
+LABELS = ("glad", "sad", "so-so")
+SMALL = ["--hidden", "12", "--embedding", "8", "--epochs", "2", "--threads", "1", "--quiet"]
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    """Texts whose label is told by one word among noise."""
+    random = np.random.default_rng(0)
+    told_by = {"glad": "lovely", "sad": "dreadful", "so-so": "bearable"}
+    lines = ["review,mood"]
+    for index in range(150):
+        label = LABELS[index % 3]
+        noise = random.choice(["the", "film", "was", "really", "a", "plot"], random.integers(2, 70)).tolist()
+        noise.insert(int(random.integers(len(noise))), told_by[label])
+        lines.append(f'"{" ".join(noise)}, indeed",{label}')
+    path = tmp_path / "moods.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def train(csv: Path, *options: str) -> Bundle:
+    """Run the command line and read the bundle it wrote beside the CSV."""
+    words = ["sentiment", "--csv", str(csv), "--text", "review", "--label", "mood", "--out", str(csv.parent)]
+    result = CliRunner().invoke(app, [*words, *SMALL, *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return read_bundle(csv.parent / "sentiment" / "1")
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_two_epochs_of_each_cell_make_a_bundle(csv: Path, cell: Cell) -> None:
+    """The bundle verifies and records labels, cell, figure, baselines, data and command."""
+    manifest = train(csv, "--cell", cell).manifest
+    assert manifest.spec_as(SentimentSpec).labels == LABELS
+    assert manifest.network.cell == cell
+    assert [field.name for field in manifest.row.fields][-2:] == ["sum", "count"]
+    (figure,) = manifest.quality
+    assert set(figure.baselines) == {"majority", "bag-of-words logistic regression"}
+    assert figure.baselines["majority"] == pytest.approx(1 / 3)
+    command = shlex.split(manifest.provenance.command)
+    assert command[command.index("--csv") + 1] == "moods.csv"
+    assert command[command.index("--text") + 1] == "review"
+
+
+def test_the_recorded_figure_is_that_of_the_graph(csv: Path) -> None:
+    """Labelling the test part with the exported graph gives the accuracy in the manifest."""
+    bundle = train(csv)
+    assert bundle.tokenizer is not None
+    _, (corpus,), _ = load_csv(csv, "review", "mood", seed=0)
+    test = encode(TextCodec(bundle.tokenizer), corpus.test, 0)
+    assert score_labels(GraphNet(bundle), *test.pair).accuracy == bundle.manifest.quality[0].value
+
+
+def test_what_tells_labels_apart_is_learned(csv: Path) -> None:
+    """A few epochs are far above the majority."""
+    quiet = ["--dropout", "0", "--embedding-dropout", "0", "--word-dropout", "0", "--recurrent-dropout", "0"]
+    bundle = train(csv, "--epochs", "10", "--learning-rate", "0.01", "--warmup-steps", "0", *quiet)
+    assert bundle.manifest.quality[0].value > 0.8
+
+
+def test_texts_without_words_read_as_unknown(csv: Path) -> None:
+    """Every text has at least one step."""
+    _, (corpus,), _ = load_csv(csv, "review", "mood", seed=0)
+    bundle = train(csv)
+    assert bundle.tokenizer is not None
+    texts = type(corpus.test)(["\u200b ", "plot"], [0, 1])
+    assert all(encode(TextCodec(bundle.tokenizer), texts, 0).tokens)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "csv_path", "message"),
+    [
+        (None, None, "give either --csv FILE or --dataset NAME"),
+        ("mr", None, "unknown data set 'mr'; allowed: sst-imdb"),
+        (None, Path("nowhere.csv"), r"cannot read 'nowhere\.csv'"),
+    ],
+)
+def test_data_that_cannot_be_had_is_an_error(
+    tmp_path: Path, dataset: str | None, csv_path: Path | None, message: str
+) -> None:
+    """The message says what to give instead."""
+    with pytest.raises(DataError, match=message):
+        run(
+            SentimentSettings(), dataset=dataset, csv=csv_path, name="x", version="1", out=tmp_path, threads=1
+        )

@@ -1,1 +1,0 @@
-"""Honest baselines, measured on the same split as the networks."""

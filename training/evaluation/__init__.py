@@ -1,1 +1,0 @@
-"""Measuring trained networks against honest baselines."""

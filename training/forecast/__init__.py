@@ -1,0 +1,1 @@
+"""Forecasts of series: data, network, loss, measures and baselines of one recipe."""

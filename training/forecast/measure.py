@@ -1,0 +1,312 @@
+"""The figures of a forecaster's manifest: networks and series in, ``Quality`` entries out.
+
+Every figure is measured on a test part, with naive forecasts from the same origins beside it.
+``Validation`` is the score that chooses weights; it never looks at a test part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.bundle.manifest import Quality
+from training.forecast.backtest import (
+    Backtest,
+    History,
+    QuantileNet,
+    forecast_after,
+    forecast_along,
+)
+from training.forecast.baselines import forward_filled, naive2, seasonal_naive
+from training.forecast.metrics import (
+    coverage,
+    m4_scores,
+    mae,
+    mse,
+    pinball,
+    rmse,
+    rse,
+    weighted_quantile_loss,
+)
+from training.forecast.series import M4_HORIZON, Files, Series, m4_test
+
+Array = NDArray[np.float64]
+
+# Published by the organisers (M4) and the papers; not measured here.
+M4_REFERENCES = {
+    "Hourly": {"sMAPE": 9.328, "MASE": 0.893, "OWA": 0.440},
+    "Weekly": {"sMAPE": 7.817, "MASE": 2.356, "OWA": 0.851},
+}
+ETT_REFERENCES = {
+    24: {"LSTMa (Zhou et al. 2021)": 0.114, "DeepAR (Zhou et al. 2021)": 0.107},
+    48: {"LSTMa (Zhou et al. 2021)": 0.193, "DeepAR (Zhou et al. 2021)": 0.162},
+}
+_MAX_SERIES = 100
+_OTHERS_WEIGHT = 0.2
+
+
+class Validation:
+    """Scores a network on the validation parts of series; lower is better.
+
+    M4 series count by their OWA, all others by pinball loss in units of their seasonal differences.
+    """
+
+    def __init__(self, series: Sequence[Series]) -> None:
+        judged = [item for item in series if item.validation_end > item.train_end]
+        self._m4 = {
+            group: [item for item in judged if item.dataset == f"m4-{group.lower()}"] for group in M4_HORIZON
+        }
+        others = [item for item in judged if not item.dataset.startswith("m4-")]
+        self._others = others[:: -(-len(others) // _MAX_SERIES)] if others else []
+
+    def score(self, net: QuantileNet) -> float:
+        """The score of a network in evaluation mode."""
+        owas = [
+            score_m4(
+                net,
+                group,
+                [History(item.values[: item.train_end], item.start, item.kind) for item in items],
+                [item.values[item.train_end :] for item in items],
+            )["OWA"]
+            for group, items in self._m4.items()
+            if items
+        ]
+        losses = []
+        for item in self._others:
+            length = item.validation_end - item.train_end
+            test = forecast_along(net, item, item.train_end, item.validation_end, max(1, length // 16))
+            scale = seasonal_scale(item)
+            losses.append(2.0 * pinball(test.truth, test.quantiles, net.quantile_levels) / scale)
+        other = float(np.mean(losses)) if losses else 0.0
+        return float(np.mean(owas)) + _OTHERS_WEIGHT * other if owas else other
+
+
+def median_of(net: QuantileNet) -> int:
+    """Position of the median on the last axis of a forecast."""
+    return net.quantile_levels.index(0.5)
+
+
+def seasonal_scale(item: Series) -> float:
+    """Mean absolute seasonal difference of the training part; 1 where it does not vary."""
+    past = item.values[: item.train_end]
+    season = item.kind.season if len(past) > item.kind.season else 1
+    differences = np.abs(past[season:] - past[:-season])
+    scale = float(np.nanmean(differences)) if np.isfinite(differences).any() else 0.0
+    return scale if scale > 0 else 1.0
+
+
+def score_m4(
+    net: QuantileNet, group: str, histories: Sequence[History], truths: Sequence[Array]
+) -> dict[str, float]:
+    """sMAPE, MASE and OWA of the median, and coverages, forecasting ``truths`` from ``histories``."""
+    quantiles = forecast_after(net, histories)[:, : M4_HORIZON[group]]
+    median = [row[:, median_of(net)] for row in quantiles]
+    scores = m4_scores(truths, median, [history.values for history in histories], group)
+    return {**scores, **_coverages(np.stack(truths), quantiles, net.quantile_levels)}
+
+
+def report_built_in(net: QuantileNet, series: Sequence[Series], files: Files) -> list[Quality]:
+    """Every figure of the built-in recipe, on the documented test parts."""
+    report: list[Quality] = []
+    for group in M4_HORIZON:
+        items = [item for item in series if item.dataset == f"m4-{group.lower()}"]
+        report += _m4_quality(net, group, items, m4_test(files, group))
+    found = {(item.dataset, item.id): item for item in series}
+    report += _etth1_quality(net, found["etth1", "OT"])
+    passengers = found["classic", "airline-passengers"]
+    report += [_one_step(net, passengers, {"LSTM (Brownlee tutorial)": 47.53}), _scaled(net, passengers, 12)]
+    for key, horizon in (
+        (("classic", "co2-concentration"), 12),
+        (("classic", "monthly-sunspots"), 12),
+        (("classic", "daily-min-temperatures"), 14),
+        (("classic", "daily-total-female-births"), 14),
+        (("seattle", "temp_max"), 14),
+        (("beijing", "pm2.5"), 24),
+        (("beijing", "temperature"), 24),
+    ):
+        report.append(_scaled(net, found[key], horizon))
+    report += _exchange_quality(net, [item for item in series if item.dataset == "exchange-rate"])
+    return report
+
+
+def report_user(net: QuantileNet, series: Sequence[Series]) -> list[Quality]:
+    """Figures of a user's series on their test parts, all origins and horizons together."""
+    chosen = series[:: -(-len(series) // _MAX_SERIES)]
+    horizon, levels = net.horizon, net.quantile_levels
+    errors: dict[str, list[float]] = {"model": [], "last value": [], "seasonal naive": []}
+    truths: list[Array] = []
+    quantiles: list[Array] = []
+    for item in chosen:
+        test = forecast_along(net, item, item.validation_end, len(item.values))
+        scale = seasonal_scale(item)
+        if not np.isfinite(test.truth).any():
+            continue
+        forecasts = {"model": test.quantiles[..., median_of(net)], **naive_forecasts(item, test, horizon)}
+        for name, forecast in forecasts.items():
+            errors[name].append(mae(test.truth, forecast) / scale)
+        truths.append(test.truth / scale)
+        quantiles.append(test.quantiles / scale)
+    if not truths:
+        return []
+    dataset, split = chosen[0].dataset, "last part of each series"
+    means = {name: float(np.mean(values)) for name, values in errors.items()}
+    truth, quantile = np.concatenate(truths), np.concatenate(quantiles)
+    report = [
+        _quality(f"MASE at 1-{horizon} steps", dataset, split, means.pop("model"), means),
+        _quality(
+            "weighted quantile loss", dataset, split, weighted_quantile_loss(truth, quantile, levels), {}
+        ),
+    ]
+    return report + _coverage_quality(_coverages(truth, quantile, levels), dataset, split)
+
+
+def naive_forecasts(item: Series, test: Backtest, horizon: int) -> dict[str, Array]:
+    """Last value and seasonal naive from the origins of a backtest, each ``[origins, horizon]``."""
+    filled = forward_filled(item.values)
+    ahead = np.arange(1, horizon + 1)
+    origins = test.origins[:, None]
+    result = {"last value": np.broadcast_to(filled[origins], test.truth.shape)}
+    season = item.kind.season
+    back = -(-ahead // season) * season - ahead
+    result["seasonal naive"] = filled[np.maximum(origins - back, 0)]
+    return result
+
+
+def _m4_quality(net: QuantileNet, group: str, items: list[Series], truths: dict[str, Array]) -> list[Quality]:
+    horizon, season = M4_HORIZON[group], 24 if group == "Hourly" else 1
+    dataset, split = f"M4 {group}", "official test"
+    truth, histories = [truths[item.id] for item in items], [item.values for item in items]
+    known = [History(item.values, item.start, item.kind) for item in items]
+    scores = score_m4(net, group, known, truth)
+    makers: dict[str, Callable[[Array], Array]] = {
+        "seasonal naive": lambda past: seasonal_naive(past, horizon, season),
+        "naive2": lambda past: naive2(past, horizon, season),
+    }
+    naive = {
+        name: m4_scores(truth, [make(past) for past in histories], histories, group)
+        for name, make in makers.items()
+    }
+    report = [
+        Quality(
+            metric=metric,
+            dataset=dataset,
+            split=split,
+            value=scores[metric],
+            higher_is_better=False,
+            baselines={name: values[metric] for name, values in naive.items()},
+            references={"ES-RNN (Smyl 2020)": M4_REFERENCES[group][metric]},
+        )
+        for metric in ("sMAPE", "MASE", "OWA")
+    ]
+    return report + _coverage_quality(scores, dataset, split)
+
+
+def _etth1_quality(net: QuantileNet, item: Series) -> list[Quality]:
+    past = item.values[: item.train_end]
+    centre, spread = past.mean(), past.std()
+    test = forecast_along(net, item, item.validation_end, len(item.values))
+    naive = naive_forecasts(item, test, net.horizon)
+    report = []
+    for horizon in (24, 48):
+        # Windows that end inside the test part, as the published figures have it.
+        rows = slice(0, len(item.values) - item.validation_end - horizon + 1)
+
+        def score(forecast: Array, rows: slice = rows, horizon: int = horizon) -> float:
+            scaled = (forecast[rows, :horizon] - centre) / spread
+            return mse((test.truth[rows, :horizon] - centre) / spread, scaled)
+
+        baselines = {name: score(forecast) for name, forecast in naive.items()}
+        value = score(test.quantiles[..., median_of(net)])
+        report.append(
+            _quality(
+                f"MSE at 1-{horizon} steps, standardised",
+                "ETTh1 OT",
+                "12/4/4 months",
+                value,
+                baselines,
+                ETT_REFERENCES[horizon],
+            )
+        )
+    return report + _coverage_quality(
+        _coverages(test.truth, test.quantiles, net.quantile_levels), "ETTh1 OT", "12/4/4 months"
+    )
+
+
+def _one_step(net: QuantileNet, item: Series, references: dict[str, float]) -> Quality:
+    test = forecast_along(net, item, item.validation_end, len(item.values))
+    naive = naive_forecasts(item, test, net.horizon)
+    truth = test.truth[:, 0]
+    baselines = {name: rmse(truth, forecast[:, 0]) for name, forecast in naive.items()}
+    value = rmse(truth, test.quantiles[:, 0, median_of(net)])
+    return _quality("RMSE one step ahead", item.id, "last 33 %", value, baselines, references)
+
+
+def _scaled(net: QuantileNet, item: Series, horizon: int) -> Quality:
+    test = forecast_along(net, item, item.validation_end, len(item.values))
+    naive = naive_forecasts(item, test, net.horizon)
+    scale = seasonal_scale(item)
+    truth = test.truth[:, :horizon]
+    baselines = {name: mae(truth, forecast[:, :horizon]) / scale for name, forecast in naive.items()}
+    value = mae(truth, test.quantiles[:, :horizon, median_of(net)]) / scale
+    share = round(100 * (1 - item.validation_end / len(item.values)))
+    return _quality(
+        f"MASE at 1-{horizon} steps", f"{item.dataset} {item.id}", f"last {share} %", value, baselines
+    )
+
+
+def _exchange_quality(net: QuantileNet, items: list[Series]) -> list[Quality]:
+    tests = [forecast_along(net, item, item.validation_end, len(item.values)) for item in items]
+    report = []
+    for horizon in (3, 6, 12, 24):
+        truth = np.stack([test.truth[:, horizon - 1] for test in tests])
+        last = np.stack([item.values[test.origins] for item, test in zip(items, tests, strict=True)])
+        value = rse(truth, np.stack([test.quantiles[:, horizon - 1, median_of(net)] for test in tests]))
+        baselines = {"last value": rse(truth, last)}
+        report.append(_quality(f"RSE {horizon} steps ahead", "exchange rate", "last 20 %", value, baselines))
+    return report
+
+
+def _coverages(truth: Array, quantiles: Array, levels: Sequence[float]) -> dict[str, float]:
+    found = {}
+    for percent in (80, 95):
+        try:
+            found[f"coverage of the {percent} % interval"] = coverage(truth, quantiles, levels, percent)
+        except ValueError:
+            continue
+    return found
+
+
+def _coverage_quality(scores: dict[str, float], dataset: str, split: str) -> list[Quality]:
+    return [
+        Quality(
+            metric=metric,
+            dataset=dataset,
+            split=split,
+            value=value,
+            higher_is_better=True,
+            references={"nominal": float(metric.split()[3]) / 100.0},
+        )
+        for metric, value in scores.items()
+        if metric.startswith("coverage")
+    ]
+
+
+def _quality(
+    metric: str,
+    dataset: str,
+    split: str,
+    value: float,
+    baselines: dict[str, float],
+    references: dict[str, float] | None = None,
+) -> Quality:
+    return Quality(
+        metric=metric,
+        dataset=dataset,
+        split=split,
+        value=value,
+        higher_is_better=False,
+        baselines=baselines,
+        references=references or {},
+    )

@@ -1,0 +1,1 @@
+"""Text that goes on: data, network, loss, measures and baselines of one recipe."""

@@ -1,1 +1,0 @@
-"""The networks: each stands once in PyTorch and once as a graph, side by side."""

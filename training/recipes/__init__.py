@@ -1,1 +1,0 @@
-"""Recipes: data, network, training, evaluation and export of one task, behind one command."""

@@ -1,0 +1,1 @@
+"""Labels of texts: data, network, loss, measures and baselines of one recipe."""

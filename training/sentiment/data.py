@@ -1,0 +1,89 @@
+"""What the sentiment recipe trains on: the built-in reviews and phrases, or the user's CSV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from app.bundle.manifest import Source
+from app.features.text import TextCodec
+from training.data.download import DataStore
+from training.run import file_source
+from training.sentiment.labelled_csv import read_labelled_csv, split_labelled
+from training.sentiment.reviews import LabelledTexts, binary_sentences, graded_phrases, read_imdb, read_trees
+
+IMDB_HELD_OUT = 2500
+_IMDB = "sentiment/imdb/aclImdb_labelled_50k.tar.gz"
+_SST = {part: f"sentiment/sst/trees/{part}.txt.gz" for part in ("train", "dev", "test")}
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """One labelled data set in three parts.
+
+    Attributes:
+        title: what its figures are said to be about.
+        split: which part the figures are measured on.
+    """
+
+    title: str
+    split: str
+    train: LabelledTexts
+    validation: LabelledTexts
+    test: LabelledTexts
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Texts as token ids with their labels, and how sure these are."""
+
+    tokens: list[list[int]]
+    labels: list[int]
+    confidence: list[float]
+
+    @property
+    def pair(self) -> tuple[list[list[int]], list[int]]:
+        """Tokens and labels."""
+        return self.tokens, self.labels
+
+
+def load_reviews(store: DataStore, seed: int) -> tuple[list[Corpus], tuple[Source, ...]]:
+    """IMDb and the treebank, in three parts each.
+
+    Raises:
+        DataError: a file is missing or not the one expected.
+    """
+    whole, test = read_imdb(store.file(_IMDB))
+    order = np.random.default_rng(seed).permutation(len(whole)).tolist()
+    imdb = Corpus("IMDb", "test", whole.take(order[IMDB_HELD_OUT:]), whole.take(order[:IMDB_HELD_OUT]), test)
+    trees = {part: read_trees(store.file(path)) for part, path in _SST.items()}
+    sst = Corpus(
+        "SST-2",
+        "test",
+        graded_phrases(trees["train"]),
+        binary_sentences(trees["dev"]),
+        binary_sentences(trees["test"]),
+    )
+    return [sst, imdb], tuple(store.source(path) for path in (_IMDB, *_SST.values()))
+
+
+def load_csv(
+    path: Path, text: str, label: str, seed: int
+) -> tuple[tuple[str, ...], list[Corpus], tuple[Source, ...]]:
+    """The user's CSV, in three parts.
+
+    Raises:
+        DataError: it cannot be used; the message says why.
+    """
+    names, texts = read_labelled_csv(path, text, label)
+    parts = split_labelled(names, texts, seed)
+    corpus = Corpus(path.name, "random tenth of the rows, by seed", parts.train, parts.validation, parts.test)
+    return names, [corpus], (file_source(path),)
+
+
+def encode(codec: TextCodec, texts: LabelledTexts, unknown: int) -> Labelled:
+    """Token ids; a text without any word reads as one unknown word."""
+    tokens = [codec.encode(text) or [unknown] for text in texts.texts]
+    return Labelled(tokens, texts.labels, texts.confidence or [1.0] * len(tokens))
