@@ -7,11 +7,14 @@ state is always an argument; nothing is remembered between calls.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from app.core.errors import ExportError
 
 if TYPE_CHECKING:
     from training.graph import Graph
@@ -22,6 +25,9 @@ Nonlinearity = Literal["tanh", "relu"]
 # ONNX stacks the gates of a layer in another order than PyTorch: LSTM i,o,f,c against i,f,g,o;
 # GRU z,r,h against r,z,n (ONNX operator specification, LSTM-14 and GRU-14).
 _GATE_ORDER: dict[str, tuple[int, ...]] = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
+
+
+CELLS: dict[type[nn.Module], Cell] = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru"}
 
 
 class RecurrentStack(nn.Module):
@@ -36,9 +42,11 @@ class RecurrentStack(nn.Module):
         dropout: probability of dropping a unit between two layers while training.
         nonlinearity: of the ``rnn`` cell; the others ignore it.
 
-    The row holds, layer by layer, ``h`` and (``lstm`` only) ``c``. ``start`` is the learned row
-    that a new sequence begins with.
+    The row holds, layer by layer, ``h`` and (``lstm`` only) ``c``. ``start`` is the row that a new
+    sequence begins with; it is learned.
     """
+
+    start: Tensor
 
     def __init__(
         self,
@@ -51,26 +59,48 @@ class RecurrentStack(nn.Module):
     ) -> None:
         super().__init__()
         between = dropout if num_layers > 1 else 0.0
-        self.cell: Cell = cell
-        self.nonlinearity: Nonlinearity = nonlinearity
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.layers: nn.RNNBase
-        if cell == "lstm":
-            self.layers = nn.LSTM(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
-        elif cell == "gru":
-            self.layers = nn.GRU(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
-        else:
-            self.layers = nn.RNN(
-                input_size,
-                hidden_size,
-                num_layers,
-                batch_first=True,
-                dropout=between,
-                nonlinearity=nonlinearity,
+        layers: nn.RNNBase
+        if cell == "rnn":
+            layers = nn.RNN(
+                input_size, hidden_size, num_layers, nonlinearity, batch_first=True, dropout=between
             )
+        else:
+            kind = nn.LSTM if cell == "lstm" else nn.GRU
+            layers = kind(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
+        self._hold(cell, nonlinearity, [layers])
         self.start = nn.Parameter(torch.zeros(self.size))
+
+    @classmethod
+    def of(cls, modules: Sequence[nn.RNNBase]) -> RecurrentStack:
+        """Trained modules of one kind, bottom first, as they are; a sequence begins with zeros.
+
+        Raises:
+            ExportError: they are of several kinds, bidirectional, or have projections.
+        """
+        if any(module.bidirectional for module in modules):
+            raise ExportError("a bidirectional layer reads the future, so it cannot be served step by step")
+        if any(module.proj_size for module in modules):
+            raise ExportError("layers with proj_size are not supported")
+        cells = {CELLS[type(module)] for module in modules}
+        kinds: set[Nonlinearity] = {getattr(module, "nonlinearity", "tanh") for module in modules}
+        if len(cells) > 1 or len(kinds) > 1:
+            raise ExportError(f"all recurrent layers must be of one kind, got {sorted(cells | kinds)}")
+        stack = cls.__new__(cls)
+        nn.Module.__init__(stack)
+        stack._hold(cells.pop(), kinds.pop(), modules)
+        stack.register_buffer("start", torch.zeros(stack.size), persistent=False)
+        return stack
+
+    def _hold(self, cell: Cell, nonlinearity: Nonlinearity, modules: Sequence[nn.RNNBase]) -> None:
+        self.cell, self.nonlinearity = cell, nonlinearity
+        self.layers, *above = modules
+        self.above = nn.ModuleList(above)
+        self.hidden_size = modules[-1].hidden_size
+        self.num_layers = sum(module.num_layers for module in modules)
+
+    @property
+    def _modules_in_order(self) -> list[nn.RNNBase]:
+        return [self.layers, *(cast(nn.RNNBase, module) for module in self.above)]
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -80,15 +110,12 @@ class RecurrentStack(nn.Module):
     @property
     def size(self) -> int:
         """Floats in the row."""
-        return self.num_layers * len(self.parts) * self.hidden_size
+        return sum(shape[0] for _, shape in self.fields())
 
     def fields(self) -> list[tuple[str, tuple[int, ...]]]:
         """Name and shape of each part of the row, in row order."""
-        return [
-            (f"layer{layer}.{part}", (self.hidden_size,))
-            for layer in range(self.num_layers)
-            for part in self.parts
-        ]
+        sizes = [module.hidden_size for module in self._modules_in_order for _ in range(module.num_layers)]
+        return [(f"layer{layer}.{part}", (size,)) for layer, size in enumerate(sizes) for part in self.parts]
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Advance by ``time`` steps.
@@ -100,14 +127,18 @@ class RecurrentStack(nn.Module):
         Returns:
             The last layer's outputs ``[batch, time, hidden_size]`` and the next row.
         """
-        rows = state.reshape(x.shape[0], self.num_layers, len(self.parts), self.hidden_size)
-        parts = [rows[:, :, index].transpose(0, 1).contiguous() for index in range(len(self.parts))]
-        if self.cell == "lstm":
-            y, after = self.layers(x, (parts[0], parts[1]))
-        else:
-            y, hidden = self.layers(x, parts[0])
-            after = (hidden,)
-        return y, torch.stack(tuple(after), dim=2).transpose(0, 1).reshape(x.shape[0], self.size)
+        after, offset = [], 0
+        for module in self._modules_in_order:
+            width = module.num_layers * len(self.parts) * module.hidden_size
+            rows = state[:, offset : offset + width].reshape(len(x), module.num_layers, len(self.parts), -1)
+            offset += width
+            parts = [rows[:, :, index].transpose(0, 1).contiguous() for index in range(len(self.parts))]
+            steps = x if module.batch_first else x.transpose(0, 1)
+            y, last = module(steps, tuple(parts) if self.cell == "lstm" else parts[0])
+            x = y if module.batch_first else y.transpose(0, 1)
+            stacked = torch.stack(last if self.cell == "lstm" else (last,), dim=2)
+            after.append(stacked.transpose(0, 1).reshape(len(x), width))
+        return x, torch.cat(after, dim=1)
 
     def emit(self, g: Graph, x: str, state: str) -> tuple[str, str]:
         """Write the stack as ONNX nodes.
@@ -120,14 +151,14 @@ class RecurrentStack(nn.Module):
         Returns:
             Names of the outputs ``[batch, time, hidden_size]`` and the next row.
         """
-        num_parts = self.num_layers * len(self.parts)
-        rows = g.split(state, [self.hidden_size] * num_parts, axis=1)
+        rows = iter(g.split(state, [shape[0] for _, shape in self.fields()], axis=1))
         y = g.op("Transpose", x, perm=[1, 0, 2])
         after: list[str] = []
-        for layer in range(self.num_layers):
-            first = layer * len(self.parts)
-            y, parts = emit_layer(g, self.layers, layer, y, rows[first : first + len(self.parts)], self.cell)
-            after.extend(parts)
+        for module in self._modules_in_order:
+            for layer in range(module.num_layers):
+                parts = [next(rows) for _ in self.parts]
+                y, parts = emit_layer(g, module, layer, y, parts, self.cell)
+                after.extend(parts)
         return g.op("Transpose", y, perm=[1, 0, 2]), g.op("Concat", *after, axis=1)
 
 

@@ -1,33 +1,82 @@
-"""``rnnserve-train``: train and export networks, fetch data, print measured quality."""
+"""``rnnserve-train``: train and export networks, fetch data, print measured quality.
+
+What needs PyTorch is imported inside the functions, so that its absence can be told in one line.
+"""
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.bundle.reader import read_manifest
 from app.core.errors import RnnserveError
 from training.data.catalogue import CATALOGUE
 from training.data.download import DataStore
-from training.forecast.command import forecast
-from training.generate.command import generate
-from training.quality import quality_table
-from training.sentiment.command import sentiment
+from training.options import RunOptions, flags_of
 
-app = typer.Typer(
-    help="Train recurrent networks and export them to bundles that rnnserve serves.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-app.command()(forecast)
-app.command()(sentiment)
-app.command()(generate)
+if TYPE_CHECKING:
+    from training.recipe import Recipe
 
 
-@app.command()
+def main() -> None:
+    """Run the command line; a mistake of the user's ends it with one line and status 1."""
+    try:
+        command_line()()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("app", "training"):
+            raise
+        _fail(f"the package {package!r} is missing; in a checkout, run: pip install '.[training]'")
+    except RnnserveError as error:
+        _fail(error.message)
+
+
+def command_line() -> typer.Typer:
+    """The program: a command for each recipe, and those about data and quality.
+
+    Raises:
+        ModuleNotFoundError: a package that training needs is not installed.
+    """
+    from training.recipes import RECIPES
+
+    app = typer.Typer(
+        help="Train recurrent networks and export them to bundles that rnnserve serves.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    for recipe in RECIPES.values():
+        app.command(recipe.task)(training_command(recipe))
+    app.command()(download)
+    app.command()(quality)
+    return app
+
+
+def training_command(recipe: type[Recipe[Any, Any]]) -> Callable[..., None]:
+    """The command of a recipe; its flags are the fields of the recipe's dataclasses."""
+    from training.run import run
+
+    def command(**given: Any) -> None:
+        folder = run(recipe, given)
+        typer.echo(f"wrote {folder}")
+        for figure in read_manifest(folder).quality:
+            beside = ", ".join(f"{name} {value:.4g}" for name, value in figure.baselines.items())
+            typer.echo(
+                f"{figure.dataset}: {figure.metric} {figure.value:.4g}" + (f" ({beside})" if beside else "")
+            )
+
+    command.__doc__ = recipe.about
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*flags_of(recipe.DataOptions), *flags_of(recipe.Settings, optional=True), *flags_of(RunOptions)]
+    )
+    return command
+
+
 def download(
     names: Annotated[
         list[str] | None, typer.Argument(help=f"Data sets; all if left out: {', '.join(CATALOGUE)}.")
@@ -40,7 +89,6 @@ def download(
         typer.echo(path)
 
 
-@app.command()
 def quality(
     bundles: Annotated[list[str] | None, typer.Argument(help="Names of bundles; all if left out.")] = None,
     models: Annotated[Path, typer.Option(help="The models folder.")] = Path("models"),
@@ -50,16 +98,14 @@ def quality(
     data: Annotated[Path | None, typer.Option(help="Folder with the public data sets.")] = None,
 ) -> None:
     """Print the quality of bundles beside its baselines."""
+    from training.quality import quality_table
+
     typer.echo(quality_table(models, bundles or [], DataStore.open(data) if measure else None))
 
 
-def main() -> None:
-    """Run the command line; a mistake of the user's ends it with one line and status 1."""
-    try:
-        app()
-    except RnnserveError as error:
-        typer.echo(f"rnnserve-train: {error.message}", err=True)
-        sys.exit(1)
+def _fail(message: str) -> None:
+    typer.echo(f"rnnserve-train: {message}", err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

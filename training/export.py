@@ -34,6 +34,7 @@ from app.bundle.manifest import (
     Row,
     RowField,
     Source,
+    TaskSpec,
 )
 from app.bundle.reader import Golden
 from app.bundle.writer import pack_vectors, write_bundle
@@ -115,7 +116,7 @@ def export_bundle(
     name: str,
     version: str,
     description: str,
-    spec: ForecastSpec | SentimentSpec | GenerateSpec,
+    spec: TaskSpec,
     provenance: Provenance,
     quality: Sequence[Quality] = (),
     files: dict[str, bytes] | None = None,
@@ -146,7 +147,7 @@ def export_bundle(
     """
     net.eval()
     net.cpu()
-    steps = _golden_tokens(spec) if golden_steps is None else golden_steps
+    steps = _golden_tokens(net, spec) if golden_steps is None else golden_steps
     golden, start = _record(net, steps)
     graph = build_graph(net, golden)
     manifest = _manifest(net, golden, name, version, description, spec, provenance, quality)
@@ -207,11 +208,12 @@ def build_graph(net: Exportable, golden: Golden) -> bytes:
         raise ExportError(f"the network does not form a valid ONNX graph: {error}") from error
 
 
-def _golden_tokens(spec: ForecastSpec | SentimentSpec | GenerateSpec) -> NDArray[np.int64]:
-    if isinstance(spec, ForecastSpec):
-        raise ExportError("golden_steps must be given for a forecaster: random numbers are no series")
+def _golden_tokens(net: Exportable, spec: TaskSpec) -> NDArray[np.int64]:
+    vocabulary = getattr(spec, "vocabulary", None)
+    if net.step_shape or vocabulary is None:
+        raise ExportError("golden_steps must be given for a network of numbers: random ones mean nothing")
     random = np.random.default_rng(0)
-    return random.integers(0, spec.vocabulary, (_GOLDEN_BATCH, _GOLDEN_STEPS), dtype=np.int64)
+    return random.integers(0, vocabulary, (_GOLDEN_BATCH, _GOLDEN_STEPS), dtype=np.int64)
 
 
 def _record(net: Exportable, steps: NDArray[np.generic]) -> tuple[Golden, NDArray[np.float32]]:
@@ -242,7 +244,7 @@ def _manifest(
     name: str,
     version: str,
     description: str,
-    spec: ForecastSpec | SentimentSpec | GenerateSpec,
+    spec: TaskSpec,
     provenance: Provenance,
     quality: Sequence[Quality],
 ) -> Manifest:

@@ -1,10 +1,8 @@
-"""A bundle's graph behind the face of the network it was exported from.
-
-Evaluation code asks a network for ``start_row()`` and calls it with ``(x, state)``; with this it
-measures the exported graph itself.
-"""
+"""A bundle's graph behind the face of the network it was exported from, so that it can be measured."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +10,20 @@ from torch import Tensor
 
 from app.bundle.reader import Bundle
 from app.runtime.session import GraphSession
+
+
+class TokenNet(Protocol):
+    """What measures ask of a network over tokens: PyTorch's own, or a :class:`GraphNet`."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors live."""
+
+    def start_row(self) -> Tensor:
+        """The row ``[row_size]`` that a sequence begins with."""
+
+    def __call__(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
+        """Outputs ``[batch, time - head_from, ...]`` and next rows of tokens ``[batch, time]``."""
 
 
 class GraphNet:
@@ -28,7 +40,6 @@ class GraphNet:
         self.device = torch.device("cpu")
 
     def start_row(self) -> Tensor:
-        """The row ``[row_size]`` that a sequence begins with."""
         return self._start
 
     def __call__(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:

@@ -1,128 +1,80 @@
-"""What the recipes share: recorded commands, overridden settings, and training with a checkpoint."""
+"""The pipeline of every recipe: load, build, train, measure, export."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
-import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from app.bundle.manifest import Source
-from app.core.errors import DataError, TrainingError
-from training.loop import FitReport, LoopConfig, fit
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-BatchT = TypeVar("BatchT")
-NetT = TypeVar("NetT", bound=nn.Module)
-SettingsT = TypeVar("SettingsT", bound="DataclassInstance")
-
-CellName = Literal["rnn", "lstm", "gru"]
-NonlinearityName = Literal["tanh", "relu"]
-PrecisionName = Literal["float32", "bfloat16"]
+from app.bundle.manifest import TOKENIZER_FILE
+from app.core.errors import TrainingError
+from training.export import describe_run, export_bundle
+from training.loop import LoopConfig, fit, seed_everything
+from training.options import RunOptions, pick, recorded_command
+from training.recipe import Recipe
 
 
-class LoopSettings(Protocol):
-    """The least a recipe's settings hold."""
+def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
+    """Train, measure and export one network.
 
-    @property
-    def epochs(self) -> int:
-        """Passes over the data."""
+    Args:
+        kind: the recipe.
+        given: options of its command by name; settings that are ``None`` or left out are the recipe's.
 
-    @property
-    def learning_rate(self) -> float:
-        """Of the optimizer."""
-
-
-def override(settings: SettingsT, options: dict[str, Any]) -> SettingsT:
-    """``settings`` with those options that were given (are not ``None``)."""
-    names = {field.name for field in dataclasses.fields(settings)}
-    return dataclasses.replace(
-        settings, **{name: value for name, value in options.items() if name in names and value is not None}
-    )
-
-
-def recorded_command(task: str, source: dict[str, Any], settings: DataclassInstance) -> str:
-    """The command line that repeats a run: every setting spelled out, no path of this machine."""
-    words = ["rnnserve-train", task]
-    for name, value in {**source, **dataclasses.asdict(settings)}.items():
-        option = name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{option}" if value else f"--no-{option}")
-        elif value is not None:
-            words += [f"--{option}", str(value)]
-    return shlex.join(words)
-
-
-def file_source(path: Path) -> Source:
-    """What a manifest records of a file of the user's own.
+    Returns:
+        The bundle's folder.
 
     Raises:
-        DataError: it cannot be read.
+        TrainingError: the data, the training or the export failed, or the user interrupted it.
     """
-    try:
-        return Source(name=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    except OSError as error:
-        raise DataError(f"cannot read {path.name!r}: {error.strerror}") from error
-
-
-def loop_config(settings: LoopSettings) -> LoopConfig:
-    """The loop's part of a recipe's settings."""
-    return LoopConfig(
-        **{
-            field.name: getattr(settings, field.name)
-            for field in dataclasses.fields(LoopConfig)
-            if hasattr(settings, field.name)
-        }
-    )
-
-
-def use_threads(threads: int | None) -> None:
-    """Let PyTorch use this many CPU threads; all of the machine's when ``None``."""
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-
-
-def train(
-    net: NetT,
-    *,
-    batches: Callable[[int], Iterable[BatchT]],
-    batches_per_epoch: int,
-    loss: Callable[[NetT, BatchT], Tensor],
-    validate: Callable[[NetT], float],
-    config: LoopConfig,
-    checkpoint: Path | None,
-    resume: bool,
-    quiet: bool,
-) -> FitReport:
-    """:func:`training.loop.fit`, and a clear end when the user interrupts it.
-
-    Raises:
-        TrainingError: interrupted; the message says how to go on.
-    """
+    options = pick(RunOptions, given)
+    torch.set_num_threads(options.threads or os.cpu_count() or 1)
+    recipe = kind.load(pick(kind.DataOptions, given), given, options.data)
+    settings = recipe.settings
+    seed_everything(settings.seed)
+    net = recipe.build_net()
     report = fit(
         net,
-        batches=batches,
-        batches_per_epoch=batches_per_epoch,
-        loss=loss,
-        validate=validate,
-        config=config,
-        checkpoint=checkpoint,
-        resume=resume,
-        quiet=quiet,
+        batches=recipe.batches,
+        batches_per_epoch=recipe.batches_per_epoch,
+        loss=recipe.loss,
+        validate=recipe.validate,
+        config=pick(LoopConfig, settings),
+        checkpoint=options.checkpoint,
+        resume=options.resume,
+        quiet=options.quiet,
     )
     if report.interrupted:
-        done = f"interrupted after {report.epochs_run} of {config.epochs} epochs"
-        if checkpoint is None:
+        done = f"interrupted after {report.epochs_run} of {settings.epochs} epochs"
+        if options.checkpoint is None:
             raise TrainingError(f"{done}; with --checkpoint the run could be resumed")
         raise TrainingError(
             f"{done}; repeat the command with --resume to go on, and with "
             f"--epochs {max(1, report.epochs_run)} to export the best weights so far"
         )
-    return report
+    name = options.name or recipe.bundle_name()
+    recorded = {
+        **recipe.recorded,
+        "name": name,
+        "version": options.version,
+        **dataclasses.asdict(settings),
+    }
+    return export_bundle(
+        net,
+        out=options.out,
+        name=name,
+        version=options.version,
+        description=recipe.description[:500],
+        spec=recipe.spec,
+        provenance=describe_run(
+            recorded_command(kind.task, recorded), settings.seed, recipe.sources, report.seconds
+        ),
+        quality=recipe.measure(net),
+        files={} if recipe.tokenizer is None else {TOKENIZER_FILE: recipe.tokenizer.encode()},
+        golden_steps=recipe.golden_steps(),
+        card_notes=recipe.notes,
+    )

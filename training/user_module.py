@@ -8,15 +8,14 @@ The layers are found by their type, in the order the module registered them (dro
 layers between them do nothing at inference). Whatever else ``forward`` does would be lost, so
 its output is compared with the exported graph's, and a difference refuses the export.
 
-    export_module(model, task="generate", tokenizer=Path("tokenizer.json").read_text(),
-                  out=Path("models"), name="mine")
+    export_module(model, task=..., tokenizer=Path("tokenizer.json").read_text(), out=..., name="mine")
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -25,22 +24,21 @@ from torch import Tensor, nn
 from app.bundle.manifest import TOKENIZER_FILE, Provenance, Quality
 from app.core.errors import ExportError
 from app.features.text import TextCodec
-from app.tasks.generate.spec import GenerateSpec
-from app.tasks.sentiment.spec import SentimentSpec
-from training.cells import Cell, Nonlinearity, emit_layer
+from training.cells import CELLS, RecurrentStack
 from training.export import PARITY_BOUND, describe_run, export_bundle
+from training.recipe import TokenModule
+from training.recipes import RECIPES
 
 if TYPE_CHECKING:
     from training.graph import Graph
 
-_CELLS: dict[type[nn.RNNBase], Cell] = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru"}
 _PASSIVE = (nn.Dropout, nn.Identity)
 
 
 def export_module(
     module: nn.Module,
     *,
-    task: Literal["generate", "sentiment"],
+    task: str,
     tokenizer: str,
     out: Path,
     name: str,
@@ -57,18 +55,17 @@ def export_module(
 
     Args:
         module: embedding, recurrent layers (one kind, one direction, no projection), linear head.
-            ``forward(tokens)`` must return logits ``[batch, time, vocabulary]`` for ``generate``,
-            and ``[batch, time, labels]`` or, of the last step, ``[batch, labels]`` for
-            ``sentiment``; alone or as the first element of a tuple. The state starts at zero.
-        task: what the logits mean.
+            ``forward(tokens)`` must return logits ``[batch, time, outputs]`` or, of the last step,
+            ``[batch, outputs]``; alone or as the first element of a tuple. The state starts at zero.
+        task: what the logits mean: the name of a task whose networks read tokens.
         tokenizer: JSON text of a tokenizer of the ``tokenizers`` library.
         out: the models folder.
         name: of the bundle.
         version: of the bundle.
         description: one sentence for people choosing a model.
-        labels: for ``sentiment``, in the order of the logits.
-        start_token: for ``generate``, fed when a prompt is empty; the newline's id when left out.
-        end_token: for ``generate``, ends a text when it is produced.
+        labels: names of the logits, in their order, for a task that labels.
+        start_token: fed when a prompt is empty, for a task that writes; the newline's id when left out.
+        end_token: ends a text when it is produced, for a task that writes.
         provenance: where the weights come from; by default only when and with which packages.
         quality: measured figures.
         card_notes: Markdown for the model card.
@@ -87,18 +84,11 @@ def export_module(
     vocabulary = net.embedding.num_embeddings
     if codec.size > vocabulary:
         raise ExportError(f"the tokenizer has {codec.size} tokens, but the embedding only {vocabulary} rows")
-    spec: GenerateSpec | SentimentSpec
-    if task == "generate":
-        _check_width(net.head.out_features, vocabulary, "tokens")
-        spec = GenerateSpec(
-            vocabulary=vocabulary,
-            unit="token",
-            start_token=_newline(codec) if start_token is None else start_token,
-            end_token=end_token,
-        )
-    else:
-        _check_width(net.head.out_features, len(labels), "labels")
-        spec = SentimentSpec(vocabulary=vocabulary, labels=tuple(labels))
+    if task not in RECIPES:
+        raise ExportError(f"there is no task {task!r}; known: {', '.join(RECIPES)}")
+    spec = RECIPES[task].module_spec(
+        TokenModule(codec, vocabulary, net.head.out_features, tuple(labels), start_token, end_token)
+    )
     _check_forward(module, net, vocabulary)
     return export_bundle(
         net,
@@ -114,78 +104,6 @@ def export_module(
     )
 
 
-class ModuleStack(nn.Module):
-    """Recurrent modules of one kind, one above the other, with one packed row.
-
-    Args:
-        modules: ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``, bottom first.
-
-    Raises:
-        ExportError: they are of several kinds, bidirectional, or have projections.
-    """
-
-    def __init__(self, modules: Sequence[nn.RNNBase]) -> None:
-        super().__init__()
-        for one in modules:
-            if one.bidirectional:
-                raise ExportError(
-                    "a bidirectional layer reads the future, so it cannot be served step by step"
-                )
-            if one.proj_size:
-                raise ExportError("layers with proj_size are not supported")
-        cells = {_CELLS[type(one)] for one in modules}
-        kinds = {getattr(one, "nonlinearity", "tanh") for one in modules}
-        if len(cells) > 1 or len(kinds) > 1:
-            raise ExportError(f"all recurrent layers must be of one kind, got {sorted(cells | kinds)}")
-        self.stack = nn.ModuleList(modules)
-        self.cell: Cell = cells.pop()
-        self.nonlinearity = cast(Nonlinearity, kinds.pop())
-        self.num_layers = sum(one.num_layers for one in modules)
-        self.hidden_size = modules[-1].hidden_size
-        self.parts = ("h", "c") if self.cell == "lstm" else ("h",)
-
-    def _modules_in_order(self) -> list[nn.RNNBase]:
-        return [cast(nn.RNNBase, one) for one in self.stack]
-
-    def fields(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Name and shape of each part of the row, in row order."""
-        sizes = [one.hidden_size for one in self._modules_in_order() for _ in range(one.num_layers)]
-        return [(f"layer{index}.{part}", (size,)) for index, size in enumerate(sizes) for part in self.parts]
-
-    @property
-    def size(self) -> int:
-        """Floats in the row."""
-        return sum(shape[0] for _, shape in self.fields())
-
-    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Advance ``x [batch, time, features]`` from ``state [batch, size]``."""
-        after: list[Tensor] = []
-        offset = 0
-        for one in self._modules_in_order():
-            width = one.num_layers * len(self.parts) * one.hidden_size
-            rows = state[:, offset : offset + width].reshape(len(x), one.num_layers, len(self.parts), -1)
-            offset += width
-            parts = [rows[:, :, index].transpose(0, 1).contiguous() for index in range(len(self.parts))]
-            steps = x if one.batch_first else x.transpose(0, 1)
-            y, last = one(steps, tuple(parts) if len(parts) > 1 else parts[0])
-            x = y if one.batch_first else y.transpose(0, 1)
-            stacked = torch.stack(last if isinstance(last, tuple) else (last,), dim=2)
-            after.append(stacked.transpose(0, 1).reshape(len(x), width))
-        return x, torch.cat(after, 1)
-
-    def emit(self, g: Graph, x: str, state: str) -> tuple[str, str]:
-        """Write the stack as ONNX nodes; see :meth:`training.cells.RecurrentStack.emit`."""
-        rows = g.split(state, [shape[0] for _, shape in self.fields()], axis=1)
-        y = g.op("Transpose", x, perm=[1, 0, 2])
-        after: list[str] = []
-        for one in self._modules_in_order():
-            for layer in range(one.num_layers):
-                own, rows = rows[: len(self.parts)], rows[len(self.parts) :]
-                y, parts = emit_layer(g, one, layer, y, own, self.cell)
-                after.extend(parts)
-        return g.op("Transpose", y, perm=[1, 0, 2]), g.op("Concat", *after, axis=1)
-
-
 class ModuleNet(nn.Module):
     """The layers of a user's module as a network of the exportable form.
 
@@ -198,20 +116,20 @@ class ModuleNet(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        leaves = [one for one in module.modules() if not list(one.children())]
-        embeddings = [one for one in leaves if isinstance(one, nn.Embedding)]
-        recurrent = [one for one in leaves if type(one) in _CELLS]
-        heads = [one for one in leaves if isinstance(one, nn.Linear)]
+        leaves = [layer for layer in module.modules() if not list(layer.children())]
+        embeddings = [layer for layer in leaves if isinstance(layer, nn.Embedding)]
+        recurrent = [layer for layer in leaves if type(layer) in CELLS]
+        heads = [layer for layer in leaves if isinstance(layer, nn.Linear)]
         known = [*embeddings, *recurrent, *heads]
-        other = [type(one).__name__ for one in leaves if one not in known and not isinstance(one, _PASSIVE)]
-        if len(embeddings) != 1 or not recurrent or len(heads) != 1 or other:
-            found = ", ".join(type(one).__name__ for one in leaves) or "no layers"
+        others = [layer for layer in leaves if layer not in known and not isinstance(layer, _PASSIVE)]
+        if len(embeddings) != 1 or not recurrent or len(heads) != 1 or others:
+            found = ", ".join(type(layer).__name__ for layer in leaves) or "no layers"
             raise ExportError(
                 "the module must hold one nn.Embedding, one or more of nn.RNN, nn.LSTM or nn.GRU, and one "
                 f"nn.Linear, and besides them only dropout; found {found}"
             )
         self.embedding = embeddings[0]
-        self.recurrent = ModuleStack([cast(nn.RNNBase, one) for one in recurrent])
+        self.recurrent = RecurrentStack.of([cast(nn.RNNBase, module) for module in recurrent])
         self.head = heads[0]
 
     @property
@@ -230,7 +148,7 @@ class ModuleNet(nn.Module):
 
     def start_row(self) -> Tensor:
         """Zeros, as PyTorch's modules start when no state is given."""
-        return torch.zeros(self.row_size)
+        return self.recurrent.start
 
     def forward(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
         """Logits ``[batch, time - head_from, out]`` of tokens ``x [batch, time]``, and the next row."""
@@ -242,11 +160,6 @@ class ModuleNet(nn.Module):
         embedded = g.op("Gather", g.constant(self.embedding.weight), x, axis=0)
         y, after = self.recurrent.emit(g, embedded, state)
         return {"logits": g.linear(g.slice_time(y, head_from), self.head.weight, self.head.bias)}, after
-
-
-def _check_width(actual: int, wanted: int, what: str) -> None:
-    if actual != wanted:
-        raise ExportError(f"the linear head has {actual} outputs, but there are {wanted} {what}")
 
 
 def _check_forward(module: nn.Module, net: ModuleNet, vocabulary: int) -> None:
@@ -265,10 +178,3 @@ def _check_forward(module: nn.Module, net: ModuleNet, vocabulary: int) -> None:
         raise ExportError(
             "forward computes something else than embedding, recurrent layers and linear head in this order"
         )
-
-
-def _newline(codec: TextCodec) -> int:
-    ids = codec.encode("\n")
-    if len(ids) != 1:
-        raise ExportError("the tokenizer has no single token for a newline; give start_token")
-    return ids[0]

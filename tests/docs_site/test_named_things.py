@@ -14,7 +14,7 @@ from app.sessions.steps.queue import MAX_BATCHES
 from app.settings import ENV_PREFIX, Settings
 from tests.docs_site.recorded import DOCS
 from tests.docs_site.site import ROOT
-from training.cli import app as training_cli
+from training.cli import command_line
 
 PAGES = sorted(DOCS.glob("*.md"))
 FOREIGN = {"deployment", "reliability", "performance"}
@@ -28,7 +28,7 @@ def flags(command: Any) -> set[str]:
     return found.union(*(flags(one) for one in getattr(command, "commands", {}).values()))
 
 
-FLAGS = flags(typer.main.get_command(cli)) | flags(typer.main.get_command(training_cli)) | {"--help"}
+FLAGS = flags(typer.main.get_command(cli)) | flags(typer.main.get_command(command_line())) | {"--help"}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.docs_site.recorded import DOCS, PAGES, blocks, run
 from tests.docs_site.site import ROOT
 from tests.e2e.server import ServerProcess
 from tests.readme import SHIPPED, same
-from training.cli import app as training_cli
+from training.cli import command_line
 
 DATA = (DOCS / "your-data.md").read_text()
 SMALL = ["--hidden", "8", "--epochs", "1", "--threads", "1", "--quiet"]
@@ -94,7 +94,7 @@ def test_the_page_trains_all_three_tasks() -> None:
 @pytest.mark.parametrize("words", TRAINING, ids=lambda words: words[0])
 def test_a_training_command_makes_the_bundle(folder: Path, words: list[str]) -> None:
     """As it stands, but smaller and shorter; a forecast prints the lines that the page shows."""
-    result = CliRunner().invoke(training_cli, [*words, *SMALL], catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), [*words, *SMALL], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     name = words[words.index("--name") + 1]
     manifest = read_bundle(folder / "models" / name / "1").manifest
@@ -109,7 +109,7 @@ def test_the_quality_command_prints_a_table(monkeypatch: pytest.MonkeyPatch) -> 
     """Of all shipped bundles."""
     (words,) = [one for one in commands(DATA, "rnnserve-train") if one[0] == "quality"]
     monkeypatch.chdir(ROOT)
-    result = CliRunner().invoke(training_cli, words, catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), words, catch_exceptions=False)
     for path in SHIPPED.iterdir():
         assert f"| {path.name}@" in result.output
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from training.cli import app, main
+from training.cli import command_line, main
 from training.data.download import DATA_VARIABLE, DataStore
 from training.quality import quality_table
 
 
 def test_help_names_every_command() -> None:
     """Three tasks, the downloader and the table."""
-    result = CliRunner().invoke(app, ["--help"])
+    result = CliRunner().invoke(command_line(), ["--help"])
     assert result.exit_code == 0
     for command in ("forecast", "sentiment", "generate", "download", "quality"):
         assert command in result.output
@@ -55,7 +55,7 @@ def make_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataStore:
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "data"))
     words = ["generate", "--dataset", "names", "--hidden", "8", "--embedding", "4", "--epochs", "1"]
     words += ["--out", str(tmp_path / "models"), "--threads", "1", "--quiet"]
-    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return DataStore.open()
 

@@ -128,8 +128,15 @@ def forecast_along(net: QuantileNet, series: Series, begin: int, end: int, strid
     if series.start is not None and series.kind.frequency is not None:
         start = advance(series.start, series.kind.frequency, first)
     x = torch.from_numpy(encode(series.values[first : end - 1], start, series.kind)[None])
-    origins = np.arange(begin - 1, end - 1, stride)
+    origins, truth = truths_along(series, net.horizon, begin, end, stride)
     quantiles = net.forecast_at(x, torch.from_numpy(origins - first)[None])[0].numpy().astype(np.float64)
-    future = origins[:, None] + np.arange(1, net.horizon + 1)
-    truth = np.where(future < end, series.values[np.minimum(future, end - 1)], np.nan)
     return Backtest(origins, truth, quantiles)
+
+
+def truths_along(
+    series: Series, horizon: int, begin: int, end: int, stride: int = 1
+) -> tuple[NDArray[np.int64], Array]:
+    """The origins of :func:`forecast_along`, and what followed each: ``[origins, horizon]``, with NaN."""
+    origins = np.arange(begin - 1, end - 1, stride)
+    future = origins[:, None] + np.arange(1, horizon + 1)
+    return origins, np.where(future < end, series.values[np.minimum(future, end - 1)], np.nan)

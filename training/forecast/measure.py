@@ -1,7 +1,6 @@
 """The figures of a forecaster's manifest: networks and series in, ``Quality`` entries out.
 
 Every figure is measured on a test part, with naive forecasts from the same origins beside it.
-``Validation`` is the score that chooses weights; it never looks at a test part.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from training.forecast.metrics import (
     m4_scores,
     mae,
     mse,
-    pinball,
     rmse,
     rse,
     weighted_quantile_loss,
@@ -43,44 +41,7 @@ ETT_REFERENCES = {
     24: {"LSTMa (Zhou et al. 2021)": 0.114, "DeepAR (Zhou et al. 2021)": 0.107},
     48: {"LSTMa (Zhou et al. 2021)": 0.193, "DeepAR (Zhou et al. 2021)": 0.162},
 }
-_MAX_SERIES = 100
-_OTHERS_WEIGHT = 0.2
-
-
-class Validation:
-    """Scores a network on the validation parts of series; lower is better.
-
-    M4 series count by their OWA, all others by pinball loss in units of their seasonal differences.
-    """
-
-    def __init__(self, series: Sequence[Series]) -> None:
-        judged = [item for item in series if item.validation_end > item.train_end]
-        self._m4 = {
-            group: [item for item in judged if item.dataset == f"m4-{group.lower()}"] for group in M4_HORIZON
-        }
-        others = [item for item in judged if not item.dataset.startswith("m4-")]
-        self._others = others[:: -(-len(others) // _MAX_SERIES)] if others else []
-
-    def score(self, net: QuantileNet) -> float:
-        """The score of a network in evaluation mode."""
-        owas = [
-            score_m4(
-                net,
-                group,
-                [History(item.values[: item.train_end], item.start, item.kind) for item in items],
-                [item.values[item.train_end :] for item in items],
-            )["OWA"]
-            for group, items in self._m4.items()
-            if items
-        ]
-        losses = []
-        for item in self._others:
-            length = item.validation_end - item.train_end
-            test = forecast_along(net, item, item.train_end, item.validation_end, max(1, length // 16))
-            scale = seasonal_scale(item)
-            losses.append(2.0 * pinball(test.truth, test.quantiles, net.quantile_levels) / scale)
-        other = float(np.mean(losses)) if losses else 0.0
-        return float(np.mean(owas)) + _OTHERS_WEIGHT * other if owas else other
+MAX_SERIES = 100
 
 
 def median_of(net: QuantileNet) -> int:
@@ -107,7 +68,18 @@ def score_m4(
     return {**scores, **_coverages(np.stack(truths), quantiles, net.quantile_levels)}
 
 
-def report_built_in(net: QuantileNet, series: Sequence[Series], files: Files) -> list[Quality]:
+def measure(net: QuantileNet, series: Sequence[Series], files: Files | None) -> list[Quality]:
+    """Every figure there is of these series.
+
+    Args:
+        net: what to measure.
+        series: the built-in ones, or a user's.
+        files: where the official test parts of the built-in ones are; ``None`` of a user's.
+    """
+    return _report_user(net, series) if files is None else _report_built_in(net, series, files)
+
+
+def _report_built_in(net: QuantileNet, series: Sequence[Series], files: Files) -> list[Quality]:
     """Every figure of the built-in recipe, on the documented test parts."""
     report: list[Quality] = []
     for group in M4_HORIZON:
@@ -131,9 +103,9 @@ def report_built_in(net: QuantileNet, series: Sequence[Series], files: Files) ->
     return report
 
 
-def report_user(net: QuantileNet, series: Sequence[Series]) -> list[Quality]:
+def _report_user(net: QuantileNet, series: Sequence[Series]) -> list[Quality]:
     """Figures of a user's series on their test parts, all origins and horizons together."""
-    chosen = series[:: -(-len(series) // _MAX_SERIES)]
+    chosen = series[:: -(-len(series) // MAX_SERIES)]
     horizon, levels = net.horizon, net.quantile_levels
     errors: dict[str, list[float]] = {"model": [], "last value": [], "seasonal naive": []}
     truths: list[Array] = []

@@ -1,26 +1,21 @@
-"""What the generate recipe trains on, and the baselines measured on the same split."""
+"""What the recipe trains on: a built-in text or the user's, in three parts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.bundle.manifest import Source
-from app.core.errors import DataError
-from app.features.text import TextCodec
 from training.data.download import DataStore
-from training.generate.baselines import NgramModel
 from training.generate.corpus import TextSplit, read_text, split_lines, split_stream
-from training.run import file_source
-from training.tokenizers import character_tokenizer, encode_many, line_end_token
-
-NGRAM_ORDERS = (1, 2, 3, 4, 5)
+from training.recipe import file_source
 
 BUILT_IN = {
     "tinyshakespeare": "language_modelling/tinyshakespeare/input.txt",
     "names": "language_modelling/names/names.txt",
 }
+
+_REFERENCES = {"names": {"makemore transformer (its README, another split)": 1.92}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,59 +26,42 @@ class Corpus:
         title: what the figures are said to be about.
         parts: the three parts of the text.
         sources: the files it came from.
+        references: published figures.
     """
 
     title: str
     parts: TextSplit
     sources: tuple[Source, ...]
+    references: dict[str, float] = field(default_factory=dict)
 
 
-def load_corpus(
-    dataset: str | None, text: Path | None, lines: bool, seed: int, store: DataStore | None = None
-) -> Corpus:
-    """Read and split a built-in data set, or the user's file.
+def load_built_in(dataset: str, lines: bool, seed: int, store: DataStore) -> Corpus:
+    """Read and split a data set of ``BUILT_IN``.
 
     Args:
-        dataset: name of a built-in data set, or
-        text: the user's file.
+        dataset: its name.
         lines: each line is a text of its own.
         seed: of the split, when it is random.
-        store: where the built-in data sets are.
+        store: where it is.
 
     Raises:
-        DataError: neither or both are given, the name is unknown, or the file is not usable.
+        DataError: the file is missing or not the one expected.
     """
-    if (dataset is None) == (text is None):
-        raise DataError(f"give either --text FILE or --dataset NAME; data sets: {', '.join(BUILT_IN)}")
-    if dataset is not None:
-        if dataset not in BUILT_IN:
-            raise DataError(f"unknown data set {dataset!r}; allowed: {', '.join(BUILT_IN)}")
-        store = store or DataStore.open()
-        path = store.file(BUILT_IN[dataset])
-        title, source = dataset, store.source(BUILT_IN[dataset])
-    else:
-        assert text is not None
-        path = text
-        title, source = path.name, file_source(path)
-    content = read_text(path)
-    parts = split_lines(content, seed) if lines else split_stream(content)
-    return Corpus(title, parts, (source,))
+    path = BUILT_IN[dataset]
+    parts = _split(store.file(path), lines, seed)
+    return Corpus(dataset, parts, (store.source(path),), _REFERENCES.get(dataset, {}))
 
 
-def count_characters(texts: Sequence[str], lines: bool) -> int:
-    """Characters that are predicted: the end of a line is one."""
-    return sum(len(text) + lines for text in texts)
+def load_file(path: Path, lines: bool, seed: int) -> Corpus:
+    """Read and split the user's text.
+
+    Raises:
+        DataError: the file cannot be used; the message says why.
+    """
+    sources = (file_source(path),)
+    return Corpus(path.name, _split(path, lines, seed), sources)
 
 
-def ngram_baselines(parts: TextSplit, lines: bool) -> dict[str, float]:
-    """Nats per character of n-gram models of every order, fitted on the training part."""
-    codec = TextCodec(character_tokenizer(parts.train))
-    boundary = line_end_token(codec)
-    ending = [boundary] if lines else []
-    train = [ids + ending for ids in encode_many(codec, parts.train)]
-    test = [ids + ending for ids in encode_many(codec, parts.test)]
-    characters = count_characters(parts.test, lines)
-    return {
-        f"{order}-gram": NgramModel(order, codec.size, boundary).fit(train).nats(test) / characters
-        for order in NGRAM_ORDERS
-    }
+def _split(path: Path, lines: bool, seed: int) -> TextSplit:
+    text = read_text(path)
+    return split_lines(text, seed) if lines else split_stream(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from training.generate.corpus import IGNORED, TokenBatch, stream_batches
-from training.token_net import TokenNet
+from app.bundle.manifest import Quality
+from app.features.text import TextCodec
+from training.generate.baselines import NgramModel
+from training.generate.corpus import IGNORED, TextSplit, TokenBatch, line_batches, stream_batches
+from training.generate.data import Corpus
+from training.graph_net import TokenNet
+from training.tokenizers import character_tokenizer, encode_many, line_end_token
 
 _CHUNK = 500
+_NGRAM_ORDERS = (1, 2, 3, 4, 5)
 
 
 def token_nats(logits: Tensor, targets: Tensor, reduction: str = "sum") -> Tensor:
@@ -67,3 +73,49 @@ def stream_nats(net: TokenNet, ids: NDArray[np.int64], boundary: int, num_parts:
     """
     whole = np.concatenate([[boundary], ids]).astype(np.int64)
     return batch_nats(net, stream_batches(whole, num_parts, _CHUNK))
+
+
+def total_nats(
+    net: TokenNet, texts: Sequence[NDArray[np.int64]], boundary: int, lines: bool, num_parts: int = 1
+) -> float:
+    """Total nats of texts: of each line with its end, or of one stream in order."""
+    if lines:
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        return batch_nats(net, line_batches(texts, 256, boundary, order))
+    return sum(stream_nats(net, text, boundary, max(1, min(num_parts, len(text) // 200))) for text in texts)
+
+
+def measure(
+    net: TokenNet, codec: TextCodec, corpus: Corpus, lines: bool, *, baselines: bool = False
+) -> Quality:
+    """Nats per character of the test part, with the n-grams measured beside it when asked for."""
+    texts = corpus.parts.test
+    test = [np.asarray(ids, np.int64) for ids in encode_many(codec, texts)]
+    return Quality(
+        metric="nats per character",
+        dataset=corpus.title,
+        split="random tenth of the lines, by seed" if lines else "last 10 %",
+        value=total_nats(net, test, line_end_token(codec), lines) / count_characters(texts, lines),
+        higher_is_better=False,
+        baselines=ngram_baselines(corpus.parts, lines) if baselines else {},
+        references=corpus.references,
+    )
+
+
+def count_characters(texts: Sequence[str], lines: bool) -> int:
+    """Characters that are predicted: the end of a line is one."""
+    return sum(len(text) + lines for text in texts)
+
+
+def ngram_baselines(parts: TextSplit, lines: bool) -> dict[str, float]:
+    """Nats per character of n-gram models of every order, fitted on the training part."""
+    codec = TextCodec(character_tokenizer(parts.train))
+    boundary = line_end_token(codec)
+    ending = [boundary] if lines else []
+    train = [ids + ending for ids in encode_many(codec, parts.train)]
+    test = [ids + ending for ids in encode_many(codec, parts.test)]
+    characters = count_characters(parts.test, lines)
+    return {
+        f"{order}-gram": NgramModel(order, codec.size, boundary).fit(train).nats(test) / characters
+        for order in _NGRAM_ORDERS
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,21 @@ import numpy as np
 from app.bundle.manifest import Source
 from app.features.text import TextCodec
 from training.data.download import DataStore
-from training.run import file_source
+from training.recipe import file_source
 from training.sentiment.labelled_csv import read_labelled_csv, split_labelled
 from training.sentiment.reviews import LabelledTexts, binary_sentences, graded_phrases, read_imdb, read_trees
 
+BUILT_IN = ("sst-imdb",)
 IMDB_HELD_OUT = 2500
 _IMDB = "sentiment/imdb/aclImdb_labelled_50k.tar.gz"
 _SST = {part: f"sentiment/sst/trees/{part}.txt.gz" for part in ("train", "dev", "test")}
+
+PATHS = (_IMDB, *_SST.values())
+_UNKNOWN = 0
+_REFERENCES = {
+    "SST-2": {"constituency Tree-LSTM with GloVe (Tai et al. 2015)": 0.880},
+    "IMDb": {"LSTM (Dai & Le 2015)": 0.865, "SA-LSTM with unlabelled reviews (Dai & Le 2015)": 0.9276},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,7 @@ class Corpus:
     Attributes:
         title: what its figures are said to be about.
         split: which part the figures are measured on.
+        references: published figures.
     """
 
     title: str
@@ -33,6 +42,7 @@ class Corpus:
     train: LabelledTexts
     validation: LabelledTexts
     test: LabelledTexts
+    references: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,8 @@ def load_reviews(store: DataStore, seed: int) -> tuple[list[Corpus], tuple[Sourc
     """
     whole, test = read_imdb(store.file(_IMDB))
     order = np.random.default_rng(seed).permutation(len(whole)).tolist()
-    imdb = Corpus("IMDb", "test", whole.take(order[IMDB_HELD_OUT:]), whole.take(order[:IMDB_HELD_OUT]), test)
+    held_out, kept = whole.take(order[:IMDB_HELD_OUT]), whole.take(order[IMDB_HELD_OUT:])
+    imdb = Corpus("IMDb", "test", kept, held_out, test, _REFERENCES["IMDb"])
     trees = {part: read_trees(store.file(path)) for part, path in _SST.items()}
     sst = Corpus(
         "SST-2",
@@ -65,8 +76,9 @@ def load_reviews(store: DataStore, seed: int) -> tuple[list[Corpus], tuple[Sourc
         graded_phrases(trees["train"]),
         binary_sentences(trees["dev"]),
         binary_sentences(trees["test"]),
+        _REFERENCES["SST-2"],
     )
-    return [sst, imdb], tuple(store.source(path) for path in (_IMDB, *_SST.values()))
+    return [sst, imdb], tuple(store.source(path) for path in PATHS)
 
 
 def load_csv(
@@ -83,7 +95,7 @@ def load_csv(
     return names, [corpus], (file_source(path),)
 
 
-def encode(codec: TextCodec, texts: LabelledTexts, unknown: int) -> Labelled:
+def encode(codec: TextCodec, texts: LabelledTexts) -> Labelled:
     """Token ids; a text without any word reads as one unknown word."""
-    tokens = [codec.encode(text) or [unknown] for text in texts.texts]
+    tokens = [codec.encode(text) or [_UNKNOWN] for text in texts.texts]
     return Labelled(tokens, texts.labels, texts.confidence or [1.0] * len(tokens))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from app.bundle.manifest import Quality
+from training.graph_net import TokenNet
 from training.sentiment.batches import LabelledBatch, labelled_batches
-from training.token_net import TokenNet
+from training.sentiment.data import Corpus, Labelled
 
 _EVALUATION_TOKENS = 65_536
 _EVALUATION_BATCH = 256
@@ -88,3 +90,18 @@ def score_labels(net: TokenNet, sequences: Sequence[Sequence[int]], labels: Sequ
         hits += int((answers.argmax(dim=1) == wanted).sum())
         nats += float(functional.cross_entropy(answers, wanted, reduction="sum"))
     return LabelledScore(hits / len(labels), nats / len(labels))
+
+
+def measure(
+    net: TokenNet, corpus: Corpus, test: Labelled, baselines: Mapping[str, float] | None = None
+) -> Quality:
+    """Accuracy on the test part of a corpus, which ``test`` is in tokens."""
+    return Quality(
+        metric="accuracy",
+        dataset=corpus.title,
+        split=corpus.split,
+        value=score_labels(net, *test.pair).accuracy,
+        higher_is_better=True,
+        baselines=dict(baselines or {}),
+        references=corpus.references,
+    )

@@ -16,7 +16,7 @@ from onnx import TensorProto
 
 from app.features.frequency import parse_frequency
 from app.features.series import SeriesKind, encode
-from tests.training.test_forecaster import CELLS, make_net
+from tests.training.forecast.test_net import CELLS, make_net
 from training.graph import Graph
 
 Array = NDArray[np.float32]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.test_forecaster import make_net
+from tests.training.forecast.test_net import make_net
 from training.forecast.loss import window_loss
 from training.forecast.net import Forecaster, ForecasterConfig
 from training.forecast.series import HOURLY, Series

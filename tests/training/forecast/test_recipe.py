@@ -17,12 +17,19 @@ from app.tasks.forecast.spec import ForecastSpec
 from training.cells import Cell
 from training.export import describe_run, export_bundle
 from training.forecast.backtest import GraphForecaster, History, forecast_after, forecast_along
-from training.forecast.command import bundle_name, forecast
 from training.forecast.data import ForecastData
-from training.forecast.measure import Validation, naive_forecasts, report_user, seasonal_scale
+from training.forecast.measure import measure, naive_forecasts, seasonal_scale
 from training.forecast.net import Forecaster, ForecasterConfig
-from training.forecast.recipe import ForecastSettings, ForecastTrainer, golden_steps
+from training.forecast.recipe import ForecastRecipe, golden_steps
 from training.forecast.series import HOURLY, Series
+from training.forecast.settings import ForecastSettings, SeriesOptions
+from training.forecast.validation import Validation
+from training.run import run
+
+
+def forecast(**given: object) -> Path:
+    """Run the recipe, and say nothing."""
+    return run(ForecastRecipe, {"threads": 1, "quiet": True, **given})
 
 
 def make_csv(folder: Path, num: int = 90) -> Path:
@@ -55,15 +62,13 @@ def test_two_epochs_on_a_csv_give_a_bundle(tmp_path: Path, cell: Cell) -> None:
         time="day",
         target=["sold"],
         horizon=7,
-        levels="0.5,0.1,0.9",
+        quantiles="0.5,0.1,0.9",
         cell=cell,
         hidden=8,
         epochs=2,
         batches=4,
         name="sales",
         out=tmp_path / "models",
-        threads=1,
-        quiet=True,
     )
     manifest = read_bundle(folder).manifest
     spec = manifest.spec_as(ForecastSpec)
@@ -95,8 +100,6 @@ def test_a_finished_run_is_exported_again_without_training(tmp_path: Path) -> No
             out=tmp_path / "models",
             checkpoint=tmp_path / "run.pt",
             resume=resume,
-            threads=1,
-            quiet=True,
         )
         graphs.append((folder / "model.onnx").read_bytes())
     assert graphs[0] == graphs[1]
@@ -104,20 +107,23 @@ def test_a_finished_run_is_exported_again_without_training(tmp_path: Path) -> No
 
 def test_a_bundle_is_named_after_its_file() -> None:
     """A user's model does not take the built-in forecaster's name; odd characters become dashes."""
-    assert bundle_name(Path("data/Sales (2024).csv")) == "sales-2024"
-    assert bundle_name(Path("売上.csv")) == "forecaster"
+    data = ForecastData("t", (make_series(),), (1.0,), {}, 2, (), None)
+    names = {"data/Sales (2024).csv": "sales-2024", "売上.csv": "forecaster", None: "forecaster"}
+    for csv, name in names.items():
+        options = SeriesOptions(csv=None if csv is None else Path(csv))
+        assert ForecastRecipe(options, ForecastSettings(horizon=6), data).bundle_name() == name
 
 
 def test_a_horizon_beyond_the_buffer_is_refused(tmp_path: Path) -> None:
     """The message names the limit."""
     with pytest.raises(TrainingError, match="1 to 112"):
-        forecast(csv=make_csv(tmp_path, 500), time="day", horizon=113, out=tmp_path, quiet=True, threads=1)
+        forecast(csv=make_csv(tmp_path, 500), time="day", horizon=113, out=tmp_path)
 
 
 def test_a_missing_csv_is_a_data_error(tmp_path: Path) -> None:
     """A wrong path is reported, not a traceback."""
     with pytest.raises(DataError, match="cannot read"):
-        forecast(csv=tmp_path / "none.csv", out=tmp_path, quiet=True, threads=1)
+        forecast(csv=tmp_path / "none.csv", out=tmp_path)
 
 
 @pytest.mark.parametrize("quantiles", ["0.1,0.9", "0.5,1.0", "a,0.5", ""])
@@ -173,19 +179,19 @@ def test_naive_forecasts_come_from_the_same_origins() -> None:
 def test_validation_never_looks_at_the_test_part() -> None:
     """Changing every test value leaves the score as it is; changing a validation value does not."""
     net, item = make_net(), make_series()
-    score = Validation([item]).score(net)
+    score = Validation([item], 6).score(net)
     values = item.values.copy()
     values[item.validation_end :] = 1e6
-    assert Validation([_with(item, values)]).score(net) == score
+    assert Validation([_with(item, values)], 6).score(net) == score
     values[item.validation_end - 1] += 1.0
-    assert Validation([_with(item, values)]).score(net) != score
+    assert Validation([_with(item, values)], 6).score(net) != score
 
 
 def test_the_report_compares_with_naive_forecasts_on_the_test_part() -> None:
     """A perfectly seasonal series costs the seasonal naive forecast nothing, and the report says so."""
     values = np.tile(np.arange(24.0), 6)
     item = Series("a", "f.csv", values, None, HOURLY, 96, 120)
-    report = {quality.metric: quality for quality in report_user(make_net(), [item])}
+    report = {quality.metric: quality for quality in measure(make_net(), [item], None)}
     scaled = report["MASE at 1-6 steps"]
     assert scaled.baselines["seasonal naive"] == 0.0
     assert scaled.baselines["last value"] > 0
@@ -230,10 +236,10 @@ def test_refitting_trains_on_validation_and_keeps_the_last_epoch() -> None:
         settings = ForecastSettings(horizon=6, refit=refit, batches=20, batch_size=8, length=110)
         # Values tell their step.
         counted = dataclasses.replace(item, values=np.arange(120.0))
-        trainer = ForecastTrainer(dataclasses.replace(data, series=(counted,)), settings)
-        reach[refit] = max(float(batch.targets.max()) for batch in trainer.batches(3))
+        recipe = ForecastRecipe(SeriesOptions(), settings, dataclasses.replace(data, series=(counted,)))
+        reach[refit] = max(float(batch.targets.max()) for batch in recipe.batches(3))
     assert reach == {False: 79.0, True: 99.0}
-    assert trainer.validate(make_net()) == -3.0
+    assert recipe.validate(make_net()) == -3.0
 
 
 def _with(item: Series, values: np.ndarray) -> Series:

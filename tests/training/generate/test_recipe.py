@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from pathlib import Path
 
@@ -16,11 +15,14 @@ from app.core.errors import DataError, TrainingError
 from app.features.text import TextCodec
 from app.tasks.generate.spec import GenerateSpec
 from training.cells import Cell
-from training.cli import app
-from training.generate.data import count_characters, load_corpus, ngram_baselines
+from training.cli import command_line
+from training.generate.data import load_file
+from training.generate.measure import count_characters, measure, ngram_baselines, total_nats
 from training.generate.net import LanguageModel, LanguageModelConfig
-from training.generate.recipe import PRESETS, GenerateSettings, TextTrainer, build_tokenizer, measure, run
+from training.generate.recipe import GenerateRecipe
+from training.generate.settings import PRESETS, GenerateSettings, TextOptions
 from training.graph_net import GraphNet
+from training.run import run
 
 SONG = "the cat sat on the mat and the rat sat on the cat\n" * 40
 NAMES = "\n".join(f"{a}{b}{c}" for a in "abcd" for b in "aeiou" for c in "lmnrs") + "\n"
@@ -32,7 +34,7 @@ def train(tmp_path: Path, text: str, *options: str) -> Bundle:
     file = tmp_path / "song.txt"
     file.write_text(text, encoding="utf-8")
     words = ["generate", "--text", str(file), "--name", "song", "--out", str(tmp_path), *SMALL, *options]
-    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return read_bundle(tmp_path / "song" / "1")
 
@@ -63,10 +65,10 @@ def test_the_recorded_figure_is_that_of_the_graph(tmp_path: Path) -> None:
     """Reading the last tenth with the exported graph gives the nats in the manifest."""
     bundle = train(tmp_path, SONG)
     assert bundle.tokenizer is not None
-    codec = TextCodec(bundle.tokenizer)
-    test = SONG[int(len(SONG) * 0.9) :]
-    nats = measure(GraphNet(bundle), [np.asarray(codec.encode(test))], codec.encode("\n")[0], lines=False)
-    assert nats / len(test) == pytest.approx(bundle.manifest.quality[0].value, rel=1e-4)
+    corpus = load_file(tmp_path / "song.txt", lines=False, seed=0)
+    assert corpus.parts.test == [SONG[int(len(SONG) * 0.9) :]]
+    figure = measure(GraphNet(bundle), TextCodec(bundle.tokenizer), corpus, lines=False)
+    assert figure.value == pytest.approx(bundle.manifest.quality[0].value, rel=1e-4)
 
 
 def test_lines_begin_and_end_with_the_line_end(tmp_path: Path) -> None:
@@ -128,14 +130,14 @@ def test_a_text_is_learned(tmp_path: Path) -> None:
 def test_data_that_cannot_be_had_is_an_error(dataset: str | None, text: Path | None, message: str) -> None:
     """The message says what to give instead."""
     with pytest.raises(DataError, match=message):
-        load_corpus(dataset, text, lines=False, seed=0)
+        run(GenerateRecipe, {"dataset": dataset, "text": text, "threads": 1})
 
 
 def test_an_unknown_tokenizer_is_refused() -> None:
     """With the ones there are."""
-    settings = dataclasses.replace(GenerateSettings(), tokenizer="word")
-    with pytest.raises(TrainingError, match="allowed: char, bpe"):
-        build_tokenizer(settings, ["abc"])
+    result = CliRunner().invoke(command_line(), ["generate", "--text", "x.txt", "--tokenizer", "word"])
+    assert result.exit_code == 2
+    assert "bpe" in result.output
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,23 +146,23 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, monkeypatch: pytes
     def interrupt(*_: object) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TextTrainer, "validate", interrupt)
+    monkeypatch.setattr(GenerateRecipe, "validate", interrupt)
     file = tmp_path / "song.txt"
     file.write_text(SONG, encoding="utf-8")
-    settings = GenerateSettings(hidden=8, epochs=2)
     with pytest.raises(
         TrainingError, match="interrupted after 0 of 2 epochs; repeat the command with --resume"
     ):
         run(
-            settings,
-            dataset=None,
-            text=file,
-            name="song",
-            version="1",
-            out=tmp_path / "models",
-            checkpoint=tmp_path / "run.pt",
-            threads=1,
-            quiet=True,
+            GenerateRecipe,
+            {
+                "text": file,
+                "hidden": 8,
+                "epochs": 2,
+                "out": tmp_path / "models",
+                "checkpoint": tmp_path / "run.pt",
+                "threads": 1,
+                "quiet": True,
+            },
         )
     assert not (tmp_path / "models").exists()
 
@@ -169,12 +171,11 @@ def test_batches_cover_the_training_part_and_differ_by_epoch(tmp_path: Path) -> 
     """An epoch of lines holds each line once; the order is another in the next epoch."""
     file = tmp_path / "names.txt"
     file.write_text(NAMES, encoding="utf-8")
-    parts = load_corpus(None, file, lines=True, seed=0).parts
-    settings = GenerateSettings(lines=True, batch_size=16)
-    trainer = TextTrainer(TextCodec(build_tokenizer(settings, parts.train)), parts, settings)
-    epochs = [list(trainer.batches(epoch)) for epoch in (0, 1, 0)]
-    assert len(epochs[0]) == trainer.batches_per_epoch
-    assert sum(batch.inputs.shape[0] for batch in epochs[0]) == len(parts.train)
+    corpus = load_file(file, lines=True, seed=0)
+    recipe = GenerateRecipe(TextOptions(text=file), GenerateSettings(lines=True, batch_size=16), corpus)
+    epochs = [list(recipe.batches(epoch)) for epoch in (0, 1, 0)]
+    assert len(epochs[0]) == recipe.batches_per_epoch
+    assert sum(batch.inputs.shape[0] for batch in epochs[0]) == len(corpus.parts.train)
     assert not torch.equal(epochs[0][0].inputs, epochs[1][0].inputs)
     assert torch.equal(epochs[0][0].inputs, epochs[2][0].inputs)
 
@@ -195,7 +196,7 @@ def test_baselines_improve_with_order_on_regular_text(tmp_path: Path) -> None:
     """On a song of one line the 5-gram is far better than the unigram."""
     file = tmp_path / "song.txt"
     file.write_text(SONG, encoding="utf-8")
-    baselines = ngram_baselines(load_corpus(None, file, lines=False, seed=0).parts, lines=False)
+    baselines = ngram_baselines(load_file(file, lines=False, seed=0).parts, lines=False)
     assert baselines["1-gram"] > baselines["3-gram"] > baselines["5-gram"]
     assert baselines["5-gram"] < 0.5
 
@@ -205,7 +206,7 @@ def test_an_untrained_network_is_as_surprised_as_chance() -> None:
     torch.manual_seed(0)
     net = LanguageModel(LanguageModelConfig(30, embedding=4, hidden=4)).eval()
     ids = np.random.default_rng(0).integers(0, 30, 2001)
-    whole = measure(net, [ids], 0, lines=False) / 2001
-    parts = measure(net, [ids], 0, lines=False, num_parts=4) / 2000
+    whole = total_nats(net, [ids], 0, lines=False) / 2001
+    parts = total_nats(net, [ids], 0, lines=False, num_parts=4) / 2000
     assert whole == pytest.approx(np.log(30), abs=0.3)
     assert parts == pytest.approx(whole, abs=0.01)

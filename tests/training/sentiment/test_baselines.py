@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.sentiment.baselines import bag_of_words_accuracy
-from training.sentiment.majority import majority_accuracy
+from training.sentiment.baselines import bag_of_words_accuracy, majority_accuracy
 
 
 def test_the_majority_is_that_of_the_training_labels() -> None:

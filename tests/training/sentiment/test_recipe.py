@@ -14,11 +14,12 @@ from app.core.errors import DataError
 from app.features.text import TextCodec
 from app.tasks.sentiment.spec import SentimentSpec
 from training.cells import Cell
-from training.cli import app
+from training.cli import command_line
 from training.graph_net import GraphNet
+from training.run import run
 from training.sentiment.data import encode, load_csv
 from training.sentiment.measure import score_labels
-from training.sentiment.recipe import SentimentSettings, run
+from training.sentiment.recipe import SentimentRecipe
 
 LABELS = ("glad", "sad", "so-so")
 SMALL = ["--hidden", "12", "--embedding", "8", "--epochs", "2", "--threads", "1", "--quiet"]
@@ -43,7 +44,7 @@ def csv(tmp_path: Path) -> Path:
 def train(csv: Path, *options: str) -> Bundle:
     """Run the command line and read the bundle it wrote beside the CSV."""
     words = ["sentiment", "--csv", str(csv), "--text", "review", "--label", "mood", "--out", str(csv.parent)]
-    result = CliRunner().invoke(app, [*words, *SMALL, *options], catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), [*words, *SMALL, *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return read_bundle(csv.parent / "sentiment" / "1")
 
@@ -68,7 +69,7 @@ def test_the_recorded_figure_is_that_of_the_graph(csv: Path) -> None:
     bundle = train(csv)
     assert bundle.tokenizer is not None
     _, (corpus,), _ = load_csv(csv, "review", "mood", seed=0)
-    test = encode(TextCodec(bundle.tokenizer), corpus.test, 0)
+    test = encode(TextCodec(bundle.tokenizer), corpus.test)
     assert score_labels(GraphNet(bundle), *test.pair).accuracy == bundle.manifest.quality[0].value
 
 
@@ -85,7 +86,7 @@ def test_texts_without_words_read_as_unknown(csv: Path) -> None:
     bundle = train(csv)
     assert bundle.tokenizer is not None
     texts = type(corpus.test)(["\u200b ", "plot"], [0, 1])
-    assert all(encode(TextCodec(bundle.tokenizer), texts, 0).tokens)
+    assert all(encode(TextCodec(bundle.tokenizer), texts).tokens)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,4 @@ def test_data_that_cannot_be_had_is_an_error(
 ) -> None:
     """The message says what to give instead."""
     with pytest.raises(DataError, match=message):
-        run(
-            SentimentSettings(), dataset=dataset, csv=csv_path, name="x", version="1", out=tmp_path, threads=1
-        )
+        run(SentimentRecipe, {"dataset": dataset, "csv": csv_path, "out": tmp_path, "threads": 1})

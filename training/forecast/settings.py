@@ -1,0 +1,107 @@
+"""The options of ``rnnserve-train forecast``: tuned for the built-in series, and made for a user's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from typer import Option
+
+from app.core.errors import TrainingError
+from training import options
+from training.forecast.quantiles import LEVELS
+from training.forecast.series import Series
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesOptions:
+    """Which series to train on."""
+
+    csv: Annotated[Path | None, Option(help="Your CSV with a header. Left out: the built-in data sets.")] = (
+        None
+    )
+    time: Annotated[str | None, Option(help="Column of dates or times.")] = None
+    target: Annotated[
+        list[str] | None, Option(help="Column to forecast; repeatable. All other columns if left out.")
+    ] = None
+    id: Annotated[str | None, Option(help="Column that tells series apart (long format).")] = None
+    freq: Annotated[str | None, Option(help="h, D, W, MS, 15min, ...; told from the times if left out.")] = (
+        None
+    )
+    season: Annotated[int | None, Option(help="Season in steps instead of the usual one.")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastSettings:
+    """Everything that decides the result of a run, apart from the data."""
+
+    horizon: Annotated[int, Option(help="Steps ahead; 24 for a CSV, 48 for the built-in data.")] = 48
+    quantiles: Annotated[
+        str, Option("--levels", "--quantiles", help="Quantile levels, comma-separated, with 0.5.")
+    ] = ",".join(str(level) for level in LEVELS)
+    cell: options.CellName = "lstm"
+    nonlinearity: options.NonlinearityName = "tanh"
+    layers: options.Layers = 2
+    hidden: options.Hidden = 64
+    local: Annotated[int, Option(help="Units of the network of one horizon.")] = 48
+    dropout: Annotated[float, Option(help="Between recurrent layers.")] = 0.0
+    relative_weight: Annotated[float, Option(help="Weight of the median's relative error in the loss.")] = 3.0
+    epochs: options.Epochs = 16
+    batches: Annotated[int, Option(help="Batches of an epoch.")] = 225
+    batch_size: Annotated[int, Option(help="Windows of a batch.")] = 64
+    length: Annotated[int, Option(help="Steps of a window.")] = 256
+    origins: Annotated[int, Option(help="Scored forecasts of a window.")] = 24
+    patience: options.Patience = 16
+    learning_rate: options.LearningRate = 3e-3
+    weight_decay: options.WeightDecay = 0.02
+    clip_norm: options.ClipNorm = 1.0
+    warmup_steps: options.WarmupSteps = 100
+    average_decay: options.AverageDecay = 0.995
+    # The weights of the last epoch are kept, since nothing is left to choose better ones by.
+    refit: Annotated[bool, Option(help="Train on the validation parts too.")] = False
+    seed: options.Seed = 0
+    device: options.Device = "cpu"
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The quantile levels as numbers, ascending.
+
+        Raises:
+            TrainingError: they are not numbers inside (0, 1), or 0.5 is not one of them.
+        """
+        try:
+            levels = tuple(sorted({float(cell) for cell in self.quantiles.split(",")}))
+        except ValueError:
+            levels = ()
+        if 0.5 not in levels or not all(0 < level < 1 for level in levels):
+            raise TrainingError(
+                f"quantiles are {self.quantiles!r}; they must be numbers between 0 and 1, comma-separated, "
+                "and 0.5 must be one of them"
+            )
+        return levels
+
+
+def settings_for(series: Sequence[Series], horizon: int) -> ForecastSettings:
+    """Settings for a user's series: small networks and short runs for little data."""
+    longest = max(item.train_end for item in series)
+    small = sum(item.train_end for item in series) < 5000
+    return ForecastSettings(
+        horizon=horizon,
+        hidden=32 if small else 64,
+        local=32 if small else 48,
+        dropout=0.2 if small else 0.1,
+        relative_weight=0.0,
+        epochs=20,
+        batches=30 if small else 100,
+        batch_size=32,
+        length=int(np.clip(longest, 16, 256)),
+        origins=16,
+        patience=6,
+        learning_rate=2e-3,
+        weight_decay=0.05 if small else 0.01,
+        warmup_steps=30,
+        average_decay=0.98 if small else 0.99,
+    )

@@ -1,0 +1,88 @@
+"""The options of ``rnnserve-train generate``, and their tuned values for the built-in texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from typer import Option
+
+from training import options
+from training.generate.data import BUILT_IN
+
+
+@dataclass(frozen=True, slots=True)
+class TextOptions:
+    """Which text to train on."""
+
+    dataset: Annotated[str | None, Option(help=f"A built-in data set: {', '.join(BUILT_IN)}.")] = None
+    text: Annotated[Path | None, Option(help="Your UTF-8 text file.")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateSettings:
+    """Everything that decides the result of a run, apart from the data."""
+
+    lines: Annotated[bool, Option(help="Each line is a text of its own.")] = False
+    tokenizer: Annotated[Literal["char", "bpe"], Option(help="Unit of text.")] = "char"
+    vocab_size: Annotated[int, Option(help="Tokens of the bpe tokenizer.")] = 2000
+    cell: options.CellName = "lstm"
+    nonlinearity: options.NonlinearityName = "tanh"
+    layers: options.Layers = 1
+    hidden: options.Hidden = 256
+    embedding: options.Embedding = 64
+    dropout: options.HeadDropout = 0.2
+    embedding_dropout: options.EmbeddingDropout = 0.0
+    recurrent_dropout: options.RecurrentDropout = 0.0
+    epochs: options.Epochs = 20
+    patience: options.Patience = 5
+    batch_size: Annotated[int, Option(help="Parallel sequences.")] = 64
+    length: Annotated[int, Option(help="Steps of a batch.")] = 128
+    learning_rate: options.LearningRate = 2e-3
+    weight_decay: options.WeightDecay = 0.0
+    clip_norm: options.ClipNorm = 1.0
+    warmup_steps: options.WarmupSteps = 0
+    average_decay: options.AverageDecay = 0.0
+    rename_speakers: Annotated[float, Option(help="Share of a play's speakers renamed in every epoch.")] = 0.0
+    precision: options.PrecisionName = "float32"
+    seed: options.Seed = 0
+    device: options.Device = "cpu"
+
+
+PRESETS = {
+    "tinyshakespeare": GenerateSettings(
+        layers=2,
+        hidden=384,
+        embedding=64,
+        dropout=0.4,
+        embedding_dropout=0.1,
+        recurrent_dropout=0.3,
+        epochs=15,
+        patience=8,
+        batch_size=24,
+        length=256,
+        learning_rate=3e-3,
+        weight_decay=0.02,
+        warmup_steps=100,
+        average_decay=0.998,
+        rename_speakers=0.8,
+        precision="bfloat16",
+    ),
+    "names": GenerateSettings(
+        lines=True,
+        cell="rnn",
+        hidden=256,
+        embedding=64,
+        dropout=0.3,
+        embedding_dropout=0.1,
+        recurrent_dropout=0.2,
+        epochs=24,
+        patience=6,
+        batch_size=128,
+        learning_rate=2e-3,
+        weight_decay=0.02,
+        warmup_steps=100,
+        average_decay=0.998,
+    ),
+}

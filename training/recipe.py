@@ -1,0 +1,161 @@
+"""What a task says about its training; the pipeline in ``training.run`` does the rest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from app.bundle.manifest import Quality, Source, TaskSpec
+from app.bundle.reader import Bundle
+from app.core.errors import DataError
+from app.features.text import TextCodec
+from training.data.download import DataStore
+
+NetT = TypeVar("NetT", bound=nn.Module)
+BatchT = TypeVar("BatchT")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenModule:
+    """A module of the user's own that reads tokens, as far as the spec of its bundle depends on it.
+
+    Attributes:
+        codec: the tokenizer.
+        vocabulary: rows of the embedding.
+        outputs: of the linear head.
+        labels: names of the outputs, where they have names.
+        start_token: fed when a text is empty; ``None`` leaves it to the tokenizer.
+        end_token: ends a text when it is produced.
+    """
+
+    codec: TextCodec
+    vocabulary: int
+    outputs: int
+    labels: tuple[str, ...] = ()
+    start_token: int | None = None
+    end_token: int | None = None
+
+
+class Recipe(Protocol[NetT, BatchT]):
+    """One run of a task's training: its settings, and its data, loaded.
+
+    Batches must depend on the epoch and the settings' seed alone, so that an interrupted run can be
+    resumed to the same bits.
+    """
+
+    task: ClassVar[str]
+    """Of the bundles it makes, and the command's name."""
+    about: ClassVar[str]
+    """Help of the command."""
+    DataOptions: ClassVar[type[Any]]
+    """A dataclass of the options that choose the data."""
+    Settings: ClassVar[type[Any]]
+    """A dataclass of all else that decides the result; holds what :class:`training.loop.LoopConfig` needs."""
+
+    recorded: dict[str, Any]
+    """The options of the data, as the recorded command names them."""
+    settings: Any
+    sources: tuple[Source, ...]
+    tokenizer: str | None
+    """JSON of the tokenizer, made from the training part."""
+
+    @classmethod
+    def load(cls, options: Any, given: Mapping[str, Any], data: Path | None) -> Self:
+        """Read the data and settle the settings.
+
+        Args:
+            options: an instance of ``DataOptions``.
+            given: settings that the user gave, by name; ``None`` where not.
+            data: folder with the public data sets.
+
+        Raises:
+            TrainingError: data or settings cannot be used; the message says why.
+        """
+
+    def bundle_name(self) -> str:
+        """Of a bundle for which the user gave no name."""
+
+    def build_net(self) -> NetT:
+        """The untrained network; the generators are seeded."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """About how many batches an epoch has."""
+
+    def batches(self, epoch: int) -> Iterable[BatchT]: ...
+
+    def loss(self, net: NetT, batch: BatchT) -> Tensor:
+        """A scalar to minimise."""
+
+    def validate(self, net: NetT) -> float:
+        """Lower is better."""
+
+    def measure(self, net: NetT) -> list[Quality]:
+        """Figures of the test part, with the baselines measured beside them."""
+
+    @classmethod
+    def measure_again(cls, bundle: Bundle, store: DataStore) -> list[Quality]:
+        """The figures of a bundle's graph on public data, by the same function; empty for a user's data."""
+
+    @property
+    def spec(self) -> TaskSpec: ...
+
+    @property
+    def description(self) -> str:
+        """One sentence for people choosing a model."""
+
+    @property
+    def notes(self) -> str:
+        """Markdown for the model card: intended use, data, limits."""
+
+    def golden_steps(self) -> NDArray[np.generic]:
+        """Steps to record in the bundle, ``[batch, time, ...]``."""
+
+    @staticmethod
+    def module_spec(module: TokenModule) -> TaskSpec:
+        """The spec of a bundle of the user's own module.
+
+        Raises:
+            ExportError: the module does not fit the task.
+        """
+
+
+def check_choice(dataset: str | None, file: Path | None, flag: str, known: Collection[str]) -> None:
+    """Ask for exactly one of a built-in data set and a file of the user's.
+
+    Raises:
+        DataError: none or both are given, or the data set is unknown.
+    """
+    if (dataset is None) == (file is None):
+        raise DataError(f"give either {flag} FILE or --dataset NAME; data sets: {', '.join(known)}")
+    if dataset is not None and dataset not in known:
+        raise DataError(f"unknown data set {dataset!r}; allowed: {', '.join(known)}")
+
+
+def file_source(path: Path) -> Source:
+    """What a manifest records of a file of the user's own.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return Source(name=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    except OSError as error:
+        raise DataError(f"cannot read {path.name!r}: {error.strerror}") from error
+
+
+def first_tokens(sequences: Iterable[Iterable[int]]) -> NDArray[np.int64]:
+    """Golden steps ``[3, 24]`` of texts: their first tokens, repeated if they are few."""
+    joined: list[int] = []
+    for sequence in sequences:
+        joined += sequence
+        if len(joined) >= 72:
+            break
+    return np.resize(np.asarray(joined[:72], np.int64), (3, 24))

@@ -1,0 +1,13 @@
+"""The recipes there are. A task is added to training by its folder and a line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.forecast.recipe import ForecastRecipe
+from training.generate.recipe import GenerateRecipe
+from training.recipe import Recipe
+from training.sentiment.recipe import SentimentRecipe
+
+_ALL: tuple[type[Recipe[Any, Any]], ...] = (ForecastRecipe, SentimentRecipe, GenerateRecipe)
+RECIPES: dict[str, type[Recipe[Any, Any]]] = {recipe.task: recipe for recipe in _ALL}
