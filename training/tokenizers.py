@@ -69,7 +69,7 @@ def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1) ->
         min_count: words seen less often are unknown.
 
     Raises:
-        TrainingError: the vocabulary has no room for a word.
+        TrainingError: the vocabulary has no room for a word, or no word is frequent enough.
     """
     if vocabulary < 2:
         raise TrainingError(f"vocab_size is {vocabulary}; it must be at least 2")
@@ -90,6 +90,8 @@ def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1) ->
         counts.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     # Ties in the count are broken by the word, so that the order of the texts does not matter.
     kept = [word for word in counts if counts[word] >= min_count and word != UNKNOWN]
+    if not kept:
+        raise TrainingError(f"no word occurs {min_count} times; a smaller min_count keeps rarer words")
     words = [UNKNOWN, *sorted(kept, key=lambda word: (-counts[word], word))[: vocabulary - 1]]
     tokenizer.model = models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=UNKNOWN)
     return str(tokenizer.to_str())

@@ -114,7 +114,7 @@ def _observe(
     single, seasonal = g.split(g.op("Div", amounts, g.op("Max", weights, g.scalar(1e-9))), [1, 1], axis=2)
     repeated = g.op("Greater", g.slice(weights, 1, 2, axis=2), g.scalar(0.0))
     size = g.op("Abs", level)
-    floor = g.op("Mul", size, g.scalar(RELATIVE_FLOOR))
+    floor = g.op("Mul", g.op("Max", size, single), g.scalar(RELATIVE_FLOOR))
     scales = g.op("Concat", single, g.op("Where", repeated, seasonal, single), axis=2)
     scales = g.op("Max", scales, floor, g.scalar(ABSOLUTE_FLOOR))
     single, scale = g.split(scales, [1, 1], axis=2)

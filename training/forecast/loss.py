@@ -8,7 +8,7 @@ from torch import Tensor
 from training.forecast.net import RELATIVE_FLOOR, Forecaster
 from training.forecast.windows import WindowBatch
 
-# A target this many scales away from the seasonal naive forecast is a jump nobody can learn from.
+# A target this many units away from the seasonal naive forecast is a jump nobody can learn from.
 MAX_SURPRISE = 20.0
 
 
@@ -33,13 +33,18 @@ def window_loss(net: Forecaster, batch: WindowBatch, relative_weight: float = 0.
     hidden, view, _ = net.read(batch.x, row)
     forecast = net.predict(hidden, view, batch.origins)
     last, scale, seasonal = forecast.last.squeeze(3), forecast.scale.squeeze(3), forecast.seasonal.squeeze(3)
-    surprise = ((batch.targets - last) / scale - seasonal).clamp(-MAX_SURPRISE, MAX_SURPRISE)
-    target = surprise + seasonal
-    # Where nothing has varied yet there is no scale to measure an error in.
-    counted = batch.known * (scale > 2.0 * RELATIVE_FLOOR * last.abs()).float()
+    single = forecast.single.squeeze(3)
+    # What has repeated exactly so far is measured in its one-step differences. Where nothing has varied yet
+    # there is no unit to measure an error in.
+    noise = 2.0 * RELATIVE_FLOOR * last.abs()
+    unit = torch.where(scale > noise.maximum(2.0 * RELATIVE_FLOOR * single), scale, single)
+    counted = batch.known * (unit > noise).float()
+    units = unit / scale
+    surprise = (batch.targets - last) / scale - seasonal
+    target = surprise.clamp(-MAX_SURPRISE * units, MAX_SURPRISE * units) + seasonal
     total = counted.sum().clamp_min(1.0)
     levels = net.levels
-    error = target.unsqueeze(3) - forecast.offsets
+    error = (target.unsqueeze(3) - forecast.offsets) / units.unsqueeze(3)
     loss = torch.maximum(levels * error, (levels - 1.0) * error).mean(3).mul(2.0 * counted).sum() / total
     if not relative_weight:
         return loss

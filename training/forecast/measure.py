@@ -125,12 +125,11 @@ def _report_user(net: QuantileNet, series: Sequence[Series]) -> list[Quality]:
     dataset, split = chosen[0].dataset, "last part of each series"
     means = {name: float(np.mean(values)) for name, values in errors.items()}
     truth, quantile = np.concatenate(truths), np.concatenate(quantiles)
-    report = [
-        _quality(f"MASE at 1-{horizon} steps", dataset, split, means.pop("model"), means),
-        _quality(
-            "weighted quantile loss", dataset, split, weighted_quantile_loss(truth, quantile, levels), {}
-        ),
-    ]
+    report = [_quality(f"MASE at 1-{horizon} steps", dataset, split, means.pop("model"), means)]
+    # Relative to nothing but zeros, no error has a size.
+    if np.nanmax(np.abs(truth)) > 0:
+        loss = weighted_quantile_loss(truth, quantile, levels)
+        report.append(_quality("weighted quantile loss", dataset, split, loss, {}))
     return report + _coverage_quality(_coverages(truth, quantile, levels), dataset, split)
 
 

@@ -228,7 +228,8 @@ class Forecaster(nn.Module):
         means = means.reshape(time, batch, 2, 2).transpose(0, 1)
         single, seasonal = torch.split(means[:, :, 0] / means[:, :, 1].clamp_min(1e-9), 1, dim=2)
         scale = torch.where(means[:, :, 1, 1:] > 0, seasonal, single)
-        floor = filled.unsqueeze(2).abs() * RELATIVE_FLOOR
+        # A series that repeats exactly has no seasonal variation, but moves: its level alone is no measure.
+        floor = filled.unsqueeze(2).abs().maximum(single) * RELATIVE_FLOOR
         scales = torch.cat([single, scale], 2).maximum(floor).clamp_min(ABSOLUTE_FLOOR)
         view = View(filled, buffer, ages, seasons, differences, valid, means[:, :, 1], scales)
         after = torch.cat([buffer[:, -BUFFER:], ages[:, -1:], last_sums.reshape(batch, NUM_SCALES)], 1)
@@ -296,7 +297,7 @@ class Forecaster(nn.Module):
         logits, rest, gaps = torch.split(self.local(torch.relu(mixed)), sizes, dim=3)
         weights = torch.softmax(logits, 3)[..., 1:]
         parts = torch.cat([weights * candidates, rest, squareplus(gaps) + MIN_GAP], 3)
-        return Prediction(parts @ self.mixing, last, scale, seasonal)
+        return Prediction(parts @ self.mixing, last, single, scale, seasonal)
 
     def emit(self, g: Graph, x: str, state: str, head_from: str) -> tuple[dict[str, str], str]:
         """Write the same computation as ONNX nodes; see ``training.forecast.emit``."""

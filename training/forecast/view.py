@@ -30,13 +30,14 @@ class View:
 class Prediction:
     """Forecasts in units of the series' scale.
 
-    ``offsets`` of the quantiles from the last value ``[batch, num, horizon, levels]``; ``last`` value
-    and ``scale`` ``[batch, num, 1, 1]``; ``seasonal`` naive forecast as an offset
-    ``[batch, num, horizon, 1]``.
+    ``offsets`` of the quantiles from the last value ``[batch, num, horizon, levels]``; ``last`` value,
+    mean ``single``-step difference and ``scale`` ``[batch, num, 1, 1]``; ``seasonal`` naive forecast as an
+    offset ``[batch, num, horizon, 1]``.
     """
 
     offsets: Tensor
     last: Tensor
+    single: Tensor
     scale: Tensor
     seasonal: Tensor
 

@@ -84,8 +84,9 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
     def build_net(self) -> Classifier:
         settings, vocabulary = self.settings, self._codec.size
         net = Classifier(pick(ClassifierConfig, settings, vocabulary=vocabulary, labels=len(self._labels)))
-        if settings.vectors and vocabulary > 2 * settings.embedding:
-            texts = [tokens for part in self._train for tokens in part.tokens]
+        texts = [tokens for part in self._train for tokens in part.tokens]
+        # Texts of one word say nothing about which words go together.
+        if settings.vectors and vocabulary > 2 * settings.embedding and max(map(len, texts)) > 1:
             vectors = word_vectors(texts, vocabulary, settings.embedding, settings.seed)
             net.embedding.weight.data.copy_(torch.from_numpy(vectors * _VECTOR_SCALE))
         return net

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.bundle.manifest import ForecastSpec, Quality
 from app.bundle.reader import read_bundle
 from app.core.errors import DataError, TrainingError
 from app.features.frequency import MAX_SEASON
@@ -103,6 +104,100 @@ def test_a_finished_run_is_exported_again_without_training(tmp_path: Path) -> No
         )
         graphs.append((folder / "model.onnx").read_bytes())
     assert graphs[0] == graphs[1]
+
+
+STEPS = np.arange(160)
+NOISE = 20 + np.random.default_rng(0).normal(size=160)
+
+
+def forecast_values(folder: Path, values: np.ndarray) -> dict[str, Quality]:
+    """Train shortly on one column of daily values, and return the figures by their metric."""
+    days = np.datetime64("2024-01-01") + STEPS
+    cells = ["" if np.isnan(value) else repr(float(value)) for value in values]
+    path = folder / "sales.csv"
+    path.write_text(
+        "\n".join(["day,sold", *(f"{day},{cell}" for day, cell in zip(days, cells, strict=True))])
+    )
+    small = {"hidden": 8, "local": 8, "epochs": 4, "batches": 8, "warmup_steps": 5, "learning_rate": 0.01}
+    bundle = forecast(csv=path, time="day", horizon=7, out=folder, relative_weight=1.0, **small)
+    return {figure.metric: figure for figure in read_bundle(bundle).manifest.quality}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        STEPS % 7,
+        np.where(STEPS % 7 == 6, 0.0, 20.0),
+        -1.0 * (STEPS % 7),
+        1e29 * (STEPS % 7),
+    ],
+    ids=["sawtooth", "closed on Sundays", "below zero", "huge"],
+)
+def test_a_pattern_that_repeats_exactly_through_zero_is_learned(tmp_path: Path, values: np.ndarray) -> None:
+    """It has no seasonal variation to measure errors in; the forecasts are its next values all the same."""
+    figure = forecast_values(tmp_path, values)["MASE at 1-7 steps"]
+    assert figure.value < 0.05 * figure.baselines["last value"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros(160),
+        np.where(STEPS > 100, 0.0, NOISE),
+        np.where(STEPS >= 130, 0.0, 5.0 + STEPS % 7),
+        np.where(STEPS == 60, 1e6, 0.0),
+        np.where(STEPS < 110, 0.0, NOISE),
+        np.full(160, 7.0),
+        np.where(STEPS >= 140, np.nan, NOISE),
+    ],
+    ids=[
+        "zeros",
+        "ends in zeros",
+        "test of zeros",
+        "a spike",
+        "begins with zeros",
+        "constant",
+        "test unknown",
+    ],
+)
+def test_no_values_lose_the_bundle_after_training(tmp_path: Path, values: np.ndarray) -> None:
+    """A figure that the test part leaves undefined is left out; the others are numbers."""
+    figures = forecast_values(tmp_path, values)
+    assert np.isfinite([figure.value for figure in figures.values()]).all()
+    tested = values[-16:]
+    assert ("weighted quantile loss" in figures) == bool(np.nansum(np.abs(tested)) > 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.where(STEPS > 90, np.nan, NOISE), r"steps 129 to 144 of 160, which choose the weights; cut"),
+        (np.where(STEPS < 130, np.nan, NOISE), r"steps 1 to 128 of 160, which train the network; cut"),
+        (np.where(STEPS == 3, 1.0, np.nan), r"steps 129 to 144 of 160, which choose the weights; cut"),
+    ],
+    ids=["no end", "no beginning", "one value"],
+)
+def test_a_part_without_values_is_named_before_training(
+    tmp_path: Path, values: np.ndarray, message: str
+) -> None:
+    """With the file, the column, and what to do."""
+    with pytest.raises(DataError, match=rf"^sales\.csv: series 'sold' has no values in {message}.*--target$"):
+        forecast_values(tmp_path, values)
+
+
+def test_values_whose_sums_overflow_are_refused(tmp_path: Path) -> None:
+    """Before training, with the column."""
+    with pytest.raises(DataError, match=r"sales\.csv: series 'sold' has values beyond 1e\+30"):
+        forecast_values(tmp_path, 1e37 * NOISE)
+
+
+def test_a_column_without_an_end_does_not_keep_the_others_from_training(tmp_path: Path) -> None:
+    """Those that have values validate."""
+    path = tmp_path / "two.csv"
+    rows = [f"{NOISE[step]},{NOISE[step] if step < 90 else ''}" for step in STEPS]
+    path.write_text("\n".join(["a,b", *rows]))
+    folder = forecast(csv=path, horizon=7, hidden=6, epochs=1, batches=2, out=tmp_path)
+    assert read_bundle(folder).manifest.quality
 
 
 def test_a_bundle_is_named_after_its_file() -> None:

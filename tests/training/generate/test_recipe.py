@@ -80,6 +80,13 @@ def test_lines_begin_and_end_with_the_line_end(tmp_path: Path) -> None:
     assert (spec.start_token, spec.end_token, spec.start_always) == (end, end, True)
 
 
+def test_a_text_too_short_to_cut_is_refused(tmp_path: Path) -> None:
+    """Before training, in words."""
+    (tmp_path / "abc.txt").write_text("abc")
+    with pytest.raises(DataError, match="too few"):
+        run(GenerateRecipe, {"text": tmp_path / "abc.txt", "threads": 1, "quiet": True})
+
+
 def test_byte_pairs_are_measured_per_character(tmp_path: Path) -> None:
     """The figure of a token model can be compared with the n-grams over characters."""
     bundle = train(tmp_path, SONG, "--tokenizer", "bpe", "--vocab-size", "270")

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.bundle.reader import Bundle, read_bundle
-from app.core.errors import DataError
+from app.core.errors import DataError, TrainingError
 from app.features.text import TextCodec
 from app.tasks.sentiment.spec import SentimentSpec
 from training.cells import Cell
@@ -87,6 +87,23 @@ def test_texts_without_words_read_as_unknown(csv: Path) -> None:
     assert bundle.tokenizer is not None
     texts = type(corpus.test)(["\u200b ", "plot"], [0, 1])
     assert all(encode(TextCodec(bundle.tokenizer), texts).tokens)
+
+
+def test_texts_of_one_word_each_make_a_bundle(tmp_path: Path) -> None:
+    """Their words go with no others, so the embedding starts at random."""
+    file = tmp_path / "words.csv"
+    file.write_text(
+        "\n".join(["review,mood", *(f"word{index % 40},{LABELS[index % 3]}" for index in range(120))])
+    )
+    assert train(file, "--min-count", "1").manifest.quality
+
+
+def test_texts_without_a_frequent_word_are_refused_before_training(tmp_path: Path) -> None:
+    """The message names the option."""
+    file = tmp_path / "rare.csv"
+    file.write_text("\n".join(["review,mood", *(f"word{index},{LABELS[index % 3]}" for index in range(12))]))
+    with pytest.raises(TrainingError, match="no word occurs 2 times; a smaller min_count"):
+        run(SentimentRecipe, {"csv": file, "text": "review", "label": "mood", "out": tmp_path, "threads": 1})
 
 
 @pytest.mark.parametrize(
