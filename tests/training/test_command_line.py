@@ -1,0 +1,271 @@
+"""The command line that follows from the settings is the one there was when it was typed by hand."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from app.bundle.reader import read_manifest
+from tests.docs_site.site import ROOT
+from training.cli import command_line, training_command
+from training.recipes import RECIPES
+
+TYPED_BY_HAND = {
+    "forecast": """
+        --csv Path
+        --time str
+        --target list[str]
+        --id str
+        --freq str
+        --season int
+        --horizon int
+        --levels/--quantiles str
+        --cell rnn|lstm|gru
+        --nonlinearity tanh|relu
+        --layers int
+        --hidden int
+        --local int
+        --dropout float
+        --relative-weight float
+        --epochs int
+        --batches int
+        --batch-size int
+        --length int
+        --origins int
+        --patience int
+        --learning-rate float
+        --weight-decay float
+        --clip-norm float
+        --warmup-steps int
+        --average-decay float
+        --refit/--no-refit bool False
+        --seed int
+        --device str
+        --name str
+        --version str 1
+        --out Path models
+        --data Path
+        --checkpoint Path
+        --resume/--no-resume bool False
+        --threads int
+        --quiet/--no-quiet bool False
+        """,
+    "sentiment": """
+        --dataset str
+        --csv Path
+        --text str text
+        --label str label
+        --vocab-size int
+        --min-count int
+        --cell rnn|lstm|gru
+        --nonlinearity tanh|relu
+        --layers int
+        --hidden int
+        --embedding int
+        --dropout float
+        --embedding-dropout float
+        --recurrent-dropout float
+        --word-dropout float
+        --vectors/--no-vectors bool
+        --epochs int
+        --patience int
+        --max-tokens int
+        --max-batch int
+        --batch-tokens int
+        --running-weight float
+        --running-from int
+        --learning-rate float
+        --weight-decay float
+        --clip-norm float
+        --warmup-steps int
+        --average-decay float
+        --precision float32|bfloat16
+        --seed int
+        --device str
+        --name str sentiment
+        --version str 1
+        --out Path models
+        --data Path
+        --checkpoint Path
+        --resume/--no-resume bool False
+        --threads int
+        --quiet/--no-quiet bool False
+        """,
+    "generate": """
+        --dataset str
+        --text Path
+        --lines/--no-lines bool
+        --tokenizer char|bpe
+        --vocab-size int
+        --cell rnn|lstm|gru
+        --nonlinearity tanh|relu
+        --layers int
+        --hidden int
+        --embedding int
+        --dropout float
+        --embedding-dropout float
+        --recurrent-dropout float
+        --epochs int
+        --patience int
+        --batch-size int
+        --length int
+        --learning-rate float
+        --weight-decay float
+        --clip-norm float
+        --warmup-steps int
+        --average-decay float
+        --rename-speakers float
+        --precision float32|bfloat16
+        --seed int
+        --device str
+        --name str
+        --version str 1
+        --out Path models
+        --data Path
+        --checkpoint Path
+        --resume/--no-resume bool False
+        --threads int
+        --quiet/--no-quiet bool False
+        """,
+}
+"""Flags, type and default of every option, in order; no default is a default of the recipe's."""
+
+MADE_DIFFERENTLY = {("forecast", "--refit/--no-refit bool False"), ("sentiment", "--name str sentiment")}
+"""The same default, but left to the recipe like all others: settings, and the bundle's name."""
+
+
+def kind_of(annotation: Any) -> str:
+    """The type of an option as the table writes it."""
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
+    if get_origin(annotation) is UnionType or type(None) in get_args(annotation):
+        (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
+        return kind_of(annotation)
+    return str(annotation) if get_origin(annotation) else annotation.__name__
+
+
+def options_of(task: str) -> list[str]:
+    """The options of a command as the table writes them."""
+    parameters = inspect.signature(training_command(RECIPES[task])).parameters
+    command: Any = typer.main.get_command(command_line())
+    lines = []
+    for option in command.commands[task].params:
+        (annotation, *_) = get_args(parameters[option.name].annotation)
+        default = [] if option.default is None else [str(option.default)]
+        flags = "/".join([*option.opts, *option.secondary_opts])
+        lines.append(" ".join([flags, kind_of(annotation), *default]))
+    return lines
+
+
+@pytest.mark.parametrize("task", TYPED_BY_HAND)
+def test_every_option_is_what_it_was(task: str) -> None:
+    """Flags, types, choices, defaults and their order."""
+    expected = [line.strip() for line in TYPED_BY_HAND[task].strip().splitlines()]
+    for known, line in MADE_DIFFERENTLY:
+        if known == task:
+            expected[expected.index(line)] = line.rpartition(" ")[0]
+    assert options_of(task) == expected
+
+
+def test_options_left_to_the_recipe_have_their_old_defaults() -> None:
+    """A run without ``--refit``; a classifier without ``--name``."""
+    assert RECIPES["forecast"].Settings().refit is False
+    assert RECIPES["sentiment"].bundle_name(RECIPES["sentiment"].__new__(RECIPES["sentiment"])) == "sentiment"
+
+
+def test_every_option_has_a_help_text() -> None:
+    """Of every command."""
+    command: Any = typer.main.get_command(command_line())
+    for task in RECIPES:
+        assert all(option.help for option in command.commands[task].params)
+
+
+RECORDED = {
+    "forecast": """
+        rnnserve-train forecast --csv sales.csv --time day --name sales --version 1 --horizon 3
+        --quantiles 0.025,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.975 --cell lstm --nonlinearity tanh
+        --layers 2 --hidden 4 --local 32 --dropout 0.2 --relative-weight 0.0 --epochs 1 --batches
+        1 --batch-size 32 --length 25 --origins 16 --patience 6 --learning-rate 0.002
+        --weight-decay 0.05 --clip-norm 1.0 --warmup-steps 30 --average-decay 0.98 --no-refit
+        --seed 0 --device cpu --target sold --target open
+        """,
+    "sentiment": """
+        rnnserve-train sentiment --csv moods.csv --text review --label mood --name sentiment
+        --version 1 --vocab-size 25000 --min-count 2 --cell gru --nonlinearity tanh --layers 1
+        --hidden 4 --embedding 128 --dropout 0.5 --embedding-dropout 0.3 --recurrent-dropout 0.2
+        --word-dropout 0.1 --no-vectors --epochs 1 --patience 4 --max-tokens 400 --max-batch 256
+        --batch-tokens 16384 --running-weight 0.3 --running-from 50 --learning-rate 0.001
+        --weight-decay 0.02 --clip-norm 1.0 --warmup-steps 100 --average-decay 0.998 --precision
+        float32 --seed 0 --device cpu
+        """,
+    "generate": """
+        rnnserve-train generate --text song.txt --name generate --version 1 --lines --tokenizer
+        char --vocab-size 2000 --cell lstm --nonlinearity tanh --layers 1 --hidden 4 --embedding
+        64 --dropout 0.2 --embedding-dropout 0.0 --recurrent-dropout 0.0 --epochs 1 --patience 5
+        --batch-size 64 --length 128 --learning-rate 0.002 --weight-decay 0.0 --clip-norm 1.0
+        --warmup-steps 0 --average-decay 0.0 --rename-speakers 0.0 --precision float32 --seed 0
+        --device cpu
+        """,
+}
+"""What runs of these options recorded when the command line was typed by hand."""
+
+SMALL = "--epochs 1 --hidden 4 --threads 1 --quiet --out models"
+GIVEN = {
+    "forecast": "--csv sales.csv --time day --target sold --target open --horizon 3 --batches 1",
+    "sentiment": "--csv moods.csv --text review --label mood --no-vectors",
+    "generate": "--text song.txt --lines",
+}
+
+
+@pytest.mark.parametrize("task", RECORDED)
+def test_a_run_records_the_command_it_did(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Word by word."""
+    monkeypatch.chdir(tmp_path)
+    sales = [f"2024-01-{day + 1:02d},{20 + day % 7 * 3 + day % 5},{day % 3}" for day in range(31)]
+    Path("sales.csv").write_text("\n".join(["day,sold,open", *sales]))
+    moods = [f"a {word} film,{mood}" for word, mood in (("good", "glad"), ("bad", "sad")) * 8]
+    Path("moods.csv").write_text("\n".join(["review,mood", *moods]))
+    Path("song.txt").write_text("the cat sat on the mat\n" * 40)
+    words = [
+        task,
+        *GIVEN[task].split(),
+        *["--epochs", "1", "--hidden", "4", "--threads", "1", "--quiet", "--out", "models"],
+    ]
+    result = CliRunner().invoke(command_line(), words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    (manifest,) = map(read_manifest, Path("models").glob("*/1"))
+    assert manifest.provenance.command == " ".join(RECORDED[task].split())
+
+
+@pytest.mark.parametrize(
+    "words", ["--help", "forecast --help", "generate --text x.txt", "download", "quality"]
+)
+def test_without_pytorch_one_line_says_what_to_install(words: str) -> None:
+    """No traceback, whatever the command."""
+    program = "import sys; sys.modules['torch'] = None; from training.cli import main; main()"
+    command = [sys.executable, "-c", program, *words.split()]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == (
+        "rnnserve-train: the package 'torch' is missing; in a checkout, run: pip install '.[training]'\n"
+    )
+
+
+def test_no_task_is_named_outside_its_folder() -> None:
+    """Neither in a string nor by its classes; the list of recipes and the files of data sets aside."""
+    tasks = "|".join(RECIPES)
+    capitals = "|".join(task.capitalize() for task in RECIPES)
+    named = re.compile(rf"""["'`]({tasks})["'`]|\b({capitals})[A-Z]\w*|training\.({tasks})\b""")
+    for path in sorted((ROOT / "training").rglob("*.py")):
+        inside = path.relative_to(ROOT / "training")
+        if inside.parts[0] not in RECIPES and inside.name != "recipes.py":
+            assert not named.findall(path.read_text()), inside
