@@ -85,7 +85,7 @@ def tiny_classifier(out: Path, cell: Cell = "gru", name: str = "tiny-mood", vers
     torch.manual_seed(2)
     tokenizer = word_tokenizer(WORDS, 40)
     vocabulary = TextCodec(tokenizer).size
-    net = Classifier(ClassifierConfig(vocabulary, len(LABELS), cell=cell, embedding=8, hidden=12))
+    net = Classifier(ClassifierConfig(vocabulary, labels=len(LABELS), cell=cell, embedding=8, hidden=12))
     _unsettle(net)
     return export_bundle(
         net,

@@ -12,7 +12,7 @@ from app.bundle.reader import Bundle
 from app.runtime.session import GraphSession
 
 
-class TokenNet(Protocol):
+class MeasuredNet(Protocol):
     """What measures ask of a network over tokens: PyTorch's own, or a :class:`GraphNet`."""
 
     @property

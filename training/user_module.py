@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from app.bundle.manifest import TOKENIZER_FILE, Provenance, Quality
 from app.core.errors import ExportError
@@ -28,9 +28,7 @@ from training.cells import CELLS, RecurrentStack
 from training.export import PARITY_BOUND, describe_run, export_bundle
 from training.recipe import TokenModule
 from training.recipes import RECIPES
-
-if TYPE_CHECKING:
-    from training.graph import Graph
+from training.token_net import TokenNet
 
 _PASSIVE = (nn.Dropout, nn.Identity)
 
@@ -79,7 +77,7 @@ def export_module(
         BundleError: the tokenizer cannot be read, or the folder cannot be written.
     """
     module = module.eval().cpu()
-    net = ModuleNet(module)
+    net = net_of(module)
     codec = TextCodec(tokenizer)
     vocabulary = net.embedding.num_embeddings
     if codec.size > vocabulary:
@@ -104,65 +102,29 @@ def export_module(
     )
 
 
-class ModuleNet(nn.Module):
-    """The layers of a user's module as a network of the exportable form.
-
-    Args:
-        module: of the documented form.
+def net_of(module: nn.Module) -> TokenNet:
+    """The layers of a module of the documented form as a network of the exportable form.
 
     Raises:
-        ExportError: it is not; says what was found.
+        ExportError: it is not of that form; says what was found.
     """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        leaves = [layer for layer in module.modules() if not list(layer.children())]
-        embeddings = [layer for layer in leaves if isinstance(layer, nn.Embedding)]
-        recurrent = [layer for layer in leaves if type(layer) in CELLS]
-        heads = [layer for layer in leaves if isinstance(layer, nn.Linear)]
-        known = [*embeddings, *recurrent, *heads]
-        others = [layer for layer in leaves if layer not in known and not isinstance(layer, _PASSIVE)]
-        if len(embeddings) != 1 or not recurrent or len(heads) != 1 or others:
-            found = ", ".join(type(layer).__name__ for layer in leaves) or "no layers"
-            raise ExportError(
-                "the module must hold one nn.Embedding, one or more of nn.RNN, nn.LSTM or nn.GRU, and one "
-                f"nn.Linear, and besides them only dropout; found {found}"
-            )
-        self.embedding = embeddings[0]
-        self.recurrent = RecurrentStack.of([cast(nn.RNNBase, module) for module in recurrent])
-        self.head = heads[0]
-
-    @property
-    def step_shape(self) -> tuple[int, ...]:
-        """Tokens have no further axes."""
-        return ()
-
-    @property
-    def row_size(self) -> int:
-        """Floats in the state row."""
-        return self.recurrent.size
-
-    def fields(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Name and shape of each part of the row, in row order."""
-        return self.recurrent.fields()
-
-    def start_row(self) -> Tensor:
-        """Zeros, as PyTorch's modules start when no state is given."""
-        return self.recurrent.start
-
-    def forward(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
-        """Logits ``[batch, time - head_from, out]`` of tokens ``x [batch, time]``, and the next row."""
-        y, after = self.recurrent(self.embedding(x), state)
-        return {"logits": self.head(y[:, head_from:])}, after
-
-    def emit(self, g: Graph, x: str, state: str, head_from: str) -> tuple[dict[str, str], str]:
-        """Write the same computation as ONNX nodes."""
-        embedded = g.op("Gather", g.constant(self.embedding.weight), x, axis=0)
-        y, after = self.recurrent.emit(g, embedded, state)
-        return {"logits": g.linear(g.slice_time(y, head_from), self.head.weight, self.head.bias)}, after
+    leaves = [layer for layer in module.modules() if not list(layer.children())]
+    embeddings = [layer for layer in leaves if isinstance(layer, nn.Embedding)]
+    recurrent = [layer for layer in leaves if type(layer) in CELLS]
+    heads = [layer for layer in leaves if isinstance(layer, nn.Linear)]
+    known = [*embeddings, *recurrent, *heads]
+    others = [layer for layer in leaves if layer not in known and not isinstance(layer, _PASSIVE)]
+    if len(embeddings) != 1 or not recurrent or len(heads) != 1 or others:
+        found = ", ".join(type(layer).__name__ for layer in leaves) or "no layers"
+        raise ExportError(
+            "the module must hold one nn.Embedding, one or more of nn.RNN, nn.LSTM or nn.GRU, and one "
+            f"nn.Linear, and besides them only dropout; found {found}"
+        )
+    stack = RecurrentStack.of([cast(nn.RNNBase, module) for module in recurrent])
+    return TokenNet(embeddings[0], stack, heads[0])
 
 
-def _check_forward(module: nn.Module, net: ModuleNet, vocabulary: int) -> None:
+def _check_forward(module: nn.Module, net: TokenNet, vocabulary: int) -> None:
     tokens = torch.from_numpy(np.random.default_rng(0).integers(0, vocabulary, (2, 9)))
     with torch.no_grad():
         try:

@@ -12,7 +12,7 @@ from torch import Tensor
 from training.generate.corpus import IGNORED, TokenBatch
 from training.generate.measure import CarriedLoss, batch_nats, stream_nats, token_nats
 from training.sentiment.batches import LabelledBatch
-from training.sentiment.measure import ReadingLoss, label_shares, last_step, score_labels
+from training.sentiment.measure import ReadingLoss, accuracy, label_shares, last_step
 
 
 class Counter:
@@ -66,9 +66,7 @@ def test_labels_are_read_at_each_texts_own_end() -> None:
     """Padding after a text does not change its answer."""
     values = torch.arange(12.0).reshape(2, 3, 2)
     assert last_step(values, torch.tensor([1, 3])).tolist() == [[0.0, 1.0], [10.0, 11.0]]
-    score = score_labels(Counter(), [[5], [5, 5, 5]], [1, 0])
-    assert score.accuracy == 0.5
-    assert score.nats == pytest.approx((surprise(1, 1) + surprise(3, 0)) / 2)
+    assert accuracy(Counter(), [[5], [5, 5, 5]], [1, 0]) == 0.5
 
 
 def test_long_texts_are_judged_along_the_way() -> None:

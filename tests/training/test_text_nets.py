@@ -23,7 +23,7 @@ def build(kind: str, cell: Cell) -> Net:
         net = LanguageModel(LanguageModelConfig(11, cell=cell, embedding=5, hidden=6, layers=2, dropout=0.5))
     else:
         net = Classifier(
-            ClassifierConfig(11, 3, cell=cell, embedding=5, hidden=6, layers=2, word_dropout=0.5)
+            ClassifierConfig(11, labels=3, cell=cell, embedding=5, hidden=6, layers=2, word_dropout=0.5)
         )
     nn.init.normal_(net.recurrent.start)
     return net

@@ -15,10 +15,19 @@ from onnx import TensorProto
 
 from app.features import series as columns
 from app.features.calendar import MAX_SEASON
+from training.forecast.net import (
+    ABSOLUTE_FLOOR,
+    BUFFER,
+    DECAY,
+    NUM_CANDIDATES,
+    NUM_LAGS,
+    NUM_SCALES,
+    RELATIVE_FLOOR,
+    Forecaster,
+)
 from training.forecast.quantiles import MIN_GAP
 
 if TYPE_CHECKING:
-    from training.forecast.net import Forecaster
     from training.graph import Graph
 
 _NUM_RECENT = 2
@@ -66,8 +75,6 @@ def emit_forecaster(
 def _observe(
     net: Forecaster, g: Graph, x: str, past: str, age: str, sums: str, time: str
 ) -> tuple[_View, list[str]]:
-    from training.forecast.net import ABSOLUTE_FLOOR, BUFFER, DECAY, NUM_LAGS, NUM_SCALES, RELATIVE_FLOOR
-
     value, observed, frequency, seasons, timing = g.split(x, [1, 1, 1, 2, columns.NUM_COLUMNS - 5], axis=2)
     value, mask, frequency = (g.squeeze(part, 2) for part in (value, observed, frequency))
     seen = g.op("Greater", mask, g.scalar(0.0))
@@ -141,8 +148,6 @@ def _observe(
 
 
 def _predict(net: Forecaster, g: Graph, hidden: str, view: _View, head_from: str, time: str) -> str:
-    from training.forecast.net import BUFFER, NUM_CANDIDATES
-
     horizon, num_levels = net.config.horizon, len(net.config.levels)
     num_read = g.op("Sub", time, head_from)
 

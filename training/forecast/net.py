@@ -79,6 +79,7 @@ class ForecasterConfig:
 class Forecaster(nn.Module):
     """The network; ``forward`` takes and returns the whole state."""
 
+    step_shape = (columns.NUM_COLUMNS,)
     horizons: Tensor
     lag_weights: Tensor
     lag_offsets: Tensor
@@ -126,23 +127,15 @@ class Forecaster(nn.Module):
         self.register_buffer("mixing", mixing_matrix(config.levels, NUM_CANDIDATES + 1), persistent=False)
 
     @property
-    def step_shape(self) -> tuple[int, ...]:
-        """Shape of one step of ``x``."""
-        return (columns.NUM_COLUMNS,)
-
-    @property
     def horizon(self) -> int:
-        """Steps ahead that every step predicts."""
         return self.config.horizon
 
     @property
     def quantile_levels(self) -> tuple[float, ...]:
-        """Of the last axis of a forecast, ascending."""
         return self.config.levels
 
     @property
     def row_size(self) -> int:
-        """Floats in the state row."""
         return sum(math.prod(shape) for _, shape in self.fields())
 
     def fields(self) -> list[tuple[str, tuple[int, ...]]]:
@@ -155,7 +148,6 @@ class Forecaster(nn.Module):
         return [*self.recurrent.fields(), ("past", (BUFFER,)), ("age", (1,)), ("scales", (NUM_SCALES,))]
 
     def start_row(self) -> Tensor:
-        """The row before the first step."""
         return torch.cat(
             [self.recurrent.start, self.recurrent.start.new_zeros(self.row_size - self.recurrent.size)]
         )

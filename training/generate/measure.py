@@ -15,7 +15,7 @@ from app.features.text import TextCodec
 from training.generate.baselines import NgramModel
 from training.generate.corpus import IGNORED, TextSplit, TokenBatch, line_batches, stream_batches
 from training.generate.data import Corpus
-from training.graph_net import TokenNet
+from training.graph_net import MeasuredNet
 from training.tokenizers import character_tokenizer, encode_many, line_end_token
 
 _CHUNK = 500
@@ -37,7 +37,7 @@ class CarriedLoss:
     def __init__(self) -> None:
         self._state: Tensor | None = None
 
-    def __call__(self, net: TokenNet, batch: TokenBatch) -> Tensor:
+    def __call__(self, net: MeasuredNet, batch: TokenBatch) -> Tensor:
         """Loss of one batch."""
         device = net.device
         if batch.fresh or self._state is None:
@@ -50,7 +50,7 @@ class CarriedLoss:
 
 
 @torch.no_grad()
-def batch_nats(net: TokenNet, batches: Iterable[TokenBatch]) -> float:
+def batch_nats(net: MeasuredNet, batches: Iterable[TokenBatch]) -> float:
     """Total nats of batches in order; states are carried as in training."""
     total, state = 0.0, None
     device = net.device
@@ -62,7 +62,7 @@ def batch_nats(net: TokenNet, batches: Iterable[TokenBatch]) -> float:
     return total
 
 
-def stream_nats(net: TokenNet, ids: NDArray[np.int64], boundary: int, num_parts: int = 1) -> float:
+def stream_nats(net: MeasuredNet, ids: NDArray[np.int64], boundary: int, num_parts: int = 1) -> float:
     """Total nats of one text, read in order from the start row with the state carried through.
 
     Args:
@@ -76,7 +76,7 @@ def stream_nats(net: TokenNet, ids: NDArray[np.int64], boundary: int, num_parts:
 
 
 def total_nats(
-    net: TokenNet, texts: Sequence[NDArray[np.int64]], boundary: int, lines: bool, num_parts: int = 1
+    net: MeasuredNet, texts: Sequence[NDArray[np.int64]], boundary: int, lines: bool, num_parts: int = 1
 ) -> float:
     """Total nats of texts: of each line with its end, or of one stream in order."""
     if lines:
@@ -86,7 +86,7 @@ def total_nats(
 
 
 def measure(
-    net: TokenNet, codec: TextCodec, corpus: Corpus, lines: bool, *, baselines: bool = False
+    net: MeasuredNet, codec: TextCodec, corpus: Corpus, lines: bool, *, baselines: bool = False
 ) -> Quality:
     """Nats per character of the test part, with the n-grams measured beside it when asked for."""
     texts = corpus.parts.test

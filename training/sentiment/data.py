@@ -90,8 +90,7 @@ def load_csv(
         DataError: it cannot be used; the message says why.
     """
     names, texts = read_labelled_csv(path, text, label)
-    parts = split_labelled(names, texts, seed)
-    corpus = Corpus(path.name, "random tenth of the rows, by seed", parts.train, parts.validation, parts.test)
+    corpus = Corpus(path.name, "random tenth of the rows, by seed", *split_labelled(names, texts, seed))
     return names, [corpus], (file_source(path),)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +11,6 @@ from app.core.errors import DataError
 from training.sentiment.reviews import LabelledTexts
 
 MAX_LABELS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledSplit:
-    """A labelled data set in three parts.
-
-    Attributes:
-        names: label names; a label is an index into them.
-    """
-
-    names: tuple[str, ...]
-    train: LabelledTexts
-    validation: LabelledTexts
-    test: LabelledTexts
 
 
 def read_labelled_csv(path: Path, text: str, label: str) -> tuple[tuple[str, ...], LabelledTexts]:
@@ -70,8 +55,8 @@ def read_labelled_csv(path: Path, text: str, label: str) -> tuple[tuple[str, ...
 
 def split_labelled(
     names: tuple[str, ...], data: LabelledTexts, seed: int, validation: float = 0.1, test: float = 0.1
-) -> LabelledSplit:
-    """Deal texts at random into three parts, each label in the same proportion.
+) -> tuple[LabelledTexts, LabelledTexts, LabelledTexts]:
+    """Deal texts at random into train, validation and test parts, each label in the same proportion.
 
     Raises:
         DataError: a label has too few texts to appear in every part.
@@ -88,4 +73,4 @@ def split_labelled(
         parts[1] += members[num_test : num_test + num_validation]
         parts[2] += members[:num_test]
     train, held_out, tested = (data.take(sorted(part)) for part in parts)
-    return LabelledSplit(names, train, held_out, tested)
+    return train, held_out, tested

@@ -10,25 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.bundle.manifest import Quality
-from training.graph_net import TokenNet
+from training.graph_net import MeasuredNet
 from training.sentiment.batches import LabelledBatch, labelled_batches
 from training.sentiment.data import Corpus, Labelled
 
 _EVALUATION_TOKENS = 65_536
 _EVALUATION_BATCH = 256
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledScore:
-    """How well labels are predicted.
-
-    Attributes:
-        accuracy: share of right labels.
-        nats: mean cross-entropy of the right label.
-    """
-
-    accuracy: float
-    nats: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +31,7 @@ class ReadingLoss:
     running_weight: float
     running_from: int
 
-    def __call__(self, net: TokenNet, batch: LabelledBatch) -> Tensor:
+    def __call__(self, net: MeasuredNet, batch: LabelledBatch) -> Tensor:
         """Loss of one batch."""
         device = net.device
         tokens, lengths = batch.tokens.to(device), batch.lengths.to(device)
@@ -77,30 +64,28 @@ def last_step(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def score_labels(net: TokenNet, sequences: Sequence[Sequence[int]], labels: Sequence[int]) -> LabelledScore:
-    """Accuracy and cross-entropy of a network in evaluation mode, on whole texts."""
-    hits, nats = 0, 0.0
-    device = net.device
+def accuracy(net: MeasuredNet, sequences: Sequence[Sequence[int]], labels: Sequence[int]) -> float:
+    """Share of right labels of a network in evaluation mode, on whole texts."""
+    hits = 0
     for batch in labelled_batches(
         sequences, labels, max_batch=_EVALUATION_BATCH, batch_tokens=_EVALUATION_TOKENS
     ):
-        tokens, wanted = batch.tokens.to(device), batch.labels.to(device)
+        tokens, lengths = batch.tokens.to(net.device), batch.lengths.to(net.device)
         outputs, _ = net(tokens, net.start_row().expand(tokens.shape[0], -1))
-        answers = last_step(outputs["logits"], batch.lengths.to(device))
-        hits += int((answers.argmax(dim=1) == wanted).sum())
-        nats += float(functional.cross_entropy(answers, wanted, reduction="sum"))
-    return LabelledScore(hits / len(labels), nats / len(labels))
+        answers = last_step(outputs["logits"], lengths).argmax(dim=1)
+        hits += int((answers == batch.labels.to(net.device)).sum())
+    return hits / len(labels)
 
 
 def measure(
-    net: TokenNet, corpus: Corpus, test: Labelled, baselines: Mapping[str, float] | None = None
+    net: MeasuredNet, corpus: Corpus, test: Labelled, baselines: Mapping[str, float] | None = None
 ) -> Quality:
     """Accuracy on the test part of a corpus, which ``test`` is in tokens."""
     return Quality(
         metric="accuracy",
         dataset=corpus.title,
         split=corpus.split,
-        value=score_labels(net, *test.pair).accuracy,
+        value=accuracy(net, *test.pair),
         higher_is_better=True,
         baselines=dict(baselines or {}),
         references=corpus.references,

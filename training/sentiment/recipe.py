@@ -22,7 +22,7 @@ from training.recipe import Recipe, TokenModule, check_choice, first_tokens
 from training.sentiment.baselines import bag_of_words_accuracy, majority_accuracy
 from training.sentiment.batches import LabelledBatch, labelled_batches, num_labelled_batches, shorten
 from training.sentiment.data import BUILT_IN, PATHS, Corpus, encode, load_csv, load_reviews
-from training.sentiment.measure import ReadingLoss, measure, score_labels
+from training.sentiment.measure import ReadingLoss, accuracy, measure
 from training.sentiment.net import Classifier, ClassifierConfig
 from training.sentiment.notes import NOTES, USER_NOTES
 from training.sentiment.reviews import SENTIMENT_LABELS
@@ -111,7 +111,7 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
 
     def validate(self, net: Classifier) -> float:
         """Share of wrong labels, each corpus weighing the same."""
-        return float(np.mean([1.0 - score_labels(net, *part.pair).accuracy for part in self._validation]))
+        return float(np.mean([1.0 - accuracy(net, *part.pair) for part in self._validation]))
 
     def measure(self, net: Classifier) -> list[Quality]:
         figures = []

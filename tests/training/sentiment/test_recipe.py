@@ -18,7 +18,7 @@ from training.cli import command_line
 from training.graph_net import GraphNet
 from training.run import run
 from training.sentiment.data import encode, load_csv
-from training.sentiment.measure import score_labels
+from training.sentiment.measure import accuracy
 from training.sentiment.recipe import SentimentRecipe
 
 LABELS = ("glad", "sad", "so-so")
@@ -70,7 +70,7 @@ def test_the_recorded_figure_is_that_of_the_graph(csv: Path) -> None:
     assert bundle.tokenizer is not None
     _, (corpus,), _ = load_csv(csv, "review", "mood", seed=0)
     test = encode(TextCodec(bundle.tokenizer), corpus.test)
-    assert score_labels(GraphNet(bundle), *test.pair).accuracy == bundle.manifest.quality[0].value
+    assert accuracy(GraphNet(bundle), *test.pair) == bundle.manifest.quality[0].value
 
 
 def test_what_tells_labels_apart_is_learned(csv: Path) -> None:

@@ -148,9 +148,9 @@ def test_every_label_is_in_every_part() -> None:
     """The split keeps proportions, repeats by seed, and loses no text."""
     data = LabelledTexts([f"text {index}" for index in range(55)], [0] * 50 + [1] * 5)
     parts = split_labelled(("a", "b"), data, seed=4)
-    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [43, 6, 6]
-    assert all(set(part.labels) == {0, 1} for part in (parts.train, parts.validation, parts.test))
-    assert sorted(parts.train.texts + parts.validation.texts + parts.test.texts) == sorted(data.texts)
+    assert [len(part) for part in parts] == [43, 6, 6]
+    assert all(set(part.labels) == {0, 1} for part in parts)
+    assert sorted(text for part in parts for text in part.texts) == sorted(data.texts)
     assert split_labelled(("a", "b"), data, seed=4) == parts
     assert split_labelled(("a", "b"), data, seed=5) != parts
 
