@@ -34,16 +34,13 @@ from app.bundle.manifest import (
     Row,
     RowField,
     Source,
-    TaskSpec,
+    Spec,
 )
 from app.bundle.reader import Golden
 from app.bundle.writer import pack_vectors, write_bundle
 from app.core.errors import ExportError, RnnserveError
 from app.runtime.session import GraphSession
 from app.runtime.verify import golden_difference
-from app.tasks.forecast.spec import ForecastSpec
-from app.tasks.generate.spec import GenerateSpec
-from app.tasks.sentiment.spec import SentimentSpec
 from training.card import render_card
 from training.cells import Cell, Nonlinearity
 from training.graph import OPSET, Graph
@@ -116,7 +113,7 @@ def export_bundle(
     name: str,
     version: str,
     description: str,
-    spec: TaskSpec,
+    spec: Spec,
     provenance: Provenance,
     quality: Sequence[Quality] = (),
     files: dict[str, bytes] | None = None,
@@ -208,7 +205,7 @@ def build_graph(net: Exportable, golden: Golden) -> bytes:
         raise ExportError(f"the network does not form a valid ONNX graph: {error}") from error
 
 
-def _golden_tokens(net: Exportable, spec: TaskSpec) -> NDArray[np.int64]:
+def _golden_tokens(net: Exportable, spec: Spec) -> NDArray[np.int64]:
     vocabulary = getattr(spec, "vocabulary", None)
     if net.step_shape or vocabulary is None:
         raise ExportError("golden_steps must be given for a network of numbers: random ones mean nothing")
@@ -244,7 +241,7 @@ def _manifest(
     name: str,
     version: str,
     description: str,
-    spec: TaskSpec,
+    spec: Spec,
     provenance: Provenance,
     quality: Sequence[Quality],
 ) -> Manifest:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from app.bundle.manifest import Quality, Source, TaskSpec
+from app.bundle.manifest import Quality, Source, Spec
 from app.bundle.reader import Bundle
 from app.core.errors import DataError
 from app.features.text import TextCodec
@@ -105,7 +105,7 @@ class Recipe(Protocol[NetT, BatchT]):
         """The figures of a bundle's graph on public data, by the same function; empty for a user's data."""
 
     @property
-    def spec(self) -> TaskSpec: ...
+    def spec(self) -> Spec: ...
 
     @property
     def description(self) -> str:
@@ -119,7 +119,7 @@ class Recipe(Protocol[NetT, BatchT]):
         """Steps to record in the bundle, ``[batch, time, ...]``."""
 
     @staticmethod
-    def module_spec(module: TokenModule) -> TaskSpec:
+    def module_spec(module: TokenModule) -> Spec:
         """The spec of a bundle of the user's own module.
 
         Raises:

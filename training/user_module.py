@@ -77,7 +77,7 @@ def export_module(
         BundleError: the tokenizer cannot be read, or the folder cannot be written.
     """
     module = module.eval().cpu()
-    net = net_of(module)
+    net = ModuleNet(module)
     codec = TextCodec(tokenizer)
     vocabulary = net.embedding.num_embeddings
     if codec.size > vocabulary:
@@ -102,29 +102,34 @@ def export_module(
     )
 
 
-def net_of(module: nn.Module) -> TokenNet:
-    """The layers of a module of the documented form as a network of the exportable form.
+class ModuleNet(TokenNet):
+    """The layers of a user's module as a network of the exportable form.
+
+    Args:
+        module: of the documented form.
 
     Raises:
-        ExportError: it is not of that form; says what was found.
+        ExportError: it is not; says what was found.
     """
-    leaves = [layer for layer in module.modules() if not list(layer.children())]
-    embeddings = [layer for layer in leaves if isinstance(layer, nn.Embedding)]
-    recurrent = [layer for layer in leaves if type(layer) in CELLS]
-    heads = [layer for layer in leaves if isinstance(layer, nn.Linear)]
-    known = [*embeddings, *recurrent, *heads]
-    others = [layer for layer in leaves if layer not in known and not isinstance(layer, _PASSIVE)]
-    if len(embeddings) != 1 or not recurrent or len(heads) != 1 or others:
-        found = ", ".join(type(layer).__name__ for layer in leaves) or "no layers"
-        raise ExportError(
-            "the module must hold one nn.Embedding, one or more of nn.RNN, nn.LSTM or nn.GRU, and one "
-            f"nn.Linear, and besides them only dropout; found {found}"
-        )
-    stack = RecurrentStack.of([cast(nn.RNNBase, module) for module in recurrent])
-    return TokenNet(embeddings[0], stack, heads[0])
+
+    def __init__(self, module: nn.Module) -> None:
+        leaves = [layer for layer in module.modules() if not list(layer.children())]
+        embeddings = [layer for layer in leaves if isinstance(layer, nn.Embedding)]
+        recurrent = [layer for layer in leaves if type(layer) in CELLS]
+        heads = [layer for layer in leaves if isinstance(layer, nn.Linear)]
+        known = [*embeddings, *recurrent, *heads]
+        others = [layer for layer in leaves if layer not in known and not isinstance(layer, _PASSIVE)]
+        if len(embeddings) != 1 or not recurrent or len(heads) != 1 or others:
+            found = ", ".join(type(layer).__name__ for layer in leaves) or "no layers"
+            raise ExportError(
+                "the module must hold one nn.Embedding, one or more of nn.RNN, nn.LSTM or nn.GRU, and one "
+                f"nn.Linear, and besides them only dropout; found {found}"
+            )
+        stack = RecurrentStack.of([cast(nn.RNNBase, layer) for layer in recurrent])
+        super().__init__(embeddings[0], stack, heads[0])
 
 
-def _check_forward(module: nn.Module, net: TokenNet, vocabulary: int) -> None:
+def _check_forward(module: nn.Module, net: ModuleNet, vocabulary: int) -> None:
     tokens = torch.from_numpy(np.random.default_rng(0).integers(0, vocabulary, (2, 9)))
     with torch.no_grad():
         try:

@@ -19,6 +19,7 @@ from app.bundle.reader import Bundle
 from app.features import series as columns
 from app.features.calendar import advance
 from app.features.series import SeriesKind, encode
+from app.tasks.forecast.spec import ForecastSpec
 from training.forecast.series import Series
 from training.graph_net import GraphNet
 

@@ -14,7 +14,7 @@ import numpy as np
 from onnx import TensorProto
 
 from app.features import series as columns
-from app.features.calendar import MAX_SEASON
+from app.features.frequency import MAX_SEASON
 from training.forecast.net import (
     ABSOLUTE_FLOOR,
     BUFFER,

@@ -11,11 +11,12 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
-from app.bundle.manifest import ForecastSpec, Frequency, Quality
+from app.bundle.manifest import Quality
 from app.bundle.reader import Bundle
 from app.core.errors import ExportError, TrainingError
-from app.features.calendar import MAX_SEASON
+from app.features.frequency import MAX_SEASON
 from app.features.series import COLUMNS, encode
+from app.tasks.forecast.spec import ForecastSpec, Frequency
 from training.data.download import DataStore
 from training.forecast.backtest import GraphForecaster
 from training.forecast.data import ForecastData, load_built_in, load_csv

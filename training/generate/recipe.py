@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.bundle.manifest import GenerateSpec, Quality
+from app.bundle.manifest import Quality
 from app.bundle.reader import Bundle
 from app.core.errors import ExportError, TrainingError
 from app.features.text import TextCodec
+from app.tasks.generate.spec import GenerateSpec
 from training.data.download import DataStore
 from training.generate.corpus import TokenBatch, line_batches, num_stream_batches, stream_batches
 from training.generate.data import BUILT_IN, Corpus, load_built_in, load_file

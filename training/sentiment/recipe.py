@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.bundle.manifest import Quality, SentimentSpec, Source
+from app.bundle.manifest import Quality, Source
 from app.bundle.reader import Bundle
 from app.core.errors import ExportError
 from app.features.text import TextCodec
+from app.tasks.sentiment.spec import SentimentSpec
 from training.data.download import DataStore
 from training.graph_net import GraphNet
 from training.options import override, pick

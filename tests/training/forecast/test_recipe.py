@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.bundle.manifest import ForecastSpec, Quality
+from app.bundle.manifest import Quality
 from app.bundle.reader import read_bundle
 from app.core.errors import DataError, TrainingError
 from app.features.frequency import MAX_SEASON
