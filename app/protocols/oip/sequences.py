@@ -44,7 +44,7 @@ _ENDED = (UnknownSession, SessionGone)
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """The sequence of a request, the session that it is kept in, and whether the request begins or ends it."""
+    """The sequence of a request, the session that keeps it, and whether the request begins or ends it."""
 
     id: str
     session: str
