@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from app.core.errors import Draining
@@ -37,15 +39,23 @@ class Lifecycle:
         """Open WebSockets."""
         return len(self._sockets)
 
-    def admit(self) -> None:
-        """Count a request, which takes itself off when it ends.
+    @contextmanager
+    def admitted(self, *, again: bool = False) -> Iterator[None]:
+        """In the block a request is worked on.
+
+        Args:
+            again: it was admitted before, and goes on without a pause in between.
 
         Raises:
             Draining: no further one is taken.
         """
-        if self.draining:
+        if self.draining and not again:
             raise Draining("the server is shutting down")
         self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
 
     def enter(self, socket: Drainable) -> None:
         """A socket was opened."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol
 
 from app.core.errors import CallerError, CapacityError
@@ -50,7 +49,7 @@ class RequestObserver(Protocol):
 
 
 class Call:
-    """Times one request and reports its outcome exactly once; a context manager.
+    """Times one request and reports its outcome exactly once.
 
     Args:
         observe: whom to tell.
@@ -67,14 +66,6 @@ class Call:
         self._reported = False
         # Until the model is found: names that callers invent must not become metric labels.
         self.model = "default" if model is None else "unknown"
-
-    def __enter__(self) -> Call:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.report("ok" if error is None else outcome_of(error))
 
     def add(self, usage: Usage) -> None:
         """Book a sequence's cost: sequences run side by side, so the longest counts."""
@@ -99,11 +90,12 @@ class Call:
             self._observe.ended(self.model, reason)
         self._observe.text(self.model, summary.supplied, summary.produced)
 
-    def read(self, count: int, tokens: int | None = None) -> None:
-        """``count`` sequences were read to their end; ``tokens`` of them where they are texts."""
+    def answered(self, count: int, tokens: int | None) -> None:
+        """The request ended well: ``count`` sequences were read, ``tokens`` of them where they are texts."""
         self._observe.ended(self.model, "complete", count)
         if tokens is not None:
             self._observe.text(self.model, tokens, None)
+        self.report("ok")
 
     def report(self, outcome: str) -> None:
         """Count the request; later calls change nothing."""

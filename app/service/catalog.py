@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from app.core.routing_key import place_of, routing_key
+from app.core.context import place_of, routing_key
 from app.service.deployment import Deployment
 
 STABLE = "stable"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.bundle.manifest import Manifest
@@ -16,9 +16,14 @@ class Deployment:
 
     Attributes:
         model: what ``task.open`` made of the bundle: a :class:`~app.tasks.model.TaskModel`.
+        reference: ``name@version``.
     """
 
     manifest: Manifest
     task: Task
     model: Any
     engine: Submitter
+    reference: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", self.manifest.reference)

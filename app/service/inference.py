@@ -74,8 +74,8 @@ class InferenceService:
         """
         wanted = self.catalog.asked.get(task) if model is None else model
         found = None if wanted is None else self.catalog.find(wanted)
-        if found is None or found.manifest.task != task:
-            available = tuple(key for key, served in self.deployments.items() if served.manifest.task == task)
+        if found is None or found.task.name != task:
+            available = tuple(key for key, served in self.deployments.items() if served.task.name == task)
             raise UnknownModel(model if model is not None else f"for {task}", available)
         return found
 
@@ -94,7 +94,7 @@ class InferenceService:
         """For how long every request of a task would be refused, whichever model it names, if at all."""
         waits = []
         for served in self.catalog.deployments.values():
-            if served.manifest.task == task:
+            if served.task.name == task:
                 wait = served.engine.full_for_s
                 if wait is None:
                     return None
@@ -115,14 +115,18 @@ class InferenceService:
             stream = await self.stream(task, request)
             return await stream.whole(), stream.timing()
         call = Call(self._observe, task.name, request.model)
-        with call:
+        try:
             deployment = self.find(task.name, request.model)
-            call.model = deployment.manifest.reference
+            call.model = deployment.reference
             model = deployment.model
             prepared = await offloaded(model.milliseconds(request), model.prepare, request)
             outputs = await self._outputs(deployment.engine, prepared, call)
-            call.read(len(outputs), prepared.num_tokens)
-            return model.finish(prepared, outputs), call.timing()
+            answer: BaseModel = model.finish(prepared, outputs)
+        except BaseException as error:
+            call.report(outcome_of(error))
+            raise
+        call.answered(len(outputs), prepared.num_tokens)
+        return answer, call.timing()
 
     async def stream(self, task: Task, request: Any, point: ResumePoint | None = None) -> TaskStream:
         """Start a request of a task that streams; its frames are read as they come.
@@ -139,7 +143,7 @@ class InferenceService:
         try:
             deployment = self.find(task.name, self._began_on(task, request, point))
             model = deployment.model
-            call.model = deployment.manifest.reference
+            call.model = deployment.reference
             start = await offloaded(model.milliseconds(request), model.start, request, point)
             return self.started(deployment, start, call)
         except RnnserveError as error:
@@ -176,7 +180,7 @@ class InferenceService:
         """Run the blocks of a request, all or none: the first output of each, ``[steps read, ...]``."""
         deadline = self.deadline()
         submitted: list[asyncio.Future[BlockResult]] = []
-        outputs: dict[int, NDArray[np.float32]] = {}
+        outputs: list[Any] = [None] * sum(map(len, prepared.members))
         try:
             for block in prepared.blocks:
                 submitted.append(engine.submit_block(block, deadline))
@@ -185,8 +189,9 @@ class InferenceService:
                 if result.errors:
                     raise next(iter(result.errors.values()))
                 call.add(result.usage)
-                outputs.update(zip(members, result.outputs[0], strict=True))
+                for index, output in zip(members, result.outputs[0], strict=True):
+                    outputs[index] = output
         finally:
             for future in submitted:
                 future.cancel()
-        return [outputs[index] for index in range(len(outputs))]
+        return outputs

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextvars import ContextVar
 from typing import Literal
 
 import structlog
 from structlog.contextvars import merge_contextvars
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from app.core.context import REQUEST
+
 Level = Literal["debug", "info", "warning", "error"]
 
-# One variable of our own: structlog's are one for each field, and are copied with every task.
 _access = structlog.stdlib.get_logger("app.requests")
-_request: ContextVar[tuple[str, str | None] | None] = ContextVar("request", default=None)
 
 
 def configure_logging(level: Level, form: Literal["json", "console"]) -> None:
@@ -70,25 +69,15 @@ def configure_logging(level: Level, form: Literal["json", "console"]) -> None:
     )
 
 
-def bind_request(request_id: str, trace_id: str | None = None) -> None:
-    """Put the ids into every line that the present task, and those it starts, log.
-
-    Args:
-        request_id: of the request.
-        trace_id: of the W3C trace that it belongs to, 32 hexadecimal digits.
-    """
-    _request.set((request_id, trace_id))
-
-
 def log_access(method: str, route: str, status: int, seconds: float) -> None:
     """One line for one answer; the route is a template, so that nothing a client wrote is in it."""
     _access.info("request", method=method, route=route, status=status, seconds=round(seconds, 6))
 
 
 def _add_request(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    bound = _request.get()
-    if bound is not None:
-        event.setdefault("request_id", bound[0])
-        if bound[1] is not None:
-            event.setdefault("trace_id", bound[1])
+    request = REQUEST.get()
+    if request is not None:
+        event.setdefault("request_id", request.request_id)
+        if request.trace_id is not None:
+            event.setdefault("trace_id", request.trace_id)
     return event

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.context import REQUEST, RequestContext, place_of
 from app.core.errors import InvalidManifest
-from app.core.routing_key import bind_routing_key, place_of
 from app.registry.labels import read_labels, write_labels
 from app.service.catalog import Catalog, Label, choose_defaults
 from app.service.deployment import Deployment
@@ -36,7 +36,7 @@ def catalog(labels: dict[str, Label], *versions: str) -> Catalog:
 
 def found(one: Catalog, wanted: str, key: str = "k") -> str | None:
     """Which version a request with this key gets."""
-    bind_routing_key(key)
+    REQUEST.set(RequestContext("id", None, key))
     answer = one.find(wanted)
     return None if answer is None else answer.manifest.reference
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app.telemetry.logging import bind_request, configure_logging, log_access
+from app.core.context import REQUEST, RequestContext
+from app.telemetry.logging import configure_logging, log_access
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def fail_with(payload: str) -> None:
 def test_json_lines_carry_the_request_id_whoever_logs(capsys: pytest.CaptureFixture[str]) -> None:
     """The standard library's loggers and structlog's write alike."""
     configure_logging("info", "json")
-    bind_request("id-1")
+    REQUEST.set(RequestContext("id-1", None, "key"))
     logging.getLogger("app.engine").warning("from %s", "stdlib")
     structlog.get_logger("app").info("from structlog", count=3)
     first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
@@ -70,7 +71,7 @@ def test_a_line_names_the_trace_it_belongs_to(capsys: pytest.CaptureFixture[str]
         logging.getLogger("app").warning("in %s", name)
 
     async def request(name: str, trace: str | None) -> None:
-        bind_request(name, trace)
+        REQUEST.set(RequestContext(name, trace, "key"))
         await asyncio.create_task(work(name))
 
     async def both() -> None:

@@ -71,11 +71,10 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write until the stream ends, the client goes, or it does not read."""
         # It was admitted as a request, which has ended by now without a pause in between.
-        lifecycle = scope["app"].state.edge.lifecycle
-        lifecycle.running += 1
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await while_connected(scope, receive, self._write_all(send))
+            with scope["app"].state.edge.lifecycle.admitted(again=True):
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                await while_connected(scope, receive, self._write_all(send))
         except ClientGone:
             pass
         except TimeoutError:
@@ -84,7 +83,6 @@ class EventStream(Response):
             if abort is not None:
                 abort()
         finally:
-            lifecycle.running -= 1
             self._stream.cancel()
 
     async def _write_all(self, send: Send) -> None:

@@ -17,13 +17,13 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.routing_key import bind_routing_key
+from app.core.context import REQUEST, RequestContext
 from app.edge.errors import is_internal
 from app.edge.http.transports import RESPOND
 from app.edge.protocol import error_response
-from app.telemetry.logging import bind_request, log_access
+from app.telemetry.logging import log_access
 from app.telemetry.metrics import Metrics
-from app.telemetry.tracing import RequestSpan, Tracing
+from app.telemetry.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +74,10 @@ class RequestScope:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         span = None if self._tracing is None else self._tracing.begin(scope)
-        bind_request(request_id, _trace_id(span, trace))
-        bind_routing_key(key or request_id)
+        trace_id = None if trace is None else trace[3:35].decode("ascii")
+        if span is not None:
+            trace_id = span.trace_id
+        REQUEST.set(RequestContext(request_id, trace_id, key or request_id))
         added = [(_REQUEST_ID, request_id.encode("ascii")), _NOSNIFF]
         if trace is not None:
             state["traceparent"] = trace
@@ -88,7 +90,7 @@ class RequestScope:
                 await self._app(scope, receive, _choosing(scope, send))
             finally:
                 if span is not None:
-                    span.end(_template(scope), 0)
+                    span.end(getattr(scope.get("route"), "path", None), 0)
             return
         failure = None
         started = time.perf_counter()
@@ -99,19 +101,23 @@ class RequestScope:
         except Exception as error:
             if is_internal(error):
                 failure = type(error).__name__
-                logger.exception("%s %s failed", scope["method"], _route(scope))
+                logger.exception(
+                    "%s %s failed", scope["method"], getattr(scope.get("route"), "path", "other")
+                )
             if tagged.status:
                 # The answer has begun, so the connection is all that is left to break.
                 raise
             await error_response(error, request_id, scope)(scope, receive, tagged)
         finally:
-            route, seconds = _route(scope), time.perf_counter() - started
+            # The path template: paths themselves are the client's invention and no label.
+            template: str | None = getattr(scope.get("route"), "path", None)
+            route, seconds = template or "other", time.perf_counter() - started
             self._metrics.in_flight.dec()
             self._metrics.response(route, tagged.status, seconds)
             if self._access_log:
                 log_access(scope["method"], route, tagged.status, seconds)
             if span is not None:
-                span.end(_template(scope), tagged.status, failure)
+                span.end(template, tagged.status, failure)
 
 
 class TaggedSend:
@@ -154,12 +160,6 @@ class TaggedSend:
 _NONE: Mapping[str, Any] = {}
 
 
-def _trace_id(span: RequestSpan | None, trace: bytes | None) -> str | None:
-    if span is not None:
-        return span.trace_id
-    return None if trace is None else trace[3:35].decode("ascii")
-
-
 def _ids_of(scope: Scope) -> tuple[str, bytes | None, str | None]:
     """The request's id, given or drawn, its ``traceparent`` if it has a valid one, and its routing key."""
     request_id, trace, key = None, None, None
@@ -191,13 +191,3 @@ def _choosing(scope: Scope, send: Send) -> Send:
         await send(message)
 
     return choose
-
-
-def _route(scope: Scope) -> str:
-    """The path template; paths themselves are the client's invention and no label."""
-    return _template(scope) or "other"
-
-
-def _template(scope: Scope) -> str | None:
-    found: str | None = getattr(scope.get("route"), "path", None)
-    return found

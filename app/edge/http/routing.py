@@ -76,18 +76,17 @@ class BytesRoute(APIRoute):
         parameters = inspect.signature(endpoint, eval_str=True).parameters
         first = next(iter(parameters.values()))
         annotation = getattr(first.annotation, "__origin__", first.annotation)
-        path = [name for name in parameters if name in self.param_convertors]
         if annotation is Request:
 
             async def handle(request: Request) -> Response:
-                return await endpoint(request, **{name: request.path_params[name] for name in path})
+                return await endpoint(request, **request.scope["path_params"])
 
             return handle
 
         async def handle_body(request: Request) -> Response:
             scope, receive = request.scope, request.receive
             edge = edge_of(request)
-            limits, lifecycle = edge.limits, edge.lifecycle
+            limits = edge.limits
             if (refusal := self.refusal(request)) is not None:
                 return refusal
             try:
@@ -95,12 +94,9 @@ class BytesRoute(APIRoute):
                     scope, receive, limits.max_body_bytes, limits.request_timeout_s, self.absent
                 )
                 parsed = await self.parse(annotation, head.media_type, body, request)
-                lifecycle.admit()
-                try:
-                    work = endpoint(parsed, request, **{name: request.path_params[name] for name in path})
+                with edge.lifecycle.admitted():
+                    work = endpoint(parsed, request, **scope["path_params"])
                     return await while_connected(scope, receive, work)
-                finally:
-                    lifecycle.running -= 1
             except ClientGone:
                 return Response(status_code=CLIENT_CLOSED)
 

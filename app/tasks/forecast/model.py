@@ -136,6 +136,7 @@ class ForecastModel:
         series = request.all_series()
         self._check_size(series)
         steps: list[NDArray[np.generic]] = []
+        ids: list[str | None] = []
         stamps: list[list[str] | None] = []
         for index, each in enumerate(series):
             prefix = "" if request.series is None else f"series.{index}."
@@ -151,13 +152,14 @@ class ForecastModel:
                 )
             stamps.append(self._timestamps(start, kind.frequency, len(values), request.horizon, prefix))
             steps.append(encode(values, start, kind))
+            ids.append(each.id)
         blocks, members = blocks_of(steps, Read.LAST)
         return PreparedForecast(
             blocks=blocks,
             members=members,
             horizon=request.horizon,
             levels=levels,
-            ids=[each.id for each in series],
+            ids=ids,
             timestamps=stamps,
         )
 
@@ -168,10 +170,9 @@ class ForecastModel:
             prepared: the request.
             outputs: of each series the last step's quantiles, ``[1, horizon, levels]``.
         """
-        forecasts = [
-            self._forecast(prepared.horizon, prepared.levels, id, stamps, output[0])
-            for id, stamps, output in zip(prepared.ids, prepared.timestamps, outputs, strict=True)
-        ]
+        forecasts: list[Forecast] = []
+        for id, stamps, output in zip(prepared.ids, prepared.timestamps, outputs, strict=True):
+            forecasts.append(self._forecast(prepared.horizon, prepared.levels, id, stamps, output[0]))
         return ForecastAnswer.made(model=self._reference, forecasts=forecasts)
 
     def _forecast(
@@ -225,7 +226,9 @@ class ForecastModel:
                 f"a request may hold at most {self._limits.max_series} series, got {len(series)}",
                 allowed={"max": self._limits.max_series},
             )
-        points = sum(len(each.values) for each in series)
+        points = 0
+        for each in series:
+            points += len(each.values)
         if points > self._limits.max_points:
             raise InvalidInput(
                 "values",
