@@ -157,7 +157,7 @@ def problem_response(error: BaseException, request_id: str, shape: ErrorShape = 
 
 
 def busy(request_id: str, wait_s: float) -> JsonBytes:
-    """The answer to a request that is refused unread: what :func:`problem_response` makes of an ``Overloaded``.
+    """The answer to a request that is refused unread, as :func:`problem_response` makes it of ``Overloaded``.
 
     In a rush there are thousands, so all of it but the id is made once: 1 us instead of 100.
     """
