@@ -116,30 +116,23 @@ class Engine:
 
     def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
         """Queue a block; see :class:`~app.core.ports.Submitter`."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[BlockResult] = loop.create_future()
+        future: asyncio.Future[BlockResult] = asyncio.get_running_loop().create_future()
         num_rows, length = request.steps.shape[:2]
         self._intake.reserve(num_rows * length, num_rows)
         if num_rows == 1 and request.starts is None:
-            self._share(request, future, deadline, loop)
+            self._share(request, future, deadline)
         else:
             block = Block(request, deadline)
             block.add(request, future, deadline)
             self._put(block)
         return future
 
-    def _share(
-        self,
-        request: BlockRequest,
-        future: asyncio.Future[BlockResult],
-        deadline: float,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
+    def _share(self, request: BlockRequest, future: asyncio.Future[BlockResult], deadline: float) -> None:
         """Add a single sequence to the block of those that are alike."""
         if self._on_loop:
             self._driver.wake()  # the next turn puts it
         elif not self._shared:
-            loop.call_soon(self._put_shared)
+            asyncio.get_running_loop().call_soon(self._put_shared)
         key = (request.steps.shape[1], request.read)
         block = self._shared.get(key)
         if block is not None and not block.accepts(deadline):

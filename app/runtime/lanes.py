@@ -52,17 +52,12 @@ class Lanes:
     """
 
     def __init__(self, num_lanes: int = 1) -> None:
-        self._num = max(1, num_lanes)
+        self.num_lanes = max(1, num_lanes)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         # The threads know the queue and not this object, so they end when nobody can give them work.
-        weakref.finalize(self, _end, self._tasks, self._num - 1)
-
-    @property
-    def num_lanes(self) -> int:
-        """Pieces that run at once."""
-        return self._num
+        weakref.finalize(self, _end, self._tasks, self.num_lanes - 1)
 
     def run(self, pieces: Sequence[Callable[[], None]]) -> None:
         """Run pieces, on as many threads as there are; returns when all have ended.
@@ -89,10 +84,10 @@ class Lanes:
             thread.join()
 
     def _start(self) -> None:
-        if len(self._threads) == self._num - 1:
+        if len(self._threads) == self.num_lanes - 1:
             return
         with self._lock:
-            while len(self._threads) < self._num - 1:
+            while len(self._threads) < self.num_lanes - 1:
                 name = f"lane-{len(self._threads)}"
                 thread = threading.Thread(target=_help, args=(self._tasks,), name=name, daemon=True)
                 thread.start()

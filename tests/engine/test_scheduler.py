@@ -46,9 +46,8 @@ def make_job(
 def make_block(number: int, width: int, length: int, deadline: float = 100.0) -> BlockJob:
     """The job of a block of that many rows and steps."""
     block = Block(BlockRequest(np.zeros((width, length))), deadline)
-    block.add(
-        BlockRequest(np.zeros((width, length))), cast(Any, SimpleNamespace(done=lambda: False)), deadline
-    )
+    waiting: Any = SimpleNamespace(done=lambda: False)
+    block.add(BlockRequest(np.zeros((width, length))), waiting, deadline)
     (job,) = block.cut(width, number, 0.0)
     return job
 
