@@ -29,7 +29,7 @@ from types import FrameType
 
 from app.core.errors import ConfigurationError, RnnserveError
 from app.edge.http.server import GracefulServer, server_config
-from app.engine.fairness import share_interpreter
+from app.engine.driver import share_interpreter
 from app.main import Application, compose, version
 from app.registry import Siblings, UnloadedNames
 from app.sessions.stores import shown

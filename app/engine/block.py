@@ -25,7 +25,7 @@ from app.core.sequence import BlockRequest, BlockResult, FinishReason, Read, Usa
 from app.engine.job import End, Job, Outcome
 
 MAX_SHARED = 12
-"""Single sequences in one block: little less than fills a run (``prefill``), so that no tick cuts it."""
+"""Single sequences in one block: little less than fills a run (``scheduler``), so that no tick cuts it."""
 
 # Sequences that share a block share a deadline, the earliest; those of one pass differ by less than this.
 _DEADLINES_S = 0.1
@@ -43,6 +43,7 @@ class Block:
     Attributes:
         jobs: the parts, once it is cut.
         missing: parts that have not ended.
+        error: set when the block as a whole ends with one.
     """
 
     held = False
@@ -56,7 +57,7 @@ class Block:
         self._requests: list[BlockRequest] = []
         self.missing = 0
         self._waiting = 0
-        self._error: RnnserveError | None = None
+        self.error: RnnserveError | None = None
 
     def add(self, request: BlockRequest, future: asyncio.Future[BlockResult], deadline: float) -> None:
         """Add a caller."""
@@ -85,14 +86,10 @@ class Block:
         request = self._requests[0]
         if len(self._requests) > 1:
             request = BlockRequest(np.concatenate([each.steps for each in self._requests]), self.read)
-        for part in _parts(request, max_rows):
+        for part in [request] if len(request.steps) <= max_rows else _parts(request, max_rows):
             self.jobs.append(BlockJob(number + len(self.jobs), self, part, now))
         self.missing = len(self.jobs)
         return self.jobs
-
-    def fail(self, error: RnnserveError) -> None:
-        """The block as a whole ends with an error."""
-        self._error = error
 
     def given_up(self) -> bool:
         """A caller has given up; whether it was the last one."""
@@ -104,17 +101,15 @@ class Block:
         futures = self.futures
         # The parts know the block: together they would wait for the garbage collector.
         jobs, self.jobs = self.jobs, []
-        if self._error is not None:
+        if self.error is not None:
             for future in futures:
                 if not future.done():
-                    future.set_exception(self._error)
-        elif len(futures) == 1:
-            if not futures[0].done():
-                futures[0].set_result(_result(jobs))
-        else:
-            for future, result in zip(futures, _by_row(_result(jobs)), strict=True):
-                if not future.done():
-                    future.set_result(result)
+                    future.set_exception(self.error)
+            return
+        result = jobs[0].result() if len(jobs) == 1 else _joined(jobs)
+        for future, answer in zip(futures, [result] if len(futures) == 1 else _by_row(result), strict=True):
+            if not future.done():
+                future.set_result(answer)
 
 
 class BlockJob(Job):
@@ -146,7 +141,7 @@ class BlockJob(Job):
 
     def end(self, end: End, now: float) -> Block | None:
         if isinstance(end, RnnserveError):
-            self.block.fail(end)
+            self.block.error = end
             return self.block
         self._usage = self.usage(now)
         self.block.missing -= 1
@@ -184,8 +179,6 @@ class PlannedBlocks:
 def _parts(request: BlockRequest, max_rows: int) -> list[BlockRequest]:
     """A block cut by rows, so that no part is wider than a run."""
     num_rows = len(request.steps)
-    if num_rows <= max_rows:
-        return [request]
     runs = -(-num_rows // max_rows)
     cuts = [num_rows * run // runs for run in range(runs + 1)]
     return [
@@ -199,10 +192,8 @@ def _parts(request: BlockRequest, max_rows: int) -> list[BlockRequest]:
     ]
 
 
-def _result(jobs: Sequence[BlockJob]) -> BlockResult:
+def _joined(jobs: Sequence[BlockJob]) -> BlockResult:
     """What the parts brought together."""
-    if len(jobs) == 1:
-        return jobs[0].result()
     results = [job.result() for job in jobs]
     outputs = tuple(map(np.concatenate, zip(*(result.outputs for result in results), strict=True)))
     errors: dict[int, RnnserveError] = {}

@@ -75,9 +75,7 @@ class Engine:
         self._next_number = 0
         # Blocks that further single sequences may share; the event loop's.
         self._shared: dict[tuple[int, Read], Block] = {}
-        # What has left the schedule since the queue was told.
-        self._left_steps = 0
-        self._left_sequences = 0
+        self._left_steps = self._left_sequences = 0  # since the queue was told
 
     @property
     def alive(self) -> bool:
@@ -163,7 +161,7 @@ class Engine:
         try:
             self._intake.put(jobs)
         except RnnserveError as error:
-            block.fail(error)
+            block.error = error
             block.deliver()
             return
         self._driver.wake()
@@ -231,9 +229,7 @@ class Engine:
         if batches:
             if len(batches) > 1:
                 self._outbox.publish_paced(now)  # this tick takes longer
-            results: list[BatchResult] = []
-            for batch in batches:
-                results.append(self._executor.run(batch))
+            results = list(map(self._executor.run, batches))
             self._take()
             self._commit(batches, results, now)
         elif self._left_sequences:
@@ -311,5 +307,5 @@ class Engine:
 
 
 def _expire(block: Block) -> None:
-    block.fail(DeadlineExceeded("the model did not answer within the request's time"))
+    block.error = DeadlineExceeded("the model did not answer within the request's time")
     block.deliver()

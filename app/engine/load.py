@@ -66,7 +66,5 @@ class TickStats:
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """How much is queued."""
-
     steps: int
     sequences: int

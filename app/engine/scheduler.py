@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from app.core.cost import CostTable
 from app.core.plan import Batch, BatchResult
-from app.engine.decode import PlannedDecode
 from app.engine.job import Job, Outcome, Planned
 from app.engine.load import SchedulerLimits
-from app.engine.prefill import PrefillPlanner
-from app.engine.sequence_job import SequenceJob
+from app.engine.sequence_job import PlannedDecode, SequenceJob
 
 _HEAP_SLACK = 1024
+# With so many rows a run is full: more of them take as much longer as they are more.
+_FULL_ROWS = 16
 
 
 class Scheduler:
@@ -32,10 +33,12 @@ class Scheduler:
 
     Attributes:
         jobs: those that are known, by number, waiting or running.
+        slots_used: slots that jobs hold.
     """
 
     def __init__(self, limits: SchedulerLimits) -> None:
         self.jobs: dict[int, Job] = {}
+        self.slots_used = 0
         self._limits = limits
         self._free_slots = deque(range(limits.num_slots))
         # Heaps of deadlines and numbers, not of jobs: an entry outlives its job until it comes to the top.
@@ -51,10 +54,6 @@ class Scheduler:
         self._cost = CostTable()
         self._turns = 0
         self._planner = PrefillPlanner(limits, self._cost)
-
-    @property
-    def slots_used(self) -> int:
-        return self._limits.num_slots - len(self._free_slots)
 
     def add(self, job: Job) -> None:
         """Queue a job: the earliest deadline is admitted first, then the earliest arrival."""
@@ -80,6 +79,7 @@ class Scheduler:
             self._decode_changed = True
         if job.slot is not None:
             self._free_slots.append(job.slot)
+            self.slots_used -= 1
         # One long job can hold the top of a heap for as long as it lives.
         if max(len(self._deadlines), len(self._waiting)) > 2 * len(self.jobs) + _HEAP_SLACK:
             self._deadlines = [entry for entry in self._deadlines if entry[1] in self.jobs]
@@ -109,6 +109,7 @@ class Scheduler:
                 job.slot = self._free_slots.popleft()
                 self._prefill[job.number] = job
                 admitted.append(job)
+        self.slots_used += len(admitted)
         return admitted
 
     def plan(self, now: float) -> list[Batch]:
@@ -177,3 +178,104 @@ class Scheduler:
         )
         self._decode_of = {job.number: batch for batch in self._decode_batches for job in batch.jobs}
         self._decode_changed = False
+
+
+class PrefillPlanner:
+    """Which supplied steps run in a tick: batches within its budget, who has waited longest first.
+
+    In a batch all advance by the same number of steps, so nothing is padded (right-padding saves no time
+    in ONNX Runtime). Jobs of other lengths share the powers of two.
+
+    Args:
+        limits: of a tick.
+        cost: how long runs take.
+    """
+
+    def __init__(self, limits: SchedulerLimits, cost: CostTable) -> None:
+        self._limits = limits
+        self._cost = cost
+
+    def plan(self, jobs: Iterable[Job], seconds: float, *, mixed: bool) -> list[Planned]:
+        """Batches that run one after the other.
+
+        Args:
+            jobs: not yet through with their supplied steps.
+            seconds: what longer inputs may take. The first batch goes on by at least one step of one job.
+            mixed: whether others advance by single steps in this tick, whom a long input must not
+                delay much.
+        """
+        limits = self._limits
+        ordered = sorted(jobs, key=attrgetter("urgency"))
+        for job in ordered:
+            mixed = mixed or job.supplied <= 1
+        steps = limits.max_tick_steps
+        planned: list[Planned] = []
+        for length, members in _by_chunk(ordered, limits.mixed_chunk if mixed else limits.max_chunk):
+            # Single steps are somebody's next answer as much as a stream's next token is.
+            allowed = limits.max_tick_s if members[0].supplied <= 1 else seconds
+            chosen, length = self._fit(members, length, steps, allowed, first=not planned)
+            if chosen:
+                batch = chosen[0].plan(chosen, length)
+                planned.append(batch)
+                steps -= length * batch.batch.rows
+                seconds -= self._cost.estimate(batch.batch.rows, length)
+        return planned
+
+    def _fit(
+        self, members: list[Job], length: int, steps: int, seconds: float, *, first: bool
+    ) -> tuple[list[Job], int]:
+        """As many members and steps as the budget holds; the first batch's first member always goes.
+
+        Over the time, rows go first: those that stay are answered sooner, and their answers are
+        written out while the others run. Then steps, since few rows do not fill a run.
+        """
+        estimate = self._cost.estimate
+        chosen, rows = _up_to(members, min(self._limits.max_batch, steps // max(1, length)))
+        if not chosen:
+            if not first:
+                return [], length
+            chosen, rows = members[:1], members[0].width
+        time = estimate(rows, length)
+        if time > seconds:
+            fair = int(rows * seconds / time)
+            chosen, rows = _up_to(chosen, max(fair, _FULL_ROWS))
+            if not chosen:
+                chosen, rows = members[:1], members[0].width
+        while length > 1 and estimate(rows, length) > seconds:
+            length = 1 << ((length - 1).bit_length() - 1)
+        if seconds < self._limits.max_tick_s:
+            # Others' single steps are measured by this: it holds even for runs that are not full.
+            while len(chosen) > 1 and estimate(rows, length) > seconds:
+                chosen = chosen[: len(chosen) // 2]
+                rows = sum(job.width for job in chosen)
+        if not first and estimate(rows, length) > seconds:
+            return [], length
+        return chosen, length
+
+
+def _up_to(jobs: list[Job], most: int) -> tuple[list[Job], int]:
+    """The first of the jobs that have at most so many rows together, and how many these are."""
+    rows = 0
+    for place, job in enumerate(jobs):
+        if rows + job.width > most:
+            return jobs[:place], rows
+        rows += job.width
+    return jobs, rows
+
+
+def _by_chunk(jobs: Iterable[Job], cap: int) -> Iterator[tuple[int, list[Job]]]:
+    """Jobs of one kind by the steps they advance, in the order of the first of each.
+
+    All advance by the same power of two; when all of them have the same number of steps left,
+    within the cap, they take them all at once.
+    """
+    chunks: dict[tuple[int, type[Job]], list[Job]] = {}
+    alike: dict[tuple[int, type[Job]], bool] = {}
+    for job in jobs:
+        chunk = min(1 << (job.supplied.bit_length() - 1), cap) if job.supplied else 0
+        key = chunk, type(job)
+        members = chunks.setdefault(key, [])
+        members.append(job)
+        alike[key] = job.supplied <= cap and job.supplied == members[0].supplied and alike.get(key, True)
+    for key, members in chunks.items():
+        yield (members[0].supplied if alike[key] else key[0]), members

@@ -71,11 +71,7 @@ class EngineTicket:
     def put_token(self, index: int, token: Token | int) -> None:
         """Add a token of one sequence; the caller wakes the reader."""
         if index in self._open:
-            held = self._tokens.get(index)
-            if held is None:
-                self._tokens[index] = [token]
-            else:
-                held.append(token)
+            self._tokens.setdefault(index, []).append(token)
 
     def wake_reader(self) -> None:
         """Let a waiting reader look."""

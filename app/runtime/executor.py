@@ -1,4 +1,7 @@
-"""Gather the rows, run the graph, sample, scatter the rows: implements ``app.core.ports.Executor``."""
+"""Runs batches on one graph: implements ``app.core.ports.Executor``.
+
+What blocks need is here: the callers' arrays, cut and joined into runs.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,14 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.errors import NotFinite, RunFailed
-from app.core.plan import Batch, BatchResult, BlockBatch, DecodeBatch, PrefillBatch
-from app.core.sequence import Read, SequenceRequest
-from app.runtime import blocks
-from app.runtime.drawing import Drawing
+from app.core.errors import RunFailed
+from app.core.plan import Batch, BatchResult, BlockBatch, BlockPart, PrefillBatch
+from app.core.sequence import BlockRequest, Read, SequenceRequest
 from app.runtime.lanes import Lanes
-from app.runtime.runner import Runner, RunResult, finite_rows
+from app.runtime.runner import Runner, RunResult, row_errors
+from app.runtime.sequences import SequenceRuns
 from app.runtime.session import GraphSession
 from app.runtime.slots import Slots
-
-NOT_FINITE = "the model's output is not finite for this input"
 
 
 class GraphExecutor:
@@ -41,7 +41,7 @@ class GraphExecutor:
         self._dtype = session.dtype
         self._start = np.ascontiguousarray(start, np.float32)
         self._slots = Slots(num_slots, self._start)
-        self._groups: dict[int, _DecodeGroup] = {}
+        self._sequences = SequenceRuns(self._runner, session.dtype, self._slots)
 
     def admit(self, slot: int, request: SequenceRequest) -> None:
         """Prepare a slot for a new sequence."""
@@ -49,147 +49,91 @@ class GraphExecutor:
 
     def release(self, slot: int) -> None:
         """Forget what a slot held."""
-        self._part(slot)
+        self._sequences.part(slot)
         self._slots.release(slot)
 
     def run(self, batch: Batch) -> BatchResult:
         """Advance a batch. A run that fails is reported in the result and leaves its rows as they were."""
         started = time.perf_counter()
-        if isinstance(batch, DecodeBatch):
-            result = self._decode(batch)
-        elif isinstance(batch, BlockBatch):
-            result = self._advance_blocks(batch)
+        if isinstance(batch, BlockBatch):
+            result = self._run_blocks(batch)
+        elif isinstance(batch, PrefillBatch):
+            result = self._sequences.prefill(batch)
         else:
-            result = self._prefill(batch)
+            result = self._sequences.decode(batch)
         result.seconds = time.perf_counter() - started
         return result
 
-    def _advance_blocks(self, batch: BlockBatch) -> BatchResult:
-        steps, rows, head_from = blocks.gather(batch, self._start, self._dtype)
+    def _run_blocks(self, batch: BlockBatch) -> BatchResult:
+        steps, rows, head_from = _gather(batch, self._start, self._dtype)
         run = self._runner.run(steps, rows, head_from)
-        blocks.scatter(batch, run, _errors(run, [run.rows, *run.outputs]))
+        _scatter(batch, run, row_errors(run, [run.rows, *run.outputs]))
         return BatchResult()
 
-    def _prefill(self, batch: PrefillBatch) -> BatchResult:
-        """Supplied steps, and the first token of those that feed back after them."""
-        slots = self._slots
-        indices = np.array(batch.slots, np.intp)
-        requests = slots.requests_of(indices)
-        sampled = [place for place, wanted in enumerate(batch.sample) if wanted]
-        outputs: tuple[NDArray[np.float32], ...] = ()
-        errors: dict[int, RunFailed] = {}
-        if batch.length:
-            steps = self._steps(requests, slots.cursor[indices].tolist(), batch.length)
-            run = self._runner.run(steps, slots.rows.take(indices, axis=0), _head_from(batch))
-            outputs = tuple(run.outputs)
-            errors = _errors(run, [run.rows, *outputs])
-            self._store(indices, run)
-            slots.cursor[indices] += batch.length
-        if not sampled:
-            return BatchResult(outputs, errors=errors)
-        if batch.length:
-            logits = outputs[0][sampled, -1]
-        else:
-            given = [request.first_logits for request in requests]
-            logits = np.stack([first for first in given if first is not None])
-        # Rows and errors of the batch, by their place among those that draw.
-        own = {index: errors[place] for index, place in enumerate(sampled) if place in errors}
-        if own:
-            logits[list(own)] = 0  # so that drawing has numbers to work on; nobody gets these tokens
-        drawing = Drawing(slots, indices[sampled])
-        tokens, ended = drawing.draw(logits, own)
-        drawing.save()
-        errors.update({sampled[index]: error for index, error in own.items()})
-        return BatchResult(
-            outputs, tokens, {sampled[index]: reason for index, reason in ended.items()}, errors
-        )
 
-    def _decode(self, batch: DecodeBatch) -> BatchResult:
-        """One step of sequences that feed back."""
-        group = self._group(batch)
-        run = self._runner.run(group.drawing.last[:, None], group.rows, 0)
-        logits = run.outputs[0][:, 0]
-        errors = _errors(run, [run.rows, logits])
-        if errors:
-            logits[list(errors)] = 0  # as in _prefill
-        group.rows = run.rows
-        tokens, ended = group.drawing.draw(logits, errors)
-        return BatchResult((), tokens, ended, errors)
+def _gather(
+    batch: BlockBatch, start: NDArray[np.float32], dtype: np.dtype[np.generic]
+) -> tuple[NDArray[np.generic], NDArray[np.float32], int]:
+    """What a run takes: steps ``[rows, length, ...]``, rows ``[rows, S]`` and ``head_from``.
 
-    def _group(self, batch: DecodeBatch) -> _DecodeGroup:
-        """The group of a batch. Groups that its members were in before are parted."""
-        group = self._groups.get(batch.slots[0])
-        if group is None or group.batch is not batch:
-            for slot in batch.slots:
-                self._part(slot)
-            group = _DecodeGroup(batch, self._slots)
-            self._groups.update(dict.fromkeys(batch.slots, group))
-        return group
-
-    def _part(self, slot: int) -> None:
-        """Write back the group that a slot is in, if any; its batch will not come again."""
-        group = self._groups.get(slot)
-        if group is not None:
-            group.save(self._slots)
-            for member in group.batch.slots:
-                del self._groups[member]
-
-    def _store(self, indices: NDArray[np.intp], run: RunResult) -> None:
-        if not run.failed:
-            self._slots.rows[indices] = run.rows
-            return
-        good = np.ones(len(indices), np.bool_)
-        for first, last, _ in run.failed:
-            good[first:last] = False
-        self._slots.rows[indices[good]] = run.rows[good]
-
-    def _steps(self, requests: list[SequenceRequest], cursors: list[int], length: int) -> NDArray[np.generic]:
-        """The next supplied steps, ``[rows, length, ...]``."""
-        steps = np.empty((len(requests), length, *requests[0].steps.shape[1:]), self._dtype)
-        for row, (request, cursor) in enumerate(zip(requests, cursors, strict=True)):
-            steps[row] = request.steps[cursor : cursor + length]
-        return steps
-
-
-class _DecodeGroup:
-    """The slots of one decode batch, while nobody joins or leaves.
-
-    The rows that a run gives are the rows that the next one takes: nothing is gathered or scattered, and
-    the slots' own rows are behind. Before anybody else looks at one of them the group is written back.
-
-    Attributes:
-        rows: ``[n, S]``, the present ones.
+    Args:
+        batch: which parts advance, and how far.
+        start: ``[S]``, what a fresh sequence begins with.
+        dtype: of steps.
     """
+    length = batch.length
+    head_from = length
+    steps: list[NDArray[np.generic]] = []
+    rows: list[NDArray[np.float32]] = []
+    for part in batch.parts:
+        if part.rows is None:
+            part.rows = _first_rows(part.request, start)
+        head_from = min(head_from, _head_from(part, length))
+        steps.append(part.request.steps[:, part.cursor : part.cursor + length])
+        rows.append(part.rows)
+    if len(steps) == 1:
+        return np.ascontiguousarray(steps[0], dtype), rows[0], head_from
+    return np.concatenate(steps, axis=0, dtype=dtype), np.concatenate(rows), head_from
 
-    __slots__ = ("_indices", "batch", "drawing", "rows")
 
-    def __init__(self, batch: DecodeBatch, slots: Slots) -> None:
-        self.batch = batch
-        self._indices = np.array(batch.slots, np.intp)
-        self.rows: NDArray[np.float32] = slots.rows.take(self._indices, axis=0)
-        self.drawing = Drawing(slots, self._indices)
+def _scatter(batch: BlockBatch, run: RunResult, errors: dict[int, RunFailed]) -> None:
+    """Hand a run's outcome to the parts."""
+    first = 0
+    alone = len(batch.parts) == 1
+    for part in batch.parts:
+        last = first + len(part.request.steps)
+        wanted = batch.length - _head_from(part, batch.length)
+        part.cursor += batch.length
+        over = part.cursor == part.request.steps.shape[1]
+        # Views will do for what goes to the caller at once; what stays must not keep the whole
+        # run's arrays alive, since other blocks that shared them may be long gone.
+        keep = over or alone
+        rows = run.rows[first:last]
+        part.rows = rows if keep else rows.copy()
+        if wanted or over:
+            piece: list[NDArray[np.float32]] = []
+            for output in run.outputs:
+                read = output[first:last, output.shape[1] - wanted :]
+                piece.append(read if keep else read.copy())
+            part.pieces.append(piece)
+        for row in range(first, last) if errors else ():
+            if row in errors:
+                part.errors.setdefault(row - first, errors[row])
+        first = last
 
-    def save(self, slots: Slots) -> None:
-        slots.rows[self._indices] = self.rows
-        self.drawing.save()
 
-
-def _head_from(batch: PrefillBatch) -> int:
-    """First of the steps whose output is needed."""
-    if Read.ALL in batch.read:
+def _head_from(part: BlockPart, length: int) -> int:
+    """First of the next ``length`` steps whose output is read."""
+    if part.request.read is Read.ALL:
         return 0
-    if Read.LAST in batch.read or True in batch.sample:
-        return batch.length - 1
-    return batch.length
+    over = part.cursor + length == part.request.steps.shape[1]
+    return length - 1 if over and part.request.read is Read.LAST else length
 
 
-def _errors(run: RunResult, arrays: list[NDArray[np.float32]]) -> dict[int, RunFailed]:
-    """Rows that failed: those of a run that did, and those that are not finite."""
-    errors: dict[int, RunFailed] = {}
-    for first, last, error in run.failed:
-        errors.update(dict.fromkeys(range(first, last), error))
-    finite = finite_rows(arrays)
-    if finite is not None:
-        for row in np.flatnonzero(~finite).tolist():
-            errors.setdefault(row, NotFinite(NOT_FINITE))
-    return errors
+def _first_rows(request: BlockRequest, start: NDArray[np.float32]) -> NDArray[np.float32]:
+    if request.starts is None:
+        return np.repeat(start[None], len(request.steps), axis=0)
+    starts = np.ascontiguousarray(request.starts, np.float32)
+    if request.fresh is None or not request.fresh.any():
+        return starts
+    return np.where(request.fresh[:, None], start, starts)

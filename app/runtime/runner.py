@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.cost import CostTable, size_class
-from app.core.errors import RunFailed
+from app.core.errors import NotFinite, RunFailed
 from app.runtime.lanes import Lanes
 from app.runtime.session import GraphSession
 
@@ -31,8 +31,7 @@ class RunResult:
     Attributes:
         outputs: in manifest order, each ``[rows, count, ...]``.
         rows: ``[rows, S]``.
-        failed: first and last row (exclusive) of each piece that failed, with its error. What the
-            arrays hold there means nothing.
+        failed: of each piece that failed, first and last row (exclusive) and the error.
     """
 
     outputs: list[NDArray[np.float32]]
@@ -126,6 +125,18 @@ class LaneChoice:
     def observe(self, rows: int, steps: int, pieces: int, seconds: float) -> None:
         """A run of that size took so long."""
         (self._whole if pieces == 1 else self._cut).observe(rows, steps, seconds)
+
+
+def row_errors(run: RunResult, arrays: list[NDArray[np.float32]]) -> dict[int, RunFailed]:
+    """Rows that failed: those of a run that did, and those that are not finite."""
+    errors: dict[int, RunFailed] = {}
+    for first, last, error in run.failed:
+        errors.update(dict.fromkeys(range(first, last), error))
+    finite = finite_rows(arrays)
+    if finite is not None:
+        for row in np.flatnonzero(~finite).tolist():
+            errors.setdefault(row, NotFinite("the model's output is not finite for this input"))
+    return errors
 
 
 def finite_rows(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_] | None:

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from app.engine.fairness import share_interpreter
+from app.engine.driver import share_interpreter
 
 _SCRIPT = """
 import ctypes, sys, threading
-from app.engine.fairness import share_interpreter
+from app.engine.driver import share_interpreter
 share_interpreter()
 slack = []
 def ask():

@@ -1,4 +1,4 @@
-"""Rows that an executor holds, which it hands to nobody."""
+"""Rows that an executor holds and hands to nobody."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.runtime.executor import GraphExecutor
 
 def row_of(executor: GraphExecutor, slot: int) -> np.ndarray:
     """The present row of a slot, ``[S]``."""
-    executor._part(slot)
+    executor._sequences.part(slot)
     row: np.ndarray = executor._slots.rows[slot].copy()
     return row
 

@@ -1,0 +1,208 @@
+"""Sequences that hold slots, as the graph sees them: gather rows, run, draw tokens, scatter rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.core.errors import RunFailed
+from app.core.plan import BatchResult, DecodeBatch, PrefillBatch
+from app.core.sequence import FinishReason, Read, StopRule, Token
+from app.runtime.runner import Runner, RunResult, row_errors
+from app.runtime.sampling import Sampler
+from app.runtime.slots import Slots
+
+
+class SequenceRuns:
+    """Runs the batches of slots.
+
+    Args:
+        runner: runs the graph.
+        dtype: of steps.
+        slots: what they hold.
+    """
+
+    def __init__(self, runner: Runner, dtype: np.dtype[np.generic], slots: Slots) -> None:
+        self._runner = runner
+        self._dtype = dtype
+        self._slots = slots
+        self._groups: dict[int, _DecodeGroup] = {}
+
+    def prefill(self, batch: PrefillBatch) -> BatchResult:
+        """Supplied steps, and the first token of those that feed back after them."""
+        slots = self._slots
+        indices = np.array(batch.slots, np.intp)
+        requests = slots.requests_of(indices)
+        if batch.length == 0:
+            given = [request.first_logits for request in requests]
+            logits = np.stack([first for first in given if first is not None])
+            return self._draw_first(indices, list(range(batch.rows)), logits, BatchResult(), {})
+        steps = np.empty((batch.rows, batch.length, *requests[0].steps.shape[1:]), self._dtype)
+        for row, (request, cursor) in enumerate(zip(requests, slots.cursor[indices].tolist(), strict=True)):
+            steps[row] = request.steps[cursor : cursor + batch.length]
+        run = self._runner.run(steps, slots.rows.take(indices, axis=0), _head_from(batch))
+        errors = row_errors(run, [run.rows, *run.outputs])
+        self._store(indices, run)
+        slots.cursor[indices] += batch.length
+        result = BatchResult(tuple(run.outputs), errors=errors)
+        sampled = [place for place, wanted in enumerate(batch.sample) if wanted]
+        if not sampled:
+            return result
+        return self._draw_first(indices, sampled, run.outputs[0][sampled, -1], result, errors)
+
+    def _draw_first(
+        self,
+        indices: NDArray[np.intp],
+        sampled: list[int],
+        logits: NDArray[np.float32],
+        result: BatchResult,
+        errors: dict[int, RunFailed],
+    ) -> BatchResult:
+        """Add first tokens to a result.
+
+        Args:
+            indices: slots of the batch.
+            sampled: rows of the batch that draw.
+            logits: theirs, ``[len(sampled), vocabulary]``.
+            result: of the batch.
+            errors: rows of the batch that failed.
+        """
+        failed = {index: errors[row] for index, row in enumerate(sampled) if row in errors}
+        if failed:
+            logits[list(failed)] = 0  # so that drawing has numbers to work on; nobody gets these tokens
+        drawing = Drawing(self._slots, indices[sampled])
+        result.tokens, ended = drawing.draw(logits, failed)
+        drawing.save()
+        result.ended = {sampled[index]: reason for index, reason in ended.items()}
+        result.errors = {**errors, **{sampled[index]: error for index, error in failed.items()}}
+        return result
+
+    def decode(self, batch: DecodeBatch) -> BatchResult:
+        """One step of sequences that feed back."""
+        group = self._group(batch)
+        run = self._runner.run(group.drawing.last[:, None], group.rows, 0)
+        logits = run.outputs[0][:, 0]
+        errors = row_errors(run, [run.rows, logits])
+        if errors:
+            logits[list(errors)] = 0  # as first tokens are drawn
+        group.rows = run.rows
+        tokens, ended = group.drawing.draw(logits, errors)
+        return BatchResult((), tokens, ended, errors)
+
+    def _group(self, batch: DecodeBatch) -> _DecodeGroup:
+        """The group of a batch. Groups that its members were in before are parted."""
+        group = self._groups.get(batch.slots[0])
+        if group is None or group.batch is not batch:
+            for slot in batch.slots:
+                self.part(slot)
+            group = _DecodeGroup(batch, self._slots)
+            self._groups.update(dict.fromkeys(batch.slots, group))
+        return group
+
+    def part(self, slot: int) -> None:
+        """Write back the group that a slot is in, if any; its batch will not come again."""
+        group = self._groups.get(slot)
+        if group is not None:
+            group.save(self._slots)
+            for member in group.batch.slots:
+                del self._groups[member]
+
+    def _store(self, indices: NDArray[np.intp], run: RunResult) -> None:
+        if not run.failed:
+            self._slots.rows[indices] = run.rows
+            return
+        good = np.ones(len(indices), np.bool_)
+        for first, last, _ in run.failed:
+            good[first:last] = False
+        self._slots.rows[indices[good]] = run.rows[good]
+
+
+class Drawing:
+    """Draws for the same slots again and again. What is the same for each step is worked out once.
+
+    Args:
+        slots: where their parameters are; they are behind until :meth:`save`.
+        indices: slots whose sequences feed back.
+
+    Attributes:
+        last: ``[n]``, the token of each that was drawn last.
+    """
+
+    __slots__ = ("_end_places", "_end_tokens", "_indices", "_rules", "_sampler", "_slots", "last")
+
+    def __init__(self, slots: Slots, indices: NDArray[np.intp]) -> None:
+        self._slots = slots
+        self._indices = indices
+        feedbacks = slots.feedbacks(indices)
+        self._sampler = Sampler(slots.sampling(indices), [feedback.banned for feedback in feedbacks])
+        ends = [(place, token) for place, feedback in enumerate(feedbacks) for token in feedback.end_tokens]
+        self._end_places = np.array([place for place, _ in ends], np.intp)
+        self._end_tokens = np.array([token for _, token in ends], np.intp)
+        self._rules: list[tuple[int, StopRule]] = [
+            (place, feedback.stop) for place, feedback in enumerate(feedbacks) if feedback.stop is not None
+        ]
+        self.last = slots.last[indices]
+
+    def draw(
+        self, logits: NDArray[np.float32], errors: dict[int, RunFailed]
+    ) -> tuple[Sequence[Token | int], dict[int, FinishReason]]:
+        """The next token of each, and by row what it ended.
+
+        Args:
+            logits: ``[n, vocabulary]``, finite.
+            errors: rows that failed. A stop rule that raises fails its own row: it is added.
+        """
+        ids = self.last = self._sampler.draw(logits)
+        ended: dict[int, FinishReason] = {}
+        if self._end_places.size:
+            hit = ids[self._end_places] == self._end_tokens
+            if hit.any():
+                ended = dict.fromkeys(self._end_places[hit].tolist(), FinishReason.END)
+        for place, rule in self._rules:
+            if place in ended or place in errors:
+                continue
+            try:
+                if rule(int(ids[place])):
+                    ended[place] = FinishReason.STOP
+            except Exception as error:
+                errors[place] = RunFailed(f"the stop rule failed: {error!r}")
+        return self._sampler.tokens(logits, ids), ended
+
+    def save(self) -> None:
+        """Write last tokens and positions back. Called once, at the end."""
+        self._slots.last[self._indices] = self.last
+        self._slots.position[self._indices] += np.uint64(self._sampler.num_drawn)
+
+
+class _DecodeGroup:
+    """The slots of one decode batch, while nobody joins or leaves.
+
+    The rows that a run gives are the rows that the next one takes: nothing is gathered or scattered, and
+    the slots' own rows are behind. Before anybody else looks at one of them the group is written back.
+
+    Attributes:
+        rows: ``[n, S]``, the present ones.
+    """
+
+    __slots__ = ("_indices", "batch", "drawing", "rows")
+
+    def __init__(self, batch: DecodeBatch, slots: Slots) -> None:
+        self.batch = batch
+        self._indices = np.array(batch.slots, np.intp)
+        self.rows: NDArray[np.float32] = slots.rows.take(self._indices, axis=0)
+        self.drawing = Drawing(slots, self._indices)
+
+    def save(self, slots: Slots) -> None:
+        slots.rows[self._indices] = self.rows
+        self.drawing.save()
+
+
+def _head_from(batch: PrefillBatch) -> int:
+    """First of the steps whose output is needed."""
+    if Read.ALL in batch.read:
+        return 0
+    if Read.LAST in batch.read or True in batch.sample:
+        return batch.length - 1
+    return batch.length
