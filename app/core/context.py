@@ -14,7 +14,7 @@ class RequestContext(NamedTuple):
     Attributes:
         request_id: in every line that is logged for it.
         trace_id: of the W3C trace that it belongs to, 32 hexadecimal digits.
-        routing_key: the same key takes the same version where versions of a model share its requests, on every
+        routing_key: where versions of a model share its requests, the same key takes the same one, on every
             server and after every restart.
     """
 

@@ -26,7 +26,7 @@ from app.edge.http.access import Access, PathRules
 from app.edge.http.allowed import with_all_methods
 from app.edge.http.direct import DirectRoutes
 from app.edge.http.middleware import RequestScope
-from app.edge.http.origin import SameOrigin, allow_origins
+from app.edge.http.origin import allow_origins
 from app.edge.protocol import Protocol, error_response
 from app.edge.routes import (
     admin_models,
@@ -120,9 +120,13 @@ def assemble(
         )
     if access.keys is not None:
         document_keys(app, rules, tuple(protocol.prefix for protocol in protocols))
-    else:
-        app.add_middleware(SameOrigin, allowed=access.origins)
-    app.add_middleware(RequestScope, metrics=edge.metrics, tracing=edge.tracing, access_log=edge.access_log)
+    app.add_middleware(
+        RequestScope,
+        metrics=edge.metrics,
+        tracing=edge.tracing,
+        access_log=edge.access_log,
+        origins=None if access.keys is not None else frozenset(access.origins),
+    )
     if access.origins:
         allow_origins(app, access.origins)
     app.middleware_stack = _own_layers(app)

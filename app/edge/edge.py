@@ -9,11 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from app.access.key_ring import KeyRing
+from app.core.errors import UnknownSession
 from app.core.limits import Limits
 from app.edge.lifecycle import Lifecycle
 from app.service.inference import InferenceService
 from app.service.model_control import ModelControl
 from app.sessions.limits import SessionLimits
+from app.sessions.record import is_session_id
 from app.sessions.service import SessionService
 from app.tasks.tasks import Tasks
 from app.telemetry.metrics import Metrics
@@ -102,3 +104,14 @@ def owner_of(connection: HTTPConnection) -> str:
     """Whose sessions the request or the socket may touch: the name of its key, empty without keys."""
     owner: str = connection.scope["state"].get("owner", "")
     return owner
+
+
+def known(id: str) -> str:
+    """An id that a store may be asked for.
+
+    Raises:
+        UnknownSession: no session can have it.
+    """
+    if not is_session_id(id):
+        raise UnknownSession(id)
+    return id

@@ -9,11 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
@@ -21,7 +19,6 @@ from starlette.responses import Response
 
 from app.core import errors as tree
 from app.core.problem import ErrorFrame, FieldError, Problem, ProblemDetail
-from app.edge.http.json_bytes import JsonBytes
 
 TYPE_PREFIX = "urn:rnnserve:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -154,22 +151,6 @@ def problem_response(error: BaseException, request_id: str, shape: ErrorShape = 
         headers["www-authenticate"] = "Bearer"
     answer = shape(problem)
     return Response(answer.body, answer.status, headers, media_type=answer.media_type)
-
-
-def busy(request_id: str, wait_s: float) -> JsonBytes:
-    """The answer to a request that is refused unread, as :func:`problem_response` makes it of ``Overloaded``.
-
-    In a rush there are thousands, so all of it but the id is made once: 1 us instead of 100.
-    """
-    seconds = max(1, math.ceil(wait_s))
-    body = orjson.dumps({**_busy(seconds), "request_id": request_id})
-    return JsonBytes(body, 503, [(b"retry-after", b"%d" % seconds)], MEDIA_TYPE.encode())
-
-
-@lru_cache(maxsize=64)
-def _busy(seconds: int) -> dict[str, Any]:
-    error = tree.Overloaded("the model's queue is full; try again later", retry_after_s=float(seconds))
-    return describe(error, "").model_dump(exclude_none=True)
 
 
 def error_frame(error: BaseException, request_id: str) -> ErrorFrame:

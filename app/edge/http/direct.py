@@ -17,9 +17,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.edge.http.json_bytes import JsonBytes
 from app.edge.http.middleware import TaggedSend
-from app.edge.http.routing import BytesRoute
+from app.edge.http.routing import BytesRoute, JsonBytes
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Answer = Callable[[Request, Exception], Coroutine[Any, Any, Response]]

@@ -18,7 +18,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.context import REQUEST, RequestContext
+from app.core.errors import Forbidden
 from app.edge.errors import is_internal
+from app.edge.http.origin import check_origin
 from app.edge.http.transports import RESPOND
 from app.edge.protocol import error_response
 from app.telemetry.logging import log_access
@@ -34,7 +36,8 @@ _REQUEST_ID = b"x-request-id"
 _TRACEPARENT = b"traceparent"
 # Keeps a client on one side, where versions of a model share its requests.
 _ROUTING_KEY = b"x-routing-key"
-_WANTED = frozenset({_REQUEST_ID, _TRACEPARENT, _ROUTING_KEY})
+_ORIGIN = b"origin"
+_WANTED = frozenset({_REQUEST_ID, _TRACEPARENT, _ROUTING_KEY, _ORIGIN})
 # Without it a browser may take an answer for something else than it says it is.
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
@@ -55,22 +58,31 @@ class RequestScope:
         metrics: where answers are counted.
         tracing: makes a span of each request; ``None`` costs nothing.
         access_log: write a line for each answer.
+        origins: of sites whose scripts may change something; ``None`` where keys are asked for, which a
+            script of another site has not.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None = None, *, access_log: bool = False
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        tracing: Tracing | None = None,
+        *,
+        access_log: bool = False,
+        origins: frozenset[str] | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._tracing = tracing
         self._access_log = access_log
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, socket or lifespan."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        request_id, trace, key = _ids_of(scope)
+        request_id, trace, key, origin = _wanted(scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         span = None if self._tracing is None else self._tracing.begin(scope)
@@ -87,7 +99,11 @@ class RequestScope:
             added.append((_TRACEPARENT, _own_span(trace)))
         if scope["type"] == "websocket":
             try:
+                if origin is not None and self._origins is not None:
+                    check_origin(scope, origin, self._origins)
                 await self._app(scope, receive, _choosing(scope, send))
+            except Forbidden as error:
+                await error_response(error, request_id, scope)(scope, receive, send)
             finally:
                 if span is not None:
                     span.end(getattr(scope.get("route"), "path", None), 0)
@@ -97,6 +113,8 @@ class RequestScope:
         self._metrics.in_flight.inc()
         tagged = TaggedSend(send, scope, added)
         try:
+            if origin is not None and self._origins is not None:
+                check_origin(scope, origin, self._origins)
             await self._app(scope, receive, tagged)
         except Exception as error:
             if is_internal(error):
@@ -160,9 +178,9 @@ class TaggedSend:
 _NONE: Mapping[str, Any] = {}
 
 
-def _ids_of(scope: Scope) -> tuple[str, bytes | None, str | None]:
-    """The request's id, given or drawn, its ``traceparent`` if it has a valid one, and its routing key."""
-    request_id, trace, key = None, None, None
+def _wanted(scope: Scope) -> tuple[str, bytes | None, str | None, str | None]:
+    """The request's id, given or drawn, its ``traceparent`` if it is a valid one, routing key and origin."""
+    request_id, trace, key, origin = None, None, None, None
     for name, value in scope["headers"]:
         if name in _WANTED:
             if name == _REQUEST_ID:
@@ -170,9 +188,11 @@ def _ids_of(scope: Scope) -> tuple[str, bytes | None, str | None]:
                     request_id = value.decode("ascii")
             elif name == _ROUTING_KEY:
                 key = value.decode("latin-1")
+            elif name == _ORIGIN:
+                origin = value.decode("latin-1")
             elif (found := _TRACE.fullmatch(value)) and (found[1] != b"00" or found[4] is None):
                 trace = value
-    return request_id or f"{_ids.getrandbits(64):016x}", trace, key
+    return request_id or f"{_ids.getrandbits(64):016x}", trace, key, origin
 
 
 def _own_span(trace: bytes) -> bytes:

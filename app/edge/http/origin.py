@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from app.core.errors import Forbidden
-from app.edge.protocol import error_response
 
 _EXPOSED = (
     "Inference-Header-Content-Length",
@@ -24,44 +23,33 @@ _EXPOSED = (
     "X-Request-ID",
 )
 _PREFLIGHT_S = 600
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class SameOrigin:
-    """Refuses sockets that a script of another site opens. What is no browser sends no origin.
+def check_origin(scope: Scope, origin: str, allowed: frozenset[str]) -> None:
+    """Refuse what a script of another site asks a server that asks for no keys.
 
-    Only for servers without keys: a foreign script has none, and is refused for that.
+    A browser lets it send simple requests and open sockets, whatever CORS says of their answers; so what it
+    could change is refused here. What is no browser sends no origin.
 
     Args:
-        app: what it guards.
+        scope: of a request or a socket.
+        origin: that it was sent with.
         allowed: origins besides the server's own, ``scheme://host[:port]``; ``*`` allows all.
+
+    Raises:
+        Forbidden: it is another site's, and would open a socket or change something.
     """
-
-    def __init__(self, app: ASGIApp, allowed: tuple[str, ...] = ()) -> None:
-        self._app = app
-        self._allowed = frozenset(allowed)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, socket or lifespan."""
-        if scope["type"] == "websocket" and (origin := self._foreign(scope)) is not None:
-            error = Forbidden(
-                f"a page of {origin} may open no socket here; --cors-origins says whose pages may"
-            )
-            await error_response(error, scope["state"]["request_id"], scope)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _foreign(self, scope: Scope) -> str | None:
-        """The origin, where it is one that is not allowed."""
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        if not origin or "*" in self._allowed or origin in self._allowed:
-            return None
-        host = headers.get(b"host", b"").decode("latin-1").lower()
-        try:
-            same = urlsplit(origin).netloc.lower() == host
-        except ValueError:
-            same = False
-        return None if same else origin
+    if "*" in allowed or origin in allowed or scope.get("method") in _SAFE:
+        return
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    try:
+        same = urlsplit(origin).netloc.lower() == host.decode("latin-1").lower()
+    except ValueError:
+        same = False
+    if not same:
+        what = "open no socket" if scope["type"] == "websocket" else "change nothing"
+        raise Forbidden(f"a page of {origin} may {what} here; --cors-origins says whose pages may")
 
 
 def allow_origins(app: Starlette, origins: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ FastAPI reads an endpoint's signature for the documentation only. Its own handli
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ClassVar, TypeVar
 
 from fastapi.routing import APIRoute
@@ -18,7 +18,6 @@ from starlette.responses import Response
 from app.core.errors import InvalidInput, UnsupportedMedia
 from app.edge.edge import edge_of
 from app.edge.http.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
-from app.edge.http.json_bytes import JsonBytes
 from app.service.call import Timing
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -41,6 +40,23 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (504, "the deadline passed"),
     )
 }
+
+
+class JsonBytes(Response):
+    """An answer that is JSON already; its headers are written without Starlette's detours."""
+
+    def __init__(
+        self,
+        body: bytes,
+        status: int = 200,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        media_type: bytes = b"application/json",
+    ) -> None:
+        self.status_code = status
+        self.body = body
+        self.background = None
+        length = b"%d" % len(body)
+        self.raw_headers = [(b"content-length", length), (b"content-type", media_type), *headers]
 
 
 class BytesRoute(APIRoute):

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.edge.docs import session_examples as examples
-from app.edge.edge import owner_of, sessions_of
+from app.edge.edge import known, owner_of, sessions_of
 from app.edge.http.routing import BytesRoute, json_response
-from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known
+from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath
 from app.sessions.schema import RewindRequest, SessionInfo, SnapshotInfo, SnapshotList, SnapshotRequest
 
 router = APIRouter(route_class=BytesRoute, tags=["sessions"])

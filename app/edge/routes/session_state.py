@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.edge.edge import owner_of, sessions_of
+from app.edge.edge import known, owner_of, sessions_of
 from app.edge.http.routing import BytesRoute, json_response, query_of
-from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known
+from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath
 from app.sessions.schema import RowQuery, SessionRow, StateAnswer
 
 router = APIRouter(route_class=BytesRoute, tags=["sessions"])

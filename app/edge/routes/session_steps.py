@@ -15,10 +15,10 @@ from starlette.responses import Response
 
 from app.core.errors import RnnserveError
 from app.edge.docs import session_examples as examples
-from app.edge.edge import owner_of, request_id_of, sessions_of
+from app.edge.edge import known, owner_of, request_id_of, sessions_of
 from app.edge.errors import describe, is_internal
 from app.edge.http.routing import BytesRoute, bytes_response
-from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known
+from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath
 from app.sessions.schema import StepAnswer, StepRequest, StepsAnswer, StepsRequest
 from app.sessions.steps.calls import StepCall, StepClock
 

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from app.edge.docs import session_examples as examples
 from app.edge.docs.events import RESUMING, stream_responses
-from app.edge.edge import edge_of, owner_of, request_id_of, sessions_of
+from app.edge.edge import edge_of, known, owner_of, request_id_of, sessions_of
 from app.edge.http.event_stream import EventStream, last_event_id
 from app.edge.http.routing import BytesRoute, bytes_response, json_response
-from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, known
+from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath
 from app.sessions.schema import CreateSession, SessionInfo, StatelessAnswer, StatelessRequest, of_tasks
 from app.tasks.session import SessionAction
 from app.tasks.task import Task

@@ -8,11 +8,9 @@ from fastapi import APIRouter, Body, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.core.errors import UnknownSession
 from app.edge.docs import session_examples as examples
-from app.edge.edge import owner_of, sessions_of
+from app.edge.edge import known, owner_of, sessions_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response, query_of
-from app.sessions.record import is_session_id
 from app.sessions.schema import (
     ForkRequest,
     MigrateRequest,
@@ -37,17 +35,6 @@ SESSION_PROBLEMS = PROBLEMS | {
 }
 
 router = APIRouter(route_class=BytesRoute, tags=["sessions"])
-
-
-def known(id: str) -> str:
-    """An id that a store may be asked for.
-
-    Raises:
-        UnknownSession: no session can have it.
-    """
-    if not is_session_id(id):
-        raise UnknownSession(id)
-    return id
 
 
 @router.get(

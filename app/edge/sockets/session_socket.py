@@ -20,10 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
 
 from app.core.errors import CapacityError, RnnserveError, SessionGone
-from app.edge.edge import SessionEdge, edge_of, owner_of, sessions_of
+from app.edge.edge import SessionEdge, edge_of, known, owner_of, sessions_of
 from app.edge.errors import CLOSE_IDLE, describe, is_internal
 from app.edge.routes.session_steps import named
-from app.edge.routes.sessions import known
 from app.edge.sockets.connection import Connection, deny, refusal
 from app.edge.sockets.session_messages import Marker, SessionInbox, read_message
 from app.edge.sockets.session_watch import SessionWatch
