@@ -85,7 +85,7 @@ def test_a_session_of_such_a_network_works(server: ServerProcess) -> None:
 
 def test_every_message_of_the_page_is_one_of_the_export() -> None:
     """Word for word, apart from what is left out."""
-    code = "".join((ROOT / "training" / name).read_text() for name in ("user_module.py", "export.py"))
+    code = "".join(path.read_text() for path in sorted((ROOT / "training").rglob("*.py")))
     said = re.sub(r'"\s*f?"', "", code)
     rows = PAGE[PAGE.index("## When it is refused") :]
     messages = re.findall(r"^\| `([^`]+)` \|", rows, re.MULTILINE)
