@@ -14,6 +14,7 @@ from torch import Tensor
 from app.bundle.manifest import Quality
 from app.bundle.reader import Bundle
 from app.core.errors import ExportError, TrainingError
+from app.features.columns import Layout
 from app.features.frequency import MAX_SEASON
 from app.features.series import COLUMNS, encode
 from app.tasks.forecast.spec import ForecastSpec, Frequency
@@ -69,10 +70,8 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
             raise TrainingError(f"horizon is {horizon}; it must be 1 to {MAX_HORIZON} steps")
         if options.csv is None:
             return cls(options, override(built_in, given), load_built_in(data))
-        layout = CsvLayout(
-            options.time, tuple(options.target or ()), options.id, options.freq, options.season
-        )
-        loaded = load_csv(options.csv, layout, horizon)
+        columns = Layout(options.time, options.id, tuple(options.target or ()), options.freq)
+        loaded = load_csv(options.csv, CsvLayout(columns, options.season), horizon)
         return cls(options, override(settings_for(loaded.series, horizon), given), loaded)
 
     def bundle_name(self) -> str:

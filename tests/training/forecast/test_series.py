@@ -12,6 +12,7 @@ import torch
 
 from app.core.errors import DataError
 from app.features import series as columns
+from app.features.columns import Layout
 from training.forecast.series import HOURLY, Series, aggregated, with_validation
 from training.forecast.series_csv import CsvLayout, minimum_length, read_series
 from training.forecast.windows import WindowConfig, WindowSampler
@@ -102,7 +103,7 @@ def test_means_are_made_of_the_training_part_alone() -> None:
 def test_a_wide_csv_is_one_series_per_column_with_gaps_put_back(tmp_path: Path) -> None:
     """Every value column is a series; a missing row is a missing value; parts are chronological."""
     path = write(tmp_path, daily(60, skip=(7, 8)))
-    series = read_series(path, CsvLayout(time="day"), horizon=5)
+    series = read_series(path, CsvLayout(Layout(time="day")), horizon=5)
     assert [item.id for item in series] == ["a", "b"]
     first = series[0]
     assert len(first.values) == 60
@@ -117,7 +118,7 @@ def test_a_long_csv_is_one_series_per_id_in_any_order(tmp_path: Path) -> None:
     start = np.datetime64("2024-01-01")
     rows = [f"{start + k},{shop},{k + 100 * j}" for k in range(40) for j, shop in enumerate(("x", "y"))]
     path = write(tmp_path, "\n".join(["day,shop,sold", *reversed(rows)]))
-    series = read_series(path, CsvLayout(time="day", targets=("sold",), id="shop"), horizon=4)
+    series = read_series(path, CsvLayout(Layout(time="day", targets=("sold",), id="shop")), horizon=4)
     found = {item.id: item.values for item in series}
     np.testing.assert_array_equal(found["x"], np.arange(40.0))
     np.testing.assert_array_equal(found["y"], np.arange(40.0) + 100)
@@ -133,43 +134,51 @@ def test_a_csv_without_times_is_a_series_of_unknown_frequency(tmp_path: Path) ->
 @pytest.mark.parametrize("missing", ["", "NA", "nan", "null"])
 def test_missing_cells_are_missing_values(tmp_path: Path, missing: str) -> None:
     """The usual spellings of "no value" are not errors."""
-    path = write(tmp_path, "y\n" + "\n".join(["1", f'"{missing}"', *"23456789" * 5]))
-    assert np.isnan(read_series(path, CsvLayout(), horizon=2)[0].values[1])
+    path = write(tmp_path, "x,y\n" + "\n".join(["1,1", f'1,"{missing}"', *("1,2" for _ in range(40))]))
+    assert np.isnan(read_series(path, CsvLayout(), horizon=2)[1].values[1])
 
 
 @pytest.mark.parametrize(
     ("text", "layout", "message"),
     [
-        (daily(60), CsvLayout(time="date"), r"no column 'date'; the columns are: day, a, b"),
-        (daily(60), CsvLayout(time="day", targets=("c",)), r"no column 'c'"),
+        (daily(60), CsvLayout(Layout(time="date")), r"no column 'date'; allowed: day, a, b"),
+        (daily(60), CsvLayout(Layout(time="day", targets=("c",))), r"no column 'c'"),
         (
             daily(60).replace("2024-01-03", "soon"),
-            CsvLayout(time="day"),
-            r"line 4, column 'day': 'soon' is not a date",
+            CsvLayout(Layout(time="day")),
+            r"line 4: 'soon' is not an ISO 8601 date",
         ),
         (
             daily(60).replace("\n2024-01-03,2,", "\n2024-01-03,two,"),
-            CsvLayout(time="day"),
-            r"line 4, column 'a': 'two'",
+            CsvLayout(Layout(time="day")),
+            r"column 'a', line 4: 'two' is not a number",
         ),
         (
             daily(60).replace(",2,20", ",inf,20"),
-            CsvLayout(time="day"),
-            r"line 4, column 'a': 'inf' is not a finite",
+            CsvLayout(Layout(time="day")),
+            r"column 'a', line 4: 'inf' is not a finite",
         ),
-        (daily(60).replace(",2,20", ",2"), CsvLayout(time="day"), r"line 4 has 2 cells, the header has 3"),
-        (daily(60).replace("2024-01-03", "2024-01-02"), CsvLayout(time="day"), r"lines 3 and 4 .* same time"),
-        (daily(60), CsvLayout(time="day", frequency="fortnight"), r"unknown frequency 'fortnight'"),
+        (
+            daily(60).replace(",2,20", ",2"),
+            CsvLayout(Layout(time="day")),
+            r"line 4 has 2 cells, but the header has 3",
+        ),
+        (
+            daily(60).replace("2024-01-03", "2024-01-02"),
+            CsvLayout(Layout(time="day")),
+            r"lines 3 and 4 are one step",
+        ),
+        (daily(60), CsvLayout(Layout(time="day", frequency="fortnight")), r"unknown frequency 'fortnight'"),
         (
             daily(60).replace("2024-01-03", "2024-01-03T05:00"),
-            CsvLayout(time="day"),
+            CsvLayout(Layout(time="day")),
             r"line 4: .* whole number",
         ),
-        (daily(60), CsvLayout(time="day", frequency="min"), r"is the frequency right"),
-        (daily(60), CsvLayout(time="day", season=400), r"season is 400; it must be 1 to 168"),
-        (daily(12), CsvLayout(time="day"), r"18 steps are needed, the longest has 12"),
-        ("day,a", CsvLayout(time="day"), r"at least one row"),
-        ("day\n2024-01-01", CsvLayout(time="day"), r"no column of values"),
+        (daily(60), CsvLayout(Layout(time="day", frequency="min")), r"is freq right"),
+        (daily(60), CsvLayout(Layout(time="day"), season=400), r"season is 400; it must be 1 to 168"),
+        (daily(12), CsvLayout(Layout(time="day")), r"18 steps are needed, the longest has 12"),
+        ("day,a", CsvLayout(Layout(time="day")), r"a header but no rows"),
+        ("day\n2024-01-01", CsvLayout(Layout(time="day")), r"no column of values"),
     ],
 )
 def test_csv_errors_name_the_place(tmp_path: Path, text: str, layout: CsvLayout, message: str) -> None:
@@ -185,6 +194,14 @@ def test_unreadable_files_are_data_errors(tmp_path: Path) -> None:
     for path in (tmp_path / "none.csv", binary):
         with pytest.raises(DataError, match="cannot read"):
             read_series(path, CsvLayout(), horizon=2)
+
+
+def test_what_the_server_reads_is_trained_on(tmp_path: Path) -> None:
+    """Semicolons, decimal commas, and a time column that nobody named: one reader for both sides."""
+    rows = [f"{day:02d}.03.2024;{day},5" for day in range(1, 31)]
+    (item,) = read_series(write(tmp_path, "\n".join(["Datum;Umsatz", *rows])), CsvLayout(), horizon=3)
+    assert (item.id, item.start, item.kind.season) == ("Umsatz", datetime(2024, 3, 1), 7)
+    np.testing.assert_array_equal(item.values, np.arange(1, 31) + 0.5)
 
 
 @pytest.mark.parametrize("horizon", [1, 4, 12, 40])
