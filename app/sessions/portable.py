@@ -13,15 +13,14 @@ import base64
 import binascii
 import hashlib
 import hmac
-import struct
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidState
+from app.sessions.codec import pack, unpack
 
 _PREFIX = "rs1"
 _MAX_CHARS = 16 * 1024 * 1024
@@ -60,17 +59,8 @@ class StateSigner:
 
     def seal(self, state: PortableState) -> str:
         """The signed text."""
-        header = {
-            "model": state.model,
-            "graph": state.graph,
-            "step": state.step,
-            "context": state.context,
-            "row": state.row.size,
-            "last": None if state.last is None else list(state.last.shape),
-        }
-        head = orjson.dumps(header)
-        last = b"" if state.last is None else state.last.tobytes()
-        payload = struct.pack("<I", len(head)) + head + state.row.tobytes() + last
+        header = {"model": state.model, "graph": state.graph, "step": state.step, "context": state.context}
+        payload = pack(header, state.row, state.last)
         body = f"{_PREFIX}.{_encode(payload)}"
         return f"{body}.{_encode(self._mac(body))}"
 
@@ -86,14 +76,7 @@ class StateSigner:
             raise InvalidState("the state is not a portable state of this service")
         if not hmac.compare_digest(self._mac(f"{prefix}.{payload_text}"), _decode(mac_text)):
             raise InvalidState("the state was altered, cut short, or signed by another server")
-        payload = _decode(payload_text)
-        (length,) = struct.unpack_from("<I", payload)
-        header = orjson.loads(payload[4 : 4 + length])
-        row = np.frombuffer(payload, np.float32, header["row"], 4 + length)
-        last = None
-        if header["last"] is not None:
-            size = int(np.prod(header["last"]))
-            last = np.frombuffer(payload, np.float32, size, 4 + length + row.nbytes).reshape(header["last"])
+        header, row, last, _ = unpack(_decode(payload_text))
         return PortableState(header["model"], header["graph"], header["step"], header["context"], row, last)
 
     def _mac(self, body: str) -> bytes:

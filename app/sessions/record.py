@@ -9,7 +9,6 @@ somebody who may write to the store; states that clients carry are signed (see `
 
 from __future__ import annotations
 
-import math
 import re
 import secrets
 import struct
@@ -18,14 +17,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from app.core.errors import CorruptSession
+from app.sessions.codec import pack, unpack
 from app.sessions.lifecycle import SessionEvent, SessionState, next_state
 
 _MAGIC = b"RSR2"
-_LENGTH = struct.Struct("<I")
+_SUM = struct.Struct("<I")
 # A store takes the same bytes twice for one write that was sent again. Two processes that apply
 # equal events to one step in the same microsecond are told apart by this.
 _WRITER = secrets.token_hex(8)
@@ -153,6 +152,13 @@ def first_revision(now: float) -> int:
     return max(1, int(now * 1e6))
 
 
+_AS_IT_IS = (
+    *("id", "model", "graph", "revision", "step", "created_at", "updated_at", "ttl_s"),
+    *("context", "origin", "metadata", "owner"),
+)
+"""Fields that are in the header as they are."""
+
+
 def is_session_id(text: str) -> bool:
     """Whether a session can have this id."""
     return ID.fullmatch(text) is not None
@@ -178,8 +184,8 @@ def id_of_key(key: str) -> str:
 
 def encode_record(record: SessionRecord) -> bytes:
     """The record's bytes."""
-    last = record.last
-    header = {
+    # In this order, so that a record has the bytes that it had with every earlier version.
+    header: dict[str, Any] = {
         "id": record.id,
         "writer": _WRITER,
         "model": record.model,
@@ -194,18 +200,13 @@ def encode_record(record: SessionRecord) -> bytes:
         "metadata": record.metadata,
         "owner": record.owner,
         "state": record.state.value,
-        "row": record.row.size,
-        "last": None if last is None else list(last.shape),
+        "row": 0,
+        "last": None,
         "call": None if record.call is None else [record.call.seq, record.call.digest],
     }
-    head = orjson.dumps(header)
-    parts = [_MAGIC, _LENGTH.pack(len(head)), head, record.row.tobytes()]
-    if last is not None:
-        parts.append(last.tobytes())
-    if record.call is not None:
-        parts.append(record.call.answer)
-    body = b"".join(parts)
-    return body + _LENGTH.pack(zlib.crc32(body))
+    answer = b"" if record.call is None else record.call.answer
+    body = b"".join((_MAGIC, pack(header, record.row, record.last), answer))
+    return body + _SUM.pack(zlib.crc32(body))
 
 
 def decode_record(id: str, data: bytes) -> SessionRecord:
@@ -214,40 +215,20 @@ def decode_record(id: str, data: bytes) -> SessionRecord:
     Raises:
         CorruptSession: they are not that.
     """
-    body, found = data[: -_LENGTH.size], data[-_LENGTH.size :]
-    if not body.startswith(_MAGIC) or _LENGTH.pack(zlib.crc32(body)) != found:
+    body, found = data[: -_SUM.size], data[-_SUM.size :]
+    if not body.startswith(_MAGIC) or _SUM.pack(zlib.crc32(body)) != found:
         raise CorruptSession(id)
-    (length,) = _LENGTH.unpack_from(body, len(_MAGIC))
-    start = len(_MAGIC) + _LENGTH.size
-    header = orjson.loads(body[start : start + length])
+    header, row, last, end = unpack(body, len(_MAGIC))
     if header["id"] != id:
         raise CorruptSession(id)
-    place = start + length
-    row = np.frombuffer(body, np.float32, header["row"], place)
-    place += row.nbytes
-    last = None
-    if header["last"] is not None:
-        last = np.frombuffer(body, np.float32, math.prod(header["last"]), place).reshape(header["last"])
-        place += last.nbytes
     call = None
     if header["call"] is not None:
-        seq, inputs_digest = header["call"]
-        call = LastCall(seq, inputs_digest, body[place:])
+        seq, digest = header["call"]
+        call = LastCall(seq, digest, body[end:])
     return SessionRecord(
-        id=id,
-        model=header["model"],
-        graph=header["graph"],
-        revision=header["revision"],
-        step=header["step"],
-        created_at=header["created_at"],
-        updated_at=header["updated_at"],
-        ttl_s=header["ttl_s"],
+        **{name: header[name] for name in _AS_IT_IS},
         row=row,
         last=last,
-        context=header["context"],
-        origin=header["origin"],
-        metadata=header["metadata"],
-        owner=header["owner"],
         call=call,
         state=SessionState(header["state"]),
     )
