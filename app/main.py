@@ -31,7 +31,6 @@ from app.sessions.portable import StateSigner
 from app.sessions.service import SessionService
 from app.sessions.stores import lmdb_path, open_store
 from app.sessions.stores.worker import StoreWorker
-from app.sessions.traced import TracedSessionService
 from app.settings import Settings, tracing_variables
 from app.telemetry.metrics import Metrics
 from app.telemetry.otlp import open_tracing
@@ -166,14 +165,14 @@ def _open_sessions(
     )
     key = settings.state_key
     signer = StateSigner(state_secret(None if key is None else key.get_secret_value(), address).encode())
-    make = SessionService if tracing is None else partial(TracedSessionService, tracing)
-    service = make(
+    service = SessionService(
         inference,
         worker if tracing is None else TracedStore(tracing, worker),
         signer,
         settings.session_limits,
         metrics,
         quota=(lambda owner: None) if keys is None else keys.max_sessions,
+        waiting=None if tracing is None else tracing.waiting,
     )
     return _Sessions(service, worker)
 

@@ -1,1 +1,1 @@
-"""Sessions at rest: the record, its life, the portable state, and the stores that hold it."""
+"""Sessions: recurrent state that outlives the connection, the process and the machine."""

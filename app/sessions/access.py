@@ -36,12 +36,12 @@ _ATTEMPTS = 5
 
 
 class SessionAccess:
-    """Opens stored sessions.
+    """Opens stored sessions, and is what the parts of the session service share.
 
     Args:
         inference: the served models.
         store: where sessions are.
-        limits: how long tombstones stay.
+        limits: what sessions may ask for.
         observe: counts.
         clock: seconds since the epoch.
         quota: live sessions that an owner may have; ``None`` without a limit.
@@ -54,12 +54,12 @@ class SessionAccess:
         limits: SessionLimits,
         observe: SessionObserver,
         clock: Callable[[], float],
-        quota: Quota = lambda owner: None,
+        quota: Quota,
     ) -> None:
-        self._inference = inference
-        self._store = store
-        self._limits = limits
-        self._observe = observe
+        self.inference = inference
+        self.store = store
+        self.limits = limits
+        self.observe = observe
         self.clock = clock
         self._quota = quota
 
@@ -76,7 +76,7 @@ class SessionAccess:
         try:
             record = decode_record(id, stored.record)
         except CorruptSession:
-            self._observe.session("corrupt")
+            self.observe.session("corrupt")
             raise
         if record.owner != owner:
             raise UnknownSession(id)
@@ -88,7 +88,7 @@ class SessionAccess:
 
     async def open(self, id: str, owner: str) -> SessionRecord:
         """One open session; raises as :meth:`decode`, and StoreUnavailable."""
-        (stored,) = await self._store.get([store_key(id, owner)])
+        (stored,) = await self.store.get([store_key(id, owner)])
         return self.decode(id, stored, owner)
 
     def deployment(self, state: SessionRecord | PortableState) -> Deployment:
@@ -97,7 +97,7 @@ class SessionAccess:
         Raises:
             ModelMismatch: it is not served here, or its graph has changed under the same version.
         """
-        deployments = self._inference.catalog.deployments
+        deployments = self.inference.catalog.deployments
         found = deployments.get(state.model)
         if found is not None and found.manifest.files[GRAPH_FILE] == state.graph:
             return found
@@ -116,19 +116,19 @@ class SessionAccess:
             StoreFull: there is no room.
         """
         most = self._quota(record.owner)
-        (written,) = await self._store.write([Write(record.key, 0, stored_of(record), max_owned=most)])
+        (written,) = await self.store.write([Write(record.key, 0, stored_of(record), max_owned=most)])
         held = None if written.current is None else decode_record(record.id, written.current.record)
         if held is not None and (held.state is not SessionState.OPEN or held.expires_at <= self.clock()):
             # An ended session leaves its id to a new one.
             again = replace(record, revision=max(held.revision + 1, record.revision))
-            (written,) = await self._store.write(
+            (written,) = await self.store.write(
                 [Write(record.key, held.revision, stored_of(again), drop_snapshots=True, max_owned=most)]
             )
         if written.full:
-            self._observe.session("refused")
+            self.observe.session("refused")
             raise StoreFull("the server holds as many sessions as it may", retry_after_s=60.0)
         if written.crowded:
-            self._observe.session("refused")
+            self.observe.session("refused")
             raise SessionLimit(f"at most {most} sessions may be open with this key", retry_after_s=5.0)
         if not written.ok:
             step = 0 if held is None else held.step
@@ -147,7 +147,7 @@ class SessionAccess:
             record = await self.open(id, owner)
             step = record.step
             write = await change(record)
-            (written,) = await self._store.write([write])
+            (written,) = await self.store.write([write])
             if written.ok:
                 return decode_record(id, write.stored.record)
         raise SequenceConflict(
@@ -156,7 +156,7 @@ class SessionAccess:
 
     def info(self, record: SessionRecord) -> SessionInfo:
         """The session as its owner sees it."""
-        deployment = self._inference.deployments.get(record.model)
+        deployment = self.inference.deployments.get(record.model)
         return SessionInfo.model_construct(
             id=record.id,
             model=record.model,
@@ -178,23 +178,23 @@ class SessionAccess:
             size = len(orjson.dumps(value))
         except (TypeError, orjson.JSONEncodeError) as error:
             raise InvalidInput(field, "a number is too large or a text is not valid Unicode") from error
-        if size > self._limits.session_max_metadata_bytes:
+        if size > self.limits.session_max_metadata_bytes:
             raise InvalidInput(
                 field,
-                f"at most {self._limits.session_max_metadata_bytes} bytes of JSON are kept, got {size}",
-                allowed={"max": self._limits.session_max_metadata_bytes},
+                f"at most {self.limits.session_max_metadata_bytes} bytes of JSON are kept, got {size}",
+                allowed={"max": self.limits.session_max_metadata_bytes},
             )
 
     def replacing(
         self, before: SessionRecord, after: SessionRecord, snapshot: Snapshot | None = None
     ) -> Write:
         """The write that puts one record in another's place."""
-        keep = self._limits.session_keep_automatic
+        keep = self.limits.session_keep_automatic
         return Write(before.key, before.revision, stored_of(after), snapshot=snapshot, keep_automatic=keep)
 
     def ending(self, record: SessionRecord, event: SessionEvent) -> Write:
         """The write that turns a session into a tombstone."""
-        tombstone = record.ended(event, self.clock(), self._limits.session_tombstone_s)
+        tombstone = record.ended(event, self.clock(), self.limits.session_tombstone_s)
         return Write(record.key, record.revision, stored_of(tombstone), live=False, drop_snapshots=True)
 
 

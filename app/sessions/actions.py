@@ -16,14 +16,11 @@ from pydantic import BaseModel
 
 from app.core.errors import InvalidInput, RnnserveError, SequenceConflict
 from app.service.call import outcome_of
-from app.service.inference import Deployment, InferenceService
+from app.service.inference import Deployment
 from app.service.stream import TaskStream
 from app.sessions.access import SessionAccess
-from app.sessions.limits import SessionLimits
-from app.sessions.observer import SessionObserver
 from app.sessions.record import LastCall, SessionRecord
 from app.sessions.steps.stepping import Stepper, check_seq, digest_of
-from app.sessions.stores.store import AsyncStore
 from app.tasks.model import ResumePoint
 from app.tasks.session import SessionAction, SessionView
 
@@ -33,28 +30,12 @@ class SessionActions:
 
     Args:
         access: opens sessions.
-        inference: the served models.
         stepper: applies what was produced.
-        store: where sessions are.
-        limits: of a call.
-        observe: counts sessions.
     """
 
-    def __init__(
-        self,
-        access: SessionAccess,
-        inference: InferenceService,
-        stepper: Stepper,
-        store: AsyncStore,
-        limits: SessionLimits,
-        observe: SessionObserver,
-    ) -> None:
+    def __init__(self, access: SessionAccess, stepper: Stepper) -> None:
         self._access = access
-        self._inference = inference
         self._stepper = stepper
-        self._store = store
-        self._limits = limits
-        self._observe = observe
 
     async def answer(self, id: str, action: SessionAction, request: Any, owner: str = "") -> bytes:
         """The whole answer as JSON bytes.
@@ -71,7 +52,7 @@ class SessionActions:
         digest = _digest(request)
         stored = check_seq(record, request.seq, digest)
         if stored is not None:
-            self._observe.session("replayed")
+            self._access.observe.session("replayed")
             return stored
         stream = self._start(record, action, request, None)
         try:
@@ -148,20 +129,20 @@ class SessionActions:
             record.row if record.row.size else None,
             record.last,
             _mark(record),
-            self._limits.session_max_call_steps,
+            self._access.limits.session_max_call_steps,
         )
 
     def _start(
         self, record: SessionRecord, action: SessionAction, request: Any, point: ResumePoint | None
     ) -> TaskStream:
-        call = self._inference.call(action.name, record.model)
+        call = self._access.inference.call(action.name, record.model)
         try:
             deployment = self._access.deployment(record)
             call.model = deployment.manifest.reference
             self._check(record, deployment, action)
             assert action.start is not None
             start = action.start(deployment.model, self._view(record), request, point)
-            return self._inference.started(deployment, start, call)
+            return self._access.inference.started(deployment, start, call)
         except RnnserveError as error:
             call.report(outcome_of(error))
             raise
@@ -175,16 +156,16 @@ class SessionActions:
         call = LastCall(record.step + 1, digest, body)
         step = record.step + len(encoded.reported)
         after = record.stepped(self._access.clock(), step, row, outputs[-1].copy(), encoded.context, call)
-        (written,) = await self._store.write([self._access.replacing(record, after)])
+        (written,) = await self._access.store.write([self._access.replacing(record, after)])
         if not written.ok:
-            self._observe.session("conflict")
+            self._access.observe.session("conflict")
             now = self._access.decode(record.id, written.current, record.owner)
             raise SequenceConflict(
                 f"session {record.id!r} moved on while the text was generated; it was not kept",
                 step=now.step,
                 expected=now.step + 1,
             )
-        self._observe.session_steps(record.model, step - record.step)
+        self._access.observe.session_steps(record.model, step - record.step)
 
 
 class SessionStream:

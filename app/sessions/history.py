@@ -6,48 +6,26 @@ from typing import Any
 
 from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE, Manifest
 from app.core.errors import InvalidInput, ModelMismatch
-from app.service.inference import InferenceService
 from app.sessions.access import SessionAccess, iso
 from app.sessions.lifecycle import SessionEvent
-from app.sessions.limits import SessionLimits
-from app.sessions.observer import SessionObserver
 from app.sessions.record import NO_ROW, SessionRecord, decode_record, encode_record, store_key
 from app.sessions.schema import SessionInfo, SnapshotInfo, SnapshotList
-from app.sessions.stores.store import AsyncStore, SessionStore, Snapshot, Write
+from app.sessions.stores.store import SessionStore, Snapshot, Write
 
 
 class SessionHistory:
-    """Snapshots, rewinding and migration.
+    """Snapshots, rewinding and migration."""
 
-    Args:
-        access: opens and changes sessions.
-        inference: the served models.
-        store: where snapshots are.
-        limits: how many snapshots are kept.
-        observe: counts.
-    """
-
-    def __init__(
-        self,
-        access: SessionAccess,
-        inference: InferenceService,
-        store: AsyncStore,
-        limits: SessionLimits,
-        observe: SessionObserver,
-    ) -> None:
+    def __init__(self, access: SessionAccess) -> None:
         self._access = access
-        self._inference = inference
-        self._store = store
-        self._limits = limits
-        self._observe = observe
 
     async def snapshots(self, id: str, owner: str = "") -> SnapshotList:
         """The snapshots of a session, oldest first."""
         await self._access.open(id, owner)
         return SnapshotList.model_construct(
             snapshots=[
-                _snapshot_info(one)
-                for one in await self._store.call(SessionStore.snapshots, store_key(id, owner))
+                _snapshot_info(snapshot)
+                for snapshot in await self._access.store.call(SessionStore.snapshots, store_key(id, owner))
             ]
         )
 
@@ -61,13 +39,13 @@ class SessionHistory:
 
         async def change(record: SessionRecord) -> Write:
             # A snapshot is a write, so none can come between this look and the write below.
-            self._check_room(id, name, await self._store.call(SessionStore.snapshots, record.key))
+            self._check_room(id, name, await self._access.store.call(SessionStore.snapshots, record.key))
             after = record.after(SessionEvent.SNAPSHOT, self._access.clock())
             made.append(Snapshot(name, record.step, False, after.updated_at, encode_record(after)))
             return self._access.replacing(record, after, made[-1])
 
         await self._access.change(id, owner, change)
-        self._observe.session("snapshot")
+        self._access.observe.session("snapshot")
         return _snapshot_info(made[-1])
 
     async def rewind(self, id: str, to: str | int, owner: str = "") -> SessionInfo:
@@ -96,7 +74,7 @@ class SessionHistory:
             return self._access.replacing(record, after)
 
         record = await self._access.change(id, owner, change)
-        self._observe.session("rewound")
+        self._access.observe.session("rewound")
         return self._access.info(record)
 
     async def migrate(self, id: str, model: str, owner: str = "") -> SessionInfo:
@@ -108,7 +86,7 @@ class SessionHistory:
         """
         record = await self._access.open(id, owner)
         old = self._access.deployment(record).manifest
-        new = self._inference.find(old.task, model).manifest
+        new = self._access.inference.find(old.task, model).manifest
         difference = _difference(old, new)
         if difference is not None:
             raise ModelMismatch(f"a session cannot go from {old.reference} to {new.reference}: {difference}")
@@ -120,35 +98,37 @@ class SessionHistory:
             return self._access.replacing(record, after)
 
         record = await self._access.change(id, owner, change)
-        self._observe.session("migrated")
+        self._access.observe.session("migrated")
         return self._access.info(record)
 
     def _check_room(self, id: str, name: str, kept: list[Snapshot]) -> None:
-        if any(one.name == name for one in kept):
+        if any(snapshot.name == name for snapshot in kept):
             raise InvalidInput("name", f"session {id!r} has a snapshot named {name!r} already")
-        if sum(not one.automatic for one in kept) >= self._limits.session_max_snapshots:
+        if sum(not snapshot.automatic for snapshot in kept) >= self._access.limits.session_max_snapshots:
             raise InvalidInput(
                 "name",
-                f"a session keeps at most {self._limits.session_max_snapshots} named snapshots",
-                allowed={"max": self._limits.session_max_snapshots},
+                f"a session keeps at most {self._access.limits.session_max_snapshots} named snapshots",
+                allowed={"max": self._access.limits.session_max_snapshots},
             )
 
     async def _target(self, id: str, to: str | int, owner: str) -> SessionRecord | None:
         """The record to go back to; ``None`` for the start."""
         key = store_key(id, owner)
-        kept = await self._store.call(SessionStore.snapshots, key)
-        found = next((one for one in reversed(kept) if to in (one.name, one.step)), None)
+        kept = await self._access.store.call(SessionStore.snapshots, key)
+        found = next((snapshot for snapshot in reversed(kept) if to in (snapshot.name, snapshot.step)), None)
         if found is None and to == 0:
             return None
-        snapshot = None if found is None else await self._store.call(SessionStore.snapshot, key, found.name)
-        if snapshot is None:
-            places = ["0 (the start)", *(f"{one.name} (step {one.step})" for one in kept)]
+        held = None
+        if found is not None:
+            held = await self._access.store.call(SessionStore.snapshot, key, found.name)
+        if held is None:
+            points = ["0 (the start)", *(f"{snapshot.name} (step {snapshot.step})" for snapshot in kept)]
             raise InvalidInput(
                 "to",
-                f"session {id!r} can go back to {', '.join(places)}",
-                allowed=[0, *(one.name for one in kept)],
+                f"session {id!r} can go back to {', '.join(points)}",
+                allowed=[0, *(snapshot.name for snapshot in kept)],
             )
-        return decode_record(id, snapshot.record)
+        return decode_record(id, held.record)
 
 
 def _snapshot_info(snapshot: Snapshot) -> SnapshotInfo:

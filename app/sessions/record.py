@@ -25,8 +25,8 @@ from app.sessions.lifecycle import SessionEvent, SessionState, next_state
 
 _MAGIC = b"RSR2"
 _SUM = struct.Struct("<I")
-# A store takes the same bytes twice for one write that was sent again. Two processes that apply
-# equal events to one step in the same microsecond are told apart by this.
+# Writes are idempotent by value: a store that holds the very bytes says that they were written. So records
+# name their writer, else two processes that apply equal events to one step would both be told so.
 _WRITER = secrets.token_hex(8)
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")

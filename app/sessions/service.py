@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -56,6 +57,8 @@ class SessionService:
         observe: counts sessions.
         clock: seconds since the epoch.
         quota: live sessions that an owner may have; ``None`` without a limit.
+        waiting: given the keys of sessions, a context in which the current request waits for what is done to
+            them; for whoever traces.
     """
 
     def __init__(
@@ -67,17 +70,17 @@ class SessionService:
         observe: SessionObserver,
         clock: Callable[[], float] = time.time,
         quota: Quota = lambda owner: None,
+        waiting: Callable[[Sequence[str]], AbstractContextManager[None]] | None = None,
     ) -> None:
-        self._store = store
+        self._access = SessionAccess(inference, store, limits, observe, clock, quota)
         self._limits = limits
         self._observe = observe
-        self._clock = clock
-        self._access = SessionAccess(inference, store, limits, observe, clock, quota)
-        self._stepper = Stepper(self._access, inference, store, limits, observe)
+        self._stepper = Stepper(self._access)
         self._queue = StepQueue(self._stepper.apply)
-        self.history = SessionHistory(self._access, inference, store, limits, observe)
-        self.states = SessionStates(self._access, inference, self._stepper, signer, observe)
-        self.actions = SessionActions(self._access, inference, self._stepper, store, limits, observe)
+        self._waiting = waiting
+        self.history = SessionHistory(self._access)
+        self.states = SessionStates(self._access, self._stepper, signer)
+        self.actions = SessionActions(self._access, self._stepper)
 
     async def create(self, request: CreateSession, owner: str = "") -> SessionInfo:
         """Open a session.
@@ -94,7 +97,7 @@ class SessionService:
         self._access.check_size("metadata", request.metadata)
         self._access.check_size("options", request.options)
         opened = self.states.opened(request.model, request.task, request.options, request.state)
-        now = self._clock()
+        now = self._access.clock()
         record = SessionRecord(
             id=request.id or secrets.token_hex(_ID_BYTES),
             revision=first_revision(now),
@@ -131,7 +134,7 @@ class SessionService:
         """When each session ends unless it is stepped, or why it cannot be used."""
         found: list[float | RnnserveError] = []
         keys = [store_key(id, owner) for id in ids]
-        for id, stored in zip(ids, await self._store.get(keys), strict=True):
+        for id, stored in zip(ids, await self._access.store.get(keys), strict=True):
             try:
                 found.append(self._access.decode(id, stored, owner).expires_at)
             except RnnserveError as error:
@@ -142,7 +145,7 @@ class SessionService:
         """Open sessions of an owner with an id greater than ``after``, in order of id."""
         limit = min(limit, self._limits.session_max_page)
         first = store_key("", owner)
-        listed = await self._store.call(SessionStore.list_ids, first + after, limit)
+        listed = await self._access.store.call(SessionStore.list_ids, first + after, limit)
         held = [(key[len(first) :], stored) for key, stored in listed if owner_of_key(key) == owner]
         shown: list[SessionInfo] = []
         for id, stored in held:
@@ -188,7 +191,11 @@ class SessionService:
             )
         began = time.perf_counter()
         try:
-            outcomes = await self._queue.steps(calls, owner, clock)
+            if self._waiting is None:
+                outcomes = await self._queue.steps(calls, owner, clock)
+            else:
+                with self._waiting([store_key(call.id, owner) for call in calls]):
+                    outcomes = await self._queue.steps(calls, owner, clock)
         except RnnserveError as error:
             self._observe.session_calls(0, [outcome_of(error)] * len(calls), time.perf_counter() - began)
             raise
@@ -208,7 +215,7 @@ class SessionService:
         record = await self._access.open(id, owner)
         if request.metadata is not None:
             self._access.check_size("metadata", request.metadata)
-        now = self._clock()
+        now = self._access.clock()
         copy = replace(
             record,
             id=request.id or secrets.token_hex(_ID_BYTES),
@@ -228,8 +235,8 @@ class SessionService:
 
         One bounded batch: whoever calls it waits between batches, so a step is never blocked.
         """
-        now = self._clock()
-        due = await self._store.call(SessionStore.due, now, _DUE_BATCH)
+        now = self._access.clock()
+        due = await self._access.store.call(SessionStore.due, now, _DUE_BATCH)
         endings: list[Write] = []
         forgotten: list[tuple[str, int]] = []
         for key, stored in due:
@@ -247,12 +254,12 @@ class SessionService:
             else:
                 forgotten.append((key, stored.revision))
         if endings:
-            written = await self._store.write(endings)
-            for one in endings:
-                self._stepper.forget(one.id)
-            self._observe.session("expired", sum(one.ok for one in written))
+            written = await self._access.store.write(endings)
+            for write in endings:
+                self._stepper.forget(write.id)
+            self._observe.session("expired", sum(outcome.ok for outcome in written))
         if forgotten:
-            await self._store.call(SessionStore.remove, forgotten)
+            await self._access.store.call(SessionStore.remove, forgotten)
         return len(due)
 
     def _ttl(self, asked: float | None) -> float:

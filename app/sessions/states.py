@@ -9,9 +9,8 @@ import numpy as np
 
 from app.bundle.manifest import GRAPH_FILE
 from app.core.errors import InvalidInput, ModelMismatch
-from app.service.inference import Deployment, InferenceService
+from app.service.inference import Deployment
 from app.sessions.access import SessionAccess
-from app.sessions.observer import SessionObserver
 from app.sessions.portable import PortableState, StateSigner
 from app.sessions.record import NO_ROW
 from app.sessions.schema import (
@@ -30,25 +29,14 @@ class SessionStates:
 
     Args:
         access: opens sessions.
-        inference: the served models.
         stepper: runs steps.
         signer: of portable states.
-        observe: counts.
     """
 
-    def __init__(
-        self,
-        access: SessionAccess,
-        inference: InferenceService,
-        stepper: Stepper,
-        signer: StateSigner,
-        observe: SessionObserver,
-    ) -> None:
+    def __init__(self, access: SessionAccess, stepper: Stepper, signer: StateSigner) -> None:
         self._access = access
-        self._inference = inference
         self._stepper = stepper
         self._signer = signer
-        self._observe = observe
 
     def opened(
         self, model: str | None, task: str | None, options: dict[str, Any], state: str | None
@@ -77,20 +65,20 @@ class SessionStates:
     def _means(self, model: str, reference: str) -> bool:
         if model in (reference, reference.partition("@")[0]):
             return True
-        labelled = self._inference.catalog.base(model)
+        labelled = self._access.inference.catalog.base(model)
         return labelled is not None and labelled.manifest.reference == reference
 
     def _find(self, model: str | None, task: str | None) -> Deployment:
         if model is None and task is None:
             raise InvalidInput("model", "name a model, or a task to take its default model")
         if task is not None:
-            return self._inference.find(task, model)
-        return self._inference.find_any(model or "")
+            return self._access.inference.find(task, model)
+        return self._access.inference.find_any(model or "")
 
     async def export(self, id: str, owner: str = "") -> StateAnswer:
         """The portable state."""
         record = await self._access.open(id, owner)
-        self._observe.session("exported")
+        self._access.observe.session("exported")
         state = PortableState(
             record.model, record.graph, record.step, record.context, record.row, record.last
         )
@@ -119,7 +107,7 @@ class SessionStates:
             RowField.model_construct(
                 name=field.name,
                 shape=list(field.shape),
-                values=[_short(one) for one in record.row[field.offset :][: math.prod(field.shape)]],
+                values=[_short(value) for value in record.row[field.offset :][: math.prod(field.shape)]],
             )
             for field in layout
             if record.row.size and (not names or field.name in names)

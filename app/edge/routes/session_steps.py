@@ -32,7 +32,7 @@ async def many(
     body: Annotated[StepsRequest, Body(openapi_examples=examples.MANY_STEPS)], request: Request
 ) -> Response:
     """Events of many sessions in one request, each answered on its own, in the order of the calls."""
-    calls = [StepCall(one.id, one.inputs, one.seq) for one in body.steps]
+    calls = [StepCall(step.id, step.inputs, step.seq) for step in body.steps]
     clock = StepClock()
     outcomes = await sessions_of(request).service.steps(calls, owner_of(request), clock)
     request_id = request_id_of(request)

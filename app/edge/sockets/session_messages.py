@@ -58,7 +58,7 @@ def read_message(text: str | None, max_bytes: int, only: str | None) -> list[Ite
         return [StepCall(named.id, named.inputs, named.seq)]
     if only is None and kind == "steps":
         steps = StepsMessage.model_validate(document).steps
-        return [StepCall(one.id, one.inputs, one.seq) for one in steps]
+        return [StepCall(step.id, step.inputs, step.seq) for step in steps]
     kinds = ["step", "marker"] if only is not None else ["step", "steps", "marker"]
     raise InvalidInput("type", f"a message on this socket has a type of {', '.join(kinds)}", allowed=kinds)
 

@@ -19,44 +19,23 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput, NotFinite, RnnserveError, SequenceConflict, StateQuarantined
 from app.service.deployment import Deployment
-from app.service.inference import InferenceService
 from app.sessions.access import SessionAccess, stored_of
-from app.sessions.limits import SessionLimits
-from app.sessions.observer import SessionObserver
 from app.sessions.portable import PortableState
 from app.sessions.record import SessionRecord
 from app.sessions.steps.cache import RecordCache
 from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue
 from app.sessions.steps.run import Run, RunCall, SessionRun, answers, run_all
-from app.sessions.stores.store import AsyncStore, Snapshot, Write, Written
+from app.sessions.stores.store import Snapshot, Write, Written
 from app.tasks.session import Context, EncodedInputs
 
 
 class Stepper:
-    """Applies batches of calls.
+    """Applies batches of calls."""
 
-    Args:
-        access: opens sessions.
-        inference: the served models.
-        store: where sessions are.
-        limits: of a call.
-        observe: counts.
-    """
-
-    def __init__(
-        self,
-        access: SessionAccess,
-        inference: InferenceService,
-        store: AsyncStore,
-        limits: SessionLimits,
-        observe: SessionObserver,
-    ) -> None:
+    def __init__(self, access: SessionAccess) -> None:
         self._access = access
-        self._inference = inference
-        self._store = store
-        self._limits = limits
-        self._observe = observe
-        self._cache = RecordCache(limits.session_cache_bytes)
+        self._limits = access.limits
+        self._cache = RecordCache(access.limits.session_cache_bytes)
 
     def forget(self, key: str) -> None:
         """Keep no record of a session that has ended."""
@@ -68,7 +47,7 @@ class Stepper:
         if not sessions:
             return
         runs = [session.sequence() for session in sessions]
-        await run_all(runs, self._inference.deadline())
+        await run_all(runs, self._access.inference.deadline())
         applied: list[tuple[SessionRun, Run]] = []
         for session, run in zip(sessions, runs, strict=True):
             if run.error is not None:
@@ -82,25 +61,27 @@ class Stepper:
         now = self._access.clock()
         records: list[SessionRecord] = []
         writes: list[Write] = []
-        for (session, run), own in zip(applied, answered, strict=True):
-            records.append(session.stored(run, own[-1], now))
+        for (session, run), of_session in zip(applied, answered, strict=True):
+            records.append(session.stored(run, of_session[-1], now))
             writes.append(self._write(session, records[-1]))
         try:
-            written = await self._store.write(writes)
+            written = await self._access.store.write(writes)
         except BaseException:
             for session, _ in applied:  # nobody knows whether it was written
                 self._cache.drop(session.queue.key)
             raise
         num_steps: dict[str, int] = {}
-        for (session, _), own, record, outcome in zip(applied, answered, records, written, strict=True):
+        for (session, _), of_session, record, outcome in zip(
+            applied, answered, records, written, strict=True
+        ):
             if not outcome.ok:
                 self._lost(session, outcome)
                 continue
             self._cache.put(session.queue.key, record)
-            session.queue.finish(own)
+            session.queue.finish(of_session)
             num_steps[record.model] = num_steps.get(record.model, 0) + record.step - session.record.step
         for model, count in num_steps.items():
-            self._observe.session_steps(model, count)
+            self._access.observe.session_steps(model, count)
 
     async def _open(self, queues: Sequence[SessionQueue]) -> list[SessionRun]:
         """What is to run of each queue; calls that need no run are settled."""
@@ -118,7 +99,7 @@ class Stepper:
                 unsure.append(queue)
             else:
                 sessions.append(session)
-        held = await self._store.get([queue.key for queue in unsure]) if unsure else []
+        held = await self._access.store.get([queue.key for queue in unsure]) if unsure else []
         for queue, stored in zip(unsure, held, strict=True):
             try:
                 record = self._access.decode(queue.id, stored, queue.owner)
@@ -184,7 +165,7 @@ class Stepper:
             stored = check_seq(session.record, call.seq, pending.digest)
             if stored is not None:
                 if not session.cached:
-                    self._observe.session("replayed")
+                    self._access.observe.session("replayed")
                 return stored
         return self.encode(session.deployment, session.context, session.step, call.inputs)
 
@@ -211,7 +192,7 @@ class Stepper:
         """
         encoded = self.encode(deployment, state.context, state.step, inputs)
         run = Run(deployment, state.row if state.row.size else None, encoded.steps)
-        await run_all([run], self._inference.deadline())
+        await run_all([run], self._access.inference.deadline())
         return encoded, *run.result()
 
     def _write(self, session: SessionRun, after: SessionRecord) -> Write:
@@ -230,7 +211,7 @@ class Stepper:
             session.queue.retry(alone=True)
             return
         if isinstance(error, NotFinite):
-            self._observe.session("quarantined")
+            self._access.observe.session("quarantined")
             error = StateQuarantined(
                 f"this step made the state of session {session.record.id!r} not finite; it was not applied, "
                 f"and the session stays at step {session.record.step}"
@@ -252,12 +233,12 @@ class Stepper:
             record = self._access.decode(session.queue.id, written.current, session.queue.owner)
             stored = check_seq(record, call.pending.call.seq, call.pending.digest)
         except RnnserveError as error:
-            self._observe.session("conflict")
+            self._access.observe.session("conflict")
             return error
         if stored is not None:
-            self._observe.session("replayed")
+            self._access.observe.session("replayed")
             return stored
-        self._observe.session("conflict")
+        self._access.observe.session("conflict")
         return SequenceConflict(
             f"another call on session {session.queue.id!r} was applied first",
             step=record.step,

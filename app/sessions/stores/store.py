@@ -84,8 +84,7 @@ class Written:
 
     Attributes:
         ok: whether it was applied. Writing the very bytes that are there already is applied too,
-            so that a write whose answer was lost can be sent again. Two writers of the same bytes
-            are both told so; who must be told apart puts something of its own into the record.
+            so that a write whose answer was lost can be sent again: writes are idempotent by value.
         current: what the store holds instead, when it was not applied; ``None`` when nothing.
         full: it was refused because the store holds as many live sessions as it may.
         crowded: it was refused because its owner has as many as ``max_owned``.
