@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +56,9 @@ class Call:
         observe: whom to tell.
         task: of the request.
         model: as the caller wrote it.
+
+    Attributes:
+        at_end: called once, when the outcome is reported.
     """
 
     def __init__(self, observe: RequestObserver, task: str, model: str | None) -> None:
@@ -64,6 +68,7 @@ class Call:
         self._queue_s = 0.0
         self._compute_s = 0.0
         self._reported = False
+        self.at_end: Callable[[], None] = _nothing
         # Until the model is found: names that callers invent must not become metric labels.
         self.model = "default" if model is None else "unknown"
 
@@ -101,6 +106,7 @@ class Call:
         """Count the request; later calls change nothing."""
         if not self._reported:
             self._reported = True
+            self.at_end()
             self._observe.request(self._task, self.model, outcome, self.timing())
 
 
@@ -111,3 +117,7 @@ def outcome_of(error: BaseException) -> str:
     if isinstance(error, CapacityError):
         return "capacity"
     return "server" if isinstance(error, Exception) and not isinstance(error, GeneratorExit) else "cancelled"
+
+
+def _nothing() -> None:
+    pass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from pydantic import BaseModel
 from app.core.errors import RnnserveError, UnknownModel
 from app.core.limits import Limits
 from app.core.offload import offloaded
-from app.core.ports import Submitter
-from app.core.sequence import BlockResult
+from app.core.ports import Submitter, Ticket
+from app.core.sequence import BlockResult, SequenceRequest
+from app.service.answer_memory import AnswerMemory
 from app.service.call import Call, RequestObserver, Timing, outcome_of
 from app.service.catalog import Catalog
 from app.service.deployment import Deployment as Deployment
@@ -50,6 +52,7 @@ class InferenceService:
         self.catalog = Catalog(deployments, defaults)
         self._limits = limits
         self._observe = observe
+        self._memory = AnswerMemory()
         self._clock = clock
 
     def serve(self, catalog: Catalog) -> None:
@@ -151,13 +154,18 @@ class InferenceService:
             raise
 
     def started(self, deployment: Deployment, start: StreamStart, call: Call) -> TaskStream:
-        """Submit the sequences of a stream.
+        """Submit a stream; raises as :meth:`submit`."""
+        return TaskStream(start.assembler, self.submit(deployment, start.sequences, call), call)
+
+    def submit(self, deployment: Deployment, sequences: list[SequenceRequest], call: Call) -> Ticket:
+        """Hand the sequences of one answer to their engine, where there is room for all that it may list.
 
         Raises:
-            RnnserveError: the engine takes none of them; the caller reports the call.
+            RnnserveError: none of them is taken; the caller reports the call.
         """
-        ticket = deployment.engine.submit(start.sequences, self.deadline())
-        return TaskStream(start.assembler, ticket, call)
+        admitted = self._memory.admit(sequences)
+        call.at_end = partial(self._memory.give_back, admitted)
+        return deployment.engine.submit(sequences, self.deadline())
 
     def call(self, task: str, model: str | None) -> Call:
         """A request that begins now, to be counted."""

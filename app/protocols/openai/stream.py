@@ -52,8 +52,7 @@ async def start_completion(edge: Edge, request: CompletionRequest, id: str) -> T
         prepared = await offloaded(
             milliseconds(requests), prepare_completion, request, requests, model, limits.max_queued_steps
         )
-        deadline = service.deadline()
-        ticket = found.engine.submit(prepared.text.sequences, deadline)
+        ticket = service.submit(found, prepared.text.sequences, call)
     except RnnserveError as error:
         call.report(outcome_of(error))
         raise

@@ -1,0 +1,53 @@
+"""What running answers may come to hold in memory, bounded over all of them.
+
+A few bytes can ask for much: 16 texts of 10,000 tokens with 20 alternatives each are 3.4 million
+log-probabilities, 0.8 gigabytes by the time that the answer is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.core.errors import InvalidInput, Overloaded
+from app.core.sequence import SequenceRequest
+
+MAX_LOGPROBS = 2_000_000
+"""Of all running answers together, at about 250 bytes each."""
+
+
+class AnswerMemory:
+    """Admits answers while there is room for all that they may list."""
+
+    def __init__(self, most: int = MAX_LOGPROBS) -> None:
+        self._most = most
+        self.held = 0
+
+    def admit(self, sequences: Sequence[SequenceRequest]) -> int:
+        """Make room for the answer to these sequences; returns what is to be given back.
+
+        Raises:
+            InvalidInput: one answer alone would be too large.
+            Overloaded: the others leave no room for it now.
+        """
+        wanted = sum(map(_logprobs, sequences))
+        if wanted > self._most:
+            raise InvalidInput(
+                "logprobs",
+                f"an answer may list {self._most} log-probabilities, alternatives included, not {wanted}",
+                allowed={"max": self._most},
+            )
+        if self.held + wanted > self._most:
+            raise Overloaded("other answers with log-probabilities are being written; try again later")
+        self.held += wanted
+        return wanted
+
+    def give_back(self, admitted: int) -> None:
+        self.held -= admitted
+
+
+def _logprobs(sequence: SequenceRequest) -> int:
+    """The most that an answer lists of a sequence."""
+    feedback = sequence.feedback
+    if feedback is None or feedback.sampling.alternatives is None:
+        return 0
+    return feedback.max_tokens * (1 + feedback.sampling.alternatives)
