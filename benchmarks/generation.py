@@ -26,6 +26,7 @@ from app.bench.record import Record, percentile
 from app.bench.socket_units import SocketUnit
 from app.bench.streams import EventStreamUnit, StreamUnit
 from app.bundle.reader import Bundle, read_bundle
+from app.tasks.generate.load import produced
 from benchmarks import bundle as bundles
 from benchmarks import catalogue as peers
 from benchmarks import step_work as work
@@ -139,10 +140,10 @@ async def streams(url: str, way: str, num: int, seconds: float) -> Record:
             return request(1000 * index + number, first if number == 1 else _TOKENS)
 
         if way == "socket":
-            unit = StreamUnit(make)
+            unit = StreamUnit(make, produced)
             await unit.open(f"{url}/generate")
         else:
-            unit = EventStreamUnit(url, "/generate", make)
+            unit = EventStreamUnit(url, "/generate", make, produced)
             await unit.connect()
         units.append(unit)
     return await run(units, units, seconds)
@@ -150,7 +151,7 @@ async def streams(url: str, way: str, num: int, seconds: float) -> Record:
 
 async def first_tokens(url: str, num: int) -> Sequence[float]:
     """Seconds from a request to its first token, one client at an idle server."""
-    unit = StreamUnit(lambda number: request(number, 1))
+    unit = StreamUnit(lambda number: request(number, 1), produced)
     await unit.open(f"{url}/generate")
     try:
         record = await ClosedLoop([unit], Window(60.0), max_events=num).run()

@@ -11,6 +11,7 @@ from app.bench.options import BenchOptions, Way
 from app.bench.record import Record
 from app.bench.scenarios import Closable, connect_sessions
 from app.bench.sessions import open_sessions
+from app.tasks.generate.load import LOAD
 
 MODES: dict[str, str] = {
     "shared": "shared WebSockets",
@@ -39,9 +40,9 @@ async def drive(
 async def feed(mode: str, url: str, ids: Sequence[str], *, num_sockets: int = 4, seconds: float) -> Record:
     """The same for sessions that exist and are at step 0."""
     options = BenchOptions(
-        url=url, scenario="sessions", way=cast(Way, mode), clients=len(ids), sockets=num_sockets
+        url, "generate", LOAD, sessions=True, way=cast(Way, mode), clients=len(ids), sockets=num_sockets
     )
-    units, lines = await connect_sessions(url, ids, mode, options)
+    units, lines = await connect_sessions(ids, options)
     return await run(units, lines, seconds)
 
 

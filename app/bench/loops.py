@@ -45,6 +45,9 @@ class Unit:
         """Send the next event."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """End its connection, where it has one of its own."""
+
     def answered(self, failure: str | None = None) -> None:
         """To be called once for each event: good, or what went wrong."""
         if self.loop is not None and self.busy:

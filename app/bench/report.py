@@ -23,10 +23,8 @@ def report(options: BenchOptions, record: Record) -> dict[str, Any]:
         "model": options.model,
         "seed": options.seed,
     }
-    if options.scenario == "forecast":
-        load |= {"points": options.points, "horizon": options.horizon}
-    elif options.scenario == "generate":
-        load |= {"tokens": options.tokens}
+    if not options.sessions:
+        load |= options.values
     result = record.summary()
     if record.counts["tokens"] and record.seconds:
         result["tokens_per_s"] = round(record.counts["tokens"] / record.seconds, 1)

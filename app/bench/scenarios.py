@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import orjson
 
 from app.bench.loops import ClosedLoop, Loop, OpenLoop, Unit, Window
 from app.bench.options import BenchError, BenchOptions
 from app.bench.record import Record
-from app.bench.sessions import close_sessions, inputs_for, open_sessions
-from app.bench.units import HttpUnit
-
-if TYPE_CHECKING:
-    from app.bench.streams import StreamUnit
+from app.bench.sessions import close_sessions, open_sessions
+from app.bench.units import HttpUnit, Make
 
 _AT_ONCE = 64
-_NUM_SERIES = 16
+_NUM_BODIES = 64
+"""Requests that are made beforehand, so that making them costs nothing in the run."""
 
 
 class Closable(Protocol):
     """A connection."""
 
-    def close(self) -> None:
-        """End it."""
-        ...
+    def close(self) -> None: ...
 
 
 async def run_scenario(options: BenchOptions) -> Record:
@@ -41,12 +36,9 @@ async def run_scenario(options: BenchOptions) -> Record:
         BenchError: the server cannot be reached, or refuses what the load needs.
     """
     try:
-        if options.scenario == "sessions":
+        if options.sessions:
             return await _sessions(options)
-        if options.scenario == "generate":
-            texts = await _texts(options)
-            return await _load(options, texts, texts, any_unit=True)
-        units = await _forecasts(options)
+        units = await _requests(options) if options.load.produced is None else await _streams(options)
         return await _load(options, units, units, any_unit=True)
     except (OSError, TimeoutError) as error:
         raise BenchError(
@@ -82,48 +74,49 @@ async def _load(
             line.close()
 
 
-async def _forecasts(options: BenchOptions) -> list[HttpUnit]:
+def _makers(options: BenchOptions) -> list[Make]:
+    """For each client what makes its requests. At the same event all clients send different ones."""
     chance = random.Random(options.seed)
-    model = {} if options.model is None else {"model": options.model}
-    bodies = []
-    for _ in range(_NUM_SERIES):
-        level, height = chance.uniform(50, 500), chance.uniform(5, 40)
-        values = [
-            round(level + height * math.sin(math.tau * hour / 24) + chance.gauss(0, height / 5), 2)
-            for hour in range(options.points)
-        ]
-        bodies.append(orjson.dumps({**model, "values": values, "freq": "h", "horizon": options.horizon}))
+    added: dict[str, object] = {} if options.model is None else {"model": options.model}
+    if options.load.produced is not None:
+        added["stream"] = True
+    bodies = [
+        orjson.dumps({**options.load.body(chance, options.values), **added}) for _ in range(_NUM_BODIES)
+    ]
 
-    def make(number: int) -> bytes:
-        return bodies[number % _NUM_SERIES]
+    def maker(client: int) -> Make:
+        return lambda number: bodies[(client + number) % _NUM_BODIES]
+
+    return [maker(client) for client in range(options.clients)]
+
+
+async def _requests(options: BenchOptions) -> Sequence[HttpUnit]:
+    answered = options.load.answered
 
     def judge(body: bytes) -> str | None:
-        return None if b'"forecasts"' in body else "the answer is no forecast"
+        return None if answered in body else f"the answer has no {answered.decode()}"
 
-    units = [HttpUnit(options.url, "/forecast", make, judge, options.headers) for _ in range(options.clients)]
+    units = [
+        HttpUnit(options.url, f"/{options.task}", make, judge, options.headers) for make in _makers(options)
+    ]
     await in_groups([unit.open for unit in units])
     return units
 
 
-async def _texts(options: BenchOptions) -> Sequence[StreamUnit]:
+async def _streams(options: BenchOptions) -> Sequence[Unit]:
     from app.bench.streams import EventStreamUnit, StreamUnit
 
-    asked: dict[str, object] = {"max_tokens": options.tokens, "temperature": 1.0, "stream": True}
-    if options.model is not None:
-        asked["model"] = options.model
-
-    def maker(client: int) -> Callable[[int], bytes]:
-        return lambda number: orjson.dumps({**asked, "seed": options.seed + client * 1_000_003 + number})
-
+    produced = options.load.produced
+    assert produced is not None
     if options.carried == "http":
         events = [
-            EventStreamUnit(options.url, "/generate", maker(client), options.headers)
-            for client in range(options.clients)
+            EventStreamUnit(options.url, f"/{options.task}", make, produced, options.headers)
+            for make in _makers(options)
         ]
         await in_groups([unit.connect for unit in events])
         return events
-    sockets = [StreamUnit(maker(client)) for client in range(options.clients)]
-    address = f"{options.url.rstrip('/')}/generate"
+    sockets = [StreamUnit(make, produced) for make in _makers(options)]
+    address = f"{options.url.rstrip('/')}/{options.task}"
     await in_groups([partial(unit.open, address, options.headers) for unit in sockets])
     return sockets
 
@@ -134,30 +127,30 @@ async def _sessions(options: BenchOptions) -> Record:
     body = {"task": options.task} if options.model is None else {"model": options.model}
     try:
         await open_sessions(options.url, ids, body, options.headers)
-        units, lines = await connect_sessions(options.url, ids, options.carried, options)
+        units, lines = await connect_sessions(ids, options)
         return await _load(options, units, lines, any_unit=False)
     finally:
         await close_sessions(options.url, ids, options.headers)
 
 
 async def connect_sessions(
-    url: str, ids: Sequence[str], way: str, options: BenchOptions
+    ids: Sequence[str], options: BenchOptions
 ) -> tuple[Sequence[Unit], Sequence[Closable]]:
     """Units for sessions that exist and are at step 0, and the connections to close afterwards."""
-    task, headers, base = options.task, options.headers, url.rstrip("/")
-    if way == "shared":
+    inputs, headers, base = options.load.inputs, options.headers, options.url.rstrip("/")
+    if options.carried == "shared":
         from app.bench.shared import SharedLine, SharedUnit
 
-        lines = [SharedLine(lambda number: inputs_for(task, number)) for _ in range(options.connections)]
+        lines = [SharedLine(inputs) for _ in range(options.connections)]
         for line in lines:
             await line.open(f"{base}/sessions", headers)
         return [SharedUnit(lines[index % len(lines)], id) for index, id in enumerate(ids)], lines
-    if way == "socket":
+    if options.carried == "socket":
         from app.bench.socket_units import SocketUnit
 
         sockets = [
             SocketUnit(
-                lambda number: b'{"type":"step","seq":%d,"inputs":%b}' % (number, inputs_for(task, number)),
+                lambda number: b'{"type":"step","seq":%d,"inputs":%b}' % (number, inputs(number)),
                 output_frame,
             )
             for _ in ids
@@ -171,9 +164,9 @@ async def connect_sessions(
         return sockets, sockets
     posts = [
         HttpUnit(
-            url,
+            options.url,
             f"/sessions/{id}/steps",
-            lambda number: b'{"seq":%d,"inputs":%b}' % (number, inputs_for(task, number)),
+            lambda number: b'{"seq":%d,"inputs":%b}' % (number, inputs(number)),
             lambda body: None if b'"outputs"' in body else "the answer has no outputs",
             headers,
         )

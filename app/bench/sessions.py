@@ -1,4 +1,4 @@
-"""Sessions for a load: made before it, ended after it, with the inputs that fit their task."""
+"""Sessions for a load: made before it, ended after it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,6 @@ import orjson
 from app.bench.http_line import HttpLine
 
 _LINES = 16
-
-
-def inputs_for(task: str, number: int) -> bytes:
-    """JSON of the ``inputs`` of a session's n-th event: one step, in the task's terms."""
-    if task == "forecast":
-        return b"[%d.5]" % (100 + number * 7 % 60)
-    # Token ids that any vocabulary has.
-    return b"[%d]" % (2 + number % 8)
 
 
 async def open_sessions(

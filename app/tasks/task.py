@@ -12,7 +12,7 @@ load that ``rnnserve bench`` makes. Tasks are registered in one list, in the com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from app.bundle.manifest import Spec
 from app.bundle.reader import Bundle
 from app.core.limits import TaskLimits
+from app.tasks.load import Load
 from app.tasks.model import ResumePoint
 from app.tasks.session import Examples, SessionAction
 
@@ -44,24 +45,6 @@ class BodyReader:
     query: type[BaseModel] | None = None
     examples: Examples = field(default_factory=dict)
     milliseconds_per_kib: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What ``rnnserve bench`` sends.
-
-    Attributes:
-        body: ``(random, options) -> fields`` of one request; ``options`` are those of the
-            command line by name.
-        answered: bytes that a good answer holds.
-        inputs: ``(number) -> JSON`` of the inputs of a session's n-th event, one step.
-        streams: whether the frames of an answer are counted.
-    """
-
-    body: Callable[[Any, Mapping[str, Any]], dict[str, Any]]
-    answered: bytes
-    inputs: Callable[[int], bytes]
-    streams: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ def bench(server: ServerProcess, *words: str) -> dict[str, Any]:
     [
         ["--horizon", "6"],
         ["--horizon", "6", "--rate", "50"],
+        ["--scenario", "sentiment"],
         ["--scenario", "generate", "--tokens", "5"],
         ["--scenario", "generate", "--tokens", "5", "--way", "http"],
         ["--scenario", "sessions"],

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from app.bench.options import BenchError, BenchOptions
+from app.tasks.forecast.load import LOAD
+from app.tasks.generate.load import LOAD as STREAMED
 
 GOOD = "http://localhost:8000"
 
@@ -27,21 +29,21 @@ GOOD = "http://localhost:8000"
         ({"rate": 0.0}, "rate must be from 0.01 to 1,000,000"),
         ({"rate": float("inf")}, "rate must be from 0.01 to 1,000,000"),
         ({"max_events": 0}, "max_events must be from 1"),
-        ({"points": 1}, "points must be from 2"),
-        ({"tokens": 0}, "tokens must be from 1"),
-        ({"scenario": "forecast", "way": "shared"}, "forecast goes over http, not shared"),
-        ({"scenario": "generate", "way": "shared"}, "generate goes over socket or http, not shared"),
+        ({"fields": {"points": 1}}, "points must be from 2"),
+        ({"way": "shared"}, "forecast goes over http, not shared"),
+        ({"task": "generate", "load": STREAMED, "fields": {"tokens": 0}}, "tokens must be from 1"),
+        ({"task": "generate", "load": STREAMED, "way": "shared"}, "generate goes over socket or http, not"),
     ],
 )
 def test_silly_values_are_refused(wrong: dict[str, Any], says: str) -> None:
     """With the field, what it was and what is allowed."""
     with pytest.raises(BenchError, match=says):
-        BenchOptions(**{"url": GOOD, **wrong})
+        BenchOptions(**{"url": GOOD, "task": "forecast", "load": LOAD, **wrong})
 
 
 def test_more_connections_than_open_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of failing in the middle of the run; sessions that share connections need few."""
     monkeypatch.setattr("resource.getrlimit", lambda kind: (256, 256))
     with pytest.raises(BenchError, match="500 connections need more open files than the 256"):
-        BenchOptions(GOOD, clients=500)
-    assert BenchOptions(GOOD, scenario="sessions", clients=500).connections == 4
+        BenchOptions(GOOD, "forecast", LOAD, clients=500)
+    assert BenchOptions(GOOD, "forecast", LOAD, sessions=True, clients=500).connections == 4

@@ -1,16 +1,16 @@
-"""What ``rnnserve bench`` sends to a forecaster: an hourly series with a daily season and noise."""
+"""What ``rnnserve bench`` asks of a forecaster: hourly series with a daily wave."""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
-from random import Random
 from typing import Any
 
-from app.tasks.task import Load
+from app.tasks.load import Load, LoadOption
 
 
-def _body(chance: Random, options: Mapping[str, Any]) -> dict[str, Any]:
+def _body(chance: random.Random, options: Mapping[str, int]) -> dict[str, Any]:
     level, height = chance.uniform(50, 500), chance.uniform(5, 40)
     values = [
         round(level + height * math.sin(math.tau * hour / 24) + chance.gauss(0, height / 5), 2)
@@ -20,6 +20,10 @@ def _body(chance: Random, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 LOAD = Load(
+    options=(
+        LoadOption(name="points", help="observations of a forecast", default=168, least=2, most=100_000),
+        LoadOption(name="horizon", help="steps ahead of a forecast", default=24, least=1, most=10_000),
+    ),
     body=_body,
     answered=b'"forecasts"',
     inputs=lambda number: b"[%d.5]" % (100 + number * 7 % 60),

@@ -1,27 +1,26 @@
-"""What ``rnnserve bench`` sends to a language model."""
+"""What ``rnnserve bench`` asks of a generator: streamed texts of one length."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
-from random import Random
 from typing import Any
 
-from app.tasks.task import Load
+from app.tasks.load import Load, LoadOption
 
 
-def _body(chance: Random, options: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "max_tokens": options["tokens"],
-        "temperature": 1.0,
-        "stream": True,
-        "seed": chance.getrandbits(48),
-    }
+def _body(chance: random.Random, options: Mapping[str, int]) -> dict[str, Any]:
+    return {"max_tokens": options["tokens"], "temperature": 1.0, "seed": chance.randrange(2**31)}
+
+
+def produced(frame: Mapping[str, Any]) -> int:
+    return int(frame["usage"]["completion_tokens"] if frame["type"] == "done" else frame["index"])
 
 
 LOAD = Load(
+    options=(LoadOption(name="tokens", help="length of a text", default=100, least=1, most=10_000),),
     body=_body,
-    answered=b'"done"',
     # Token ids that any vocabulary has.
     inputs=lambda number: b"[%d]" % (2 + number % 8),
-    streams=True,
+    produced=produced,
 )

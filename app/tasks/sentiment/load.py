@@ -1,15 +1,25 @@
-"""What ``rnnserve bench`` sends to a classifier."""
+"""What ``rnnserve bench`` asks of a classifier: short reviews."""
 
 from __future__ import annotations
 
-from app.tasks.task import Load
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from app.tasks.load import Load
 
 _WORDS = (
-    "a", "warm", "funny", "film", "that", "drags", "in", "the", "middle", "and", "ends", "well",
-)  # fmt: skip
+    *("a", "an", "the", "film", "story", "cast", "was", "is", "never", "always", "with", "and", "but", "of"),
+    *("good", "bad", "slow", "funny", "dull", "great"),
+)
+
+
+def _body(chance: random.Random, options: Mapping[str, int]) -> dict[str, Any]:
+    return {"text": " ".join(chance.choices(_WORDS, k=chance.randint(5, 40)))}
+
 
 LOAD = Load(
-    body=lambda chance, options: {"text": " ".join(chance.choices(_WORDS, k=20))},
+    body=_body,
     answered=b'"results"',
     # Token ids that any vocabulary has.
     inputs=lambda number: b"[%d]" % (2 + number % 8),
