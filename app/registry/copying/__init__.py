@@ -1,1 +1,0 @@
-"""Copying bundles from elsewhere: folders, archives, and places on the network."""
