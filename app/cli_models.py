@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,13 +15,11 @@ import typer
 
 from app.bundle.reader import find_bundles, read_manifest
 from app.core.errors import BundleError, ConfigurationError, InvalidManifest
+from app.main import open_sources, remote_places
 from app.registry import Inspection, inspect_models, version_key
-from app.registry.copying.budget import Budget
-from app.registry.copying.install import install, read_head
-from app.registry.copying.mirror import Mirror, MirrorLimits
-from app.registry.copying.origin import ARCHIVES, Origin, local_origin
-from app.registry.copying.place import Place, PlaceOrigin
+from app.registry.install import install, read_head
 from app.registry.labels import changing, read_labels, write_labels
+from app.registry.origin import Budget, local_origin
 from app.registry.verification import check_whole, verify
 from app.service.catalog import Label
 from app.settings import Settings, load_settings
@@ -125,9 +122,13 @@ def add_bundle(
     """Copy a bundle into the first models folder: verified whole, then visible at once."""
     settings = load_settings(models=models or None, device=device)
     folder = _first_folder(settings)
-    budget = Budget(settings.max_bundle_bytes, settings.fetch_timeout_s)
-
-    def put(origin: Origin) -> None:
+    max_bytes, seconds = settings.max_bundle_bytes, settings.fetch_timeout_s
+    opened = (
+        remote_places(source).open_origin(source, max_bytes, seconds)
+        if "://" in source
+        else local_origin(Path(source), max_bytes)
+    )
+    with opened as origin:
         head = read_head(origin)
         found = hashlib.sha256(head).hexdigest()
         if sha256 is not None and sha256.lower() != found:
@@ -136,27 +137,12 @@ def add_bundle(
             origin,
             head,
             folder,
-            budget,
+            Budget(max_bytes, seconds),
             lambda path: check_whole(path, settings.tasks, settings.device),
             replace=replace,
         )
         what = "added" if done.fresh else "is there already, the very same"
         typer.echo(f"{done.manifest.reference} {what}: {done.path}")
-
-    if "://" not in source:
-        with local_origin(Path(source), settings.max_bundle_bytes) as origin:
-            put(origin)
-    elif source.endswith(ARCHIVES):
-        with tempfile.TemporaryDirectory(prefix="rnnserve-") as scratch:
-            archive = Path(scratch) / "archive"
-            with archive.open("wb") as file:
-                for piece in budget.spend(Place(source).pieces(budget=budget)):
-                    file.write(piece)
-            budget = Budget(settings.max_bundle_bytes, settings.fetch_timeout_s)
-            with local_origin(archive, settings.max_bundle_bytes) as origin:
-                put(origin)
-    else:
-        put(PlaceOrigin(Place(source), (), budget))
 
 
 @models_cli.command("label")
@@ -211,16 +197,14 @@ def pull(
     settings = load_settings(models=models or None, models_cache=cache)
     if not settings.remote_models:
         raise ConfigurationError("--models names no place on the network")
-    limits = MirrorLimits(settings.max_bundle_bytes, settings.fetch_timeout_s)
     failed = 0
-    for address in settings.remote_models:
-        mirror = Mirror(address, settings.models_cache, limits)
-        mirror.refresh(at_once=True)
-        for path in find_bundles(mirror.folder):
+    for source in open_sources(settings):
+        source.refresh(at_once=True)
+        for path in find_bundles(source.folder):
             typer.echo(f"{f'{path.parent.name}@{path.name}':<28} {path}")
-        for reference, error in mirror.failed.items():
+        for reference, error in source.failed.items():
             typer.echo(f"{reference:<28} FAILED: {error.message}")
-        failed += len(mirror.failed)
+        failed += len(source.failed)
     if failed:
         raise typer.Exit(1)
 

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from app.access.key_file import KeyDefaults
 from app.access.key_ring import KeyRing
 from app.access.metering import MeteredSubmitter
+from app.core.errors import ConfigurationError
 from app.core.ports import Submitter
 from app.edge.application import assemble
 from app.edge.edge import AccessRules, Edge, SessionEdge
@@ -24,6 +25,7 @@ from app.protocols.oip import OIP
 from app.protocols.openai import OPENAI
 from app.registry import ModelRegistry, Siblings
 from app.registry.opening import open_registry
+from app.registry.options import RemotePlaces, Source
 from app.service.inference import InferenceService
 from app.sessions.housekeeping import Housekeeper
 from app.sessions.keys import state_secret
@@ -98,7 +100,7 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     metrics = Metrics(share, version())
     limits = settings.limits
     tracing = open_tracing(version(), tracing_variables()) if settings.tracing == "otlp" else None
-    registry = open_registry(settings, metrics, siblings, _wrapping(keys, tracing))
+    registry = open_registry(settings, metrics, siblings, _wrapping(keys, tracing), open_sources(settings))
     lifecycle = Lifecycle()
     inference = InferenceService((), {}, limits, metrics)
     registry.served.publish_to(inference.serve)
@@ -142,6 +144,35 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
         edge, version=version(), lifespan=lifespan, page=settings.page == "on", protocols=PROTOCOLS
     )
     return Application(asgi, drain, registry)
+
+
+def open_sources(settings: Settings) -> list[Source]:
+    """The places on the network whose bundles are served.
+
+    Raises:
+        ConfigurationError: this server cannot read one of them.
+    """
+    return [
+        remote_places(address).open_source(
+            address, settings.models_cache, settings.max_bundle_bytes, settings.fetch_timeout_s
+        )
+        for address in settings.remote_models
+    ]
+
+
+def remote_places(address: str) -> RemotePlaces:
+    """What reads ``address``; without the folder ``app/remote`` a server reads local folders alone.
+
+    Raises:
+        ConfigurationError: that folder is not there.
+    """
+    try:
+        from app import remote
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{address}: places on the network are not built into this server; name folders"
+        ) from error
+    return remote
 
 
 def _open_sessions(

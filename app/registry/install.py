@@ -17,8 +17,7 @@ from pathlib import Path
 from app.bundle.manifest import MANIFEST_FILE, Manifest
 from app.bundle.reader import parse_manifest
 from app.core.errors import BundleError, DigestMismatch, FetchFailed
-from app.registry.copying.budget import Budget
-from app.registry.copying.origin import Origin
+from app.registry.origin import Budget, Origin
 
 MAX_MANIFEST_BYTES = 4 << 20
 

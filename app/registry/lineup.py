@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from app.core.errors import BundleError, DigestMismatch, FetchFailed, InvalidManifest, ParityError
 from app.core.model_state import ModelState
 from app.registry.loading import Loaded
-from app.registry.look import Found, Look, Signature
-from app.registry.version_order import in_order
+from app.registry.look import Found, Look, Signature, in_order
 from app.service.catalog import Catalog, Label
 
 SETTLE_S = 1.0

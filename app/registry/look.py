@@ -7,14 +7,14 @@ nothing; a bundle is read only when its signature has changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.bundle.reader import find_bundles
 from app.core.errors import InvalidManifest
 from app.registry.labels import read_labels
-from app.registry.version_order import in_order
 from app.service.catalog import Label
 
 Signature = tuple[tuple[str, int, int, int, int], ...]
@@ -98,3 +98,15 @@ def sign(path: Path) -> Signature | None:
     return tuple(
         (name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats
     )
+
+
+def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
+    """Sorts versions as people count: 2 before 10, 1.2 before 1.10."""
+    parts = re.findall(r"\d+|[A-Za-z]+", version)
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+
+
+def in_order(references: Iterable[str]) -> list[str]:
+    """``name@version``, by name, versions ascending."""
+    parted = sorted((one.partition("@") for one in references), key=lambda one: (one[0], version_key(one[2])))
+    return ["".join(one) for one in parted]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -11,16 +10,13 @@ from typing import Protocol
 from app.core.limits import Limits
 from app.core.ports import Submitter
 from app.engine.load import EngineLoad, TickStats
-from app.registry.copying.mirror import Mirror, MirrorLimits
 from app.registry.loading import Loaded, load_bundle
-from app.registry.options import RegistryOptions
+from app.registry.options import RegistryOptions, Source
 from app.registry.registry import ModelRegistry
 from app.registry.unloaded import Siblings
 from app.runtime.cores import usable_cores
 from app.runtime.lanes import Lanes
 from app.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 
 class ModelMetrics(Protocol):
@@ -74,6 +70,7 @@ def open_registry(
     metrics: ModelMetrics,
     siblings: Siblings | None = None,
     wrap: Callable[[Submitter, str], Submitter] | None = None,
+    sources: Sequence[Source] = (),
 ) -> ModelRegistry:
     """Load the models that the settings name; blocks.
 
@@ -82,6 +79,7 @@ def open_registry(
         metrics: counts.
         siblings: the other workers of the server, where there are some.
         wrap: stands in for a model's engine, given with ``name@version``, wherever requests use it.
+        sources: places that are mirrored into folders of this machine.
 
     Raises:
         FetchFailed: a place on the network does not answer, and nothing was copied before.
@@ -90,10 +88,9 @@ def open_registry(
         DeviceUnavailable: the device cannot be used.
     """
     limits, tasks = settings.limits, settings.tasks
-    copying = MirrorLimits(settings.max_bundle_bytes, settings.fetch_timeout_s)
     options = RegistryOptions(
         folders=settings.model_folders,
-        sources=[Mirror(address, settings.models_cache, copying) for address in settings.remote_models],
+        sources=sources,
         preferred=settings.default_models,
         skip_bad=settings.skip_bad_models,
         poll_s=settings.models_poll_s,
@@ -117,9 +114,6 @@ def open_registry(
         engine = wrap(loaded.deployment.engine, loaded.manifest.reference)
         return replace(loaded, deployment=replace(loaded.deployment, engine=engine))
 
-    for address in settings.remote_models:
-        if address.startswith("http://"):
-            logger.warning("%s is not encrypted: whoever is on the way may send other models", address)
     registry = ModelRegistry(options, load, _Counted(metrics, limits), siblings)
     registry.open()
     return registry

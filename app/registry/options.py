@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from app.core.errors import BundleError
 from app.registry.loading import Loaded
+from app.registry.origin import Origin
 
 
 class RegistryObserver(Protocol):
@@ -52,6 +54,14 @@ class Source(Protocol):
     def stop(self) -> None:
         """End a refresh that runs in another thread soon."""
         ...
+
+
+class RemotePlaces(Protocol):
+    """Reading places on the network; the package ``app.remote`` is one, where it is there."""
+
+    def open_source(self, address: str, cache: Path, max_bytes: int, seconds: float) -> Source: ...
+
+    def open_origin(self, address: str, max_bytes: int, seconds: float) -> AbstractContextManager[Origin]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

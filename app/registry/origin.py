@@ -1,4 +1,4 @@
-"""Where the files of one bundle come from: a folder or an archive.
+"""Where the files of one bundle come from, a folder or an archive, and what copying them may cost.
 
 An origin is asked for files by the plain names that a manifest lists, and for nothing else, so
 that no path in an archive is ever followed or created.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import lzma
 import tarfile
+import threading
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,12 +19,63 @@ from typing import IO, Protocol
 
 from app.bundle.manifest import MANIFEST_FILE
 from app.core.errors import BundleError, FetchFailed
-from app.registry.copying.budget import CHUNK_BYTES
 
+CHUNK_BYTES = 1 << 20
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
 _MAX_MEMBERS = 10_000
 _BROKEN = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+
+
+class Budget:
+    """Bytes and seconds that are left, checked at every piece.
+
+    Args:
+        max_bytes: of all files together.
+        seconds: from now.
+        stopped: set when nobody needs the copy any more.
+    """
+
+    def __init__(self, max_bytes: int, seconds: float, stopped: threading.Event | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._left = max_bytes
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+        self._stopped = stopped or threading.Event()
+
+    @property
+    def seconds_left(self) -> float:
+        """Never below zero."""
+        return max(0.0, self._until - time.monotonic())
+
+    def check(self) -> None:
+        """Refuse to go on when time is up.
+
+        Raises:
+            FetchFailed: it is, or the server is ending.
+        """
+        if self._stopped.is_set():
+            raise FetchFailed("the copy was given up, since the server ends")
+        if not self.seconds_left:
+            raise FetchFailed(f"copying took longer than {self._seconds:g} s")
+
+    def wait(self, seconds: float) -> None:
+        """Pause, no longer than there is time."""
+        self._stopped.wait(min(seconds, self.seconds_left))
+        self.check()
+
+    def spend(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass pieces on while there is room and time.
+
+        Raises:
+            FetchFailed: there is none.
+        """
+        for piece in pieces:
+            self.check()
+            self._left -= len(piece)
+            if self._left < 0:
+                raise FetchFailed(f"the bundle is larger than {self._max_bytes} bytes")
+            yield piece
 
 
 class Origin(Protocol):

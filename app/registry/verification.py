@@ -10,10 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bundle.reader import Bundle, read_bundle
+from app.bundle.manifest import Manifest
+from app.bundle.reader import Bundle, find_bundles, read_bundle
 from app.core.errors import BundleError, ParityError
+from app.registry.loading import read_placed
+from app.registry.look import version_key
 from app.runtime.session import Device, GraphSession
-from app.runtime.verify import golden_difference
+from app.runtime.verify import golden_difference, verify_bundle
 from app.tasks.tasks import Tasks
 
 
@@ -24,6 +27,34 @@ class Check:
     verdict: Literal["ok", "note", "BAD"]
     subject: str
     text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspection:
+    """What became of one bundle: a manifest and the parity found, or an error."""
+
+    folder: Path
+    manifest: Manifest | None = None
+    difference: float | None = None
+    error: BundleError | None = None
+
+
+def inspect_models(folder: Path, device: Device = "cpu") -> list[Inspection]:
+    """Verify every bundle on its own.
+
+    Raises:
+        BundleError: the folder does not exist.
+        DeviceUnavailable: the device cannot be used.
+    """
+    inspections: list[Inspection] = []
+    for path in sorted(find_bundles(folder), key=lambda path: (path.parent.name, version_key(path.name))):
+        try:
+            bundle = read_placed(path)
+            session = GraphSession(bundle.graph, bundle.manifest, device)
+            inspections.append(Inspection(path, bundle.manifest, verify_bundle(bundle, session)))
+        except BundleError as error:
+            inspections.append(Inspection(path, error=error))
+    return inspections
 
 
 def verify(path: Path, tasks: Tasks, device: Device = "cpu") -> Iterator[Check]:

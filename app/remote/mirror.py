@@ -26,10 +26,10 @@ from pydantic import TypeAdapter, ValidationError
 from app.bundle.manifest import MANIFEST_FILE, Name, Version
 from app.bundle.reader import find_bundles, parse_manifest
 from app.core.errors import BundleError, DigestMismatch, FetchFailed, InvalidManifest
-from app.registry.copying.budget import Budget
-from app.registry.copying.install import MAX_MANIFEST_BYTES, install, remove, write_whole
-from app.registry.copying.place import Missing, Place, PlaceOrigin
+from app.registry.install import MAX_MANIFEST_BYTES, install, remove, write_whole
 from app.registry.labels import LABELS_FILE, parse_labels
+from app.registry.origin import Budget
+from app.remote.place import Missing, Place, PlaceOrigin
 
 logger = logging.getLogger(__name__)
 
@@ -37,21 +37,6 @@ _MAX_LABELS_BYTES = 64 << 10
 _MAX_BUNDLES = 1000
 _STAMP = ".refreshed"
 _LOCK = ".lock"
-
-
-@dataclass(frozen=True, slots=True)
-class MirrorLimits:
-    """What refreshing may cost.
-
-    Attributes:
-        max_bytes: of one bundle.
-        seconds: for the list, and for each bundle.
-    """
-
-    max_bytes: int
-    seconds: float
-
-
 _INDEX = "index.json"
 # A bundle whose copy failed is tried again after this long, then after twice as long, and so on.
 _RETRY_S = 30.0
@@ -80,15 +65,17 @@ class Mirror:
     Args:
         address: of the place.
         cache: folder of all mirrors.
-        limits: of a refresh.
+        max_bytes: of one bundle.
+        seconds: for the list of bundles, and for each bundle.
 
     Raises:
         ConfigurationError: the address cannot be read here.
     """
 
-    def __init__(self, address: str, cache: Path, limits: MirrorLimits) -> None:
+    def __init__(self, address: str, cache: Path, max_bytes: int, seconds: float) -> None:
         self._place = Place(address)
-        self._limits = limits
+        self._max_bytes = max_bytes
+        self._seconds = seconds
         self._stopped = threading.Event()
         self._failures: dict[str, _Failure] = {}
         self.address = address
@@ -122,7 +109,7 @@ class Mirror:
             raise BundleError(f"cannot write {str(self.folder)!r}: {error.strerror}") from error
 
     def _budget(self) -> Budget:
-        return Budget(self._limits.max_bytes, self._limits.seconds, self._stopped)
+        return Budget(self._max_bytes, self._seconds, self._stopped)
 
     def _copy_all(self, *, at_once: bool) -> None:
         listed = self._listed(self._budget())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from app.core.errors import ConfigurationError, FetchFailed
-from app.registry.copying.budget import CHUNK_BYTES, Budget
+from app.registry.origin import CHUNK_BYTES, Budget
 
 _ATTEMPTS = 4
 _PAUSE_S = 0.25
@@ -52,7 +52,7 @@ class Place:
             )
         except ImportError as error:
             raise ConfigurationError(
-                f"{address}: reading {scheme}:// needs the [remote] extra: pip install 'rnnserve[remote]'"
+                f"{address}: reading {scheme}:// needs more packages: pip install '.[remote]' in a checkout"
             ) from error
         except Exception as error:
             raise ConfigurationError(f"{address}: {error}") from error
@@ -154,7 +154,7 @@ class PlaceOrigin:
         self._budget = budget
 
     def read(self, name: str) -> Iterator[bytes]:
-        """See :class:`app.registry.copying.origin.Origin`."""
+        """See :class:`app.registry.origin.Origin`."""
         return self._place.pieces(*self._parts, name, budget=self._budget)
 
 

@@ -16,10 +16,9 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import BundleError, DigestMismatch, FetchFailed, InvalidManifest
-from app.registry.copying import origin as origins
-from app.registry.copying.budget import Budget
-from app.registry.copying.install import Installed, install, read_head
-from app.registry.copying.origin import Origin
+from app.registry import origin as origins
+from app.registry.install import Installed, install, read_head
+from app.registry.origin import Budget, Origin
 from app.registry.verification import check_whole
 from tests.models_lifecycle.shelf import Shelf
 from tests.rig import REGISTERED

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from app.core.errors import FetchFailed
-from app.registry.copying.mirror import Mirror, MirrorLimits
+from app.remote.mirror import Mirror
 from tests.e2e.server import ServerProcess
 from tests.models_lifecycle.shelf import Shelf, entry, states, text_of, until
 from tests.models_lifecycle.test_cli_models import rnnserve
@@ -23,7 +23,7 @@ from tests.models_lifecycle.web import Web, serving
 
 pytest.importorskip("s3fs", reason="the [remote] extra is not installed")
 
-LIMITS = MirrorLimits(max_bytes=2**30, seconds=30)
+LIMITS = (2**30, 30.0)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_place_that_fails_takes_nothing_away(web: Web, tmp_path: Path, away: s
     """Only a clear "not found" means that something has gone; neither versions nor labels are lost."""
     labels = web.folder / "tree" / "text" / "labels.json"
     labels.write_text('{"stable": {"version": "1"}}')
-    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", MirrorLimits(2**30, 4))
+    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", 2**30, 4)
     mirror.refresh()
     kept = held(mirror)
     assert kept == ["mood/1", "text/1", "text/labels.json"]
@@ -118,7 +118,7 @@ def test_breaks_are_mended_and_each_file_is_asked_for_once(web: Web, tmp_path: P
     path = "/tree/text/1/model.onnx"
     web.cut[path] = 2
     web.broken = 2
-    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", LIMITS)
+    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", *LIMITS)
     mirror.refresh()
     assert mirror.failed == {}
     assert held(mirror) == ["mood/1", "text/1"]
@@ -134,7 +134,7 @@ def test_a_place_without_listings_has_an_index(web: Web, tmp_path: Path) -> None
     web.listing = False
     listed = ["text/1", "../../evil/1", "/etc/1", "text/../..", "text", "mood/1/x", ".hidden/1"]
     (web.folder / "tree" / "index.json").write_text(json.dumps({"bundles": listed}))
-    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", LIMITS)
+    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", *LIMITS)
     mirror.refresh()
     assert held(mirror) == ["text/1"]
     assert not [path for path in web.asked if "evil" in path or "etc" in path]
@@ -146,7 +146,7 @@ def test_a_place_without_listings_has_an_index(web: Web, tmp_path: Path) -> None
 
 def test_one_bundle_may_be_a_place_by_itself(web: Web, tmp_path: Path) -> None:
     """Its manifest says which it is."""
-    mirror = Mirror(f"{web.url}/tree/text/1/", tmp_path / "cache", LIMITS)
+    mirror = Mirror(f"{web.url}/tree/text/1/", tmp_path / "cache", *LIMITS)
     mirror.refresh()
     assert held(mirror) == ["text/1"]
 
@@ -163,7 +163,7 @@ def test_a_copy_that_is_too_large_or_misplaced_is_refused_alone(
     )
     large = sum(path.stat().st_size for path in shelf.path("series", "1").iterdir())
     assert size <= smaller < large
-    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", MirrorLimits(smaller, 30))
+    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", smaller, 30)
     mirror.refresh()
     assert {key: str(error) for key, error in mirror.failed.items()} == {
         "series@1": f"the bundle is larger than {smaller} bytes",
@@ -180,7 +180,7 @@ def test_a_copy_that_is_too_large_or_misplaced_is_refused_alone(
 
 def test_an_empty_place_takes_nothing_away(web: Web, tmp_path: Path) -> None:
     """It is more likely a mistake than a wish."""
-    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", LIMITS)
+    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", *LIMITS)
     mirror.refresh()
     shutil.rmtree(web.folder / "tree")
     (web.folder / "tree").mkdir()
@@ -191,7 +191,7 @@ def test_an_empty_place_takes_nothing_away(web: Web, tmp_path: Path) -> None:
 
 def test_mirrors_of_one_place_copy_each_file_once(web: Web, tmp_path: Path) -> None:
     """Workers start together: one copies, the others wait and find it done."""
-    mirrors = [Mirror(f"{web.url}/tree", tmp_path / "cache", LIMITS) for _ in range(4)]
+    mirrors = [Mirror(f"{web.url}/tree", tmp_path / "cache", *LIMITS) for _ in range(4)]
     threads = [threading.Thread(target=one.refresh) for one in mirrors]
     for thread in threads:
         thread.start()
@@ -204,7 +204,7 @@ def test_mirrors_of_one_place_copy_each_file_once(web: Web, tmp_path: Path) -> N
 def test_a_refresh_ends_when_it_is_stopped(web: Web, tmp_path: Path) -> None:
     """So that a server that shuts down does not wait for a place that does not answer."""
     web.broken = 10**9
-    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", MirrorLimits(2**30, 3600))
+    mirror = Mirror(f"{web.url}/tree", tmp_path / "cache", 2**30, 3600)
     mirror.stop()
     with pytest.raises(FetchFailed, match="given up"):
         mirror.refresh()
