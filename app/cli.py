@@ -21,12 +21,10 @@ from app.bench.command import bench_command
 from app.cli_models import models_cli
 from app.core.errors import RnnserveError
 from app.main import version
+from app.registered import TASKS
 from app.sessions.keys import state_secret
 from app.settings import ENV_PREFIX, Settings, effective_lines, load_settings, load_sourced
 from app.startup import open_listeners
-from app.tasks.forecast.load import LOAD as FORECAST
-from app.tasks.generate.load import LOAD as GENERATE
-from app.tasks.sentiment.load import LOAD as SENTIMENT
 from app.telemetry.logging import configure_logging
 from app.workers import Supervisor, serve_here
 
@@ -41,8 +39,6 @@ cli = typer.Typer(
 keys_cli = typer.Typer(help="API keys; see docs/security.md.", no_args_is_help=True)
 cli.add_typer(keys_cli, name="keys")
 cli.add_typer(models_cli, name="models")
-
-LOADS = {"forecast": FORECAST, "sentiment": SENTIMENT, "generate": GENERATE}
 
 EXIT_WRONG = 2
 """Exit status when a setting, a port or a bundle is wrong."""
@@ -152,7 +148,7 @@ def _metavar(annotation: Any) -> str | None:
     return getattr(parts[0] if parts else annotation, "__name__", "text").upper()
 
 
-cli.command()(bench_command(LOADS))
+cli.command()(bench_command({task.name: task.load for task in TASKS}))
 for command in (serve, config):
     command.__signature__ = _serve_signature()  # type: ignore[attr-defined]
     cli.command()(command)

@@ -93,6 +93,13 @@ def test_a_library_is_known_in_one_place(library: str, places: tuple[str, ...]) 
     assert only(library, *places) == []
 
 
+def test_the_client_needs_nothing_of_the_server() -> None:
+    """It is a distribution of its own and knows the server by its wire alone."""
+    sources = list(ROOT.glob("client/rnnserve_client/*.py"))
+    assert sources
+    assert not set[str]().union(*map(imported, sources)) & {"app", "training"}
+
+
 def test_the_environment_is_read_in_one_place() -> None:
     """Settings are read once and passed on as values."""
     readers = [

@@ -3,13 +3,13 @@
     Client --HTTP--> Session.feed, fork, snapshot, ...
            --WebSocket--> Line: events of many sessions, several in flight
 
-It knows the server by its wire alone. Install it with ``pip install 'rnnserve[client]'``.
+It knows the server by its wire alone.
 """
 
-from app.client.http import Client, Retry, StepResult
-from app.client.line import Line
-from app.client.problems import Conflict, Gone, OutputLost, Problem, Unreachable
-from app.client.session import Session
+from rnnserve_client.http import Client, Retry, StepResult
+from rnnserve_client.line import Line
+from rnnserve_client.problems import Conflict, Gone, OutputLost, Problem, Unreachable
+from rnnserve_client.session import Session
 
 __all__ = [
     "Client",

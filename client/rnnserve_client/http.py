@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from app.client.problems import Conflict, Problem, Unreachable, problem_of
+from rnnserve_client.problems import Conflict, Problem, Unreachable, problem_of
 
 if TYPE_CHECKING:
-    from app.client.line import Line
-    from app.client.session import Session
+    from rnnserve_client.line import Line
+    from rnnserve_client.session import Session
 
 AGAIN = frozenset({429, 502, 503, 504})
 """Statuses after which the same request may be answered."""
@@ -90,7 +90,7 @@ class Client:
 
     async def session(self, id: str) -> Session:
         """A session that exists, wherever it stands."""
-        from app.client.session import Session
+        from rnnserve_client.session import Session
 
         info = await self.ask("GET", f"/sessions/{id}")
         return Session(self, info["id"], info["step"])
@@ -128,13 +128,13 @@ class Client:
 
     def connect(self) -> Line:
         """A connection that carries events of many sessions, as ``async with client.connect() as line``."""
-        from app.client.line import Line
+        from rnnserve_client.line import Line
 
         return Line(self.url, self.retry, self._headers)
 
     async def opened(self, path: str, id: str | None, fields: Mapping[str, Any]) -> Session:
         """Create under an id that is known beforehand, so that a lost answer is not a lost session."""
-        from app.client.session import Session
+        from rnnserve_client.session import Session
 
         wanted = id or secrets.token_hex(18)
         try:

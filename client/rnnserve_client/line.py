@@ -17,9 +17,9 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from app.client.http import AGAIN, Retry, StepResult
-from app.client.problems import OutputLost, Problem, Unreachable, problem_of
-from app.client.session import Session
+from rnnserve_client.http import AGAIN, Retry, StepResult
+from rnnserve_client.problems import OutputLost, Problem, Unreachable, problem_of
+from rnnserve_client.session import Session
 
 _MAX_IN_FLIGHT = 1024
 

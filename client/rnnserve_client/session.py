@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from app.client.http import Client, StepResult
-from app.client.problems import Gone, Problem
+from rnnserve_client.http import Client, StepResult
+from rnnserve_client.problems import Conflict, Gone, Problem
 
 
 class Session:
@@ -70,10 +70,22 @@ class Session:
         """The same frame by frame, resumed when the connection breaks."""
         async with self._order:
             body = {"prompt": prompt, **fields, **self._advancing(advance)}
-            async for frame in self.client.events(f"{self._path}/generate", body):
-                if frame["type"] == "done":
-                    self.step = frame["step"]
-                yield frame
+            text = ""
+            try:
+                async for frame in self.client.events(f"{self._path}/generate", body):
+                    if frame["type"] == "done":
+                        self.step = frame["step"]
+                    else:
+                        text += frame["text"]
+                    yield frame
+            except Conflict as error:
+                if not advance or error.expected == body["seq"]:
+                    raise
+                # The session has advanced, and only the end of the stream was lost: its whole answer is kept.
+                answer = await self.client.ask("POST", f"{self._path}/generate", body)
+                self.step = answer["step"]
+                for frame in _rest_of(answer, text):
+                    yield frame
 
     async def fork(self, *, id: str | None = None, **fields: Any) -> Session:
         """An independent copy of the present state."""
@@ -117,3 +129,13 @@ class Session:
 
     def _advancing(self, advance: bool) -> dict[str, Any]:
         return {"advance": True, "seq": self.step + 1} if advance else {}
+
+
+def _rest_of(answer: dict[str, Any], text: str) -> Iterator[dict[str, Any]]:
+    """The frames of a whole answer after those that made up ``text``."""
+    (choice,) = answer["choices"]
+    if len(text) < len(choice["text"]):
+        yield {"type": "token", "text": choice["text"][len(text) :], "choice": 0}
+    reason = choice["finish_reason"]
+    about = {name: answer[name] for name in ("usage", "seed", "model", "step")}
+    yield {"type": "done", "finish_reason": reason, "finish_reasons": [reason], **about}

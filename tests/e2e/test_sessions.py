@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.client import Client, Conflict, Gone, Problem, Retry, Session, StepResult
+from rnnserve_client import Client, Conflict, Gone, Problem, Retry, Session, StepResult, http
 from tests.e2e.server import ServerProcess
 from tests.redis_server import RedisServer
 
@@ -366,6 +367,38 @@ async def test_events_resume_over_a_restart(tiny_models: Path, tmp_path: Path) -
             assert whole["choices"][0]["text"] == text
         finally:
             server.kill()
+
+
+@pytest.mark.parametrize("num_lost", [1, 2])
+async def test_a_stream_whose_end_is_lost_ends_all_the_same(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch, num_lost: int
+) -> None:
+    """The session has advanced; whatever did not arrive of the text comes with its kept answer."""
+    whole = http._frames
+    cut = False
+
+    async def cut_once(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        nonlocal cut
+        frames = [one async for one in whole(lines)]
+        for place, frame in frames if cut else frames[:-num_lost]:
+            yield place, frame
+        if not cut:
+            cut = True
+            raise httpx2.ReadError("cut")
+
+    monkeypatch.setattr(http, "_frames", cut_once)
+    async with Client(server.url, retry=PATIENT) as client:
+
+        async def told() -> tuple[str, dict[str, Any]]:
+            session = await client.create(task="generate")
+            frames = [one async for one in session.stream("abc", max_tokens=200, seed=3, advance=True)]
+            assert (await session.info())["step"] == session.step == frames[-1]["step"]
+            assert (await session.feed([1])).seq == frames[-1]["step"] + 1
+            return "".join(one["text"] for one in frames[:-1]), frames[-1]
+
+        interrupted = await told()
+        assert cut
+        assert interrupted == await told()
 
 
 async def test_what_was_given_out_in_full_is_not_given_out_again(client: httpx2.Client) -> None:

@@ -1,7 +1,7 @@
 """Clients whose requests are sent again until they are answered, and a quiet server's answers to the same.
 
 Asker --/forecast, /generate--> any status, any end --again--> 200, whose bytes are kept
-Feeder --app.client: HTTP, or one line for all--> sessions, whose outputs are kept
+Feeder --rnnserve_client: HTTP, or one line for all--> sessions, whose outputs are kept
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-from app.client import Client, Retry
+from rnnserve_client import Client, Retry
 
 MAX_ATTEMPTS = 60
 _PAUSE_S = 0.05

@@ -13,9 +13,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.client import Client, Problem
 from app.edge.http.access import KEY_SUBPROTOCOL, PUBLIC
 from app.protocols.oip import OIP
+from rnnserve_client import Client, Problem
 from tests.e2e.server import ServerProcess
 from tests.security.conftest import Caller, KeyFile
 
