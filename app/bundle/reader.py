@@ -6,8 +6,12 @@ read with pickling disabled.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
+import stat
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from app.bundle.external_data import refuse_external_data
 from app.bundle.manifest import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, VECTORS_FILE, Manifest, wrong_field
 from app.core.errors import BundleError, DigestMismatch, InvalidManifest
+
+MAX_MANIFEST_BYTES = 4 << 20
+MAX_VECTORS_BYTES = 256 << 20
+"""Of the file, and of what it unpacks to."""
+MAX_FILE_BYTES = (2 << 30) - 1
+"""Of any other file; ONNX allows no larger graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +89,26 @@ def read_manifest(folder: Path) -> Manifest:
         InvalidManifest: it is missing or malformed; the message names the first wrong field.
     """
     try:
-        data = (folder / MANIFEST_FILE).read_bytes()
+        data = read_regular(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)
     except OSError as error:
         raise InvalidManifest(f"cannot read {MANIFEST_FILE}: {error.strerror}") from error
     return parse_manifest(data)
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """A file that is one. Opening a pipe would wait for its writer, and a device has no end.
+
+    Raises:
+        OSError: it is none, is larger, or cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if found.st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes")
+        return file.read(max_bytes)
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -109,14 +136,18 @@ def read_bundle(folder: Path) -> Bundle:
     for name in (GRAPH_FILE, VECTORS_FILE):
         if name not in files:
             raise InvalidManifest(f"{manifest.reference}: the manifest lists no {name}")
+    refuse_external_data(files[GRAPH_FILE])
     start, golden = _read_vectors(manifest, files[VECTORS_FILE])
-    tokenizer = files[TOKENIZER_FILE].decode("utf-8") if TOKENIZER_FILE in files else None
+    try:
+        tokenizer = files[TOKENIZER_FILE].decode("utf-8") if TOKENIZER_FILE in files else None
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{TOKENIZER_FILE} cannot be read: {error}") from None
     return Bundle(manifest, files[GRAPH_FILE], start, golden, tokenizer)
 
 
 def _read_file(folder: Path, name: str, digest: str) -> bytes:
     try:
-        data = (folder / name).read_bytes()
+        data = read_regular(folder / name, MAX_VECTORS_BYTES if name == VECTORS_FILE else MAX_FILE_BYTES)
     except OSError as error:
         raise BundleError(f"cannot read {name}: {error.strerror}") from error
     if hashlib.sha256(data).hexdigest() != digest:
@@ -126,16 +157,24 @@ def _read_file(folder: Path, name: str, digest: str) -> bytes:
 
 def _read_vectors(manifest: Manifest, data: bytes) -> tuple[NDArray[np.float32], Golden]:
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_VECTORS_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_VECTORS_BYTES:,} bytes")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             start = np.asarray(arrays["start"], np.float32)
-            steps = arrays["steps"]
+            steps = np.asarray(arrays["steps"], manifest.graph.input.dtype)
             state_out = np.asarray(arrays["state_out"], np.float32)
             outputs = {
                 output.name: np.asarray(arrays[f"output.{output.name}"], np.float32)
                 for output in manifest.graph.outputs
             }
-    except (ValueError, KeyError, OSError) as error:
-        raise BundleError(f"{VECTORS_FILE} cannot be read: {error}") from error
+    except Exception as error:  # whatever numpy and zipfile make of bytes that somebody chose
+        raise BundleError(f"{VECTORS_FILE} cannot be read: {error}") from None
     if start.shape != (manifest.row.size,) or not np.isfinite(start).all():
         raise BundleError(f"{VECTORS_FILE}: the start row must hold {manifest.row.size} finite numbers")
+    size = steps.shape[:2]
+    if len(size) < 2 or 0 in size or any(output.shape[:2] != size for output in outputs.values()):
+        raise BundleError(f"{VECTORS_FILE}: steps and outputs must be [batch, time, ...], and of one size")
+    if state_out.shape != (size[0], manifest.row.size):
+        raise BundleError(f"{VECTORS_FILE}: state_out must be [batch, {manifest.row.size}]")
     return start, Golden(steps, outputs, state_out)

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.bundle.manifest import MANIFEST_FILE, Manifest
-from app.bundle.reader import parse_manifest
+from app.bundle.reader import MAX_MANIFEST_BYTES, parse_manifest
 from app.core.errors import BundleError, DigestMismatch, FetchFailed
 from app.registry.origin import Budget, Origin
-
-MAX_MANIFEST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,12 @@ from typing import Annotated
 from pydantic import Field, RootModel, StringConstraints, ValidationError, model_validator
 
 from app.bundle.manifest import Section, Version
+from app.bundle.reader import read_regular
 from app.core.errors import InvalidManifest
 from app.service.catalog import STABLE, Label
 
 LABELS_FILE = "labels.json"
+MAX_LABELS_BYTES = 64 << 10
 
 # What a person wrote in percent adds up to one only nearly.
 _ROUNDING = 1e-9
@@ -49,7 +51,7 @@ def read_labels(folder: Path) -> dict[str, Label]:
         InvalidManifest: the file is malformed; names the first wrong field.
     """
     try:
-        data = (folder / LABELS_FILE).read_bytes()
+        data = read_regular(folder / LABELS_FILE, MAX_LABELS_BYTES)
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -12,7 +12,14 @@ import time
 from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 
-from app.core.errors import BundleError, DigestMismatch, FetchFailed, InvalidManifest, ParityError
+from app.core.errors import (
+    BundleError,
+    DigestMismatch,
+    FetchFailed,
+    InvalidManifest,
+    ParityError,
+    RnnserveError,
+)
 from app.core.model_state import ModelState
 from app.registry.loading import Loaded
 from app.registry.look import Found, Look, Signature, in_order
@@ -35,7 +42,7 @@ class Judgement:
     """What verifying a bundle said: a model, or an error. ``settled`` unless files changed meanwhile."""
 
     loaded: Loaded | None = None
-    error: Exception | None = None
+    error: RnnserveError | None = None
     settled: bool = True
 
 

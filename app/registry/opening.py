@@ -92,6 +92,7 @@ def open_registry(
         folders=settings.model_folders,
         sources=sources,
         preferred=settings.default_models,
+        chosen=settings.chosen_models,
         skip_bad=settings.skip_bad_models,
         poll_s=settings.models_poll_s,
         refresh_s=settings.models_refresh_s,

@@ -73,6 +73,7 @@ class RegistryOptions:
         sources: that are mirrored; their folders come after the others.
         preferred: task to the ``name``, ``name@version`` or ``name@label`` that serves it when a
             request names none.
+        chosen: those of ``preferred`` that somebody asked for, which must be there.
         skip_bad: start although bundles are bad.
         poll_s: between looks; 0 looks only when told to.
         refresh_s: between refreshes of the sources; 0 likewise.
@@ -84,6 +85,7 @@ class RegistryOptions:
     folders: Sequence[Path]
     sources: Sequence[Source] = ()
     preferred: Mapping[str, str] = field(default_factory=dict)
+    chosen: Mapping[str, str] = field(default_factory=dict)
     skip_bad: bool = False
     poll_s: float = 2.0
     refresh_s: float = 60.0

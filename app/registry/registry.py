@@ -15,9 +15,17 @@ from functools import partial
 from pathlib import Path
 
 from app.bundle.reader import find_bundles
-from app.core.errors import BundleError, ConfigurationError, DeadlineExceeded, LoadFailed, UnknownModel
+from app.core.errors import (
+    BundleError,
+    ConfigurationError,
+    DeadlineExceeded,
+    DeviceUnavailable,
+    LoadFailed,
+    RnnserveError,
+    UnknownModel,
+)
 from app.core.model_state import ModelState
-from app.registry.background import in_background
+from app.registry.background import begin, in_background
 from app.registry.complaints import Complaints
 from app.registry.lineup import SETTLE_S, Judgement, Lineup
 from app.registry.loading import Loaded
@@ -27,6 +35,9 @@ from app.registry.served import Served
 from app.registry.unloaded import Siblings, UnloadedNames
 
 logger = logging.getLogger(__name__)
+
+_JUDGE_S = 300.0
+"""That loading and verifying one bundle may take beside those that are served; it is given up then."""
 
 
 class ModelRegistry:
@@ -68,7 +79,7 @@ class ModelRegistry:
 
         Raises:
             BundleError: a folder does not exist, or a bundle is bad and bad ones are not skipped.
-            ConfigurationError: there is no bundle.
+            ConfigurationError: there is no bundle, or a default that was chosen is none of them.
             DeviceUnavailable: the device cannot be used.
         """
         for source in self._options.sources:
@@ -89,7 +100,8 @@ class ModelRegistry:
         try:
             found = next(choosing)
             while True:
-                judgement = self._judge(found)
+                # A signal's handler runs while this waits, whatever the bundle does.
+                judgement = begin(partial(self._judge, found), "models-verify").result()
                 error = judgement.error
                 if error is not None and not (self._options.skip_bad and isinstance(error, BundleError)):
                     raise error
@@ -98,6 +110,24 @@ class ModelRegistry:
         except StopIteration as end:
             self.served.switch(end.value, look, self._known)
         self._observe.bad(self._num_broken())
+        for task, wanted in self._options.chosen.items():
+            self._check_default(task, wanted)
+
+    def _check_default(self, task: str, wanted: str) -> None:
+        """A default that somebody chose must be there; one that is bad or was unloaded may come back."""
+        found = self.served.catalog.base(wanted)
+        if found is not None and found.manifest.task == task:
+            return
+        name = wanted.partition("@")[0]
+        if found is None and name in self._known and (self._options.skip_bad or name in self._lineup.unloaded):
+            logger.warning("--default %s=%s is not served", task, wanted)
+            return
+        served = sorted(
+            {one.manifest.name for one in self.served.models.values() if one.manifest.task == task}
+        )
+        raise ConfigurationError(
+            f"--default {task}={wanted}: no such model serves {task}; served: {', '.join(served) or 'none'}"
+        )
 
     def _open_source(self, source: Source) -> None:
         """Copy what a place has; what was copied before will do when it does not answer."""
@@ -257,7 +287,7 @@ class ModelRegistry:
             try:
                 found = next(choosing)
                 while True:
-                    judgement = await asyncio.to_thread(self._judge, found)
+                    judgement = await self._judge_in_background(found)
                     self._note(judgement)
                     found = choosing.send(judgement)
             except StopIteration as end:
@@ -274,14 +304,27 @@ class ModelRegistry:
     def _known(self) -> frozenset[str]:
         return self._lineup.names | self._lineup.unloaded
 
+    async def _judge_in_background(self, found: Found) -> Judgement:
+        try:
+            async with asyncio.timeout(_JUDGE_S):
+                return await in_background(partial(self._judge, found), "models-verify")
+        except TimeoutError:
+            text = f"bundle {found.name}/{found.version}: loading it takes longer than {_JUDGE_S:g} s"
+            return Judgement(error=BundleError(text))
+
     def _judge(self, found: Found) -> Judgement:
-        """Verify a bundle; on a thread while serving."""
+        """Verify a bundle; on a thread of its own."""
+        where = f"bundle {found.name}/{found.version}"
         try:
             return Judgement(self._load(found.path))
+        except DeviceUnavailable as error:
+            named: RnnserveError = DeviceUnavailable(error.message)
         except BundleError as error:
-            named: Exception = type(error)(f"bundle {found.name}/{found.version}: {error.message}")
+            named = type(error)(f"{where}: {error.message}")
         except Exception as error:
-            named = error
+            logger.debug("%s", where, exc_info=True)
+            named = BundleError(f"{where}: it cannot be loaded: {type(error).__name__}: {error}")
+        # A new error: the one that was raised keeps everything that its frames hold, such as a file's bytes.
         return Judgement(error=named, settled=sign(found.path) == found.signature)
 
     def _note(self, judgement: Judgement) -> None:
@@ -289,10 +332,7 @@ class ModelRegistry:
         if error is None or not judgement.settled:
             return
         self._observe.event("failed")
-        if isinstance(error, BundleError):
-            logger.error("%s; it is not served", error.message)
-        else:
-            logger.error("a bundle could not be loaded and is not served", exc_info=error)
+        logger.error("%s; it is not served", error.message)
 
     def _num_broken(self) -> int:
         return sum(one.status == "broken" for one in self.index())

@@ -24,16 +24,15 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from app.bundle.manifest import MANIFEST_FILE, Name, Version
-from app.bundle.reader import find_bundles, parse_manifest
+from app.bundle.reader import MAX_MANIFEST_BYTES, find_bundles, parse_manifest
 from app.core.errors import BundleError, DigestMismatch, FetchFailed, InvalidManifest
-from app.registry.install import MAX_MANIFEST_BYTES, install, remove, write_whole
-from app.registry.labels import LABELS_FILE, parse_labels
+from app.registry.install import install, remove, write_whole
+from app.registry.labels import LABELS_FILE, MAX_LABELS_BYTES, parse_labels
 from app.registry.origin import Budget
 from app.remote.place import Missing, Place, PlaceOrigin
 
 logger = logging.getLogger(__name__)
 
-_MAX_LABELS_BYTES = 64 << 10
 _MAX_BUNDLES = 1000
 _STAMP = ".refreshed"
 _LOCK = ".lock"
@@ -188,7 +187,7 @@ class Mirror:
             if not path.parent.is_dir():
                 continue
             try:
-                data = self._place.small(name, LABELS_FILE, max_bytes=_MAX_LABELS_BYTES, budget=budget)
+                data = self._place.small(name, LABELS_FILE, max_bytes=MAX_LABELS_BYTES, budget=budget)
                 parse_labels(name, data)
             except Missing:
                 path.unlink(missing_ok=True)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -14,6 +19,7 @@ from app.core.errors import DeviceUnavailable, InvalidManifest, RunFailed
 Device = Literal["cpu", "cuda"]
 
 _PROVIDERS: dict[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_GIVE_UP_S = 2.0
 _DTYPES: dict[str, str] = {"int64": "tensor(int64)", "float32": "tensor(float)"}
 
 
@@ -56,7 +62,28 @@ class GraphSession:
         self.output_names = tuple(output.name for output in manifest.graph.outputs)
         self._fetches = [*self.output_names, "state_out"]
         self._output_shapes = [tuple(output.shape) for output in manifest.graph.outputs]
+        self._run_options: ort.RunOptions | None = None
         self._check_border(manifest)
+
+    @contextlib.contextmanager
+    def bounded(self, seconds: float) -> Iterator[None]:
+        """Give up runs that have not ended by then: a graph may loop without end. Not for serving.
+
+        Raises:
+            RunFailed: in the run that is given up.
+        """
+        options = self._run_options = ort.RunOptions()
+        options.log_severity_level = 4
+        _bounded.add(options)
+        timer = threading.Timer(seconds, setattr, (options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            _bounded.discard(options)
+            self._run_options = None
 
     def empty_outputs(self, rows: int, count: int) -> list[NDArray[np.float32]]:
         """Arrays for the outputs of ``count`` steps of ``rows`` sequences, to be filled."""
@@ -81,7 +108,7 @@ class GraphSession:
         """
         feeds = {self._input: steps, "state": state, "head_from": np.array([head_from], np.int64)}
         try:
-            *outputs, state_out = self._session.run(self._fetches, feeds)
+            *outputs, state_out = self._session.run(self._fetches, feeds, self._run_options)
         except Exception as error:
             raise RunFailed(f"ONNX Runtime: {error}") from error
         return outputs, state_out
@@ -114,6 +141,19 @@ class GraphSession:
                         f"{manifest.reference}: graph {kind} {name!r} is {got_dtype} {got_shape}, "
                         f"the manifest says {dtype} with trailing axes {shape}"
                     )
+
+
+_bounded: set[ort.RunOptions] = set()
+
+
+@atexit.register
+def _give_up() -> None:
+    """End bounded runs before the process does: a thread inside ONNX Runtime would abort it."""
+    until = time.monotonic() + _GIVE_UP_S
+    while _bounded and time.monotonic() < until:
+        for options in list(_bounded):
+            options.terminate = True
+        time.sleep(0.01)
 
 
 def _options(threads: int) -> ort.SessionOptions:

@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.reader import Bundle, Golden
-from app.core.errors import ParityError
+from app.core.errors import ParityError, RunFailed
 from app.runtime.session import GraphSession
+
+VERIFY_S = 30.0
+"""That a replay may take: a graph may loop without end."""
 
 
 def golden_difference(
@@ -30,7 +33,22 @@ def golden_difference(
     Returns:
         The largest absolute difference over all outputs and rows, divided by the largest golden
         magnitude of that array where it is above one.
+
+    Raises:
+        ParityError: the graph cannot run on them, or not in ``VERIFY_S``.
     """
+    try:
+        with session.bounded(VERIFY_S):
+            return _difference_of_runs(session, start, golden, chunk, alone)
+    except RunFailed as error:
+        raise ParityError(
+            f"the graph did not run on its golden vectors within {VERIFY_S:g} s: {error.message}"
+        ) from None
+
+
+def _difference_of_runs(
+    session: GraphSession, start: NDArray[np.float32], golden: Golden, chunk: int | None, alone: bool
+) -> float:
     batch, time = golden.steps.shape[:2]
     groups = [slice(index, index + 1) for index in range(batch)] if alone else [slice(0, batch)]
     worst = 0.0

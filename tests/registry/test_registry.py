@@ -38,9 +38,17 @@ class Quiet:
         self.bad_bundles = count
 
 
-def opened(folder: Path, *, skip_bad: bool = False, preferred: dict[str, str] | None = None) -> ModelRegistry:
+def opened(
+    folder: Path,
+    *,
+    skip_bad: bool = False,
+    preferred: dict[str, str] | None = None,
+    chosen: dict[str, str] | None = None,
+) -> ModelRegistry:
     """The registry of a folder, its engines not started."""
-    options = RegistryOptions(folders=[folder], skip_bad=skip_bad, preferred=preferred or {})
+    options = RegistryOptions(
+        folders=[folder], skip_bad=skip_bad, preferred=preferred or {}, chosen=chosen or {}
+    )
     registry = ModelRegistry(
         options,
         lambda path: load_bundle(path, "cpu", Limits(), Tasks(TASKS), lambda name: lambda stats: None),
@@ -91,6 +99,30 @@ def test_defaults_are_the_preferred_name_or_the_first(folder: Path) -> None:
     assert defaults(generate="text@2")["generate"] == "text@2"
     assert defaults(generate="nobody")["generate"] == "aardvark@1"
     assert defaults(generate="mood")["generate"] == "aardvark@1"
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted", "served"),
+    [
+        ("generate", "nobody", "text"),
+        ("generate", "mood", "text"),
+        ("generate", "text@3", "text"),
+        ("forecast", "text", "none"),
+        ("nothing", "text", "none"),
+    ],
+)
+def test_a_default_that_was_chosen_must_be_there(folder: Path, task: str, wanted: str, served: str) -> None:
+    """A mistake in it would send requests to another model."""
+    with pytest.raises(ConfigurationError, match=f"{task}={wanted}: no such model .* served: {served}$"):
+        opened(folder, preferred={task: wanted}, chosen={task: wanted})
+    opened(folder, preferred={task: wanted})
+
+
+def test_a_chosen_default_may_be_bad_where_bad_bundles_are_passed_over(folder: Path) -> None:
+    """It may be mended."""
+    (folder / "mood" / "1" / "model.onnx").unlink()
+    chosen = {"sentiment": "mood"}
+    assert references(opened(folder, skip_bad=True, preferred=chosen, chosen=chosen))[0] == "text@1"
 
 
 def test_an_empty_folder_and_no_folder_are_named(tmp_path: Path) -> None:
