@@ -119,7 +119,11 @@ class ModelRegistry:
         if found is not None and found.manifest.task == task:
             return
         name = wanted.partition("@")[0]
-        if found is None and name in self._known and (self._options.skip_bad or name in self._lineup.unloaded):
+        if (
+            found is None
+            and name in self._known
+            and (self._options.skip_bad or name in self._lineup.unloaded)
+        ):
             logger.warning("--default %s=%s is not served", task, wanted)
             return
         served = sorted(
