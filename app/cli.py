@@ -9,6 +9,8 @@ import contextlib
 import inspect
 import signal
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal, get_args
@@ -16,17 +18,18 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 from pydantic import SecretStr
 
-from app.access.issue import append_entry, issue_key
+from app.access.issue import append_entry, issue_key, revoke_entry
+from app.access.key_file import KeyDefaults, read_keys
 from app.bench.command import bench_command
 from app.cli_models import models_cli
-from app.core.errors import RnnserveError
+from app.core.errors import ConfigurationError, RnnserveError
 from app.main import version
 from app.registered import TASKS
 from app.sessions.keys import state_secret
 from app.settings import ENV_PREFIX, Settings, effective_lines, load_settings, load_sourced
-from app.startup import open_listeners
+from app.startup import open_listeners, serve_here
 from app.telemetry.logging import configure_logging
-from app.workers import Supervisor, serve_here
+from app.workers import Supervisor
 
 cli = typer.Typer(
     name="rnnserve",
@@ -96,6 +99,42 @@ def new_key(
     typer.echo(key)
     if append is None:
         typer.echo(f"\n{entry}", nl=False)
+
+
+KeysFile = Annotated[
+    Path | None, typer.Option("--keys", help="keys file; left out, that of the settings", show_default=False)
+]
+
+
+@keys_cli.command("list")
+def list_keys(keys: KeysFile = None) -> None:
+    """List the names of a keys file, with role, number of keys and expiry."""
+    for entry in read_keys(_keys_file(keys), KeyDefaults()):
+        expires = "never" if entry.expires_at is None else _day(entry.expires_at)
+        number = f"{len(entry.digests)} key{'s' * (len(entry.digests) > 1)}"
+        typer.echo(f"{entry.name:<24} {entry.role:<6} {number:<8} expires {expires}")
+
+
+@keys_cli.command("revoke")
+def revoke_key(
+    name: Annotated[str, typer.Argument(help="whose keys are refused from then on")], keys: KeysFile = None
+) -> None:
+    """Take a name out of a keys file. A running server notices within a second; the sessions stay."""
+    path = _keys_file(keys)
+    revoke_entry(path, name)
+    typer.echo(f"{name} is no longer in {path}")
+
+
+def _keys_file(given: Path | None) -> Path:
+    path = given or load_settings().keys
+    if path is None:
+        raise ConfigurationError("name the keys file with --keys; the settings name none")
+    return path
+
+
+def _day(seconds: float) -> str:
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="minutes").replace("+00:00", "Z")
+    return f"{text} (expired)" if seconds <= time.time() else text
 
 
 @cli.command("version")

@@ -53,6 +53,8 @@ class _Row:
 def inspect_all(context: typer.Context, models: Places = None, device: OnDevice = None) -> None:
     """List the bundles and verify each: sums, graph and golden vectors."""
     if context.invoked_subcommand is not None:
+        # What was given before the command's name holds for the command.
+        context.default_map = {context.invoked_subcommand: {"models": models, "device": device}}
         return
     settings = load_settings(models=models or None, device=device)
     inspections = [

@@ -1,4 +1,4 @@
-"""Making an API key, and its entry in the keys file."""
+"""Making an API key and its entry in the keys file, and taking an entry away."""
 
 from __future__ import annotations
 
@@ -49,3 +49,33 @@ def append_entry(path: Path, name: str, entry: str) -> None:
             os.close(file)
     except OSError as error:
         raise ConfigurationError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def revoke_entry(path: Path, name: str) -> None:
+    """Take a name out of a keys file; everything else in it stays as it is written.
+
+    Raises:
+        ConfigurationError: the file is wrong, does not have the name, cannot be written, or is written in a
+            way that only a person can change.
+    """
+    before = {one.name: one for one in read_keys(path, KeyDefaults())}
+    if before.pop(name, None) is None:
+        raise ConfigurationError(f"{str(path)!r} has no {name!r}; it has {', '.join(before) or 'none'}")
+    lines = path.read_text().splitlines(keepends=True)
+    header = re.compile(rf"\s*\[\s*keys\s*\.\s*(['\"]?){re.escape(name)}\1\s*\]")
+    first = next((index for index, line in enumerate(lines) if header.match(line)), len(lines))
+    last = next((index for index in range(first + 1, len(lines)) if lines[index].startswith("[")), len(lines))
+    while last > first + 1 and (not lines[last - 1].strip() or lines[last - 1].startswith("#")):
+        last -= 1
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        staged.touch(0o600)
+        staged.write_text("".join([*lines[:first], *lines[last:]]))
+        if {one.name: one for one in read_keys(staged, KeyDefaults())} != before:
+            raise ConfigurationError(f"{str(path)!r}: the entry of {name!r} has to be taken out by hand")
+        staged.chmod(path.stat().st_mode & 0o777)
+        staged.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+    finally:
+        staged.unlink(missing_ok=True)

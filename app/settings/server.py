@@ -23,7 +23,7 @@ class ServerSettings(BaseSettings):
     tracing: Literal["off", "otlp"] = Field(
         "off",
         description="export OpenTelemetry spans by OTLP over HTTP, as the OTEL_* variables say; "
-        "needs rnnserve[otel]",
+        "needs the extra otel",
     )
     grace_s: float = Field(
         20.0, ge=0, le=3600, description="seconds that running work may take to finish after SIGTERM"

@@ -43,7 +43,7 @@ def open_tracing(version: str, variables: Mapping[str, str]) -> Tracing:
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     except ImportError:
         raise ConfigurationError(
-            "--tracing otlp needs the extra packages of rnnserve[otel]: "
+            "--tracing otlp needs more packages (pip install '.[otel]' in a checkout): "
             "opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http"
         ) from None
     except (ValueError, RuntimeError) as error:

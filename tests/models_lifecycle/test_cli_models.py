@@ -162,3 +162,40 @@ def test_several_folders_are_listed_and_the_first_that_has_a_version_counts(
         assert text_of(client, "text@1") == expected
         assert text_of(client)[0] == "text@2"
         assert client.post("/forecast", json={"values": [1, 2, 3], "horizon": 2}).status_code == 200
+
+
+def test_places_before_the_command_hold_for_it(shelf: Shelf, models: Path, tmp_path: Path) -> None:
+    """And those behind it win."""
+    for words in (
+        ["list"],
+        ["verify", "text"],
+        ["label", "text", "1", "stable"],
+        ["unlabel", "text", "stable"],
+    ):
+        status, said = rnnserve("--models", models, *words)
+        assert status == 0, said
+    shelf.put(tmp_path / "other", "series", "1")
+    status, said = rnnserve("--models", models, "list", "--models", tmp_path / "other")
+    assert status == 0, said
+    assert "series@1" in said
+    assert "text@1" not in said
+
+
+def test_keys_are_listed_and_revoked(tmp_path: Path) -> None:
+    """Without a key or a hash in what is printed."""
+    file = tmp_path / "keys.toml"
+    key = command("keys", "new", "alice", "--append", file)[1].strip()
+    command("keys", "new", "ops", "--role", "admin", "--append", file)
+    file.write_text(f"{file.read_text()}expires = 2020-01-01T00:00:00Z\n")
+    status, said = command("keys", "list", "--keys", file)
+    assert status == 0
+    assert said == (
+        "alice                    user   1 key    expires never\n"
+        "ops                      admin  1 key    expires 2020-01-01T00:00Z (expired)\n"
+    )
+    assert command("keys", "revoke", "alice", "--keys", file) == (0, f"alice is no longer in {file}\n")
+    assert command("keys", "list", "--keys", file)[1].startswith("ops ")
+    assert key not in said
+    status, said = command("keys", "revoke", "alice", "--keys", file)
+    assert (status, said) == (2, f"rnnserve: {str(file)!r} has no 'alice'; it has ops\n")
+    assert command("keys", "list")[0] == 2

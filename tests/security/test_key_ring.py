@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.access.api_key import digest_of, new_key, shown_digest
-from app.access.issue import append_entry, issue_key
+from app.access.issue import append_entry, issue_key, revoke_entry
 from app.access.key_file import KeyDefaults, read_keys
 from app.access.key_ring import KeyRing
 from app.core.errors import ConfigurationError, RateLimited, Unauthenticated
@@ -60,6 +60,31 @@ def test_what_is_issued_can_be_read_and_found(file: Path) -> None:
         append_entry(file, "alice", lines)
     with pytest.raises(ConfigurationError, match="got 'a b'"):
         issue_key("a b")
+
+
+@pytest.mark.parametrize("head", ["[keys.alice]", '[keys."alice"]', " [ keys . 'alice' ]", "[keys.alice]#x"])
+def test_what_is_revoked_goes_and_the_rest_stays_as_it_is_written(file: Path, head: str) -> None:
+    """Comments, other names and rights of the file."""
+    first, last = (
+        entry("bob", new_key()),
+        f"\n# of all\n{entry('carol.x', new_key())}".replace("carol.x", '"carol.x"'),
+    )
+    file.write_text(f"# mine\n{first}\n{head}\nhash = [\n  {shown_digest(new_key())!r},\n]\n\n{last}")
+    file.chmod(0o640)
+    revoke_entry(file, "alice")
+    assert file.read_text() == f"# mine\n{first}\n\n{last}"
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_what_only_a_person_can_take_out_is_left(file: Path) -> None:
+    """And nothing is lost."""
+    text = f'keys = {{ alice = {{ hash = "{shown_digest(new_key())}" }} }}\n'
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match="by hand"):
+        revoke_entry(file, "alice")
+    assert file.read_text() == text
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 @pytest.mark.parametrize(
