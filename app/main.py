@@ -101,7 +101,7 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     limits = settings.limits
     tracing = open_tracing(version(), tracing_variables()) if settings.tracing == "otlp" else None
     registry = open_registry(settings, metrics, siblings, _wrapping(keys, tracing), open_sources(settings))
-    lifecycle = Lifecycle()
+    lifecycle = Lifecycle() if siblings is None else Lifecycle(siblings.started)
     inference = InferenceService((), {}, limits, metrics)
     registry.served.publish_to(inference.serve)
     sessions = _open_sessions(settings, inference, metrics, keys, tracing)

@@ -1,14 +1,21 @@
-"""What a server says and checks before it serves: its sockets, and who could reach them."""
+"""Serving in this process: its sockets, who could reach them, and what it says at the start."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 import socket
+from collections.abc import Callable, Sequence
 
 from app.core.errors import ConfigurationError
-from app.edge.http.server import bind
+from app.edge.http.server import GracefulServer, bind, server_config
+from app.engine.driver import share_interpreter
+from app.main import Application, compose, version
+from app.registry import Siblings
+from app.sessions.stores import shown
 from app.settings import Settings
+from app.telemetry.sharing import Share
 
 logger = logging.getLogger("rnnserve")
 
@@ -55,3 +62,65 @@ def _warn(settings: Settings, listeners: list[socket.socket]) -> None:
                 address,
                 what,
             )
+
+
+def serve_here(
+    settings: Settings,
+    listeners: Sequence[socket.socket],
+    announce: Callable[[str], None],
+    *,
+    supervised: bool = False,
+    share: Share | None = None,
+    siblings: Siblings | None = None,
+) -> None:
+    """Serve until a signal, then drain. SIGHUP looks for models.
+
+    Args:
+        settings: all of them.
+        listeners: bound; the main one, and that of the admin port where there is one.
+        announce: told what is served once requests are accepted.
+        supervised: leave Ctrl-C, which every process of a terminal gets, to the supervisor.
+        share: where the metrics of all workers are put together.
+        siblings: the other workers.
+
+    Raises:
+        RnnserveError: a bundle, the device or the session store cannot be used.
+    """
+    hold_hangups()
+    share_interpreter()
+    application = compose(settings, share, siblings)
+    text = greeting(application, settings, listeners[0].getsockname()[1])
+    config = server_config(application.asgi, settings.limits, settings.trusted_proxies)
+    server = GracefulServer(
+        config,
+        application.drain,
+        lambda: announce(text),
+        hangup=application.registry.wake,
+        deaf_to_interrupt=supervised,
+    )
+    server.run(sockets=list(listeners))
+
+
+def greeting(application: Application, settings: Settings, port: int) -> str:
+    """Where the server listens and what it serves, for people."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    lines = [f"rnnserve {version()} on http://{host}:{port}  (docs at /docs, Ctrl-C ends)"]
+    served = application.registry.served
+    for one in served.models.values():
+        manifest = one.manifest
+        default = "default" if served.catalog.defaults.get(manifest.task) == manifest.reference else ""
+        lines.append(
+            f"  {manifest.task:<10} {manifest.reference:<28} {manifest.network.cell:<5} "
+            f"{settings.device:<5} {one.load_seconds:5.2f} s  {default}".rstrip()
+        )
+    store = settings.session_store
+    kept = "off" if store is None else f"{shown(store)} ({settings.durability})"
+    workers = f"  {settings.workers} worker processes" if settings.workers > 1 else ""
+    admin = "" if settings.admin_port is None else f"  admin port {settings.admin_port}"
+    log = "a line for each answer" if settings.access_log else "off; --access-log logs a line for each answer"
+    return "\n".join([*lines, f"  sessions   {kept}{workers}{admin}", f"  access log {log}"])
+
+
+def hold_hangups() -> set[int]:
+    """Let SIGHUP wait until the server can answer it; returns the signals that waited before."""
+    return {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})}

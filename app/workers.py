@@ -1,15 +1,17 @@
-"""Serving: in this process, or in several that accept from one port.
+"""Several processes that accept from one port.
 
     Supervisor --listener, settings--> worker processes, each a whole server
                <--ready, or why not---
+               <--heartbeats----------
 
-A worker that dies is replaced; SIGTERM and SIGINT are passed on and every worker drains. A
-worker whose supervisor has died drains as well. Workers share nothing but the port and the
+A worker that dies, or is not heard of for a while, is replaced; SIGTERM and SIGINT are passed on and every
+worker drains. A worker whose supervisor has died drains as well. Workers share nothing but the port and the
 session store, so any of them serves any session.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import multiprocessing
@@ -28,12 +30,9 @@ from pathlib import Path
 from types import FrameType
 
 from app.core.errors import ConfigurationError, RnnserveError
-from app.edge.http.server import GracefulServer, server_config
-from app.engine.driver import share_interpreter
-from app.main import Application, compose, version
 from app.registry import Siblings, UnloadedNames
-from app.sessions.stores import shown
 from app.settings import Settings
+from app.startup import hold_hangups, serve_here
 from app.telemetry.logging import configure_logging
 from app.telemetry.sharing import Share, SharedFolder
 
@@ -42,63 +41,35 @@ logger = logging.getLogger(__name__)
 _POLL_S = 0.1
 # A worker that ended sooner than this is replaced only after as long.
 _RESTART_S = 1.0
+_BEAT_S = 1.0
+_SILENCE_S = 15.0
+"""After which a worker that has been ready is killed: it was stopped, or something holds its event loop."""
 
 
-def serve_here(
-    settings: Settings,
-    listeners: Sequence[socket.socket],
-    announce: Callable[[str], None],
-    *,
-    supervised: bool = False,
-    share: Share | None = None,
-    siblings: Siblings | None = None,
-) -> None:
-    """Serve until a signal, then drain. SIGHUP looks for models.
+class Board:
+    """Numbers that workers and supervisor share, so that none of them ever waits for another.
 
     Args:
-        settings: all of them.
-        listeners: bound; the main one, and that of the admin port where there is one.
-        announce: told what is served once requests are accepted.
-        supervised: leave Ctrl-C, which every process of a terminal gets, to the supervisor.
-        share: where the metrics of all workers are put together.
-        siblings: the other workers.
-
-    Raises:
-        RnnserveError: a bundle, the device or the session store cannot be used.
+        num_workers: so many heartbeats, in monotonic seconds; behind them, whether all were ready.
     """
-    hold_hangups()
-    share_interpreter()
-    application = compose(settings, share, siblings)
-    text = greeting(application, settings, listeners[0].getsockname()[1])
-    config = server_config(application.asgi, settings.limits, settings.trusted_proxies)
-    server = GracefulServer(
-        config,
-        application.drain,
-        lambda: announce(text),
-        hangup=application.registry.wake,
-        deaf_to_interrupt=supervised,
-    )
-    server.run(sockets=list(listeners))
 
+    def __init__(self, num_workers: int) -> None:
+        self._numbers = multiprocessing.get_context("spawn").RawArray("d", num_workers + 1)
 
-def greeting(application: Application, settings: Settings, port: int) -> str:
-    """Where the server listens and what it serves, for people."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    lines = [f"rnnserve {version()} on http://{host}:{port}  (docs at /docs, Ctrl-C ends)"]
-    served = application.registry.served
-    for one in served.models.values():
-        manifest = one.manifest
-        default = "default" if served.catalog.defaults.get(manifest.task) == manifest.reference else ""
-        lines.append(
-            f"  {manifest.task:<10} {manifest.reference:<28} {manifest.network.cell:<5} "
-            f"{settings.device:<5} {one.load_seconds:5.2f} s  {default}".rstrip()
-        )
-    store = settings.session_store
-    kept = "off" if store is None else f"{shown(store)} ({settings.durability})"
-    workers = f"  {settings.workers} worker processes" if settings.workers > 1 else ""
-    admin = "" if settings.admin_port is None else f"  admin port {settings.admin_port}"
-    log = "a line for each answer" if settings.access_log else "off; --access-log logs a line for each answer"
-    return "\n".join([*lines, f"  sessions   {kept}{workers}{admin}", f"  access log {log}"])
+    def heartbeat(self, place: int) -> float:
+        return float(self._numbers[place])
+
+    def beat(self, place: int) -> None:
+        """Beat now and from now on; on the event loop, so that one that stands still is noticed."""
+        self._numbers[place] = time.monotonic()
+        asyncio.get_running_loop().call_later(_BEAT_S, self.beat, place)
+
+    def open(self) -> None:
+        """Every worker has been ready."""
+        self._numbers[-1] = 1.0
+
+    def opened(self) -> bool:
+        return bool(self._numbers[-1])
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +77,8 @@ class _Worker:
     process: SpawnProcess
     news: Connection
     started: float
+    greeting: str | None = None
+    """Once it is ready."""
 
 
 class Supervisor:
@@ -137,6 +110,8 @@ class Supervisor:
         self._signals = 0
         self._passed_on = 0
         self._hangups = 0
+        self._board = Board(settings.workers)
+        self._looked = self._awake_since = time.monotonic()
 
     def run(self) -> None:
         """Serve until a signal; returns when every worker has ended.
@@ -149,23 +124,60 @@ class Supervisor:
         signal.signal(signal.SIGHUP, self._note_hangup)
         try:
             # Alone at first: what is wrong is said once.
-            self._workers.append(self._start(0))
-            text = self._ready(self._workers[0])
-            while text is not None and len(self._workers) < self._settings.workers:
-                self._workers.append(self._start(len(self._workers)))
-            for worker in self._workers[1:]:
-                if text is not None:
-                    text = self._ready(worker)
-            if text is not None:
-                self._announce(text)
+            first = self._start(0)
+            self._workers.append(first)
+            while not self._signals and first.greeting is None:
+                failure = self._hear(first, _POLL_S)
+                if failure is not None:
+                    raise ConfigurationError(failure)
             while not self._signals:
-                self._replace()
+                while len(self._workers) < self._settings.workers:
+                    self._workers.append(self._start(len(self._workers)))
+                self._tend()
                 self._pass_hangups_on()
                 wait([worker.process.sentinel for worker in self._workers], timeout=_POLL_S)
         finally:
             self._signals = max(1, self._signals)
             with self._metrics:
                 self._stop()
+
+    def _tend(self) -> None:
+        """Hear of workers that start, and replace those that have died or hang."""
+        for worker in self._workers:
+            if worker.greeting is None and worker.process.is_alive():
+                failure = self._hear(worker, 0.0)
+                if failure is not None:
+                    logger.error("worker %s could not start: %s", worker.process.pid, failure)
+        if not self._board.opened() and all(worker.greeting is not None for worker in self._workers):
+            self._board.open()
+            self._announce(str(self._workers[0].greeting))
+        self._kill_silent()
+        self._replace()
+
+    def _hear(self, worker: _Worker, seconds: float) -> str | None:
+        """Wait for what a worker says when it accepts requests; why it will not."""
+        if not worker.news.poll(seconds):
+            return None
+        try:
+            good, text = worker.news.recv()
+        except EOFError:
+            return f"a worker process ended while it started, with status {_status(worker)}"
+        if not good:
+            return str(text)
+        worker.greeting = str(text)
+        return None
+
+    def _kill_silent(self) -> None:
+        now = time.monotonic()
+        if now - self._looked > _SILENCE_S / 2:
+            self._awake_since = now  # this process was stopped, and the others perhaps with it
+        self._looked = now
+        for place, worker in enumerate(self._workers):
+            heard = max(self._board.heartbeat(place), self._awake_since)
+            if worker.greeting is not None and now - heard > _SILENCE_S and worker.process.is_alive():
+                logger.error("worker %s has not moved for %g s and is killed", worker.process.pid, _SILENCE_S)
+                worker.process.kill()
+                worker.process.join(_RESTART_S)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
@@ -185,7 +197,15 @@ class Supervisor:
         news, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=_work,
-            args=(self._settings, self._listeners, sender, self._alive, self._metrics.path, place),
+            args=(
+                self._settings,
+                self._listeners,
+                sender,
+                self._alive,
+                self._metrics.path,
+                self._board,
+                place,
+            ),
             name="rnnserve-worker",
         )
         # A worker inherits this, so that a SIGHUP waits until it can be heard, and ends nothing.
@@ -194,21 +214,6 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         sender.close()
         return _Worker(process, news, time.monotonic())
-
-    def _ready(self, worker: _Worker) -> str | None:
-        """What a worker says when it accepts requests; ``None`` when a signal came first."""
-        while not self._signals:
-            if worker.news.poll(_POLL_S):
-                try:
-                    ok, text = worker.news.recv()
-                except EOFError:
-                    raise ConfigurationError(
-                        f"a worker process ended while it started, with status {_status(worker)}"
-                    ) from None
-                if not ok:
-                    raise ConfigurationError(text)
-                return str(text)
-        return None
 
     def _replace(self) -> None:
         for place, worker in enumerate(self._workers):
@@ -232,6 +237,7 @@ class Supervisor:
                 for worker in self._workers:
                     if worker.process.is_alive():
                         worker.process.terminate()
+            self._kill_silent()
             wait([worker.process.sentinel for worker in self._workers], timeout=_POLL_S)
 
 
@@ -246,6 +252,7 @@ def _work(
     news: Connection,
     supervisor: Connection,
     metrics: Path,
+    board: Board,
     place: int,
 ) -> None:
     """A worker process."""
@@ -253,14 +260,21 @@ def _work(
     configure_logging(settings.log_level, settings.log_format)
     threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
     share, parent = Share(metrics, place), os.getppid()
+
+    def announce(text: str) -> None:
+        board.beat(place)
+        news.send((True, text))
+
     try:
         serve_here(
             settings,
             listeners,
-            lambda text: news.send((True, text)),
+            announce,
             supervised=True,
             share=share,
-            siblings=Siblings(UnloadedNames(metrics / "unloaded.json"), partial(_hang_up, parent)),
+            siblings=Siblings(
+                UnloadedNames(metrics / "unloaded.json"), partial(_hang_up, parent), board.opened
+            ),
         )
     except RnnserveError as error:
         with contextlib.suppress(OSError):
@@ -269,11 +283,6 @@ def _work(
     finally:
         if os.getppid() != parent:
             share.abandon()
-
-
-def hold_hangups() -> set[int]:
-    """Let SIGHUP wait until the server can answer it; returns the signals that waited before."""
-    return {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})}
 
 
 def _hang_up(supervisor: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -23,13 +23,17 @@ class Drainable(Protocol):
 class Lifecycle:
     """Ready until told to drain; there is no way back.
 
+    Args:
+        started: whether the other workers of the port are ready as well.
+
     Attributes:
         running: requests that were admitted and have not been answered whole. What is admitted may
             do all it needs, until the grace time is over: a text that ends while the server drains
             is still kept in its session.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, started: Callable[[], bool] = lambda: True) -> None:
+        self.started = started
         self.draining = False
         self.running = 0
         self._sockets: set[Drainable] = set()

@@ -61,12 +61,14 @@ class UnloadedNames:
 
 @dataclass(frozen=True, slots=True)
 class Siblings:
-    """How a worker and the others learn what an administrator told one of them.
+    """What a worker and the others tell each other.
 
     Attributes:
         unloaded: which they share.
         tell: asks the others to look at it; they do soon after.
+        started: whether every worker has been ready once.
     """
 
     unloaded: UnloadedNames
     tell: Callable[[], None]
+    started: Callable[[], bool] = lambda: True

@@ -33,6 +33,8 @@ def readiness(edge: Edge) -> Readiness:
     dead = _dead(edge)
     if edge.lifecycle.draining:
         reason = "shutting down"
+    elif not edge.lifecycle.started():
+        reason = "other workers are starting"
     elif not edge.service.deployments:
         reason = "no model is served"
     elif dead:
