@@ -85,11 +85,11 @@ $(VENV)/.serving: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.testing: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --editable '.[training,test]' --editable ./client
+	$(PIP) install --quiet --editable '.[training,test]' --editable './client[bench]'
 	@touch $@ $(VENV)/.serving
 
 $(VENV)/.benchmarks: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --editable '.[bench,benchmarks,test,training]' --editable ./client
+	$(PIP) install --quiet --editable '.[benchmarks,test,training]' --editable './client[bench]'
 	@touch $@ $(VENV)/.testing $(VENV)/.serving
 
 $(VENV)/.documenting: pyproject.toml | $(BIN)/python

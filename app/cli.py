@@ -20,7 +20,6 @@ from pydantic import SecretStr
 
 from app.access.issue import append_entry, issue_key, revoke_entry
 from app.access.key_file import KeyDefaults, read_keys
-from app.bench.command import bench_command
 from app.cli_models import models_cli
 from app.core.errors import ConfigurationError, RnnserveError
 from app.main import version
@@ -143,6 +142,22 @@ def print_version() -> None:
     typer.echo(version())
 
 
+def _add_bench() -> None:
+    """``rnnserve bench``, which comes with the client."""
+    try:
+        from rnnserve_bench.command import bench_command
+    except ImportError:
+        anything = {"ignore_unknown_options": True}
+        cli.command("bench", context_settings=anything)(_bench_is_missing)
+    else:
+        cli.command()(bench_command({task.name: task.load for task in TASKS}))
+
+
+def _bench_is_missing(arguments: list[str]) -> None:
+    """Measure a running server; needs the client: pip install './client[bench]'."""
+    raise ConfigurationError("bench comes with the client; in a checkout: pip install './client[bench]'")
+
+
 def _serve_signature() -> inspect.Signature:
     parameters = []
     for name, field in Settings.model_fields.items():
@@ -187,7 +202,7 @@ def _metavar(annotation: Any) -> str | None:
     return getattr(parts[0] if parts else annotation, "__name__", "text").upper()
 
 
-cli.command()(bench_command({task.name: task.load for task in TASKS}))
+_add_bench()
 for command in (serve, config):
     command.__signature__ = _serve_signature()  # type: ignore[attr-defined]
     cli.command()(command)

@@ -21,10 +21,6 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from app.bench.loops import ClosedLoop, Window
-from app.bench.record import Record, percentile
-from app.bench.socket_units import SocketUnit
-from app.bench.streams import EventStreamUnit, StreamUnit
 from app.bundle.reader import Bundle, read_bundle
 from app.tasks.generate.load import produced
 from benchmarks import bundle as bundles
@@ -35,6 +31,10 @@ from benchmarks.forecast_work import load as load_forecaster
 from benchmarks.report import Figure, against, plain, publish
 from benchmarks.server import Server
 from benchmarks.stateful_load import run
+from rnnserve_bench.loops import ClosedLoop, Window
+from rnnserve_bench.record import Record, percentile
+from rnnserve_bench.socket_units import SocketUnit
+from rnnserve_bench.streams import EventStreamUnit, StreamUnit
 
 WAYS = {"socket": "WebSocket", "events": "server-sent events"}
 _TOKENS = 200

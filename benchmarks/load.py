@@ -1,4 +1,4 @@
-"""Many events of a session in flight at once, which the loops of `app.bench` do not do."""
+"""Many events of a session in flight at once, which the loops of `rnnserve_bench` do not do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import orjson
 from websockets.asyncio.client import connect
 
-from app.bench.record import Record
+from rnnserve_bench.record import Record
 
 
 async def pipelined(url: str, ids: Sequence[str], depth: int, seconds: float, token: int = 5) -> Record:

@@ -20,15 +20,15 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from app.bench.loops import OpenLoop, Window
-from app.bench.record import Record
-from app.bench.units import HttpUnit
 from benchmarks import bundle as bundles
 from benchmarks.forecast_work import BUNDLE, bodies
 from benchmarks.generation import streams
 from benchmarks.report import Figure, against, plain, publish
 from benchmarks.server import Server
 from benchmarks.stateful_load import WARM_S
+from rnnserve_bench.loops import OpenLoop, Window
+from rnnserve_bench.record import Record
+from rnnserve_bench.units import HttpUnit
 
 _POINTS = 4000
 _CONNECTIONS = 8

@@ -25,13 +25,13 @@ from pathlib import Path
 
 import uvloop
 
-from app.bench.loops import ClosedLoop, OpenLoop, Window
-from app.bench.record import Record, percentile
-from app.bench.sessions import open_sessions
 from benchmarks.forecast_work import BUNDLE, bodies
 from benchmarks.overload_load import Asker
 from benchmarks.report import Figure, plain, publish
 from benchmarks.server import Server
+from rnnserve_bench.loops import ClosedLoop, OpenLoop, Window
+from rnnserve_bench.record import Record, percentile
+from rnnserve_bench.sessions import open_sessions
 
 _SUSTAINED = 64
 _WARM_S = 1.0

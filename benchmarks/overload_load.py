@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from app.bench.http_line import HttpLine
-from app.bench.loops import Unit
-from app.bench.record import Record
+from rnnserve_bench.http_line import HttpLine
+from rnnserve_bench.loops import Unit
+from rnnserve_bench.record import Record
 
 REFUSED = frozenset({429, 503})
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from app.bench.http_line import HttpLine
+from rnnserve_bench.http_line import HttpLine
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _MARK = "BENCHMARK_SUBJECT"

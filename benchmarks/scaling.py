@@ -20,8 +20,6 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from app.bench.http_line import HttpLine
-from app.bench.sessions import open_sessions
 from benchmarks import bundle as bundles
 from benchmarks import wrk
 from benchmarks.forecast_work import BUNDLE, bodies
@@ -30,6 +28,8 @@ from benchmarks.report import Figure, against, plain, publish
 from benchmarks.server import Server
 from benchmarks.soak import Soak, soak
 from benchmarks.stateful_load import drive
+from rnnserve_bench.http_line import HttpLine
+from rnnserve_bench.sessions import open_sessions
 
 SHIPPED = BUNDLE.parent.parent
 _SESSIONS = 4000

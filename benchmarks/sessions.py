@@ -21,7 +21,6 @@ import httpx2
 import lmdb
 import numpy as np
 
-from app.bench.record import Record
 from app.bundle.manifest import GRAPH_FILE
 from app.bundle.reader import Bundle, read_bundle
 from app.runtime.session import GraphSession
@@ -32,6 +31,7 @@ from benchmarks import bundle
 from benchmarks.report import Figure, publish
 from benchmarks.server import Server
 from benchmarks.stateful_load import feed
+from rnnserve_bench.record import Record
 
 _GROUP = 1000
 _CALLS = 400

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import orjson
 
-from app.bench.http_line import HttpLine
 from benchmarks.processes import Subject
 from benchmarks.report import Figure, plain
 from benchmarks.server import Server
+from rnnserve_bench.http_line import HttpLine
 
 _CLIENTS = 8
 _WORDS = [

@@ -5,7 +5,7 @@
 
 A session sends its next event when the last was answered. `shared` carries all sessions on a few
 WebSockets, a frame holding whatever is ready; `socket` gives each session a WebSocket; `http` gives
-each a kept-alive connection. The load generator is `app.bench`; its CPU per event is printed.
+each a kept-alive connection. The load generator is `rnnserve_bench`; its CPU per event is printed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from pathlib import Path
 
 import uvloop
 
-from app.bench.record import Record
 from app.bundle.reader import Bundle, read_bundle
 from app.runtime.cores import usable_cores
 from benchmarks import bundle as bundles
@@ -29,6 +28,7 @@ from benchmarks.report import Figure, against, plain, publish
 from benchmarks.server import Server
 from benchmarks.stateful_load import MODES, drive
 from benchmarks.stateful_peer import PEERS, StatefulPeer
+from rnnserve_bench.record import Record
 from tests.redis_server import RedisServer
 
 STORES = ("memory", "process", "power", "redis")

@@ -6,12 +6,12 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from app.bench.loops import ClosedLoop, Unit, Window
-from app.bench.options import BenchOptions, Way
-from app.bench.record import Record
-from app.bench.scenarios import Closable, connect_sessions
-from app.bench.sessions import open_sessions
 from app.tasks.generate.load import LOAD
+from rnnserve_bench.loops import ClosedLoop, Unit, Window
+from rnnserve_bench.options import BenchOptions, Way
+from rnnserve_bench.record import Record
+from rnnserve_bench.scenarios import Closable, connect_sessions
+from rnnserve_bench.sessions import open_sessions
 
 MODES: dict[str, str] = {
     "shared": "shared WebSockets",

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.bench.record import Record
-from app.bench.socket_units import SocketUnit
-from app.bench.units import HttpUnit
 from benchmarks.peer import PEERS as FOLDERS
 from benchmarks.peer import Tuning, environment, free_port, interpreter
 from benchmarks.processes import Subject, answers
 from benchmarks.stateful_load import run
+from rnnserve_bench.record import Record
+from rnnserve_bench.socket_units import SocketUnit
+from rnnserve_bench.units import HttpUnit
 
 
 @dataclass(frozen=True, slots=True)

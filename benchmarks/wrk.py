@@ -1,6 +1,6 @@
 """Closed-loop HTTP load by ``wrk``: one thread of C, so that the load costs the server little.
 
-Its latencies are those of a closed loop; `app.bench` has the open one.
+Its latencies are those of a closed loop; `rnnserve_bench` has the open one.
 """
 
 from __future__ import annotations

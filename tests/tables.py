@@ -46,7 +46,8 @@ def problems_table() -> str:
 def layers() -> str:
     """The map that import-linter enforces, from above to below."""
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())
-    (map_,) = [one for one in project["tool"]["importlinter"]["contracts"] if one["type"] == "layers"]
+    contracts = project["tool"]["importlinter"]["contracts"]
+    map_ = next(one for one in contracts if one["name"].startswith("The map:"))
     return (
         "```text\n" + "\n".join(line.replace("(", "").replace(")", "") for line in map_["layers"]) + "\n```"
     )

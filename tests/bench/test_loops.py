@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.bench.loops import ClosedLoop, OpenLoop, Unit, Window
+from rnnserve_bench.loops import ClosedLoop, OpenLoop, Unit, Window
 
 
 class FakeUnit(Unit):

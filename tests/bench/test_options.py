@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.bench.options import BenchError, BenchOptions
 from app.tasks.forecast.load import LOAD
 from app.tasks.generate.load import LOAD as STREAMED
+from rnnserve_bench.options import BenchError, BenchOptions
 
 GOOD = "http://localhost:8000"
 

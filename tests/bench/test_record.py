@@ -8,7 +8,7 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.bench.record import Record, percentile
+from rnnserve_bench.record import Record, percentile
 
 
 @given(st.lists(st.floats(0, 1e3), min_size=1, max_size=200), st.sampled_from([0.1, 50, 90, 99, 99.9, 100]))

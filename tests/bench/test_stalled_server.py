@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.bench.loops import ClosedLoop, OpenLoop, Window
-from app.bench.record import Record
-from app.bench.units import HttpUnit
+from rnnserve_bench.loops import ClosedLoop, OpenLoop, Window
+from rnnserve_bench.record import Record
+from rnnserve_bench.units import HttpUnit
 
 STALL_S = 0.6
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

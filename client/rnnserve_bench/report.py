@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from app.bench.options import BenchOptions
-from app.bench.record import Record
+from rnnserve_bench.options import BenchOptions
+from rnnserve_bench.record import Record
 
 
 def report(options: BenchOptions, record: Record) -> dict[str, Any]:

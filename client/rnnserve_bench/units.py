@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
-from app.bench.http_line import HttpLine
-from app.bench.loops import Unit
+from rnnserve_bench.http_line import HttpLine
+from rnnserve_bench.loops import Unit
 
 Make = Callable[[int], bytes]
 """The body or frame of a unit's n-th event, counted from 1."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import orjson
 
-from app.bench.loops import Unit
-from app.bench.socket_line import SocketLine
-from app.bench.units import Judge, Make
+from rnnserve_bench.loops import Unit
+from rnnserve_bench.socket_line import SocketLine
+from rnnserve_bench.units import Judge, Make
 
 _GREETING_S = 30.0
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from app.bench.options import BenchError, BenchOptions, Load
+from rnnserve_bench.options import BenchError, BenchOptions, Load
 
 if TYPE_CHECKING:
-    from app.bench.record import Record
+    from rnnserve_bench.record import Record
 
 SESSIONS = "sessions"
 
@@ -115,7 +115,7 @@ def _flags(loads: Mapping[str, Load]) -> Iterator[inspect.Parameter]:
 
 
 def _run(options: BenchOptions) -> Record:
-    from app.bench.scenarios import run_scenario
+    from rnnserve_bench.scenarios import run_scenario
 
     work: Coroutine[Any, Any, Record] = run_scenario(options)
     if sys.platform == "win32":
@@ -126,7 +126,7 @@ def _run(options: BenchOptions) -> Record:
 
 
 def _print(options: BenchOptions, record: Record, *, as_json: bool) -> None:
-    from app.bench.report import lines, report
+    from rnnserve_bench.report import lines, report
 
     document = report(options, record)
     for line in [json.dumps(document, indent=2)] if as_json else lines(document):

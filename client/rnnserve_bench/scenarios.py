@@ -12,11 +12,11 @@ from typing import Protocol
 
 import orjson
 
-from app.bench.loops import ClosedLoop, Loop, OpenLoop, Unit, Window
-from app.bench.options import BenchError, BenchOptions
-from app.bench.record import Record
-from app.bench.sessions import close_sessions, open_sessions
-from app.bench.units import HttpUnit, Make
+from rnnserve_bench.loops import ClosedLoop, Loop, OpenLoop, Unit, Window
+from rnnserve_bench.options import BenchError, BenchOptions
+from rnnserve_bench.record import Record
+from rnnserve_bench.sessions import close_sessions, open_sessions
+from rnnserve_bench.units import HttpUnit, Make
 
 _AT_ONCE = 64
 _NUM_BODIES = 64
@@ -104,7 +104,7 @@ async def _requests(options: BenchOptions) -> Sequence[HttpUnit]:
 
 
 async def _streams(options: BenchOptions) -> Sequence[Unit]:
-    from app.bench.streams import EventStreamUnit, StreamUnit
+    from rnnserve_bench.streams import EventStreamUnit, StreamUnit
 
     produced = options.load.produced
     assert produced is not None
@@ -139,14 +139,14 @@ async def connect_sessions(
     """Units for sessions that exist and are at step 0, and the connections to close afterwards."""
     inputs, headers, base = options.load.inputs, options.headers, options.url.rstrip("/")
     if options.carried == "shared":
-        from app.bench.shared import SharedLine, SharedUnit
+        from rnnserve_bench.shared import SharedLine, SharedUnit
 
         lines = [SharedLine(inputs) for _ in range(options.connections)]
         for line in lines:
             await line.open(f"{base}/sessions", headers)
         return [SharedUnit(lines[index % len(lines)], id) for index, id in enumerate(ids)], lines
     if options.carried == "socket":
-        from app.bench.socket_units import SocketUnit
+        from rnnserve_bench.socket_units import SocketUnit
 
         sockets = [
             SocketUnit(

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.bench.record import Record
+from rnnserve_bench.record import Record
 
 # A unit that was refused or cut off waits so long: a closed loop must not become a storm.
 _BACK_OFF_S = 0.1

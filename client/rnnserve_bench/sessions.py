@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from app.bench.http_line import HttpLine
+from rnnserve_bench.http_line import HttpLine
 
 _LINES = 16
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from app.bench.http_line import HttpLine
-from app.bench.loops import Unit
-from app.bench.socket_line import SocketLine
-from app.bench.units import Make
+from rnnserve_bench.http_line import HttpLine
+from rnnserve_bench.loops import Unit
+from rnnserve_bench.socket_line import SocketLine
+from rnnserve_bench.units import Make
 
 Produced = Callable[[Mapping[str, Any]], int]
 """Tokens that were produced before a frame; of the last frame, all."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
-from app.bench.loops import Unit
-from app.bench.socket_line import SocketLine
+from rnnserve_bench.loops import Unit
+from rnnserve_bench.socket_line import SocketLine
 
 
 class SharedUnit(Unit):
