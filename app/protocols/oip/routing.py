@@ -5,12 +5,15 @@ body --Inference-Header-Content-Length--> JSON | binary data
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 from starlette.requests import Request
+from starlette.responses import Response
 
 from app.core.errors import InvalidInput
 from app.edge.http.routing import BytesRoute
@@ -21,13 +24,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     "default": {"model": OipError, "description": "what was wrong, and what is allowed"}
 }
 ModelPath = Annotated[str, Path(description="the model's name")]
-_VERSION = {
-    "name": "version",
-    "in": "path",
-    "required": True,
-    "description": "a version, or a label",
-    "schema": {"type": "string", "title": "Version"},
-}
+VersionPath = Annotated[str, Path(description="a version, or a label")]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
@@ -46,7 +43,7 @@ class OipRoute(BytesRoute):
 def by_version(
     router: APIRouter, method: str, action: str, **documented: Any
 ) -> Callable[[Endpoint], Endpoint]:
-    """Add an endpoint on a model, with and without a version in its path.
+    """Add an endpoint on a model, with and without a version in its path, which it reads from there.
 
     Args:
         router: that it becomes part of.
@@ -54,19 +51,25 @@ def by_version(
         action: the end of the path.
         documented: as :meth:`fastapi.APIRouter.add_api_route` takes it.
     """
-    responses = {**ERRORS, **documented.pop("responses", {})}
-    extra = documented.pop("openapi_extra", {})
+    documented["responses"] = {**ERRORS, **documented.get("responses", {})}
+    end = f"/{action}" if action else ""
 
     def add(endpoint: Endpoint) -> Endpoint:
-        for path, parameters in (("", []), ("/versions/{version}", [_VERSION])):
-            router.add_api_route(
-                f"/v2/models/{{model}}{path}{action and '/'}{action}",
-                endpoint,
-                methods=[method],
-                responses=responses,
-                openapi_extra={**extra, "parameters": [*parameters, *extra.get("parameters", ())]},
-                **documented,
-            )
+        @wraps(endpoint)
+        async def of_version(*arguments: Any, version: str, **path: Any) -> Response:
+            answer: Response = await endpoint(*arguments, **path)
+            return answer
+
+        plain = inspect.signature(endpoint, eval_str=True)
+        version = inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=VersionPath)
+        signature = plain.replace(parameters=[*plain.parameters.values(), version])
+        of_version.__signature__ = signature  # type: ignore[attr-defined]
+        paths: dict[str, Callable[..., Any]] = {
+            "/v2/models/{model}": endpoint,
+            "/v2/models/{model}/versions/{version}": of_version,
+        }
+        for path, asked in paths.items():
+            router.add_api_route(path + end, asked, methods=[method], **documented)
         return endpoint
 
     return add
