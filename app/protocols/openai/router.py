@@ -93,7 +93,7 @@ async def predict(request: Request, model: str) -> Response:
 async def complete(
     body: Annotated[CompletionRequest, Body(openapi_examples=examples.COMPLETION)], request: Request
 ) -> Response:
-    """Continue one prompt or several, each as `POST /generate` does with the same seed."""
+    """Continue one prompt or several; each text is what its prompt alone gives with the same seed."""
     edge = edge_of(request)
     request_id = request_id_of(request)
     stream = await start_completion(edge, body, f"cmpl-{request_id}")

@@ -6,7 +6,6 @@ the verdict so far.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -16,7 +15,7 @@ from app.features.text import TextLimits
 from app.tasks.sentiment.schema import SentimentRequest, SentimentResult
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.session import Examples
-from app.tasks.tensor_table import Row, TensorTable
+from app.tasks.tensor_table import TensorTable
 
 EXAMPLES: Examples = {
     "sentiment": {
@@ -40,9 +39,6 @@ def sentiment_tensors(reference: str, spec: SentimentSpec, limits: TextLimits) -
     """The tensors of one classifier, ``name@version``."""
     labels = {"labels": orjson.dumps(spec.labels).decode()}
     num = len(spec.labels)
-
-    def requests(rows: Sequence[Row], parameters: Any) -> list[SentimentRequest]:
-        return [SentimentRequest.model_construct(text=[*rows], model=reference)]
 
     def last(step: dict[str, Any]) -> SentimentResult:
         return SentimentResult.model_construct(
@@ -75,7 +71,7 @@ def sentiment_tensors(reference: str, spec: SentimentSpec, limits: TextLimits) -
             ),
         ),
         meaning={**labels, "vocabulary": spec.vocabulary},
-        requests=requests,
+        requests=lambda rows, parameters: [SentimentRequest.model_construct(text=[*rows], model=reference)],
         answers=lambda answer: answer.results,
         last=last,
         max_rows=limits.max_texts,
