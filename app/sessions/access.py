@@ -199,10 +199,8 @@ class SessionAccess:
 
 
 def stored_of(record: SessionRecord) -> Stored:
-    """A record as a store holds it."""
     return Stored(record.revision, record.expires_at, encode_record(record))
 
 
 def iso(seconds: float) -> str:
-    """A time as ISO 8601, UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

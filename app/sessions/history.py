@@ -20,7 +20,6 @@ class SessionHistory:
         self._access = access
 
     async def snapshots(self, id: str, owner: str = "") -> SnapshotList:
-        """The snapshots of a session, oldest first."""
         await self._access.open(id, owner)
         return SnapshotList.model_construct(
             snapshots=[

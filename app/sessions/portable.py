@@ -58,7 +58,6 @@ class StateSigner:
         self._key = hashlib.sha256(b"rnnserve portable state\0" + secret).digest()
 
     def seal(self, state: PortableState) -> str:
-        """The signed text."""
         header = {"model": state.model, "graph": state.graph, "step": state.step, "context": state.context}
         payload = pack(header, state.row, state.last)
         body = f"{_PREFIX}.{_encode(payload)}"

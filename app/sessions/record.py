@@ -160,7 +160,6 @@ _AS_IT_IS = (
 
 
 def is_session_id(text: str) -> bool:
-    """Whether a session can have this id."""
     return ID.fullmatch(text) is not None
 
 
@@ -173,17 +172,14 @@ def store_key(id: str, owner: str) -> str:
 
 
 def owner_of_key(key: str) -> str:
-    """The owner in what :func:`store_key` made."""
     return key.rpartition("/")[0]
 
 
 def id_of_key(key: str) -> str:
-    """The id in what :func:`store_key` made."""
     return key.rpartition("/")[2]
 
 
 def encode_record(record: SessionRecord) -> bytes:
-    """The record's bytes."""
     # In this order, so that a record has the bytes that it had with every earlier version.
     header: dict[str, Any] = {
         "id": record.id,

@@ -76,7 +76,6 @@ class SessionStates:
         return self._access.inference.find_any(model or "")
 
     async def export(self, id: str, owner: str = "") -> StateAnswer:
-        """The portable state."""
         record = await self._access.open(id, owner)
         self._access.observe.session("exported")
         state = PortableState(

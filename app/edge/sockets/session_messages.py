@@ -85,7 +85,6 @@ class SessionInbox:
         return len(self._items) >= self._max_items or self._bytes >= self._max_bytes
 
     def put(self, items: list[Item], size: int) -> None:
-        """Add a message of so many bytes."""
         self._items.extend(items)
         self._bytes += size
 

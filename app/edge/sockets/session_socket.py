@@ -97,7 +97,6 @@ class SessionSocket(Connection):
         self._draining = False
 
     def opened(self) -> None:
-        """Begin to work."""
         self.own(self._work())
         self.own(self._announce())
         if self._only is not None:

@@ -35,7 +35,6 @@ class SessionWatch:
             self._planned.popitem(last=False)
 
     def plan(self, id: str, at: float) -> None:
-        """Look at a session at this time."""
         self._planned[id] = at
         heapq.heappush(self._queue, (at, id))
 
@@ -53,5 +52,4 @@ class SessionWatch:
         return found
 
     def wait_s(self, now: float, longest: float) -> float:
-        """Seconds until the next look."""
         return min(longest, max(0.0, self._queue[0][0] - now)) if self._queue else longest

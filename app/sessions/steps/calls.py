@@ -48,7 +48,6 @@ class StepClock:
         self._compute_s = max(self._compute_s, usage.compute_s)
 
     def timing(self) -> Timing:
-        """The time so far."""
         return Timing(self._queue_s, self._compute_s, time.perf_counter() - self._started)
 
 

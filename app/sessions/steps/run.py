@@ -104,7 +104,6 @@ class SessionRun:
         self.queue.running.append(self.queue.waiting.popleft())
 
     def sequence(self) -> Run:
-        """The steps of all calls."""
         steps = self.calls[0].encoded.steps
         if len(self.calls) > 1:
             steps = np.concatenate([call.encoded.steps for call in self.calls])

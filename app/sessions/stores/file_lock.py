@@ -68,5 +68,4 @@ class FileLock:
             fcntl.lockf(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Release the file."""
         os.close(self._file)

@@ -118,18 +118,15 @@ def remove(txn: Transaction, db: Tables, ids: Sequence[tuple[str, int]]) -> None
 
 
 def count(txn: Transaction, db: Tables) -> int:
-    """Live sessions."""
     return txn.stat(db.live)["entries"]
 
 
 def owned(txn: Transaction, db: Tables, owner: bytes) -> int:
-    """Live sessions of an owner."""
     held = txn.get(owner, db=db.owners)
     return 0 if held is None else int(_COUNT.unpack(held)[0])
 
 
 def page(txn: Transaction, db: Tables, after: str, limit: int) -> list[tuple[str, Stored]]:
-    """Live sessions after an id."""
     # The least key that is greater than another one is that with a NUL behind.
     first = after.encode()[:MAX_NAME_BYTES] + b"\0" if after else b""
     found: list[tuple[str, Stored]] = []
@@ -181,7 +178,6 @@ def snapshots(txn: Transaction, db: Tables, id: str) -> list[Snapshot]:
 
 
 def snapshot(txn: Transaction, db: Tables, id: str, name: str) -> Snapshot | None:
-    """One snapshot with its record."""
     key = id.encode() + b"\0" + name.encode()
     value = txn.get(key, db=db.snapshots) if len(key) <= 2 * MAX_NAME_BYTES + 1 else None
     return None if value is None else unpack_snapshot(name, value, with_record=True)

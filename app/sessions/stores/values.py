@@ -20,7 +20,6 @@ MAX_NAME_BYTES = 200
 
 
 def pack_record(stored: Stored, live: bool) -> bytes:
-    """The bytes held under an id."""
     return HEADER.pack(stored.revision, stored.expires_at, live) + stored.record
 
 
