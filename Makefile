@@ -11,7 +11,7 @@ MODELS ?= models
 ARGS   ?=
 
 # Test files side by side, one for each core.
-PYTEST_FLAGS ?= -q -n auto --maxprocesses 4 --dist loadfile
+PYTEST_FLAGS ?= -q -rs -n auto --maxprocesses 4 --dist loadfile
 
 # The first interpreter of a version that pyproject.toml allows; override with PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \

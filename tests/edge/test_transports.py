@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
+import time
 
 import pytest
+import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -16,6 +19,9 @@ from app.edge.http import transports
 from app.edge.http.server import bind
 from tests.edge.fake_sessions import FakeSessions
 from tests.edge.running import Running
+from tests.security.raw import KEY, OFFER, frame, open_websocket
+
+CLOSE, PING, PONG = 8, 9, 10
 
 
 async def test_a_head_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +99,38 @@ async def test_a_client_whose_answer_to_a_ping_is_not_read_is_not_dropped() -> N
     assert sessions.applied == {"a": calls}
 
 
+def test_a_client_that_answered_while_the_loop_was_busy_is_not_dropped() -> None:
+    """A loop of uvloop that was held runs the timer of a ping before it reads the answer, which is there."""
+
+    async def check() -> int:
+        async with Running(limits=Limits(socket_ping_s=0.2)) as running:
+            with await asyncio.to_thread(open_websocket, running.port) as raw:
+                answering = asyncio.create_task(asyncio.to_thread(answer_pings, raw))
+                for _ in range(4):
+                    await asyncio.sleep(0.25)
+                    time.sleep(0.5)
+                await asyncio.sleep(0.1)
+                assert not answering.done(), "it was dropped"
+                running.server.should_exit = True
+                return await answering
+
+    assert uvloop.run(check()) >= 2
+
+
+async def test_a_client_that_sends_is_there_though_its_answer_comes_late() -> None:
+    """Its answer to a ping lies behind much that it has sent."""
+    async with Running(limits=Limits(socket_ping_s=0.2)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"GET /sessions HTTP/1.1\r\nhost: x\r\n" + OFFER + KEY + b"\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101")
+        for _ in range(20):
+            writer.write(frame(PONG, b"old"))
+            await asyncio.sleep(0.1)
+        assert not reader.at_eof()
+        assert len(running.server.server_state.connections) == 1
+        writer.close()
+
+
 async def test_a_client_that_does_not_answer_pings_is_dropped() -> None:
     """Where everything it sent has been read."""
     async with Running(limits=Limits(socket_ping_s=0.1)) as running:
@@ -104,6 +142,20 @@ async def test_a_client_that_does_not_answer_pings_is_dropped() -> None:
         assert (await reader.readline()).startswith(b"HTTP/1.1 101")
         await asyncio.wait_for(reader.read(), 10)
         writer.close()
+
+
+def answer_pings(raw: socket.socket) -> int:
+    """Until the connection ends, without masks' trouble; how many there were."""
+    count = 0
+    with raw.makefile("rb") as stream:
+        while head := stream.read(2):
+            data = stream.read(head[1])
+            if head[0] & 15 == PING:
+                raw.sendall(frame(PONG, data))
+                count += 1
+            elif head[0] & 15 == CLOSE:
+                raw.sendall(frame(CLOSE, data))
+    return count
 
 
 async def send_all(socket: ClientConnection, calls: int) -> None:

@@ -92,7 +92,7 @@ async def test_what_does_not_fit_is_refused_and_the_rest_is_as_ever(make: Make, 
 async def test_steps_that_do_not_fit_are_refused_and_sending_them_again_cures_it(models: Path) -> None:
     """With ``seq``: each is applied once, and the outputs are those of a session that is fed alone."""
     # Of the first calls two fit at a time.
-    calls = [[float(step % 5) for step in range(16)], [4.0], [2.0], [5.0], [3.0]]
+    calls = [[float(step % 5) for step in range(16)], [4.0], [2.0]]
     told: Counter[str] = Counter()
     limits = httpx2.Limits(max_connections=NUM_CONNECTIONS, max_keepalive_connections=NUM_CONNECTIONS)
     with ServerProcess(models, max_queued_steps=MAX_QUEUED_STEPS) as server:
