@@ -2,7 +2,7 @@
 
     name@version ----------------------------------------------> that version
     name@label ------------------------------------------------> the version that has the label
-    name --place of the request's key among the shares---------> a version with a share, or the rest
+    name --place of the request's key among the weights--------> a canary, or the name's default version
     no name --the task's default-------------------------------> one of the above
 
 A catalog never changes. A new one takes its place as a whole, so that a request sees all of a
@@ -40,20 +40,26 @@ Labels = Mapping[str, Mapping[str, Label]]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How the requests of one name part. ``ends`` ascend, one for each of ``parts``."""
+    """How the traffic of one name is split.
+
+    Attributes:
+        ends: ascending; a canary gets the keys from the end before its own up to its own.
+        canaries: one for each end.
+        default: the version that gets all other keys.
+    """
 
     name: str
     ends: tuple[float, ...]
-    parts: tuple[Deployment, ...]
-    rest: Deployment
+    canaries: tuple[Deployment, ...]
+    default: Deployment
 
     def choose(self, key: str) -> Deployment:
         """The version for a key; a share that grows keeps the keys it has."""
         place = place_of(self.name, key)
-        for end, part in zip(self.ends, self.parts, strict=True):
+        for end, canary in zip(self.ends, self.canaries, strict=True):
             if place < end:
-                return part
-        return self.rest
+                return canary
+        return self.default
 
 
 class Catalog:
@@ -93,9 +99,9 @@ class Catalog:
         return found
 
     def base(self, wanted: str) -> Deployment | None:
-        """As :meth:`find`, with the version that has the rest for a name whose requests part."""
+        """As :meth:`find`; of a name whose traffic is split, the default version."""
         split = self._splits.get(wanted)
-        return self._fixed.get(wanted) if split is None else split.rest
+        return self._fixed.get(wanted) if split is None else split.default
 
     def versions(self, wanted: str) -> list[str]:
         """Every version, as ``name@version``, of the model that is asked for."""
@@ -112,10 +118,10 @@ class Catalog:
         if split is None:
             return float(self._fixed.get(one.manifest.name) is one)
         start, share = 0.0, 0.0
-        for end, part in zip(split.ends, split.parts, strict=True):
-            share += (end - start) * (part is one)
+        for end, canary in zip(split.ends, split.canaries, strict=True):
+            share += (end - start) * (canary is one)
             start = end
-        return round(share + (1.0 - start) * (split.rest is one), 9)
+        return round(share + (1.0 - start) * (split.default is one), 9)
 
     def _add_name(self, name: str, members: list[Deployment], labels: Mapping[str, Label]) -> None:
         by_version = {one.manifest.version: one for one in members}
@@ -127,14 +133,14 @@ class Catalog:
         shared = {label: held[label] for label in sorted(held) if label != STABLE and labels[label].share > 0}
         # A version on trial is not the newest one that everybody gets.
         settled = [one for one in members if one not in shared.values()] or members
-        rest = held.get(STABLE, settled[-1])
+        default = held.get(STABLE, settled[-1])
         if not shared:
-            self._fixed[name] = rest
+            self._fixed[name] = default
             return
         ends: list[float] = []
         for label in shared:
             ends.append(min(1.0, (ends[-1] if ends else 0.0) + labels[label].share))
-        self._splits[name] = Split(name, tuple(ends), tuple(shared.values()), rest)
+        self._splits[name] = Split(name, tuple(ends), tuple(shared.values()), default)
 
 
 def choose_defaults(
