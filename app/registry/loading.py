@@ -37,7 +37,6 @@ class Loaded:
 
     @property
     def manifest(self) -> Manifest:
-        """Of the bundle."""
         return self.deployment.manifest
 
 

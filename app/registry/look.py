@@ -30,17 +30,14 @@ class Found:
 
     @property
     def name(self) -> str:
-        """Of the model."""
         return self.path.parent.name
 
     @property
     def version(self) -> str:
-        """Of the bundle."""
         return self.path.name
 
     @property
     def reference(self) -> str:
-        """``name@version``."""
         return f"{self.name}@{self.version}"
 
 

@@ -97,7 +97,6 @@ class FolderOrigin:
         self._folder = folder
 
     def read(self, name: str) -> Iterator[bytes]:
-        """See :class:`Origin`."""
         try:
             with (self._folder / name).open("rb") as file:
                 yield from _pieces(file)
@@ -114,7 +113,6 @@ class ZipOrigin:
         self._members = _bundle_in(names)
 
     def read(self, name: str) -> Iterator[bytes]:
-        """See :class:`Origin`."""
         try:
             with self._archive.open(_member(self._members, name)) as file:
                 yield from _pieces(file)
@@ -144,7 +142,6 @@ class TarOrigin:
         self._members = _bundle_in(list(self._infos))
 
     def read(self, name: str) -> Iterator[bytes]:
-        """See :class:`Origin`."""
         try:
             file = self._archive.extractfile(self._infos[_member(self._members, name)])
             if file is None:

@@ -69,7 +69,6 @@ class HttpLine(asyncio.Protocol):
             self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
 
     def close(self) -> None:
-        """End the connection."""
         self.on_lost = lambda: None
         if self._transport is not None:
             self._transport.close()
@@ -92,13 +91,11 @@ class HttpLine(asyncio.Protocol):
         return await asyncio.wait_for(waiter, ASK_S)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Of asyncio."""
         # uvloop's transports do not descend from asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
         self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
-        """Of asyncio."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -106,17 +103,14 @@ class HttpLine(asyncio.Protocol):
                 self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Of asyncio."""
         self._transport = None
         self._parts.clear()
         self.on_lost()
 
     def on_message_begin(self) -> None:
-        """Of the parser."""
         self._size = 0
 
     def on_body(self, body: bytes) -> None:
-        """Of the parser."""
         self._size += len(body)
         if self._size > MAX_ANSWER_BYTES and self._transport is not None:
             self._transport.abort()
@@ -126,7 +120,6 @@ class HttpLine(asyncio.Protocol):
             self._parts.append(body)
 
     def on_message_complete(self) -> None:
-        """Of the parser."""
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts = []
         if not self._parser.should_keep_alive() and self._transport is not None:

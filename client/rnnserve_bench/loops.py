@@ -42,7 +42,6 @@ class Unit:
         self.loop: Loop | None = None
 
     def emit(self) -> None:
-        """Send the next event."""
         raise NotImplementedError
 
     def close(self) -> None:

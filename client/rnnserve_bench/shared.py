@@ -41,7 +41,6 @@ class SharedLine:
         self._flushing = False
 
     async def open(self, url: str, headers: Mapping[str, str] | None = None) -> None:
-        """Connect."""
         self._line = await SocketLine.open(url, self._on_frame, self._on_lost, headers)
 
     def put(self, unit: SharedUnit) -> None:
@@ -52,7 +51,6 @@ class SharedLine:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def close(self) -> None:
-        """End the connection."""
         if self._line is not None:
             self._line.close()
 

@@ -45,23 +45,19 @@ class SocketLine(WSListener):
         return line
 
     def send(self, payload: bytes) -> None:
-        """Send one text frame."""
         if self._transport is not None:
             self._transport.send(WSMsgType.TEXT, payload)
 
     def close(self) -> None:
-        """End the connection."""
         self._on_lost = lambda: None
         if self._transport is not None:
             self._transport.send_close()
             self._transport.disconnect()
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Of picows."""
         self._transport = transport
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Of picows."""
         if frame.msg_type is WSMsgType.TEXT:
             self._on_frame(frame.get_payload_as_bytes())
         elif frame.msg_type is WSMsgType.CLOSE:
@@ -69,6 +65,5 @@ class SocketLine(WSListener):
             transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """Of picows."""
         self._transport = None
         self._on_lost()

@@ -33,12 +33,10 @@ class SocketUnit(Unit):
             await asyncio.wait_for(self._greeted.wait(), _GREETING_S)
 
     def emit(self) -> None:
-        """Send the frame."""
         assert self._line is not None
         self._line.send(self._make(self._number))
 
     def close(self) -> None:
-        """End the connection."""
         if self._line is not None:
             self._line.close()
 

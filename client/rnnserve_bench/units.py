@@ -41,7 +41,6 @@ class HttpUnit(Unit):
         self._connecting: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Connect."""
         await self._line.open()
 
     def emit(self) -> None:
@@ -52,7 +51,6 @@ class HttpUnit(Unit):
             self._connecting = asyncio.get_running_loop().create_task(self._reconnect())
 
     def close(self) -> None:
-        """End the connection."""
         if self._connecting is not None:
             self._connecting.cancel()
         self._line.close()

@@ -120,7 +120,6 @@ class Session:
         return state
 
     async def close(self) -> None:
-        """End the session."""
         try:
             await self.client.ask("DELETE", self._path)
         except Gone as error:
