@@ -22,7 +22,8 @@ API = (ROOT / "docs/api.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
-@pytest.mark.parametrize("marker", list(TABLES))
+# What a request passes is counted by tests/test_steps.py: it varies a little with the version of Python.
+@pytest.mark.parametrize("marker", [marker for marker in TABLES if marker != "steps"])
 def test_the_tables_are_those_of_the_code(marker: str) -> None:
     """Settings, metrics and problems; ``make docs`` writes them again."""
     page, make = TABLES[marker]

@@ -62,7 +62,7 @@ def test_the_design_names_every_folder_of_app() -> None:
     assert folders == set(re.findall(r"`app/(\w+)/`", table))
 
 
-def test_the_design_counts_the_rounds_as_the_code_does() -> None:
+def test_the_design_counts_the_batches_as_the_code_does() -> None:
     """Two of them side by side."""
     assert MAX_BATCHES == 2
-    assert "Two rounds go" in (DOCS / "design.md").read_text()
+    assert "Two batches go" in (DOCS / "design.md").read_text()
