@@ -20,7 +20,6 @@ _KEY_BYTES = 32
 
 
 def new_key() -> str:
-    """A fresh key."""
     return PREFIX + secrets.token_urlsafe(_KEY_BYTES)
 
 

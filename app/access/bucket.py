@@ -11,8 +11,8 @@ from __future__ import annotations
 class TokenBucket:
     """Lets ``rate`` units a second through, and ``capacity`` at once after a pause.
 
-    One that is larger than the bucket passes when the bucket is full and leaves a debt, so that
-    it is possible at all, and the long-run rate still holds.
+    An amount above the capacity passes when the bucket is full and leaves a debt, so that it is possible
+    at all, and the long-run rate still holds.
 
     Args:
         rate: units a second, more than 0.

@@ -32,11 +32,10 @@ Rate = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 @dataclass(frozen=True, slots=True)
 class KeyDefaults:
-    """What holds for keys whose entries do not say otherwise; ``None`` is no limit.
+    """Limits of keys whose entries have none; ``None`` is no limit.
 
     Attributes:
-        requests_per_s: requests a second.
-        steps_per_s: steps of a network a second.
+        steps_per_s: steps of a network.
         burst_s: how many seconds' worth may come at once.
         max_sessions: live sessions.
     """

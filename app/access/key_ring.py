@@ -43,16 +43,11 @@ class Credential:
 
     @property
     def valid(self) -> bool:
-        """Whether it still opens anything."""
         return not self.revoked and time.time() < self.expires_at
 
 
 class KeyRing:
     """All keys of a file.
-
-    Args:
-        path: of the keys file.
-        defaults: limits of keys whose entries have none.
 
     Raises:
         ConfigurationError: the file is missing or wrong.
@@ -70,13 +65,11 @@ class KeyRing:
         return len(self._principals)
 
     def find(self, key: bytes) -> Credential:
-        """The credential of a key.
-
-        The digest's first bytes find the candidates, and the whole is compared in constant time.
+        """The digest's first bytes find the candidates, and the whole is compared in constant time.
         What the time of the first look tells is about a digest, from which no key follows.
 
         Raises:
-            Unauthenticated: it is none, or has expired.
+            Unauthenticated: the key is none of this server's, or has expired.
         """
         if len(key) <= MAX_KEY_BYTES:
             digest = digest_of(key)
@@ -88,15 +81,13 @@ class KeyRing:
         raise Unauthenticated("this is no API key of this server")
 
     def max_sessions(self, name: str) -> int | None:
-        """Live sessions that a name may have; ``None`` without a limit."""
         principal = self._principals.get(name)
         return None if principal is None else principal.max_sessions
 
     def refresh(self) -> bool:
         """Read the file again if it has changed; a bad one is logged, and the keys stay as they were.
 
-        Returns:
-            Whether other keys hold now.
+        Returns whether other keys hold now.
         """
         stamp = self._stamp()
         if stamp == self._seen:
@@ -112,7 +103,6 @@ class KeyRing:
         return True
 
     async def watch(self) -> None:
-        """Refresh whenever the file changes, until cancelled."""
         while True:
             await asyncio.sleep(_WATCH_S)
             try:

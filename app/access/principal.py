@@ -11,13 +11,7 @@ from app.core.errors import RateLimited
 
 
 class Principal:
-    """The holder of a key. One object for a name for as long as the name is in the keys file.
-
-    Attributes:
-        name: of the key; sessions belong to it.
-        admin: whether it may change what is served.
-        max_sessions: live sessions it may have, or ``None``.
-    """
+    """The holder of a key. One object for a name for as long as the name is in the keys file."""
 
     __slots__ = ("_requests", "_steps", "admin", "max_sessions", "name")
 
@@ -32,7 +26,6 @@ class Principal:
 
     @property
     def counts_steps(self) -> bool:
-        """Whether :meth:`take_steps` has a limit."""
         return self._steps is not None
 
     def update(self, entry: KeyEntry) -> None:
@@ -43,21 +36,13 @@ class Principal:
         self._steps = _bucket(self._steps, entry.steps_per_s, entry.burst_s)
 
     def take_request(self) -> None:
-        """Count one request.
-
-        Raises:
-            RateLimited: there were too many lately; says when the next may come.
-        """
+        """Raises RateLimited, which says when the next request may come."""
         bucket = self._requests
         if bucket is not None and (wait := bucket.take(1.0, time.monotonic())):
             raise RateLimited(f"more than {bucket.rate:g} requests a second", retry_after_s=wait)
 
     def take_steps(self, count: int) -> None:
-        """Count steps of a network.
-
-        Raises:
-            RateLimited: there were too many lately; says when so many may come.
-        """
+        """Raises RateLimited, which says when so many steps may come."""
         bucket = self._steps
         if bucket is not None and (wait := bucket.take(float(count), time.monotonic())):
             raise RateLimited(

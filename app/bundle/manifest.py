@@ -179,7 +179,6 @@ class Manifest(Section):
 
     @property
     def task(self) -> str:
-        """Name of the task that the bundle serves."""
         return self.spec.task
 
     def spec_as(self, kind: type[SpecT]) -> SpecT:
@@ -197,7 +196,6 @@ class Manifest(Section):
 
     @property
     def reference(self) -> str:
-        """``name@version``."""
         return f"{self.name}@{self.version}"
 
 

@@ -35,7 +35,7 @@ class Golden:
     """One recorded input with PyTorch's answer.
 
     Attributes:
-        steps: ``[batch, time, ...]``, the supplied steps.
+        steps: ``[batch, time, ...]``.
         outputs: by name, ``[batch, time, ...]``, all steps read.
         state_out: ``[batch, S]``, the rows after the last step, started from the start row.
     """
@@ -50,10 +50,7 @@ class Bundle:
     """A verified bundle in memory.
 
     Attributes:
-        manifest: the parsed manifest.
-        graph: bytes of the ONNX model.
         start: ``[S]`` float32, the row a new sequence begins with.
-        golden: the recorded vectors.
         tokenizer: JSON text of the tokenizer, for text tasks.
     """
 

@@ -15,9 +15,6 @@ class ModelState:
     """One version, for whoever shows it.
 
     Attributes:
-        name: of the model.
-        version: of the bundle.
-        status: see :data:`ModelStatus`.
         reason: why it is not ready, for the client's eyes; ``None`` when it is.
         labels: names that this version can also be asked by, ``name@label``.
         traffic: share, 0 to 1, of the requests that name the model but no version.
@@ -32,5 +29,4 @@ class ModelState:
 
     @property
     def reference(self) -> str:
-        """``name@version``."""
         return f"{self.name}@{self.version}"

@@ -34,5 +34,5 @@ def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def significant(value: float, digits: int = 8) -> float:
-    """A number to so many significant digits; float32 has no more than eight to say."""
+    """A number to so many significant digits; float32 has no more than eight."""
     return float(f"{value:.{digits}g}")

@@ -74,7 +74,6 @@ class OneOrMany:
         self._max_length = max_length
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """A list of strings, with one string wrapped first."""
         text = core_schema.str_schema(min_length=self._min_length, max_length=self._max_length, strict=True)
         texts = core_schema.list_schema(
             text, min_length=self._min_items, max_length=self._max_items, strict=True, fail_fast=True
@@ -86,7 +85,6 @@ class OneOrMany:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Either form, for the API's documentation."""
         text = {"type": "string", "minLength": self._min_length, "maxLength": self._max_length}
         texts = {"type": "array", "items": text, "minItems": self._min_items, "maxItems": self._max_items}
         return {"anyOf": [text, texts, *([] if self._min_items else [{"type": "null"}])]}

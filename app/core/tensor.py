@@ -48,7 +48,7 @@ class TensorInput(TensorSpec):
 
     Attributes:
         also: further datatypes that are read.
-        optional: stands in for the first input.
+        optional: may be given in place of the first input.
         by_steps: no request of the task has such rows, so they are always read step by step.
         largest: greatest magnitude of a number.
     """
@@ -61,11 +61,11 @@ class TensorInput(TensorSpec):
 
 @dataclass(frozen=True, slots=True)
 class TensorOutput(TensorSpec):
-    """A tensor that is made of an answer for each row; ``step_...`` of one for each step of each row.
+    """A tensor with one entry for the answer of each row; ``step_...``: one for each step of each row.
 
     Attributes:
-        of: its part of such an answer; left out, the attribute of its name, and of a step the entry of its
-            name without ``step_``.
+        of: picks the entry from an answer; left out, the attribute of this name, or of a step the entry of
+            this name without ``step_``.
         about: what its elements mean, told by the first such answer.
     """
 

@@ -46,7 +46,6 @@ class Bounds:
 
     Attributes:
         largest: magnitude of a value.
-        max_series: series.
         max_points: values of all series, those that their times skip included.
     """
 

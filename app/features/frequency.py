@@ -24,8 +24,6 @@ _ALLOWED = (
 
 
 class Unit(Enum):
-    """What a frequency counts."""
-
     SECOND = "s"
     BUSINESS_DAY = "B"
     MONTH = "M"

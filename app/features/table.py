@@ -41,11 +41,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A header and rows of as many cells.
+    """A header and rows of as many cells; at least one.
 
     Attributes:
         header: each name once.
-        rows: at least one.
         decimal_comma: whether numbers are written as in ``1.234,5``.
     """
 
@@ -54,7 +53,7 @@ class Table:
     decimal_comma: bool
 
     def index_of(self, name: str, field: str) -> int:
-        """The place of a column that the parameter ``field`` names.
+        """The index of a column that the parameter ``field`` names.
 
         Raises:
             InvalidInput: there is none of that name.

@@ -21,10 +21,7 @@ _REPLACEMENT = "\ufffd"
 
 
 class TextCodec:
-    """Encodes and decodes with one tokenizer; safe to share between threads.
-
-    Args:
-        definition: the JSON text of the tokenizer.
+    """Encodes and decodes with one tokenizer, given as JSON; safe to share between threads.
 
     Raises:
         BundleError: the text is not a tokenizer.
@@ -42,7 +39,6 @@ class TextCodec:
 
     @property
     def size(self) -> int:
-        """Number of tokens in the vocabulary."""
         return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
     @property
@@ -79,7 +75,6 @@ class TextCodec:
         return word
 
     def stream(self) -> TextStream:
-        """A decoder for tokens that arrive one at a time."""
         return TextStream(self._tokenizer)
 
 
@@ -99,8 +94,6 @@ class TextStream:
 
 
 class TextLimits(TaskLimits):
-    """The limits of texts, whatever the task makes of them."""
-
     max_texts: int = Field(1_000, ge=1, le=100_000, description="texts in one request")
     max_text_chars: int = Field(100_000, ge=1, le=10_000_000, description="characters of one text or prompt")
     max_prompt_tokens: int = Field(100_000, ge=1, le=10_000_000, description="tokens of one text or prompt")

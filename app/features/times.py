@@ -39,7 +39,6 @@ _SECONDS = (10**8, 2 * 10**10)
 
 
 def names_times(header: str) -> bool:
-    """Whether a column of this name is expected to hold times."""
     return _TIME_NAMES.fullmatch(header.strip()) is not None
 
 
@@ -65,9 +64,8 @@ def read_times(cells: Sequence[str], lines: Sequence[int], column: str) -> list[
     """The times of a column; each with its offset from UTC where all have one.
 
     Args:
-        cells: as they were written, without blanks around them.
+        cells: without blanks around them.
         lines: of the file, for errors.
-        column: its name.
 
     Raises:
         InvalidInput: a cell is in none of the forms that are read, or in another one than the others, or the

@@ -46,7 +46,6 @@ class AnswerMemory:
 
 
 def _logprobs(sequence: SequenceRequest) -> int:
-    """The most that an answer lists of a sequence."""
     feedback = sequence.feedback
     if feedback is None or feedback.sampling.alternatives is None:
         return 0

@@ -23,10 +23,9 @@ STABLE = "stable"
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A name for one version of a model.
+    """The label of one version of a model, with its canary weight.
 
     Attributes:
-        version: that has it.
         share: of the requests that name the model and no version, 0 to 1.
     """
 
@@ -54,7 +53,7 @@ class Split:
     default: Deployment
 
     def choose(self, key: str) -> Deployment:
-        """The version for a key; a share that grows keeps the keys it has."""
+        """A share that grows keeps the keys it has."""
         place = place_of(self.name, key)
         for end, canary in zip(self.ends, self.canaries, strict=True):
             if place < end:
@@ -92,7 +91,6 @@ class Catalog:
         }
 
     def find(self, wanted: str) -> Deployment | None:
-        """The deployment of ``name``, ``name@version`` or ``name@label``."""
         found = self._fixed.get(wanted)
         if found is None and (split := self._splits.get(wanted)) is not None:
             return split.choose(routing_key())
@@ -109,7 +107,6 @@ class Catalog:
         return [key for key, one in self.deployments.items() if one.manifest.name == name]
 
     def labels(self, reference: str) -> tuple[str, ...]:
-        """The labels of a version, in alphabetical order."""
         return self._labelled.get(reference, ())
 
     def traffic(self, one: Deployment) -> float:

@@ -12,12 +12,7 @@ from app.tasks.task import Task
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deployment:
-    """One served model version.
-
-    Attributes:
-        model: what ``task.open`` made of the bundle: a :class:`~app.tasks.model.TaskModel`.
-        reference: ``name@version``.
-    """
+    """One served model version; ``model`` is the task's :class:`~app.tasks.model.TaskModel` of its bundle."""
 
     manifest: Manifest
     task: Task

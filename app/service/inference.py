@@ -34,10 +34,7 @@ class InferenceService:
     """Answers requests on the served models.
 
     Args:
-        deployments: what is served.
         defaults: task to what serves it when none is named: a name, ``name@version`` or ``name@label``.
-        limits: the request's deadline is the one read here.
-        observe: counts.
         clock: monotonic seconds, the engines' own.
     """
 
@@ -61,12 +58,10 @@ class InferenceService:
 
     @property
     def deployments(self) -> Mapping[str, Deployment]:
-        """Everything served, by ``name@version``; another mapping after each change."""
         return self.catalog.deployments
 
     @property
     def defaults(self) -> Mapping[str, str]:
-        """Task to the reference that serves it when no model is named."""
         return self.catalog.defaults
 
     def find(self, task: str, model: str | None) -> Deployment:
@@ -135,9 +130,7 @@ class InferenceService:
         """Start a request of a task that streams; its frames are read as they come.
 
         Args:
-            task: that streams.
-            request: of its class.
-            point: go on behind this place of an earlier answer to the same request.
+            point: go on behind this position in an earlier answer to the same request.
 
         Raises:
             RnnserveError: the request is refused; nothing was started.
@@ -158,7 +151,7 @@ class InferenceService:
         return TaskStream(start.assembler, self.submit(deployment, start.sequences, call), call)
 
     def submit(self, deployment: Deployment, sequences: list[SequenceRequest], call: Call) -> Ticket:
-        """Hand the sequences of one answer to their engine, where there is room for all that it may list.
+        """Submit the sequences of one answer, where there is memory for all that it may list.
 
         Raises:
             RnnserveError: none of them is taken; the caller reports the call.
@@ -168,7 +161,6 @@ class InferenceService:
         return deployment.engine.submit(sequences, self.deadline())
 
     def call(self, task: str, model: str | None) -> Call:
-        """A request that begins now, to be counted."""
         return Call(self._observe, task, model)
 
     def deadline(self) -> float:

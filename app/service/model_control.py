@@ -12,7 +12,6 @@ class ModelControl(Protocol):
 
     def index(self) -> list[ModelState]:
         """Every version that is known, by name, versions ascending."""
-        ...
 
     async def load(self, name: str) -> None:
         """Look for versions of ``name`` now and serve them; undoes :meth:`unload`.
@@ -22,7 +21,6 @@ class ModelControl(Protocol):
             LoadFailed: none of its bundles can be served.
             DeadlineExceeded: it took too long; it may go on.
         """
-        ...
 
     async def unload(self, name: str) -> None:
         """Serve no version of ``name`` until it is loaded again, or the server is restarted.
@@ -33,7 +31,6 @@ class ModelControl(Protocol):
             UnknownModel: nothing of that name is served or lies in a models folder.
             DeadlineExceeded: it took too long; it may go on.
         """
-        ...
 
     async def reload(self) -> list[ModelState]:
         """Look at every location now; serve what is new, unload what has gone.
@@ -41,4 +38,3 @@ class ModelControl(Protocol):
         Raises:
             DeadlineExceeded: it took too long; it may go on.
         """
-        ...

@@ -13,8 +13,6 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+|\*|null")
 
 
 class AccessSettings(BaseSettings):
-    """What ``app.access`` and the edge are told. All of it is off by default."""
-
     keys: Path | None = Field(
         None,
         description="file of API keys, see docs/security.md; left out, no key is asked for. It is read "
@@ -84,10 +82,8 @@ class AccessSettings(BaseSettings):
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The items of ``cors_origins``."""
         return listed(self.cors_origins)
 
 
 def listed(value: str) -> tuple[str, ...]:
-    """The items of a list by commas."""
     return tuple(filter(None, (item.strip() for item in value.split(","))))

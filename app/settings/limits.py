@@ -12,8 +12,6 @@ from app.core.limits import Limits
 
 
 class GeneralLimitSettings(Limits, BaseSettings):
-    """One setting for each field of :class:`app.core.limits.Limits`, with its default."""
-
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True)
 
 

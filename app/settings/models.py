@@ -16,8 +16,6 @@ REMOTE_SCHEMES = ("s3", "https", "http", "hf")
 
 
 class ModelSettings(BaseSettings):
-    """What ``app.registry`` is told."""
-
     models: str = Field(
         "models",
         repr=False,
@@ -90,26 +88,21 @@ class ModelSettings(BaseSettings):
 
     @property
     def default_models(self) -> dict[str, str]:
-        """Task to the ``name``, ``name@version`` or ``name@label`` that serves it by default.
-
-        A task that the setting leaves out keeps its usual one.
-        """
+        """Task to the ``name``, ``name@version`` or ``name@label`` that serves it by default."""
         usual = {task.name: task.default_model for task in registered.TASKS}
         return usual | parse_defaults(self.default)
 
     @property
     def chosen_models(self) -> dict[str, str]:
-        """Those of :attr:`default_models` that somebody has chosen, so that a mistake in them is one."""
+        """Those of :attr:`default_models` that the settings name: a mistake in one of them is an error."""
         return parse_defaults(self.default) if "default" in self.model_fields_set else {}
 
     @property
     def model_folders(self) -> tuple[Path, ...]:
-        """Places of bundles that are folders here."""
         return tuple(Path(one) for one in parse_locations(self.models) if "://" not in one)
 
     @property
     def remote_models(self) -> tuple[str, ...]:
-        """Places of bundles that are none."""
         return tuple(one for one in parse_locations(self.models) if "://" in one)
 
 

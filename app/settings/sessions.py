@@ -12,8 +12,6 @@ from app.sessions.limits import SessionLimits
 
 
 class StoreSettings(BaseSettings):
-    """Where sessions are kept."""
-
     sessions: str = Field(
         "lmdb",
         repr=False,
@@ -41,6 +39,4 @@ class StoreSettings(BaseSettings):
 
 
 class SessionSettings(SessionLimits, StoreSettings):
-    """What ``app.sessions`` and the session routes are told."""
-
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True)

@@ -27,12 +27,10 @@ class Settings(LimitSettings, SessionSettings, AccessSettings, ModelSettings, Se
 
     @property
     def limits(self) -> Limits:
-        """The limits as the plain value that services and routes read."""
         return Limits(**{name: getattr(self, name) for name in Limits.model_fields})
 
     @property
     def tasks(self) -> Tasks:
-        """The registered tasks with their limits."""
         limits = {
             task.name: task.limits(**{name: getattr(self, name) for name in task.limits.model_fields})
             for task in registered.TASKS
@@ -41,7 +39,6 @@ class Settings(LimitSettings, SessionSettings, AccessSettings, ModelSettings, Se
 
     @property
     def session_limits(self) -> SessionLimits:
-        """The limits of sessions."""
         return SessionLimits(**{name: getattr(self, name) for name in SessionLimits.model_fields})
 
     @property

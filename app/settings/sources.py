@@ -29,27 +29,19 @@ SECRET = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
-    """Settings, and where those that are no defaults come from.
-
-    Attributes:
-        origins: name to the flag, the variable, or the file.
-    """
+    """Settings, and for each that is no default the flag, the variable or the file it comes from."""
 
     settings: Settings
     origins: Mapping[str, str]
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Settings from flags (those not ``None``), the environment, the settings file and the defaults.
-
-    Raises:
-        ConfigurationError: as :func:`load_sourced`.
-    """
+    """As :func:`load_sourced`, without the sources."""
     return load_sourced(**flags).settings
 
 
 def load_sourced(**flags: Any) -> Sourced:
-    """The same, with the source of each.
+    """Settings from flags (those not ``None``), the environment, the settings file and the defaults.
 
     Unknown ``RNNSERVE_*`` variables are warned about, since a misspelt limit would be no limit.
     In the file, which is ours alone, an unknown name is an error.

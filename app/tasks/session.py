@@ -47,7 +47,7 @@ class AppliedInputs:
 
     Attributes:
         before: the last output before the call; ``None`` before the first step.
-        outputs: ``[time, ...]``, an output for each step.
+        outputs: ``[time, ...]``.
     """
 
     encoded: EncodedInputs
@@ -68,27 +68,19 @@ class SessionTask(Protocol):
         Raises:
             InvalidInput: an option is unknown or wrong.
         """
-        ...
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
-        """Inputs to steps.
-
-        Args:
-            context: of the session.
-            step: steps applied before.
-            inputs: as the caller sent them.
+        """Inputs to steps; ``step``: steps applied before.
 
         Raises:
             InvalidInput: the inputs are wrong; names the element.
         """
-        ...
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """One output for each reported step of each call.
 
         What is said of a call never depends on the others: they are together for speed alone.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,8 +131,6 @@ class SessionAction:
     the session stands to its whole answer and to its last frame.
 
     Attributes:
-        request, answer: their classes.
-        doc: for the OpenAPI document.
         frames: classes of its frames, the last one last; empty when it does not stream.
         look: ``(model, view, request) -> answer``; raises InvalidInput.
         start: ``(model, view, request, point) -> StreamStart``; raises InvalidInput.

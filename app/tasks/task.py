@@ -36,7 +36,6 @@ class BodyReader:
         media_types: the first is the one that the document names.
         read: ``(body, query, limits) -> request``; raises InvalidInput.
         query: class of the URL's query, read from text; with a JSON body its fields belong into the body.
-        milliseconds_per_kib: about how long reading takes.
     """
 
     name: str
@@ -55,9 +54,7 @@ class Task:
         name: in paths, manifests, metric labels and settings.
         doc: of ``POST /{name}``, for the OpenAPI document.
         spec: class of the manifest's section that its bundles carry.
-        limits: class of its limits.
-        open: a bundle of the task and its limits to a model. Raises BundleError: tokenizer, network and spec
-            do not fit each other.
+        open: ``(bundle, limits) -> model``. Raises BundleError: tokenizer, network and spec do not fit.
         request, answer: their classes, or unions of classes.
         parse: a JSON body to a request, where it is not the only class; raises ValidationError.
         reads: further content types.
@@ -66,10 +63,9 @@ class Task:
             :class:`~app.tasks.model.StreamingModel`, any other an :class:`~app.tasks.model.AnsweringModel`.
         point: a text of ``Last-Event-ID`` to a :class:`~app.tasks.model.ResumePoint`; raises InvalidInput.
         actions: on its sessions.
-        default_model: name of the model that answers requests which name none.
+        default_model: answers requests which name none.
         step_examples: of ``POST /sessions/{id}/steps``.
         tensor_examples: of ``POST /v2/models/{model}/infer``.
-        load: of ``rnnserve bench``.
         page: folder of its panel on the page, if it has one; docs/page.md says what is in it.
     """
 

@@ -12,12 +12,7 @@ from app.tasks.task import Task
 
 
 class Tasks:
-    """Tasks by name, in the order of their registration.
-
-    Args:
-        tasks: each name once.
-        limits: of tasks, by name; the others have their defaults.
-    """
+    """Tasks by name, in the order of their registration; those without ``limits`` have their defaults."""
 
     def __init__(self, tasks: Iterable[Task], limits: Mapping[str, TaskLimits] | None = None) -> None:
         self.by_name = {task.name: task for task in tasks}

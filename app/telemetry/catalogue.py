@@ -50,10 +50,9 @@ class Catalogue(Collector):
     """All families of one process, in the order in which they are shown.
 
     Attributes:
-        families: all of them.
         modes: of the gauges, by name.
         untold: gauges without labels that nobody has set: no value is no zero.
-        measure: brings what is measured only when somebody looks up to date.
+        measure: updates what is measured only at a scrape.
     """
 
     def __init__(self) -> None:
@@ -69,7 +68,6 @@ class Catalogue(Collector):
         self._process()
 
     def collect(self) -> Iterator[Metric]:
-        """See :class:`prometheus_client.registry.Collector`."""
         self.measure()
         for metric, *_ in self.families:
             yield from metric.describe() if metric in self.untold else metric.collect()

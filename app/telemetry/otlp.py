@@ -19,11 +19,7 @@ _DEFAULTS = {_QUEUE: "2048", _BATCH: "512"}
 
 
 def open_tracing(version: str, variables: Mapping[str, str]) -> Tracing:
-    """Start the export.
-
-    Args:
-        version: of the service.
-        variables: those of the environment that begin with ``OTEL_``.
+    """Start the export; ``variables`` are those of the environment that begin with ``OTEL_``.
 
     Raises:
         ConfigurationError: the packages of the extra ``otel`` are not installed, or a variable is wrong.

@@ -65,7 +65,7 @@ class SharedFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def bury(self, place: int) -> None:
-        """Take away what a dead worker said of the present, and count it; what it counted stays."""
+        """Remove a dead worker's gauges, and count its death; its totals stay."""
         mark_process_dead(place, str(self.path))
         self._restarts.inc()
         self._share.publish(self._restarts.collect(), {})
@@ -88,12 +88,6 @@ class Share:
         self._lock = threading.Lock()
 
     def publish(self, metrics: Iterable[Metric], modes: Mapping[str, str]) -> None:
-        """Write all numbers.
-
-        Args:
-            metrics: of this process.
-            modes: of its gauges, by name.
-        """
         with self._lock:
             if self._closed or not self._folder.is_dir():
                 return  # closed files, opened again, would be taken for a predecessor's
@@ -179,11 +173,7 @@ class Share:
 
 
 class _Totals:
-    """A file of counters or histograms, which goes on from what it holds.
-
-    Args:
-        path: made if it is not there.
-    """
+    """A file of counters or histograms, which goes on from what it holds."""
 
     def __init__(self, path: Path) -> None:
         self._file = MmapedDict(str(path))

@@ -28,8 +28,6 @@ _SPANS: dict[str, tuple[str, Attributes]] = {
 
 
 class TracedEngine:
-    """An engine whose submissions become spans."""
-
     def __init__(self, tracing: Tracing, inner: Submitter, model: str) -> None:
         self._inner = inner
         self._model = model
@@ -65,14 +63,12 @@ class TracedEngine:
 
 
 class TracedTicket:
-    """A ticket that leaves its spans with the last terminal event, or when it is given up.
+    """A ticket that makes its spans at the last terminal event, or when it is cancelled.
 
     Args:
-        inner: the engine's.
         num: sequences.
         model: ``name@version``.
         began: of the submission, Unix time in nanoseconds.
-        tracing: makes the spans.
     """
 
     def __init__(self, inner: Ticket, num: int, model: str, began: int, tracing: Tracing) -> None:
@@ -117,8 +113,6 @@ class TracedTicket:
 
 
 class TracedStore:
-    """A session store whose reads and commits are spans."""
-
     def __init__(self, tracing: Tracing, inner: AsyncStore) -> None:
         self._inner = inner
         self._tracing = tracing

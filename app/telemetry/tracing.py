@@ -50,11 +50,9 @@ class RequestSpan:
     """One request's span, from its head to the last of its answer; current until :meth:`end`.
 
     Args:
-        span: begun.
-        method: of the request.
         token: detaches it.
-        mark: since when nothing else has been traced, Unix time in nanoseconds; ``None`` in a socket,
-            which has no one beginning.
+        mark: end of the last span below it, Unix time in nanoseconds; ``None`` in a socket, which has no
+            one beginning.
     """
 
     __slots__ = ("_method", "_token", "mark", "span")
@@ -67,11 +65,9 @@ class RequestSpan:
 
     @property
     def recorded(self) -> bool:
-        """Whether anybody will see it, and what lies below."""
         return self.span.is_recording()
 
     def advance(self, now: int) -> None:
-        """What comes next begins ``now``."""
         if self.mark is not None:
             self.mark = now
 
@@ -113,7 +109,7 @@ class RequestSpan:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A span to be: what was done, and when, in nanoseconds of Unix time."""
+    """A span that will be made later; times in nanoseconds of Unix time."""
 
     name: str
     began: int
@@ -128,7 +124,7 @@ _MOST_NOTES = 16
 
 
 def _open_notes() -> list[Note]:
-    """What the present task has done for whoever will be found; its callbacks share the list."""
+    """The notes of a task that serves several requests; its callbacks share the list."""
     notes = _group_notes.get()
     if notes is None:
         notes = []
@@ -192,8 +188,6 @@ class Tracing:
         """A span around a block, below the current request; or below those that share the block.
 
         Args:
-            name: of the span.
-            attributes: of the span.
             keys: of the sessions that the block writes.
         """
         began = time.time_ns()
@@ -209,7 +203,7 @@ class Tracing:
 
     @contextmanager
     def waiting(self, keys: Sequence[str]) -> Iterator[None]:
-        """In the block the current request waits for what a group does to these sessions."""
+        """In the block the current request waits for what a group of step calls does to these sessions."""
         request = _current.get()
         if request is None or not request.recorded:
             yield
@@ -228,7 +222,7 @@ class Tracing:
             request.advance(time.time_ns())
 
     def prepared(self, now: int) -> None:
-        """Work was handed to an engine ``now``: what led to it becomes a span."""
+        """Work was submitted to an engine ``now``: make the span of its preparation."""
         request = _current.get()
         if request is None:
             _open_notes()  # here, for the engine's callbacks run in a copy of this context
@@ -236,7 +230,7 @@ class Tracing:
             self._add(Note("prepare", request.mark, now, {}))
 
     def ran(self, began: int, queue_s: float, attributes: Attributes) -> None:
-        """An engine has answered what it was handed at ``began``: its wait and its runs become spans."""
+        """Work submitted at ``began`` has ended: make the spans of its wait and of its runs."""
         ended = time.time_ns()
         started = min(ended, began + int(queue_s * 1e9))
         self._add(Note("queue", began, started, attributes))
@@ -253,7 +247,7 @@ class Tracing:
             request.advance(note.ended)
 
     def _hand_out(self, keys: Sequence[str]) -> None:
-        """These sessions were written: all that the group did becomes spans of whoever waits for them."""
+        """These sessions were written: make the group's notes spans of each request that waits for them."""
         notes = _open_notes()
         spans = {id(span): span for key in keys for span in self._waiting.get(key, ())}
         for span in spans.values():
@@ -275,7 +269,7 @@ class Tracing:
         span.end(note.ended)
 
     def close(self) -> None:
-        """Export what is left, for as long as ``CLOSE_S``; what has not gone by then is lost."""
+        """Export what is left, for at most ``CLOSE_S``; the rest is lost."""
         # The exporter tries a dead collector again and again, and each time says so.
         logging.getLogger("opentelemetry").setLevel(logging.ERROR)
         exporting = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)

@@ -23,8 +23,6 @@ _SEEDS = 2**63
 
 
 class DecodingLimits(TextLimits):
-    """The limits of a task that produces tokens."""
-
     max_tokens: int = Field(10_000, ge=1, le=2**31 - 1, description="tokens one generation may produce")
     max_choices: int = Field(16, ge=1, le=10_000, description="texts of one generation, n")
     max_stop: int = Field(8, ge=0, le=64, description="stop strings of one generation")
@@ -36,7 +34,6 @@ class PreparedText:
 
     Attributes:
         sequences: one for each choice.
-        logprobs: whether those of the tokens are wanted.
         prompt: its tokens, without a start token.
     """
 
@@ -59,7 +56,6 @@ class TextModel(Protocol):
         Raises:
             InvalidInput: a field is over its limit.
         """
-        ...
 
 
 def produces_text(task: Task) -> bool:
@@ -68,7 +64,6 @@ def produces_text(task: Task) -> bool:
 
 
 def draw_seed() -> int:
-    """A seed for a request that names none."""
     return secrets.randbits(_SEED_BITS)
 
 
@@ -120,10 +115,7 @@ def prepared_text(
     """One sequence for each choice.
 
     Args:
-        request: how tokens are drawn.
-        prompt: its tokens.
         supplied: the tokens that are fed, a start token included.
-        codec: of the model; its unknown token is never drawn.
         ends: tokens that end a text.
         seed: used when the request names none; ``None`` draws one.
     """

@@ -30,7 +30,7 @@ class Given:
 
     Attributes:
         tokens: how many of its tokens have been turned into text.
-        ended: whether it has ended, so that nothing of it is held back.
+        ended: nothing of it is held back.
     """
 
     tokens: int = 0
@@ -39,11 +39,10 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """A place in the events of one generation.
+    """A position in the events of one generation.
 
     Attributes:
-        seed: that it was drawn with.
-        request: tells its request and model from others.
+        request: digest of its request and model.
         origin: tells the state that it began from; empty without a session.
         given: of each choice; ``None`` when even the done frame was given out.
     """
@@ -62,11 +61,9 @@ class ResumePoint:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing follows."""
         return self.given is None
 
     def is_of(self, request: TextRequest, model: str) -> bool:
-        """Whether it is a place in an answer to this request by this model."""
         return self.request == request_mark(request, model)
 
     def check(self, request: TextRequest, model: str) -> None:
@@ -85,7 +82,6 @@ class ResumePoint:
 
 
 def first_point(request: TextRequest, model: str, seed: int, origin: str = "") -> ResumePoint:
-    """The point before the first event."""
     return ResumePoint(seed, request_mark(request, model), origin, (Given(),) * request.n)
 
 
@@ -105,7 +101,7 @@ def parse_point(text: str) -> ResumePoint:
 
 
 def request_mark(request: TextRequest, model: str) -> str:
-    """Tells one request on one model from all others; how its answer travels does not count."""
+    """Digest of a request on a model; how its answer travels does not count."""
     fields = request.model_dump(mode="json", exclude={"stream", "model"})
     data = orjson.dumps([model, fields], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -26,7 +26,6 @@ class StopStrings:
         self._tail = ""
 
     def __call__(self, token: int) -> bool:
-        """Whether the text that ends in ``token`` contains a stop string."""
         self._tail += self._stream.push(token)
         if any(stop in self._tail for stop in self._stops):
             return True
@@ -36,10 +35,9 @@ class StopStrings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Text that has become certain.
+    """Text that has become certain; may be empty.
 
     Attributes:
-        text: may be empty.
         index: position of its first token in the choice.
         logprobs: of the tokens whose text begins in it; ``None`` when they were not asked for.
     """
@@ -73,12 +71,7 @@ class TextAssembler:
         return [token for end, token in self._ends if end <= self._released_chars]
 
     def push(self, tokens: list[Token], *, last: bool) -> Piece:
-        """Add tokens and take what is certain.
-
-        Args:
-            tokens: in order.
-            last: nothing follows, so that nothing need be held back.
-        """
+        """Add tokens and take what is certain; with ``last`` nothing follows, so nothing is held back."""
         for token in tokens:
             if self._stopped:
                 break

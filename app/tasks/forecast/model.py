@@ -43,13 +43,7 @@ _KEPT_LEVELS = 256
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class PreparedForecast(Prepared):
-    """A validated request, and what its answer needs besides the outputs.
-
-    Attributes:
-        levels: quantile levels, ascending.
-        ids: of the series.
-        timestamps: of the steps ahead of each series, where they are known.
-    """
+    """``levels`` ascend; ``timestamps`` are those of the steps ahead, where they are known."""
 
     horizon: int
     levels: tuple[float, ...]
@@ -59,10 +53,6 @@ class PreparedForecast(Prepared):
 
 class ForecastModel:
     """See :class:`app.tasks.model.AnsweringModel`.
-
-    Args:
-        bundle: of a forecaster.
-        limits: what a request may ask for.
 
     Raises:
         InvalidManifest: the bundle is no forecaster, or was made for other input columns.
@@ -83,7 +73,6 @@ class ForecastModel:
 
     @cached_property
     def inputs(self) -> Mapping[str, Any]:
-        """Quantiles, frequencies seen in training, and the longest season."""
         spec = self._spec
         return {
             "quantiles": spec.quantiles,
@@ -93,7 +82,6 @@ class ForecastModel:
 
     @cached_property
     def limits(self) -> Mapping[str, Any]:
-        """Of horizon, series and observations."""
         return {
             "max_horizon": self._spec.horizon,
             "max_series": self._limits.max_series,
@@ -127,11 +115,6 @@ class ForecastModel:
         return self._forecast(request.horizon, levels, id, stamps, quantiles)
 
     def prepare(self, request: ForecastRequest) -> PreparedForecast:
-        """Series as blocks.
-
-        Raises:
-            InvalidInput: a field is wrong for this model; names it and what is allowed.
-        """
         levels = self._wanted(request)
         series = request.all_series()
         self._check_size(series)
@@ -164,12 +147,7 @@ class ForecastModel:
         )
 
     def finish(self, prepared: PreparedForecast, outputs: list[NDArray[np.float32]]) -> ForecastAnswer:
-        """The answer.
-
-        Args:
-            prepared: the request.
-            outputs: of each series the last step's quantiles, ``[1, horizon, levels]``.
-        """
+        """``outputs``: of each series the last step's quantiles, ``[1, horizon, levels]``."""
         forecasts: list[Forecast] = []
         for id, stamps, output in zip(prepared.ids, prepared.timestamps, outputs, strict=True):
             forecasts.append(self._forecast(prepared.horizon, prepared.levels, id, stamps, output[0]))

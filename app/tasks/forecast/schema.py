@@ -115,17 +115,14 @@ class WantedForecast(Protocol):
     @property
     def horizon(self) -> int:
         """Steps ahead."""
-        ...
 
     @property
     def quantiles(self) -> list[float] | None:
         """Quantile levels."""
-        ...
 
     @property
     def levels(self) -> list[float] | None:
         """Central intervals in percent."""
-        ...
 
 
 def wanted_quantiles(request: WantedForecast) -> tuple[float, ...] | None:

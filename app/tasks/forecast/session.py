@@ -41,7 +41,6 @@ class ForecastSession:
         self._scores = np.array([normal.inv_cdf(level) for level in spec.quantiles])
 
     def open(self, options: Context) -> Context:
-        """Read ``freq``, ``season`` and ``start``."""
         for name in options:
             if name not in _OPTIONS:
                 raise InvalidInput(

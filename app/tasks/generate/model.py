@@ -29,10 +29,6 @@ from app.tasks.session import SessionView
 class GenerateModel:
     """See :class:`app.tasks.model.StreamingModel`.
 
-    Args:
-        bundle: of a language model.
-        limits: what a request may ask for.
-
     Raises:
         BundleError: the bundle is no language model, or its tokenizer does not fit the network.
     """
@@ -49,13 +45,11 @@ class GenerateModel:
 
     @cached_property
     def inputs(self) -> Mapping[str, Any]:
-        """Unit, vocabulary, and whether texts end by themselves."""
         ends = self._spec.end_token is not None
         return {"unit": self._spec.unit, "vocabulary": self._spec.vocabulary, "ends_by_itself": ends}
 
     @cached_property
     def limits(self) -> Mapping[str, Any]:
-        """Of prompts and texts."""
         return {
             "max_prompt_chars": self.decoding.max_text_chars,
             "max_prompt_tokens": self.decoding.max_prompt_tokens,
@@ -65,11 +59,9 @@ class GenerateModel:
         }
 
     def milliseconds(self, request: TextRequest) -> float:
-        """Of cutting the prompt into tokens."""
         return milliseconds_to_encode(len(request.prompt))
 
     def start(self, request: TextRequest, point: ResumePoint | None = None) -> StreamStart:
-        """One sequence for each choice; see :class:`app.tasks.model.StreamingModel`."""
         if point is not None:
             point.check(request, self._reference)
         prepared = self.prepare(request, None if point is None else point.seed)
@@ -102,7 +94,6 @@ class GenerateModel:
         return self._started(request, prepared, sequences, point, view.mark)
 
     def prepare(self, request: TextRequest, seed: int | None = None) -> PreparedText:
-        """See :class:`app.tasks.decoded.prepare.TextModel`."""
         ids = self._prompt(request)
         supplied = [self._spec.start_token, *ids] if self._spec.start_always or not ids else ids
         return self._prepared(request, ids, supplied, seed)

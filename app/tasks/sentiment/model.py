@@ -38,10 +38,6 @@ class PreparedSentiment(Prepared):
 class SentimentModel:
     """See :class:`app.tasks.model.AnsweringModel`.
 
-    Args:
-        bundle: of a classifier.
-        limits: what a request may ask for.
-
     Raises:
         BundleError: the bundle is no classifier, or its tokenizer does not fit the network.
     """
@@ -58,12 +54,10 @@ class SentimentModel:
 
     @cached_property
     def inputs(self) -> Mapping[str, Any]:
-        """Labels and vocabulary."""
         return {"labels": self.labels, "vocabulary": self._vocabulary}
 
     @cached_property
     def limits(self) -> Mapping[str, Any]:
-        """Of texts."""
         return {
             "max_texts": self._limits.max_texts,
             "max_text_chars": self._limits.max_text_chars,
@@ -71,15 +65,9 @@ class SentimentModel:
         }
 
     def milliseconds(self, request: SentimentRequests) -> float:
-        """Of cutting the texts into tokens."""
         return milliseconds_to_encode(sum(map(len, request.texts)))
 
     def prepare(self, request: SentimentRequests) -> PreparedSentiment:
-        """Texts as blocks.
-
-        Raises:
-            InvalidInput: too many texts, or one that is too long or holds no words.
-        """
         kept = None
         name = "text"
         if isinstance(request, TextClassificationRequest):
@@ -108,12 +96,7 @@ class SentimentModel:
         )
 
     def finish(self, prepared: PreparedSentiment, outputs: list[NDArray[np.float32]]) -> BaseModel:
-        """The answer in the shape of the request.
-
-        Args:
-            prepared: the request.
-            outputs: for each text logits ``[steps read, labels]``.
-        """
+        """In the shape of the request; ``outputs``: for each text logits ``[steps read, labels]``."""
         if isinstance(prepared.request, TextClassificationRequest):
             return classified(self.labels, outputs, prepared.request.parameters)
         results: list[SentimentResult] = []

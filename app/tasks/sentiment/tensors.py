@@ -36,7 +36,6 @@ EXAMPLES: Examples = {
 
 
 def sentiment_tensors(reference: str, spec: SentimentSpec, limits: TextLimits) -> TensorTable:
-    """The tensors of one classifier, ``name@version``."""
     labels = {"labels": orjson.dumps(spec.labels).decode()}
     num = len(spec.labels)
 

@@ -22,13 +22,7 @@ from app.tasks.sentiment.text_classification_schema import (
 def classified(
     labels: Sequence[str], outputs: Sequence[NDArray[np.float32]], parameters: ClassificationParameters | None
 ) -> TextClassification:
-    """The answer.
-
-    Args:
-        labels: of the classifier, in the order of its logits.
-        outputs: per text, logits ``[steps read, labels]``; the last step counts.
-        parameters: of the request.
-    """
+    """``outputs``: for each text, logits ``[steps read, labels]``; the last step counts."""
     asked = parameters or ClassificationParameters()
     only_first = asked.top_k is None and asked.return_all_scores is False
     top_k = 1 if only_first else asked.top_k

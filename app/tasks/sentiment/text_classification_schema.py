@@ -60,7 +60,6 @@ class TextClassificationRequest(Request):
 
     @property
     def texts(self) -> list[str]:
-        """The texts, in order."""
         return [self.inputs] if isinstance(self.inputs, str) else self.inputs
 
     @property
