@@ -59,7 +59,7 @@ class KeyRing:
         self._principals: dict[str, Principal] = {}
         self._credentials: dict[bytes, list[Credential]] = {}
         self._seen = self._stamp()
-        self._put(read_keys(path, defaults))
+        self._put(read_keys(path))
 
     def __len__(self) -> int:
         return len(self._principals)
@@ -73,11 +73,11 @@ class KeyRing:
         """
         if len(key) <= MAX_KEY_BYTES:
             digest = digest_of(key)
-            for one in self._credentials.get(digest[:_INDEX_BYTES], ()):
-                if hmac.compare_digest(one.digest, digest):
-                    if time.time() >= one.expires_at:
+            for credential in self._credentials.get(digest[:_INDEX_BYTES], ()):
+                if hmac.compare_digest(credential.digest, digest):
+                    if time.time() >= credential.expires_at:
                         raise Unauthenticated("this API key has expired")
-                    return one
+                    return credential
         raise Unauthenticated("this is no API key of this server")
 
     def max_sessions(self, name: str) -> int | None:
@@ -94,7 +94,7 @@ class KeyRing:
             return False
         self._seen = stamp
         try:
-            entries = read_keys(self._path, self._defaults)
+            entries = read_keys(self._path)
         except ConfigurationError as error:
             logger.error("%s; the keys stay as they were", error.message)
             return False
@@ -117,27 +117,23 @@ class KeyRing:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
 
-    def _put(self, entries: list[KeyEntry]) -> None:
+    def _put(self, entries: dict[str, KeyEntry]) -> None:
         """Take the entries' keys; those that stay keep their credential and their allowance."""
-        held = {one.digest: one for group in self._credentials.values() for one in group}
+        held = {known.digest: known for group in self._credentials.values() for known in group}
         principals: dict[str, Principal] = {}
         credentials: dict[bytes, list[Credential]] = {}
-        for entry in entries:
-            principal = self._principals.get(entry.name)
-            if principal is None:
-                principal = Principal(entry)
-            else:
-                principal.update(entry)
-            principals[entry.name] = principal
-            expires_at = float("inf") if entry.expires_at is None else entry.expires_at
+        for name, entry in entries.items():
+            principal = principals[name] = self._principals.get(name) or Principal(name)
+            principal.update(entry, self._defaults)
+            expires_at = float("inf") if entry.expires is None else entry.expires.timestamp()
             for digest in entry.digests:
-                one = held.get(digest)
-                if one is not None and one.principal is principal:
+                credential = held.get(digest)
+                if credential is not None and credential.principal is principal:
                     del held[digest]
-                    one.expires_at = expires_at
+                    credential.expires_at = expires_at
                 else:
-                    one = Credential(digest, expires_at, principal)
-                credentials.setdefault(digest[:_INDEX_BYTES], []).append(one)
+                    credential = Credential(digest, expires_at, principal)
+                credentials.setdefault(digest[:_INDEX_BYTES], []).append(credential)
         for gone in held.values():
             gone.revoked = True
         self._principals, self._credentials = principals, credentials

@@ -6,7 +6,7 @@ import time
 from contextvars import ContextVar
 
 from app.access.bucket import TokenBucket
-from app.access.key_file import KeyEntry
+from app.access.key_file import KeyDefaults, KeyEntry
 from app.core.errors import RateLimited
 
 
@@ -15,11 +15,12 @@ class Principal:
 
     __slots__ = ("_requests", "_steps", "admin", "max_sessions", "name")
 
-    def __init__(self, entry: KeyEntry) -> None:
-        self.name = entry.name
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.admin = False
+        self.max_sessions: int | None = None
         self._requests: TokenBucket | None = None
         self._steps: TokenBucket | None = None
-        self.update(entry)
 
     def __repr__(self) -> str:
         return f"Principal({self.name!r}, admin={self.admin})"
@@ -28,12 +29,12 @@ class Principal:
     def counts_steps(self) -> bool:
         return self._steps is not None
 
-    def update(self, entry: KeyEntry) -> None:
+    def update(self, entry: KeyEntry, defaults: KeyDefaults) -> None:
         """Go on with another entry of the same name; what was taken stays taken."""
         self.admin = entry.role == "admin"
-        self.max_sessions = entry.max_sessions
-        self._requests = _bucket(self._requests, entry.requests_per_s, entry.burst_s)
-        self._steps = _bucket(self._steps, entry.steps_per_s, entry.burst_s)
+        self.max_sessions = defaults.max_sessions if entry.max_sessions is None else entry.max_sessions
+        self._requests = _bucket(self._requests, entry.requests_per_s or defaults.requests_per_s, defaults)
+        self._steps = _bucket(self._steps, entry.steps_per_s or defaults.steps_per_s, defaults)
 
     def take_request(self) -> None:
         """Raises RateLimited, which says when the next request may come."""
@@ -55,11 +56,11 @@ CURRENT: ContextVar[Principal | None] = ContextVar("rnnserve_principal", default
 """Whose work the present task does; ``None`` without keys."""
 
 
-def _bucket(present: TokenBucket | None, rate: float | None, burst_s: float) -> TokenBucket | None:
+def _bucket(present: TokenBucket | None, rate: float | None, defaults: KeyDefaults) -> TokenBucket | None:
     if rate is None:
         return None
     # At least one, or a slow rate would let nothing through at once.
-    capacity = max(1.0, rate * burst_s)
+    capacity = max(1.0, rate * defaults.burst_s)
     if present is None:
         return TokenBucket(rate, capacity, time.monotonic())
     present.change(rate, capacity, time.monotonic())
