@@ -12,13 +12,30 @@ change or nothing of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from app.bundle.manifest import Manifest
 from app.core.context import place_of, routing_key
-from app.service.deployment import Deployment
+from app.core.ports import Submitter
+from app.tasks.task import Task
 
 STABLE = "stable"
 """The label whose version answers what the other labels' shares leave."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deployment:
+    """One served model version; ``model`` is the task's :class:`~app.tasks.model.TaskModel` of its bundle."""
+
+    manifest: Manifest
+    task: Task
+    model: Any
+    engine: Submitter
+    reference: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", self.manifest.reference)
 
 
 @dataclass(frozen=True, slots=True)

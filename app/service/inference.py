@@ -23,8 +23,7 @@ from app.core.ports import Submitter, Ticket
 from app.core.sequence import BlockResult, SequenceRequest
 from app.service.answer_memory import AnswerMemory
 from app.service.call import Call, RequestObserver, Timing, outcome_of
-from app.service.catalog import Catalog
-from app.service.deployment import Deployment as Deployment
+from app.service.catalog import Catalog, Deployment
 from app.service.stream import TaskStream
 from app.tasks.model import Prepared, ResumePoint, StreamStart
 from app.tasks.task import Task

@@ -20,7 +20,8 @@ from app.core.errors import (
     StoreFull,
     UnknownSession,
 )
-from app.service.inference import Deployment, InferenceService
+from app.service.catalog import Deployment
+from app.service.inference import InferenceService
 from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.limits import SessionLimits
 from app.sessions.observer import SessionObserver

@@ -10,7 +10,6 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
 from app import registered
-from app.settings.defaults import parse_defaults
 
 REMOTE_SCHEMES = ("s3", "https", "http", "hf")
 
@@ -128,3 +127,21 @@ def parse_locations(value: str) -> tuple[str, ...]:
         if not urlsplit(place).netloc:
             raise ValueError(f"{scheme}:// needs a host, a bucket or an owner behind it")
     return places
+
+
+def parse_defaults(value: str) -> dict[str, str]:
+    """Read ``task=name,task=name@version``.
+
+    Raises:
+        ValueError: an item is not of that form, or its task is unknown or named twice.
+    """
+    tasks = sorted(task.name for task in registered.TASKS)
+    chosen: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in value.split(","))):
+        task, equals, name = (part.strip() for part in item.partition("="))
+        if not equals or not name or task not in tasks:
+            raise ValueError(f"{item!r} is not TASK=NAME with TASK one of {', '.join(tasks)}")
+        if task in chosen:
+            raise ValueError(f"the task {task!r} is named twice")
+        chosen[task] = name
+    return chosen

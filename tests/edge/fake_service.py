@@ -21,8 +21,7 @@ from app.tasks.forecast.schema import Forecast, ForecastAnswer, ForecastRequest
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
 from app.tasks.model import ResumePoint
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult
-from app.tasks.task import Task
-from app.tasks.tasks import Tasks
+from app.tasks.task import Task, Tasks
 from app.telemetry.metrics import Metrics
 
 TIMING = Timing(queue_s=0.001, compute_s=0.002, total_s=0.004)

@@ -11,9 +11,8 @@ from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from app.registered import TASKS
-from app.tasks.forecast.csv_body import read_csv
-from app.tasks.forecast.csv_query import CsvQuery
-from app.tasks.forecast.limits import ForecastLimits
+from app.tasks.forecast.csv_body import CsvQuery, read_csv
+from app.tasks.forecast.schema import ForecastLimits
 from app.tasks.task import Task
 from tests.edge.fake_service import FakeEdge
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from app.core.context import REQUEST, RequestContext, place_of
 from app.core.errors import InvalidManifest
 from app.registry.labels import read_labels, write_labels
-from app.service.catalog import Catalog, Label, choose_defaults
-from app.service.deployment import Deployment
+from app.service.catalog import Catalog, Deployment, Label, choose_defaults
 from tests.e2e.server import ServerProcess
 from tests.models_lifecycle.shelf import ASK, Shelf, entry, states, text_of, until
 

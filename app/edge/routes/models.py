@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from app.bundle.manifest import Manifest
 from app.core.errors import UnknownModel
-from app.core.model_state import ModelState
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
 from app.edge.routes.models_schema import ModelDetail, ModelList, ModelSummary, QualityFigure
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
+from app.service.model_control import ModelState
 
 ModelPath = Annotated[str, Path(description="`name`, `name@version` or `name@label`")]
 

@@ -24,7 +24,7 @@ from app.protocols.oip.schema import (
     TensorMetadata,
 )
 from app.protocols.oip.service import TensorService
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 
 NAME = "rnnserve"
 PLATFORM = "onnxruntime_onnx"

@@ -17,7 +17,7 @@ import orjson
 from app.core.errors import InvalidInput, RnnserveError
 from app.core.tensor import Tensor, TensorInput
 from app.service.call import Timing
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.schema import StatelessRequest
 from app.sessions.service import SessionService

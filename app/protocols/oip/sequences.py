@@ -31,7 +31,7 @@ from app.core.errors import (
 from app.core.tensor import Tensor
 from app.protocols.oip.parameters import SequenceParameters
 from app.protocols.oip.run import TensorCall, TensorRuns
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.schema import CreateSession
 

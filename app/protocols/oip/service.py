@@ -22,7 +22,7 @@ from app.protocols.oip.run import OFF, TensorCall, TensorRuns
 from app.protocols.oip.schema import InferRequest, OutputChoice
 from app.protocols.oip.sequences import Sequences, sequence_of
 from app.service.call import Timing
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.service import SessionService
 from app.tasks.tensor_table import TensorTable

@@ -19,19 +19,21 @@ from app.core.sequence import Read
 from app.features.calendar import parse_timestamp, timestamps
 from app.features.frequency import Frequency, parse_frequency
 from app.features.series import COLUMNS, SeriesKind, encode, kind_for
-from app.tasks.forecast.limits import ForecastLimits
 from app.tasks.forecast.schema import (
     Forecast,
     ForecastAnswer,
+    ForecastFromState,
+    ForecastLimits,
     ForecastRequest,
     Series,
-    WantedForecast,
+    SessionForecast,
     wanted_quantiles,
 )
 from app.tasks.forecast.session import ForecastSession
 from app.tasks.forecast.spec import ForecastSpec, known_frequencies
 from app.tasks.forecast.tensors import forecast_tensors
 from app.tasks.model import Prepared, blocks_of
+from app.tasks.session import SessionView
 
 # A scale needs a difference, and a difference needs two observations.
 MIN_OBSERVED = 2
@@ -92,27 +94,14 @@ class ForecastModel:
         """Reading a request takes longer than preparing it."""
         return 0.0
 
-    def present(
-        self,
-        request: WantedForecast,
-        id: str,
-        following: tuple[datetime | None, Frequency | None],
-        quantiles: NDArray[np.float32],
-    ) -> Forecast:
-        """What lies ahead of a state.
-
-        Args:
-            request: horizon and levels.
-            id: comes back with the forecast.
-            following: time of the first step ahead and the frequency, where they are known.
-            quantiles: the state's last output, ``[horizon, levels]``.
-
-        Raises:
-            InvalidInput: as :meth:`prepare`.
-        """
+    def look(self, view: SessionView, request: ForecastFromState) -> SessionForecast:
+        """What lies ahead of a session's last observation; raises as :meth:`prepare`."""
+        if view.last is None:
+            raise InvalidInput("id", f"session {view.id!r} has no observation yet; feed it at least one")
         levels = self._wanted(request)
-        stamps = self._timestamps(*following, 0, request.horizon, "")
-        return self._forecast(request.horizon, levels, id, stamps, quantiles)
+        stamps = self._timestamps(*self.session.following(view.context), 0, request.horizon, "")
+        forecast = self._forecast(request.horizon, levels, view.id, stamps, view.last)
+        return SessionForecast.model_construct(model=view.model, step=view.step, forecast=forecast)
 
     def prepare(self, request: ForecastRequest) -> PreparedForecast:
         levels = self._wanted(request)
@@ -167,7 +156,7 @@ class ForecastModel:
             id=id, timestamps=stamps, mean=mean, quantiles=dict(zip(names, table, strict=True))
         )
 
-    def _wanted(self, request: WantedForecast) -> tuple[float, ...]:
+    def _wanted(self, request: ForecastRequest | ForecastFromState) -> tuple[float, ...]:
         """The quantile levels of a request whose horizon and levels the model knows."""
         if request.horizon > self._spec.horizon:
             raise InvalidInput(

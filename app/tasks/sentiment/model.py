@@ -21,8 +21,7 @@ from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, Sentim
 from app.tasks.sentiment.session import LabelSession
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sentiment.tensors import sentiment_tensors
-from app.tasks.sentiment.text_classification import classified
-from app.tasks.sentiment.text_classification_schema import TextClassificationRequest
+from app.tasks.sentiment.text_classification import TextClassificationRequest, classified
 
 SentimentRequests = SentimentRequest | TextClassificationRequest
 
