@@ -39,11 +39,7 @@ def shown_digest(key: str) -> str:
 
 
 def issue_key(name: str, role: Literal["user", "admin"] = "user") -> tuple[str, str]:
-    """A fresh key, and the lines for the keys file.
-
-    Raises:
-        ConfigurationError: the name is none.
-    """
+    """A fresh key, and the lines for the keys file; raises ConfigurationError for a name that is none."""
     if not re.fullmatch(NAME_FORM, name):
         raise ConfigurationError(
             f"a key's name has 1 to 64 letters, digits, '.', '_' and '-', and begins with a letter or "

@@ -29,11 +29,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, amount: float, now: float) -> float:
-        """Take ``amount`` units, or say how long to wait for them.
-
-        Returns:
-            0 when they were taken; else seconds after which they could be, and nothing was taken.
-        """
+        """Take ``amount`` units and return 0, or else the seconds after which they could be taken."""
         level = self._level + self.rate * (now - self._at)
         if level > self.capacity:
             level = self.capacity

@@ -73,8 +73,7 @@ def read_keys(path: Path) -> dict[str, KeyEntry]:
     """The entries of a keys file, by name.
 
     Raises:
-        ConfigurationError: it cannot be read, or an entry is wrong; names the field, and never
-            shows a value.
+        ConfigurationError: the file cannot be read, or a field is wrong; never shows a value.
     """
     try:
         with path.open("rb") as file:

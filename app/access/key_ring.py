@@ -24,11 +24,7 @@ _INDEX_BYTES = 8
 
 
 class Credential:
-    """One valid key of a principal.
-
-    Attributes:
-        revoked: set when it is no longer in the file; whoever keeps a connection looks.
-    """
+    """One valid key; ``revoked`` once it has left the file, which whoever keeps a connection looks at."""
 
     __slots__ = ("digest", "expires_at", "principal", "revoked")
 
@@ -47,11 +43,7 @@ class Credential:
 
 
 class KeyRing:
-    """All keys of a file.
-
-    Raises:
-        ConfigurationError: the file is missing or wrong.
-    """
+    """All keys of a file; raises ConfigurationError where it is missing or wrong."""
 
     def __init__(self, path: Path, defaults: KeyDefaults) -> None:
         self._path = path

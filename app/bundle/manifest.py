@@ -182,11 +182,7 @@ class Manifest(Section):
         return self.spec.task
 
     def spec_as(self, kind: type[SpecT]) -> SpecT:
-        """The spec as its task's own class.
-
-        Raises:
-            InvalidManifest: it is of another task, or a field is wrong; the message names the first one.
-        """
+        """The spec as its task's own class; raises InvalidManifest, which names the first wrong field."""
         if isinstance(self.spec, kind):
             return self.spec
         try:

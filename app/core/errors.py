@@ -24,11 +24,10 @@ class Forbidden(CallerError):
 
 
 class InvalidInput(CallerError):
-    """One field of a request is wrong.
+    """One field of a request is wrong; the message says how, and what is allowed.
 
     Args:
-        field: path of the field, dotted, as the caller wrote it (``series.3.values``).
-        message: what was wrong and what is allowed, in one sentence.
+        field: its path, dotted, as the caller wrote it (``series.3.values``).
         allowed: the limit or the choices, machine-readable, when there is one.
     """
 
@@ -59,13 +58,7 @@ class UnknownSession(CallerError):
 
 
 class SessionGone(CallerError):
-    """The session existed and has ended.
-
-    Args:
-        reason: ``expired`` or ``closed``.
-        ended_at: ISO 8601 time.
-        step: its last applied step.
-    """
+    """The session has ended: ``expired`` or ``closed``, at an ISO 8601 time, after its step ``step``."""
 
     def __init__(self, id: str, reason: str, ended_at: str, step: int) -> None:
         super().__init__(f"session {id!r} {reason} at {ended_at}, after step {step}")
@@ -75,12 +68,7 @@ class SessionGone(CallerError):
 
 
 class SequenceConflict(CallerError):
-    """The call is not the next one of its session.
-
-    Args:
-        step: the session's last applied step.
-        expected: the ``seq`` that would be applied next.
-    """
+    """The call is not the next one of its session; ``expected`` is the ``seq`` that would be."""
 
     def __init__(self, message: str, *, step: int, expected: int) -> None:
         super().__init__(message)

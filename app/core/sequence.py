@@ -111,12 +111,7 @@ class SequenceRequest:
 
 @dataclass(slots=True, eq=False)
 class Outputs:
-    """Outputs of supplied steps that were read.
-
-    Attributes:
-        first: index of the first of these steps in the sequence.
-        values: in manifest order, each ``[count, ...]``.
-    """
+    """Outputs ``[count, ...]``, in manifest order, of the supplied steps from index ``first`` on."""
 
     first: int
     values: tuple[NDArray[np.float32], ...]
@@ -145,14 +140,9 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a sequence cost.
+    """What a sequence cost: steps consumed, tokens produced, and what the runs it took part in did.
 
-    Attributes:
-        queue_s: seconds from submission to the first run it took part in.
-        compute_s: seconds of the runs it took part in.
-        supplied: supplied steps consumed.
-        produced: tokens produced.
-        largest_batch: of the runs it took part in.
+    ``queue_s`` is from submission to the first of these runs, ``compute_s`` the seconds of all.
     """
 
     queue_s: float = 0.0

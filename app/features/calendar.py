@@ -27,11 +27,7 @@ _TOLERANCE = 0.05
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Read an ISO 8601 date or time, also ``2024-01``; an offset is kept.
-
-    Raises:
-        ValueError: the text is not a date.
-    """
+    """An ISO 8601 date or time, also ``2024-01``; an offset is kept. Raises ValueError."""
     cleaned = text.strip()
     if re.fullmatch(r"\d{4}-\d{1,2}", cleaned):
         year, month = cleaned.split("-")
@@ -67,11 +63,7 @@ def _days_in_month(year: int, month: int) -> int:
 
 
 def timestamps(start: datetime, frequency: Frequency, num: int, *, skip: int = 0) -> list[datetime]:
-    """``num`` timestamps, the first one ``skip`` steps after ``start``.
-
-    Raises:
-        OverflowError: they leave the years 1 to 9999.
-    """
+    """``num`` timestamps, the first one ``skip`` steps after ``start``; raises as :func:`advance`."""
     if frequency.unit is Unit.SECOND:
         first, step = advance(start, frequency, skip), timedelta(seconds=frequency.count)
         advance(first, frequency, max(num - 1, 0))
@@ -126,11 +118,7 @@ def calendar_features(
 
 
 def position(start: datetime, moment: datetime, frequency: Frequency) -> int:
-    """How many steps ``moment`` lies after ``start``.
-
-    Raises:
-        InvalidInput: it lies between two steps.
-    """
+    """How many steps ``moment`` lies after ``start``; raises InvalidInput between two steps."""
     if not frequency.within_days or (start.tzinfo is None) != (moment.tzinfo is None):
         # Clocks may have been changed between the two; the calendar has not.
         start, moment = start.replace(tzinfo=None), moment.replace(tzinfo=None)

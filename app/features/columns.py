@@ -42,12 +42,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a table may hold.
-
-    Attributes:
-        largest: magnitude of a value.
-        max_points: values of all series, those that their times skip included.
-    """
+    """The largest magnitude of a value, and how many series and values, skipped ones included, may be."""
 
     largest: float
     max_series: int
@@ -56,12 +51,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class Column:
-    """One series.
-
-    Attributes:
-        values: ``[time]``, NaN where one is missing.
-        start: time of the first one, where times are known; with the last row's offset, if there is one.
-    """
+    """One series ``[time]``, NaN where a value is missing; ``start`` has the last row's offset, if any."""
 
     name: str
     values: NDArray[np.float64]

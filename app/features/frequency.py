@@ -77,11 +77,7 @@ _MOST_SECONDS = 12 * 366 * _DAY_S
 
 @lru_cache(maxsize=256)
 def parse_frequency(text: str) -> Frequency:
-    """Read a pandas-like frequency code: ``h``, ``15min``, ``D``, ``W``, ``MS`` and their aliases.
-
-    Raises:
-        InvalidInput: the code is not one of those; the message lists them.
-    """
+    """A pandas-like code: ``h``, ``15min``, ``D``, ``W``, ``MS`` and their aliases; raises InvalidInput."""
     match = _PATTERN.fullmatch(text)
     name = _UNITS.get(match[2].lower()) if match else None
     count = int(match[1] or 1) if match else 0
@@ -123,10 +119,7 @@ def _seasons(seconds: int) -> tuple[int, int]:
 
 
 def infer_frequency(moments: Sequence[datetime]) -> Frequency:
-    """The frequency of a time column.
-
-    Args:
-        moments: ascending; with an offset each, or none.
+    """The frequency of ascending times, with an offset each or none.
 
     Raises:
         InvalidInput: fewer than two timestamps, or they do not increase, or no frequency has such steps.

@@ -52,11 +52,7 @@ NO_FREQUENCY = "*"
 
 @dataclass(frozen=True, slots=True)
 class SeriesKind:
-    """What is the same at every step of a series; seasons in steps, 1..168.
-
-    Attributes:
-        index: row of the model's frequency embedding; 0 for a frequency not seen in training.
-    """
+    """What is the same at every step of a series; seasons in steps, 1..168; see :func:`kind_for`."""
 
     frequency: Frequency | None = None
     index: int = 0
@@ -70,15 +66,9 @@ UNKNOWN = SeriesKind()
 def encode(
     values: ArrayLike, start: datetime | None = None, kind: SeriesKind = UNKNOWN, *, skip: int = 0
 ) -> NDArray[np.float32]:
-    """Values to network input.
+    """Values ``[time]``, NaN where missing, to network input ``[time, 12]``.
 
-    Args:
-        values: ``[time]`` numbers, NaN where missing.
-        start: timestamp of the series' first step, when known.
-        skip: position of ``values[0]`` in the series, for one that arrives in parts.
-
-    Returns:
-        ``[time, 12]``.
+    ``start`` is the time of the series' first step, and ``values[0]`` lies ``skip`` steps after it.
     """
     numbers = np.asarray(values, np.float32)
     x = np.empty((len(numbers), NUM_COLUMNS), np.float32)

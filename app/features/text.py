@@ -21,10 +21,10 @@ _REPLACEMENT = "\ufffd"
 
 
 class TextCodec:
-    """Encodes and decodes with one tokenizer, given as JSON; safe to share between threads.
+    """Encodes and decodes with a tokenizer given as JSON; safe to share between threads.
 
     Raises:
-        BundleError: the text is not a tokenizer.
+        BundleError: it is no tokenizer.
     """
 
     def __init__(self, definition: str) -> None:
@@ -120,11 +120,7 @@ def milliseconds_to_encode(num_chars: int) -> float:
 
 
 def check_text(field: str, text: str, limits: TextLimits) -> None:
-    """Refuse a text that is too long, or that no encoding can carry.
-
-    Raises:
-        InvalidInput: with ``field`` and the limit.
-    """
+    """Raises InvalidInput for a text that is too long, or that no encoding can carry."""
     if len(text) > limits.max_text_chars:
         raise InvalidInput(
             field,
@@ -140,11 +136,7 @@ def check_text(field: str, text: str, limits: TextLimits) -> None:
 
 
 def check_ids(field: str, ids: Sequence[object], vocabulary: int) -> None:
-    """Refuse a list that holds anything but token ids.
-
-    Raises:
-        InvalidInput: names the first element that is none.
-    """
+    """Raises InvalidInput, which names the first element that is no token id."""
     for index, token in enumerate(ids):
         if type(token) is not int or not 0 <= token < vocabulary:
             raise InvalidInput(
@@ -155,11 +147,7 @@ def check_ids(field: str, ids: Sequence[object], vocabulary: int) -> None:
 
 
 def text_or_ids(inputs: object, codec: TextCodec, vocabulary: int, limits: TextLimits) -> list[int]:
-    """Token ids of a session call's inputs: a text, or a list of ids.
-
-    Raises:
-        InvalidInput: they are neither, or empty.
-    """
+    """Token ids of a session call's inputs, a text or a list of ids; raises InvalidInput."""
     if isinstance(inputs, str):
         check_text("inputs", inputs, limits)
         ids = codec.encode(inputs)
@@ -173,11 +161,7 @@ def text_or_ids(inputs: object, codec: TextCodec, vocabulary: int, limits: TextL
 
 
 def no_options(options: dict[str, object]) -> dict[str, object]:
-    """The context of a session on a text model, which has no options.
-
-    Raises:
-        InvalidInput: one is given.
-    """
+    """The context of a session on a text model, which has no options; raises InvalidInput."""
     if options:
         raise InvalidInput(f"options.{next(iter(options))}", "this model's sessions have no options")
     return {}

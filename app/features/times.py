@@ -61,11 +61,7 @@ def looks_like_times(header: str, cells: Sequence[str]) -> bool:
 
 
 def read_times(cells: Sequence[str], lines: Sequence[int], column: str) -> list[datetime]:
-    """The times of a column; each with its offset from UTC where all have one.
-
-    Args:
-        cells: without blanks around them.
-        lines: of the file, for errors.
+    """The times of a column; each with its offset from UTC where all have one. ``lines`` are for errors.
 
     Raises:
         InvalidInput: a cell is in none of the forms that are read, or in another one than the others, or the

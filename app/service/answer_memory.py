@@ -23,11 +23,11 @@ class AnswerMemory:
         self.held = 0
 
     def admit(self, sequences: Sequence[SequenceRequest]) -> int:
-        """Make room for the answer to these sequences; returns what is to be given back.
+        """Reserve memory for the answer to these sequences; returns what is to be given back.
 
         Raises:
             InvalidInput: one answer alone would be too large.
-            Overloaded: the others leave no room for it now.
+            Overloaded: running answers leave too little.
         """
         wanted = sum(map(_logprobs, sequences))
         if wanted > self._most:

@@ -40,11 +40,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The label of one version of a model, with its canary weight.
-
-    Attributes:
-        share: of the requests that name the model and no version, 0 to 1.
-    """
+    """A label of a version; ``share`` is its canary weight, 0 to 1, among requests that name no version."""
 
     version: str
     share: float = 0.0

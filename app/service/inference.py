@@ -64,11 +64,7 @@ class InferenceService:
         return self.catalog.defaults
 
     def find(self, task: str, model: str | None) -> Deployment:
-        """The deployment that a request of ``task`` goes to.
-
-        Raises:
-            UnknownModel: there is none of that name, version or task.
-        """
+        """The deployment that a request of ``task`` goes to; raises UnknownModel."""
         wanted = self.catalog.asked.get(task) if model is None else model
         found = None if wanted is None else self.catalog.find(wanted)
         if found is None or found.task.name != task:
@@ -77,11 +73,7 @@ class InferenceService:
         return found
 
     def find_any(self, model: str) -> Deployment:
-        """The deployment of a name or reference, whatever its task.
-
-        Raises:
-            UnknownModel: there is none.
-        """
+        """The deployment of a name or reference, whatever its task; raises UnknownModel."""
         found = self.catalog.find(model)
         if found is None:
             raise UnknownModel(model, tuple(self.deployments))
@@ -103,11 +95,7 @@ class InferenceService:
         self._observe.request(task, "default", "capacity", Timing())
 
     async def answer(self, task: Task, request: Any) -> tuple[BaseModel, Timing]:
-        """The whole answer to a request of a task.
-
-        Raises:
-            RnnserveError: the request is refused, or failed.
-        """
+        """The whole answer to a request of a task; raises RnnserveError."""
         if task.frames:
             stream = await self.stream(task, request)
             return await stream.whole(), stream.timing()
@@ -126,10 +114,7 @@ class InferenceService:
         return answer, call.timing()
 
     async def stream(self, task: Task, request: Any, point: ResumePoint | None = None) -> TaskStream:
-        """Start a request of a task that streams; its frames are read as they come.
-
-        Args:
-            point: go on behind this position in an earlier answer to the same request.
+        """Start a request of a task that streams, or go on behind a ``point`` of an earlier answer to it.
 
         Raises:
             RnnserveError: the request is refused; nothing was started.
@@ -150,11 +135,7 @@ class InferenceService:
         return TaskStream(start.assembler, self.submit(deployment, start.sequences, call), call)
 
     def submit(self, deployment: Deployment, sequences: list[SequenceRequest], call: Call) -> Ticket:
-        """Submit the sequences of one answer, where there is memory for all that it may list.
-
-        Raises:
-            RnnserveError: none of them is taken; the caller reports the call.
-        """
+        """Submit the sequences of one answer, all or none; raises RnnserveError."""
         admitted = self._memory.admit(sequences)
         call.at_end = partial(self._memory.give_back, admitted)
         return deployment.engine.submit(sequences, self.deadline())

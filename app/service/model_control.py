@@ -58,8 +58,4 @@ class ModelControl(Protocol):
         """
 
     async def reload(self) -> list[ModelState]:
-        """Look at every location now; serve what is new, unload what has gone.
-
-        Raises:
-            DeadlineExceeded: it took too long; it may go on.
-        """
+        """Look at every location now; serve what is new, unload what has gone; raises DeadlineExceeded."""

@@ -106,7 +106,7 @@ class ModelSettings(BaseSettings):
 
 
 def parse_locations(value: str) -> tuple[str, ...]:
-    """Read places of bundles, by commas.
+    """Read locations of bundles, by commas.
 
     Raises:
         ValueError: there is none, or an address is of another kind or holds a password.

@@ -56,11 +56,7 @@ class Assembler(Protocol):
     def summary(self) -> Summary: ...
 
     def push(self, events: Sequence[tuple[int, Event]]) -> Iterable[BaseModel]:
-        """The frames that became certain: (index of the sequence, event) in, frames out.
-
-        Raises:
-            RnnserveError: a sequence failed.
-        """
+        """The frames that became certain; raises RnnserveError when a sequence failed."""
 
     def stop(self) -> Iterable[BaseModel]:
         """What was held back, when the client ends the stream early."""
@@ -89,11 +85,7 @@ class StreamStart:
 
 
 class ResumePoint(Protocol):
-    """The position of the reader of an earlier stream: the parsed ``Last-Event-ID``.
-
-    Attributes:
-        origin: mark of the session state that the stream began from; empty without a session.
-    """
+    """The parsed ``Last-Event-ID``; ``origin`` marks the session state that its stream began from, if any."""
 
     @property
     def origin(self) -> str: ...

@@ -133,11 +133,7 @@ class Tasks:
         return iter(self.by_name.values())
 
     def open(self, bundle: Bundle) -> tuple[Task, Any]:
-        """The task of a bundle, and the model that it makes of it.
-
-        Raises:
-            BundleError: the task is not registered, or the bundle does not hold what it needs.
-        """
+        """The task of a bundle, and the model that it makes of it; raises BundleError."""
         name = bundle.manifest.task
         task = self.by_name.get(name)
         if task is None:

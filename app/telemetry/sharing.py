@@ -36,10 +36,7 @@ PUBLISH_S = 1.0
 
 
 class SharedFolder:
-    """The folder of all workers, made and removed by their supervisor; a context manager.
-
-    Args:
-        places: of workers, from 0; the supervisor's own is behind them.
+    """The folder of all workers, made and removed by their supervisor, whose own place is behind theirs.
 
     Raises:
         ConfigurationError: there is no folder for temporary files.
@@ -74,9 +71,7 @@ class SharedFolder:
 class Share:
     """One process's files in the folder: totals, which grow in place, and gauges, written anew each time.
 
-    Args:
-        folder: of :class:`SharedFolder`.
-        place: of this process, which nobody alive shares.
+    No other live process has its ``place``.
     """
 
     def __init__(self, folder: Path, place: int) -> None:

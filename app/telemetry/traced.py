@@ -65,10 +65,7 @@ class TracedEngine:
 class TracedTicket:
     """A ticket that makes its spans at the last terminal event, or when it is cancelled.
 
-    Args:
-        num: sequences.
-        model: ``name@version``.
-        began: of the submission, Unix time in nanoseconds.
+    ``began`` is the submission, Unix time in nanoseconds.
     """
 
     def __init__(self, inner: Ticket, num: int, model: str, began: int, tracing: Tracing) -> None:

@@ -83,13 +83,7 @@ class RequestSpan:
         return f"{self.span.get_span_context().trace_id:032x}"
 
     def end(self, route: str | None, status: int, error: str | None = None) -> None:
-        """Name the span and hand it to the exporter.
-
-        Args:
-            route: the path's template, where one was found.
-            status: of the answer; 0 when there was none.
-            error: class of the failure that ended it.
-        """
+        """Name the span by its route and hand it to the exporter; ``status`` 0: there was no answer."""
         from opentelemetry import context
         from opentelemetry.trace import StatusCode
 
@@ -133,12 +127,6 @@ def _open_notes() -> list[Note]:
 
 
 class Tracing:
-    """Makes spans.
-
-    Args:
-        provider: exports them.
-    """
-
     def __init__(self, provider: TracerProvider) -> None:
         from opentelemetry.context import Context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -185,11 +173,7 @@ class Tracing:
 
     @contextmanager
     def span(self, name: str, attributes: Attributes, keys: Sequence[str] | None = None) -> Iterator[None]:
-        """A span around a block, below the current request; or below those that share the block.
-
-        Args:
-            keys: of the sessions that the block writes.
-        """
+        """A span around a block, below the current request or all that wait for the sessions ``keys``."""
         began = time.time_ns()
         try:
             yield

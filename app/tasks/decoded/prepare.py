@@ -30,12 +30,7 @@ class DecodingLimits(TextLimits):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedText:
-    """A validated request.
-
-    Attributes:
-        sequences: one for each choice.
-        prompt: its tokens, without a start token.
-    """
+    """One sequence for each choice; ``prompt`` are its tokens without a start token."""
 
     sequences: list[SequenceRequest]
     stops: tuple[str, ...]
@@ -51,11 +46,7 @@ class TextModel(Protocol):
     decoding: DecodingLimits
 
     def prepare(self, request: TextRequest, seed: int | None = None) -> PreparedText:
-        """A request as sequences; ``seed`` is used when the request names none, else one is drawn.
-
-        Raises:
-            InvalidInput: a field is over its limit.
-        """
+        """``seed`` is used when the request names none, else one is drawn; raises InvalidInput."""
 
 
 def produces_text(task: Task) -> bool:
@@ -68,11 +59,7 @@ def draw_seed() -> int:
 
 
 def prompt_ids(prompt: str | list[int], codec: TextCodec, vocabulary: int, limits: TextLimits) -> list[int]:
-    """The tokens of a prompt, in whichever form it was sent.
-
-    Raises:
-        InvalidInput: it is too long, or holds what is no token.
-    """
+    """The tokens of a prompt, in whichever form it was sent; raises InvalidInput."""
     if isinstance(prompt, str):
         check_text("prompt", prompt, limits)
         ids = codec.encode(prompt)
@@ -89,11 +76,7 @@ def prompt_ids(prompt: str | list[int], codec: TextCodec, vocabulary: int, limit
 
 
 def check_decoding(request: TextRequest, limits: DecodingLimits) -> None:
-    """Refuse more tokens, choices or stop strings than are allowed.
-
-    Raises:
-        InvalidInput: names the field and its limit.
-    """
+    """Raises InvalidInput where more tokens, choices or stop strings are asked for than are allowed."""
     for field, value, limit in (
         ("max_tokens", request.max_tokens, limits.max_tokens),
         ("n", request.n, limits.max_choices),
@@ -112,12 +95,9 @@ def prepared_text(
     ends: frozenset[int],
     seed: int | None,
 ) -> PreparedText:
-    """One sequence for each choice.
+    """One sequence for each choice; ``supplied`` is the prompt with its start token, if any.
 
-    Args:
-        supplied: the tokens that are fed, a start token included.
-        ends: tokens that end a text.
-        seed: used when the request names none; ``None`` draws one.
+    ``ends`` are tokens that end a text; ``seed`` is used when the request names none, else one is drawn.
     """
     steps = np.array(supplied, np.int64)
     if request.seed is not None:

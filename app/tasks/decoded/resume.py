@@ -26,12 +26,7 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What one choice has given out.
-
-    Attributes:
-        tokens: how many of its tokens have been turned into text.
-        ended: nothing of it is held back.
-    """
+    """How many tokens of a choice have become text; of an ended one nothing is held back."""
 
     tokens: int = 0
     ended: bool = False
@@ -67,11 +62,7 @@ class ResumePoint:
         return self.request == request_mark(request, model)
 
     def check(self, request: TextRequest, model: str) -> None:
-        """Refuse a point that this request cannot have reached.
-
-        Raises:
-            InvalidInput: it belongs to another request or model.
-        """
+        """Raises InvalidInput where this request cannot have reached the point."""
         if not self.is_of(request, model):
             raise InvalidInput(HEADER, f"the event is one of another request, or not of {model}")
         for given in self.given or ():
@@ -86,11 +77,7 @@ def first_point(request: TextRequest, model: str, seed: int, origin: str = "") -
 
 
 def parse_point(text: str) -> ResumePoint:
-    """The point that an event's id names.
-
-    Raises:
-        InvalidInput: it is no id of ours.
-    """
+    """The point that an event's id names; raises InvalidInput."""
     found = _FORM.fullmatch(text)
     if found is None or int(found[1]) >= 2**63:
         raise InvalidInput(HEADER, "not the id of an event of this service; send it back as it came")

@@ -27,8 +27,7 @@ REASONS: dict[FinishReason, schema.FinishReason] = {
 class FrameAssembler:
     """See :class:`app.tasks.model.Assembler`. A frame holds all that a choice has produced since its last.
 
-    Args:
-        point: where the reader stands; what lies before is not given out again.
+    What lies before ``point`` is not given out again.
     """
 
     def __init__(self, model: str, codec: TextCodec, prepared: PreparedText, point: ResumePoint) -> None:

@@ -35,11 +35,9 @@ class StopStrings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Text that has become certain; may be empty.
+    """Text that has become certain, or none; ``index`` is the position of its first token in the choice.
 
-    Attributes:
-        index: position of its first token in the choice.
-        logprobs: of the tokens whose text begins in it; ``None`` when they were not asked for.
+    ``logprobs`` are of the tokens whose text begins in it; ``None`` when they were not asked for.
     """
 
     text: str

@@ -54,11 +54,7 @@ class CsvQuery(BaseModel):
 
 
 def read_csv(body: bytes, query: CsvQuery, limits: ForecastLimits) -> ForecastRequest:
-    """The request that a CSV body and the query make; what the times skip becomes missing observations.
-
-    Raises:
-        InvalidInput: as :func:`app.features.table.read_table` and :func:`app.features.columns.read_columns`.
-    """
+    """What the times skip becomes missing observations; raises InvalidInput."""
     layout = Layout(query.time, query.id, tuple(query.targets or ()), query.freq)
     bounds = Bounds(LARGEST_VALUE, limits.max_series, limits.max_points)
     columns, frequency = read_columns(read_table(body), layout, bounds)

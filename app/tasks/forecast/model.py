@@ -54,11 +54,7 @@ class PreparedForecast(Prepared):
 
 
 class ForecastModel:
-    """See :class:`app.tasks.model.AnsweringModel`.
-
-    Raises:
-        InvalidManifest: the bundle is no forecaster, or was made for other input columns.
-    """
+    """See :class:`app.tasks.model.AnsweringModel`; raises InvalidManifest for a bundle that does not fit."""
 
     def __init__(self, bundle: Bundle, limits: ForecastLimits) -> None:
         manifest = bundle.manifest

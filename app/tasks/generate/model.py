@@ -27,11 +27,7 @@ from app.tasks.session import SessionView
 
 
 class GenerateModel:
-    """See :class:`app.tasks.model.StreamingModel`.
-
-    Raises:
-        BundleError: the bundle is no language model, or its tokenizer does not fit the network.
-    """
+    """See :class:`app.tasks.model.StreamingModel`; raises BundleError for a bundle that does not fit."""
 
     def __init__(self, bundle: Bundle, limits: DecodingLimits) -> None:
         manifest = bundle.manifest

@@ -35,11 +35,7 @@ class PreparedSentiment(Prepared):
 
 
 class SentimentModel:
-    """See :class:`app.tasks.model.AnsweringModel`.
-
-    Raises:
-        BundleError: the bundle is no classifier, or its tokenizer does not fit the network.
-    """
+    """See :class:`app.tasks.model.AnsweringModel`; raises BundleError for a bundle that does not fit."""
 
     def __init__(self, bundle: Bundle, limits: TextLimits) -> None:
         spec = bundle.manifest.spec_as(SentimentSpec)
