@@ -37,6 +37,10 @@ class InvalidInput(CallerError):
         self.allowed = allowed
 
 
+def over_limit(field: str, limit: float, message: str) -> InvalidInput:
+    return InvalidInput(field, message, allowed={"max": limit})
+
+
 class UnknownModel(CallerError):
     """No served bundle answers to this name, version or task."""
 

@@ -12,10 +12,10 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, over_limit
 from app.features.calendar import position
 from app.features.frequency import Frequency, infer_frequency, parse_frequency
-from app.features.table import Row, Table
+from app.features.table import Table
 from app.features.times import is_nameless, looks_like_times, names_times, read_times
 
 _ID_NAMES = frozenset({"unique_id", "item_id", "series_id"})
@@ -143,17 +143,14 @@ def _raw(table: Table, identifier: int | None, targets: Sequence[int], bounds: B
     found: dict[tuple[str, int], _Raw] = {}
     for index, row in enumerate(table.rows):
         for target in targets:
-            each = found.get((key := _key(row, identifier), target))
+            key = "" if identifier is None else row.cells[identifier]
+            each = found.get((key, target))
             if each is None:
                 each = found[key, target] = _Raw(_name(table, key, target, identifier, targets), [], [])
             each.values.append(table.number(row, target, bounds.largest))
             each.rows.append(index)
     _check_series(len(found), bounds)
     return list(found.values())
-
-
-def _key(row: Row, identifier: int | None) -> str:
-    return "" if identifier is None else row.cells[identifier]
 
 
 def _name(table: Table, key: str, target: int, identifier: int | None, targets: Sequence[int]) -> str:
@@ -200,17 +197,11 @@ def _gridded(
 
 def _check_series(num: int, bounds: Bounds) -> None:
     if num > bounds.max_series:
-        raise InvalidInput(
-            "body",
-            f"the CSV has {num} series, more than the limit of {bounds.max_series}",
-            allowed={"max": bounds.max_series},
-        )
+        text = f"the CSV has {num} series, more than the limit of {bounds.max_series}"
+        raise over_limit("body", bounds.max_series, text)
 
 
 def _check_points(num: int, bounds: Bounds) -> None:
     if num > bounds.max_points:
-        raise InvalidInput(
-            "body",
-            f"the CSV has more than {bounds.max_points} observations, counting those its times skip",
-            allowed={"max": bounds.max_points},
-        )
+        text = f"the CSV has more than {bounds.max_points} observations, counting those its times skip"
+        raise over_limit("body", bounds.max_points, text)

@@ -5,7 +5,7 @@ A thin face on the ``tokenizers`` library, so that training and serving cut text
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic import Field
 from tokenizers import Tokenizer
@@ -13,7 +13,7 @@ from tokenizers.decoders import DecodeStream
 
 from app.bundle.manifest import TOKENIZER_FILE
 from app.bundle.reader import Bundle
-from app.core.errors import BundleError, InvalidInput, InvalidManifest
+from app.core.errors import BundleError, InvalidInput, InvalidManifest, over_limit
 from app.core.limits import TaskLimits
 
 UNKNOWN = "<unk>"
@@ -74,23 +74,13 @@ class TextCodec:
             word = self._words[token_id] = decoded if whole else str(self._tokenizer.id_to_token(token_id))
         return word
 
-    def stream(self) -> TextStream:
-        return TextStream(self._tokenizer)
+    def stream(self) -> Callable[[int], str]:
+        """A function that gives the text which became certain with the next token of a sequence.
 
-
-class TextStream:
-    """Decodes a growing sequence of tokens into pieces of text.
-
-    A piece may be empty: a token can be a part of a character that the next one completes.
-    """
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
-
-    def push(self, token_id: int) -> str:
-        """The text that became certain with this token."""
-        return self._stream.step(self._tokenizer, token_id) or ""
+        It may be empty: a token can be a part of a character that the next one completes.
+        """
+        decoder = DecodeStream(skip_special_tokens=True)
+        return lambda token_id: decoder.step(self._tokenizer, token_id) or ""
 
 
 class TextLimits(TaskLimits):
@@ -121,12 +111,9 @@ def milliseconds_to_encode(num_chars: int) -> float:
 
 def check_text(field: str, text: str, limits: TextLimits) -> None:
     """Raises InvalidInput for a text that is too long, or that no encoding can carry."""
-    if len(text) > limits.max_text_chars:
-        raise InvalidInput(
-            field,
-            f"the text has {len(text)} characters, more than the limit of {limits.max_text_chars}",
-            allowed={"max": limits.max_text_chars},
-        )
+    most = limits.max_text_chars
+    if len(text) > most:
+        raise over_limit(field, most, f"the text has {len(text)} characters, more than the limit of {most}")
     try:
         text.encode()
     except UnicodeEncodeError as error:

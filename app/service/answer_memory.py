@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.core.errors import InvalidInput, Overloaded
+from app.core.errors import Overloaded, over_limit
 from app.core.sequence import SequenceRequest
 
 MAX_LOGPROBS = 2_000_000
@@ -31,11 +31,8 @@ class AnswerMemory:
         """
         wanted = sum(map(_logprobs, sequences))
         if wanted > self._most:
-            raise InvalidInput(
-                "logprobs",
-                f"an answer may list {self._most} log-probabilities, alternatives included, not {wanted}",
-                allowed={"max": self._most},
-            )
+            text = f"an answer may list {self._most} log-probabilities, alternatives included, not {wanted}"
+            raise over_limit("logprobs", self._most, text)
         if self.held + wanted > self._most:
             raise Overloaded("other answers with log-probabilities are being written; try again later")
         self.held += wanted

@@ -56,7 +56,7 @@ class Call:
         self._queue_s = 0.0
         self._compute_s = 0.0
         self._reported = False
-        self.at_end: Callable[[], None] = _nothing
+        self.at_end: Callable[[], None] = lambda: None
         # Until the model is found: names that callers invent must not become metric labels.
         self.model = "default" if model is None else "unknown"
 
@@ -103,7 +103,3 @@ def outcome_of(error: BaseException) -> str:
     if isinstance(error, CapacityError):
         return "capacity"
     return "server" if isinstance(error, Exception) and not isinstance(error, GeneratorExit) else "cancelled"
-
-
-def _nothing() -> None:
-    pass

@@ -55,20 +55,14 @@ class InferenceService:
         """Answer requests that come from now on from another catalog; on the event loop."""
         self.catalog = catalog
 
-    @property
-    def deployments(self) -> Mapping[str, Deployment]:
-        return self.catalog.deployments
-
-    @property
-    def defaults(self) -> Mapping[str, str]:
-        return self.catalog.defaults
-
     def find(self, task: str, model: str | None) -> Deployment:
         """The deployment that a request of ``task`` goes to; raises UnknownModel."""
         wanted = self.catalog.asked.get(task) if model is None else model
         found = None if wanted is None else self.catalog.find(wanted)
         if found is None or found.task.name != task:
-            available = tuple(key for key, served in self.deployments.items() if served.task.name == task)
+            available = tuple(
+                key for key, served in self.catalog.deployments.items() if served.task.name == task
+            )
             raise UnknownModel(model if model is not None else f"for {task}", available)
         return found
 
@@ -76,7 +70,7 @@ class InferenceService:
         """The deployment of a name or reference, whatever its task; raises UnknownModel."""
         found = self.catalog.find(model)
         if found is None:
-            raise UnknownModel(model, tuple(self.deployments))
+            raise UnknownModel(model, tuple(self.catalog.deployments))
         return found
 
     def full_for_s(self, task: str) -> float | None:

@@ -157,7 +157,7 @@ class SessionAccess:
 
     def info(self, record: SessionRecord) -> SessionInfo:
         """The session as its owner sees it."""
-        deployment = self.inference.deployments.get(record.model)
+        deployment = self.inference.catalog.deployments.get(record.model)
         return SessionInfo.model_construct(
             id=record.id,
             model=record.model,

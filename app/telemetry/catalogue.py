@@ -39,10 +39,7 @@ BY_TASK: Labels = ("task", "model")
 
 
 class Family(NamedTuple):
-    """A metric, its name as people write it, and the names of its labels."""
-
     metric: Counter | Gauge | Histogram
-    sample_name: str
     labels: Labels
 
 
@@ -221,14 +218,14 @@ class Catalogue(Collector):
 
     def _counter(self, name: str, text: str, labels: Labels, *, prefix: str = PREFIX) -> Counter:
         counter = Counter(f"{prefix}_{name}", text, labels, registry=None)
-        self.families.append(Family(counter, f"{prefix}_{name}_total", labels))
+        self.families.append(Family(counter, labels))
         return counter
 
     def _gauge(
         self, name: str, text: str, labels: Labels, mode: Mode = "livesum", *, prefix: str = PREFIX
     ) -> Gauge:
         gauge = Gauge(f"{prefix}_{name}", text, labels, registry=None)
-        self.families.append(Family(gauge, f"{prefix}_{name}", labels))
+        self.families.append(Family(gauge, labels))
         self.modes[f"{prefix}_{name}"] = mode
         if not labels:
             self.untold.add(gauge)
@@ -236,5 +233,5 @@ class Catalogue(Collector):
 
     def _histogram(self, name: str, text: str, labels: Labels, bounds: tuple[float, ...]) -> Histogram:
         histogram = Histogram(f"{PREFIX}_{name}", text, labels, registry=None, buckets=bounds)
-        self.families.append(Family(histogram, f"{PREFIX}_{name}", labels))
+        self.families.append(Family(histogram, labels))
         return histogram

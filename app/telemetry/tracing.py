@@ -46,6 +46,7 @@ _FIRST_FAILURE = 500
 _TRACE_CONTEXT = frozenset({b"traceparent", b"tracestate"})
 
 
+@dataclass(slots=True, eq=False)
 class RequestSpan:
     """One request's span, from its head to the last of its answer; current until :meth:`end`.
 
@@ -55,13 +56,10 @@ class RequestSpan:
             one beginning.
     """
 
-    __slots__ = ("_method", "_token", "mark", "span")
-
-    def __init__(self, span: Span, method: str, token: Any, mark: int | None) -> None:
-        self.span = span
-        self._method = method
-        self._token = token
-        self.mark = mark
+    span: Span
+    method: str
+    token: Any
+    mark: int | None
 
     @property
     def recorded(self) -> bool:
@@ -90,7 +88,7 @@ class RequestSpan:
         span = self.span
         if span.is_recording():
             if route is not None:
-                span.update_name(f"{self._method} {route}")
+                span.update_name(f"{self.method} {route}")
                 span.set_attribute("http.route", route)
             if status:
                 span.set_attribute("http.response.status_code", status)
@@ -98,7 +96,7 @@ class RequestSpan:
                 span.set_attribute("error.type", error or str(status))
                 span.set_status(StatusCode.ERROR)
         span.end()
-        context.detach(self._token)
+        context.detach(self.token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,8 +107,7 @@ class FakeService:
         self.deployments: dict[str, Any] = {
             "fake@1": SimpleNamespace(manifest=SimpleNamespace(name="fake", reference="fake@1"))
         }
-        self.defaults: dict[str, str] = {}
-        self.catalog = SimpleNamespace(base=self.deployments.get, deployments=self.deployments)
+        self.catalog = SimpleNamespace(base=self.deployments.get, deployments=self.deployments, defaults={})
 
     def full_for_s(self, task: str) -> float | None:
         """There is always room."""

@@ -152,7 +152,7 @@ def test_readiness_follows_engines_models_and_the_drain(edge: FakeEdge, client: 
     health = client.get("/healthz")
     assert (health.status_code, health.json()) == (503, {"status": "failed", "dead": ["fake@1"]})
     edge.alive = True
-    edge.service.deployments.clear()
+    edge.service.catalog.deployments.clear()
     assert client.get("/readyz").json()["reason"] == "no model is served"
     edge.lifecycle.drain()
     assert client.get("/readyz").json()["reason"] == "shutting down"

@@ -44,7 +44,7 @@ async def get_model(request: Request, name: ModelPath) -> Response:
 
 def model_list(edge: Edge) -> ModelList:
     """What is known of every version."""
-    deployments = edge.service.deployments
+    deployments = edge.service.catalog.deployments
     return ModelList(
         models=[
             ModelSummary(**_summary(state, deployments[state.reference].manifest, edge))
@@ -81,7 +81,7 @@ def _summary(state: ModelState, manifest: Manifest, edge: Edge) -> dict[str, Any
         "task": manifest.task,
         "cell": manifest.network.cell,
         "description": manifest.description,
-        "default": edge.service.defaults.get(manifest.task) == manifest.reference,
+        "default": edge.service.catalog.defaults.get(manifest.task) == manifest.reference,
     }
 
 

@@ -53,7 +53,7 @@ def found(request: Request) -> Deployment:
 
 def manifests_of(edge: Edge) -> list[Manifest]:
     """Of everything that is served."""
-    return [deployment.manifest for deployment in edge.service.deployments.values()]
+    return [deployment.manifest for deployment in edge.service.catalog.deployments.values()]
 
 
 @router.get("/v2", response_model=ServerMetadata, responses=ERRORS)

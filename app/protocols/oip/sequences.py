@@ -100,7 +100,7 @@ class Sequences:
             InvalidInput: the sequence has not begun, or is on another version than the one named.
         """
         sessions, name = self._runs.sessions, asked.manifest.name
-        served = self._inference.deployments
+        served = self._inference.catalog.deployments
         if sequence.start or sum(one.manifest.name == name for one in served.values()) == 1:
             return asked
         try:

@@ -10,11 +10,11 @@ from typing import Protocol
 import numpy as np
 from pydantic import Field
 
-from app.core.errors import InvalidInput
+from app.core.errors import over_limit
 from app.core.sequence import Feedback, Sampling, SequenceRequest
 from app.features.text import TextCodec, TextLimits, check_ids, check_text
 from app.tasks.decoded.schema import TextRequest
-from app.tasks.decoded.text import StopStrings
+from app.tasks.decoded.text import stop_strings
 from app.tasks.task import Task
 
 # Small enough for every JSON reader to hold a drawn seed exactly.
@@ -66,12 +66,9 @@ def prompt_ids(prompt: str | list[int], codec: TextCodec, vocabulary: int, limit
     else:
         check_ids("prompt", prompt, vocabulary)
         ids = prompt
-    if len(ids) > limits.max_prompt_tokens:
-        raise InvalidInput(
-            "prompt",
-            f"the prompt has {len(ids)} tokens, more than the limit of {limits.max_prompt_tokens}",
-            allowed={"max": limits.max_prompt_tokens},
-        )
+    most = limits.max_prompt_tokens
+    if len(ids) > most:
+        raise over_limit("prompt", most, f"the prompt has {len(ids)} tokens, more than the limit of {most}")
     return ids
 
 
@@ -83,7 +80,7 @@ def check_decoding(request: TextRequest, limits: DecodingLimits) -> None:
         ("stop", len(request.stops), limits.max_stop),
     ):
         if value > limit:
-            raise InvalidInput(field, f"at most {limit} is allowed here, got {value}", allowed={"max": limit})
+            raise over_limit(field, limit, f"at most {limit} is allowed here, got {value}")
 
 
 def prepared_text(
@@ -119,7 +116,7 @@ def prepared_text(
                     alternatives=request.logprobs,
                 ),
                 end_tokens=ends,
-                stop=StopStrings(codec, stops) if stops else None,
+                stop=stop_strings(codec, stops) if stops else None,
                 banned=banned,
             ),
         )

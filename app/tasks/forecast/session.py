@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
-from app.core.numbers import significant
 from app.features.calendar import advance, parse_timestamp, position
 from app.features.frequency import Frequency, parse_frequency
 from app.features.series import encode, kind_for
@@ -105,7 +104,8 @@ class ForecastSession:
                 continue
             expected = known[0].astype(np.float64)
             quantiles = {
-                f"{level:g}": significant(quantile)
+                # float32 has no more significant digits.
+                f"{level:g}": float(f"{quantile:.8g}")
                 for level, quantile in zip(self._levels, expected, strict=True)
             }
             if np.isnan(value):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
-from typing import Any
-
 from app.bundle.reader import Bundle
 from app.core.sequence import SequenceRequest
 from app.features.text import codec_of, milliseconds_to_encode
@@ -37,22 +33,16 @@ class GenerateModel:
         self.decoding = limits
         self.session = TextSession(spec, self.codec, limits)
         self.tensors = generate_tensors(self._reference, spec, limits, self.prepare)
-        self._ends = frozenset() if spec.end_token is None else frozenset([spec.end_token])
-
-    @cached_property
-    def inputs(self) -> Mapping[str, Any]:
-        ends = self._spec.end_token is not None
-        return {"unit": self._spec.unit, "vocabulary": self._spec.vocabulary, "ends_by_itself": ends}
-
-    @cached_property
-    def limits(self) -> Mapping[str, Any]:
-        return {
-            "max_prompt_chars": self.decoding.max_text_chars,
-            "max_prompt_tokens": self.decoding.max_prompt_tokens,
-            "max_tokens": self.decoding.max_tokens,
-            "max_choices": self.decoding.max_choices,
-            "max_stop": self.decoding.max_stop,
+        ends = spec.end_token is not None
+        self.inputs = {"unit": spec.unit, "vocabulary": spec.vocabulary, "ends_by_itself": ends}
+        self.limits = {
+            "max_prompt_chars": limits.max_text_chars,
+            "max_prompt_tokens": limits.max_prompt_tokens,
+            "max_tokens": limits.max_tokens,
+            "max_choices": limits.max_choices,
+            "max_stop": limits.max_stop,
         }
+        self._ends = frozenset() if spec.end_token is None else frozenset([spec.end_token])
 
     def milliseconds(self, request: TextRequest) -> float:
         return milliseconds_to_encode(len(request.prompt))

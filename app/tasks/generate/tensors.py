@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from app.core.errors import InvalidInput
+from app.core.errors import over_limit
 from app.core.schema import Request
 from app.core.tensor import ANY, TensorInput, TensorOutput
 from app.tasks.decoded.prepare import DecodingLimits
@@ -53,12 +53,9 @@ def generate_tensors(
 
     def requests(rows: Sequence[Row], parameters: GenerateParameters) -> list[GenerateRequest]:
         """A generation for each prompt; where a seed is given, the seeds ascend from it."""
-        if len(rows) > limits.max_choices:
-            raise InvalidInput(
-                "inputs",
-                f"a request may hold at most {limits.max_choices} prompts, got {len(rows)}",
-                allowed={"max": limits.max_choices},
-            )
+        most = limits.max_choices
+        if len(rows) > most:
+            raise over_limit("inputs", most, f"a request may hold at most {most} prompts, got {len(rows)}")
         seed = parameters.seed
         return [
             GenerateRequest.model_construct(

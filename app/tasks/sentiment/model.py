@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from app.bundle.reader import Bundle
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, over_limit
 from app.core.numbers import rounded, softmax
 from app.core.sequence import Read
 from app.features.text import TextLimits, check_text, codec_of, milliseconds_to_encode
@@ -40,23 +37,16 @@ class SentimentModel:
     def __init__(self, bundle: Bundle, limits: TextLimits) -> None:
         spec = bundle.manifest.spec_as(SentimentSpec)
         self.labels = spec.labels
-        self._vocabulary = spec.vocabulary
         self._reference = bundle.manifest.reference
         self._codec = codec_of(bundle, spec.vocabulary)
         self._limits = limits
         self.session = LabelSession(spec, self._codec, limits)
         self.tensors = sentiment_tensors(self._reference, spec, limits)
-
-    @cached_property
-    def inputs(self) -> Mapping[str, Any]:
-        return {"labels": self.labels, "vocabulary": self._vocabulary}
-
-    @cached_property
-    def limits(self) -> Mapping[str, Any]:
-        return {
-            "max_texts": self._limits.max_texts,
-            "max_text_chars": self._limits.max_text_chars,
-            "max_text_tokens": self._limits.max_prompt_tokens,
+        self.inputs = {"labels": spec.labels, "vocabulary": spec.vocabulary}
+        self.limits = {
+            "max_texts": limits.max_texts,
+            "max_text_chars": limits.max_text_chars,
+            "max_text_tokens": limits.max_prompt_tokens,
         }
 
     def milliseconds(self, request: SentimentRequests) -> float:
@@ -68,12 +58,9 @@ class SentimentModel:
         if isinstance(request, TextClassificationRequest):
             name, kept = "inputs", request.kept_tokens
         texts = request.texts
-        if len(texts) > self._limits.max_texts:
-            raise InvalidInput(
-                name,
-                f"a request may hold at most {self._limits.max_texts} texts, got {len(texts)}",
-                allowed={"max": self._limits.max_texts},
-            )
+        most = self._limits.max_texts
+        if len(texts) > most:
+            raise over_limit(name, most, f"a request may hold at most {most} texts, got {len(texts)}")
         steps: list[NDArray[np.generic]] = []
         spans: list[list[tuple[int, int]]] = []
         for index, text in enumerate(texts):
@@ -126,9 +113,7 @@ class SentimentModel:
             end = min(kept or most, most)
             return ids[:end], offsets[:end]
         if len(ids) > most:
-            raise InvalidInput(
-                field, f"the text has {len(ids)} tokens, more than {most}", allowed={"max": most}
-            )
+            raise over_limit(field, most, f"the text has {len(ids)} tokens, more than {most}")
         return ids, offsets
 
     def _scores(self, row: NDArray[np.float64]) -> dict[str, float]:
