@@ -35,7 +35,7 @@ def routing_key() -> str:
     return secrets.token_hex(8) if request is None else request.routing_key
 
 
-def place_of(name: str, key: str) -> float:
+def position_of(name: str, key: str) -> float:
     """The position of a key in ``[0, 1)`` for one model: uniform, and independent between models."""
     digest = hashlib.blake2b(f"{name}\0{key}".encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / _WHOLE

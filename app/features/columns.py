@@ -74,7 +74,7 @@ def read_columns(table: Table, layout: Layout, bounds: Bounds) -> tuple[list[Col
         InvalidInput: a column is missing, a cell cannot be read, two rows of a series have one time, or there
             is more than the bounds allow.
     """
-    time, identifier, targets = _places(table, layout)
+    time, identifier, targets = _columns(table, layout)
     raw = _raw(table, identifier, targets, bounds)
     if time is None:
         frequency = None if layout.frequency is None else parse_frequency(layout.frequency)
@@ -91,21 +91,21 @@ def read_columns(table: Table, layout: Layout, bounds: Bounds) -> tuple[list[Col
     return columns, frequency
 
 
-def _places(table: Table, layout: Layout) -> tuple[int | None, int | None, list[int]]:
+def _columns(table: Table, layout: Layout) -> tuple[int | None, int | None, list[int]]:
     """The time column, the id column, and the columns of values."""
     header = table.header
     identifier = None if layout.id is None else table.index_of(layout.id, "id")
     time = None if layout.time is None else table.index_of(layout.time, "time")
     index: int | None = None
     if identifier is None and layout.id is None:
-        identifier = next((place for place, name in enumerate(header) if name.lower() in _ID_NAMES), None)
+        identifier = next((column for column, name in enumerate(header) if name.lower() in _ID_NAMES), None)
     if time is None:
-        candidates = [place for place in range(len(header)) if place != identifier]
+        candidates = [column for column in range(len(header)) if column != identifier]
         if identifier is None:
             candidates = candidates[:1]
         time, index = _time_column(table, candidates)
     targets = [table.index_of(name, "targets") for name in layout.targets] or [
-        place for place in range(len(header)) if place not in (time, identifier, index)
+        column for column in range(len(header)) if column not in (time, identifier, index)
     ]
     if not targets:
         what = "a time column" if time is not None else "an id column"
@@ -115,12 +115,12 @@ def _places(table: Table, layout: Layout) -> tuple[int | None, int | None, list[
 
 def _time_column(table: Table, candidates: Sequence[int]) -> tuple[int | None, int | None]:
     """The time column among some, or the index that a data tool wrote, which says nothing."""
-    for place in candidates:
-        name, cells = table.header[place], [row.cells[place] for row in table.rows]
+    for column in candidates:
+        name, cells = table.header[column], [row.cells[column] for row in table.rows]
         if looks_like_times(name, cells):
-            return place, None
+            return column, None
         if is_nameless(name) and _counts_up(cells) and len(table.header) > 1:
-            return _time_column(table, [place + 1])[0], place
+            return _time_column(table, [column + 1])[0], column
         if names_times(name) and len(table.header) > 1:
             raise InvalidInput(
                 "time",
@@ -165,31 +165,31 @@ def _gridded(
     table: Table, each: _Raw, moments: Sequence[datetime], frequency: Frequency, bounds: Bounds
 ) -> Column:
     """Values on the grid of the frequency; rows may stand in any order."""
-    own = [moments[row] for row in each.rows]
-    start, last = min(own), max(own)
-    places: dict[int, int] = {}
-    for row, moment in zip(each.rows, own, strict=True):
+    times = [moments[row] for row in each.rows]
+    start, last = min(times), max(times)
+    lines: dict[int, int] = {}
+    for row, moment in zip(each.rows, times, strict=True):
         line = table.rows[row].line
         try:
-            place = position(start, moment, frequency)
+            step = position(start, moment, frequency)
         except InvalidInput as error:
             raise InvalidInput("time", f"line {line}: {error.message}; is freq right?") from error
-        if place in places:
+        if step in lines:
             raise InvalidInput(
                 "time",
-                f"lines {places[place]} and {line} are one step of {frequency.code} in {each.name!r}; "
+                f"lines {lines[step]} and {line} are one step of {frequency.code} in {each.name!r}; "
                 "where a column tells series apart, name it with id",
             )
-        places[place] = line
-    length = max(places) + 1
+        lines[step] = line
+    length = max(lines) + 1
     _check_points(length, bounds)
-    if length > _MAX_GAPS * len(places) + 1000:
+    if length > _MAX_GAPS * len(lines) + 1000:
         raise InvalidInput(
             "time",
-            f"{each.name!r} has {len(places)} rows over {length} steps of {frequency.code}; is freq right?",
+            f"{each.name!r} has {len(lines)} rows over {length} steps of {frequency.code}; is freq right?",
         )
     values = np.full(length, np.nan)
-    values[list(places)] = each.values
+    values[list(lines)] = each.values
     if start.tzinfo is not None:
         start = start.astimezone(last.tzinfo) if frequency.within_days else start.replace(tzinfo=last.tzinfo)
     return Column(each.name, values, start)

@@ -105,8 +105,8 @@ def _of_seconds(seconds: int) -> Frequency:
 
 def _seasons(seconds: int) -> tuple[int, int]:
     """The longest cycles among minute, hour, day, week and year that fit a whole number of steps."""
-    weeks, rest = divmod(seconds, _WEEK_S)
-    if weeks and not rest:
+    weeks, remainder = divmod(seconds, _WEEK_S)
+    if weeks and not remainder:
         return 1, 52 // weeks if 52 % weeks == 0 else 1
     cycles = [
         cycle // seconds

@@ -64,20 +64,20 @@ class AccessSettings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins_parse(cls, value: str) -> str:
-        for one in listed(value):
-            if not _ORIGIN.fullmatch(one):
-                raise ValueError(f"{one!r} is not SCHEME://HOST, SCHEME://HOST:PORT or *")
+        for item in listed(value):
+            if not _ORIGIN.fullmatch(item):
+                raise ValueError(f"{item!r} is not SCHEME://HOST, SCHEME://HOST:PORT or *")
         return value
 
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies_parse(cls, value: str) -> str:
-        for one in listed(value):
+        for item in listed(value):
             try:
-                if one != "*":
-                    ipaddress.ip_network(one)
+                if item != "*":
+                    ipaddress.ip_network(item)
             except ValueError:
-                raise ValueError(f"{one!r} is not an address, a network such as 10.0.0.0/8, or *") from None
+                raise ValueError(f"{item!r} is not an address, a network such as 10.0.0.0/8, or *") from None
         return value
 
     @property

@@ -70,7 +70,7 @@ class ModelSettings(BaseSettings):
     @classmethod
     def _several(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return ",".join(str(one) for one in value)
+            return ",".join(str(item) for item in value)
         return str(value) if isinstance(value, Path) else value
 
     @field_validator("models")
@@ -98,11 +98,11 @@ class ModelSettings(BaseSettings):
 
     @property
     def model_folders(self) -> tuple[Path, ...]:
-        return tuple(Path(one) for one in parse_locations(self.models) if "://" not in one)
+        return tuple(Path(item) for item in parse_locations(self.models) if "://" not in item)
 
     @property
     def remote_models(self) -> tuple[str, ...]:
-        return tuple(one for one in parse_locations(self.models) if "://" in one)
+        return tuple(item for item in parse_locations(self.models) if "://" in item)
 
 
 def parse_locations(value: str) -> tuple[str, ...]:
@@ -111,22 +111,22 @@ def parse_locations(value: str) -> tuple[str, ...]:
     Raises:
         ValueError: there is none, or an address is of another kind or holds a password.
     """
-    places = tuple(filter(None, (part.strip() for part in value.split(","))))
-    if not places:
+    locations = tuple(filter(None, (part.strip() for part in value.split(","))))
+    if not locations:
         raise ValueError("name at least one place of bundles")
-    for place in places:
-        scheme, separator, _ = place.partition("://")
+    for location in locations:
+        scheme, separator, _ = location.partition("://")
         if not separator:
             continue
         if scheme not in REMOTE_SCHEMES:
             raise ValueError(f"{scheme}:// is not read here; allowed: {', '.join(REMOTE_SCHEMES)}")
-        if "@" in urlsplit(place).netloc:
+        if "@" in urlsplit(location).netloc:
             raise ValueError(
                 "an address holds no password; set the variables of the place, such as AWS_* or HF_TOKEN"
             )
-        if not urlsplit(place).netloc:
+        if not urlsplit(location).netloc:
             raise ValueError(f"{scheme}:// needs a host, a bucket or an owner behind it")
-    return places
+    return locations
 
 
 def parse_defaults(value: str) -> dict[str, str]:

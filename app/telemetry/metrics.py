@@ -54,8 +54,8 @@ class Metrics:
         for reason in REFUSALS:
             all_.refused.labels(reason)
         # Finding a child by its labels costs more than counting on it.
-        self._counter = lru_cache(maxsize=4096)(_counter)
-        self._histogram = lru_cache(maxsize=4096)(_histogram)
+        self._counter = lru_cache(maxsize=4096)(Counter.labels)
+        self._histogram = lru_cache(maxsize=4096)(Histogram.labels)
 
     def request(self, task: str, model: str, outcome: str, timing: Timing) -> None:
         all_ = self.catalogue
@@ -246,11 +246,3 @@ def observe_many(histogram: Histogram, amount: float, count: int) -> None:
     """
     histogram._sum.inc(amount * count)
     histogram._buckets[bisect_left(histogram._upper_bounds, amount)].inc(count)
-
-
-def _counter(family: Counter, *labels: str) -> Counter:
-    return family.labels(*labels)
-
-
-def _histogram(family: Histogram, *labels: str) -> Histogram:
-    return family.labels(*labels)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
-from app.core.tensor import DTYPES, Tensor, TensorInput, TensorSpec
 from app.protocols.oip.schema import InputTensor
+from app.tasks.tensor_table import DTYPES, Tensor, TensorInput, TensorSpec
 
 _LENGTH = struct.Struct("<I")
 _Kinds = tuple[frozenset[type], str]

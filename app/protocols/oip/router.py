@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.bundle.manifest import Manifest
-from app.core.tensor import TensorInput, TensorSpec
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import json_response
 from app.edge.routes.health import readiness
@@ -25,6 +24,7 @@ from app.protocols.oip.schema import (
 )
 from app.protocols.oip.service import TensorService
 from app.service.catalog import Deployment
+from app.tasks.tensor_table import TensorInput, TensorSpec
 
 NAME = "rnnserve"
 PLATFORM = "onnxruntime_onnx"

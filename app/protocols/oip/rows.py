@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from app.core.errors import InvalidInput
-from app.core.tensor import Tensor, TensorInput
 from app.protocols.oip.codec import utf8
-from app.tasks.tensor_table import Row
+from app.tasks.tensor_table import Row, Tensor, TensorInput
 
 
 def rows_of(inputs: Sequence[TensorInput], tensors: Mapping[str, Tensor]) -> tuple[TensorInput, list[Row]]:

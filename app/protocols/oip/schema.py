@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from app.core.schema import Answer
-from app.core.tensor import Datatype
+from app.tasks.tensor_table import Datatype
 
 MAX_RANK = 8
 MAX_TENSORS = 32

@@ -28,12 +28,12 @@ from app.core.errors import (
     SessionGone,
     UnknownSession,
 )
-from app.core.tensor import Tensor
 from app.protocols.oip.parameters import SequenceParameters
 from app.protocols.oip.run import TensorCall, TensorRuns
 from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.schema import CreateSession
+from app.tasks.tensor_table import Tensor
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from app.bundle.manifest import Manifest
 from app.core.errors import DeadlineExceeded, InvalidInput
 from app.core.limits import Limits
-from app.core.tensor import Tensor, TensorInput, TensorOutput
 from app.protocols.oip.codec import decode, raw_input
 from app.protocols.oip.counts import ModelCounts
 from app.protocols.oip.parameters import split
@@ -25,7 +24,7 @@ from app.service.call import Timing
 from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.service import SessionService
-from app.tasks.tensor_table import TensorTable
+from app.tasks.tensor_table import Tensor, TensorInput, TensorOutput, TensorTable
 
 _UNSERVED = {"classification": "the classification extension", "shared_memory_region": "shared memory"}
 

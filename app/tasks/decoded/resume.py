@@ -49,10 +49,10 @@ class ResumePoint:
 
     def __str__(self) -> str:
         if self.given is None:
-            place = "done"
+            given = "done"
         else:
-            place = "-".join(f"{given.tokens}{'e' if given.ended else ''}" for given in self.given)
-        return f"1.{self.seed}.{self.request}.{self.origin}.{place}"
+            given = "-".join(f"{choice.tokens}{'e' if choice.ended else ''}" for choice in self.given)
+        return f"1.{self.seed}.{self.request}.{self.origin}.{given}"
 
     @property
     def complete(self) -> bool:

@@ -108,12 +108,12 @@ class ForecastRequest(Request):
             return [Series(None, self.values, self.start, self.freq)]
         return [
             Series(
-                one.id,
-                one.values,
-                self.start if one.start is None else one.start,
-                self.freq if one.freq is None else one.freq,
+                series.id,
+                series.values,
+                self.start if series.start is None else series.start,
+                self.freq if series.freq is None else series.freq,
             )
-            for one in self.series
+            for series in self.series
         ]
 
 

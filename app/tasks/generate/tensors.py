@@ -12,11 +12,10 @@ from pydantic import BeforeValidator, Field
 
 from app.core.errors import over_limit
 from app.core.schema import Request
-from app.core.tensor import ANY, TensorInput, TensorOutput
 from app.tasks.decoded.prepare import DecodingLimits
 from app.tasks.generate.schema import GenerateRequest
 from app.tasks.generate.spec import GenerateSpec
-from app.tasks.tensor_table import FromState, Row, TensorTable
+from app.tasks.tensor_table import ANY, FromState, Row, TensorInput, TensorOutput, TensorTable
 
 DEFAULT_MAX_TOKENS: int = GenerateRequest.model_fields["max_tokens"].default
 _SEEDS = 2**63

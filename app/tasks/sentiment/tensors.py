@@ -10,12 +10,11 @@ from typing import Any
 
 import orjson
 
-from app.core.tensor import ANY, TensorInput, TensorOutput
 from app.features.text import TextLimits
 from app.tasks.sentiment.schema import SentimentRequest, SentimentResult
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.session import Examples
-from app.tasks.tensor_table import TensorTable
+from app.tasks.tensor_table import ANY, Row, TensorInput, TensorOutput, TensorTable
 
 EXAMPLES: Examples = {
     "sentiment": {
