@@ -54,10 +54,6 @@ def produces_text(task: Task) -> bool:
     return issubclass(task.limits, DecodingLimits)
 
 
-def draw_seed() -> int:
-    return secrets.randbits(_SEED_BITS)
-
-
 def prompt_ids(prompt: str | list[int], codec: TextCodec, vocabulary: int, limits: TextLimits) -> list[int]:
     """The tokens of a prompt, in whichever form it was sent; raises InvalidInput."""
     if isinstance(prompt, str):
@@ -100,7 +96,7 @@ def prepared_text(
     if request.seed is not None:
         seed = request.seed
     elif seed is None:
-        seed = draw_seed()
+        seed = secrets.randbits(_SEED_BITS)
     stops = tuple(request.stops)
     banned = () if codec.unknown is None else (codec.unknown,)
     sequences = [
