@@ -14,7 +14,7 @@ from app.features.text import TextLimits
 from app.tasks.sentiment.schema import SentimentRequest, SentimentResult
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.session import Examples
-from app.tasks.tensor_table import ANY, Row, TensorInput, TensorOutput, TensorTable
+from app.tasks.tensor_table import ANY, TensorInput, TensorOutput, TensorTable
 
 EXAMPLES: Examples = {
     "sentiment": {
