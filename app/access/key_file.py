@@ -45,8 +45,6 @@ class KeyDefaults:
 
 
 class KeyEntry(BaseModel):
-    """The table of one name."""
-
     model_config = ConfigDict(extra="forbid")
 
     hash: Digest | Annotated[list[Digest], Field(min_length=1, max_length=16)]

@@ -21,7 +21,6 @@ from app.core.errors import BundleError
 
 
 def pack_vectors(start: NDArray[np.float32], golden: Golden) -> bytes:
-    """Bytes of ``vectors.npz``: the start row and the golden vectors."""
     arrays: dict[str, NDArray[np.generic]] = {
         "start": start,
         "steps": golden.steps,

@@ -9,6 +9,7 @@ the clock on the wall.
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -50,16 +51,11 @@ def advance(start: datetime, frequency: Frequency, steps: int) -> datetime:
             day = np.busday_offset(start.date(), steps * frequency.count, roll="forward").astype(np.int64)
             return datetime.combine(date.fromordinal(int(day) + _EPOCH_ORDINAL), start.timetz())
         years, month = divmod(start.month - 1 + steps * frequency.count, 12)
-        last = _days_in_month(start.year + years, month + 1)
+        last = monthrange(start.year + years, month + 1)[1]
         day_of_month = last if frequency.month_end else min(start.day, last)
         return start.replace(year=start.year + years, month=month + 1, day=day_of_month)
     except (ValueError, OverflowError) as error:
         raise OverflowError(f"{abs(steps)} steps from {start.isoformat()} leave the calendar") from error
-
-
-def _days_in_month(year: int, month: int) -> int:
-    following = datetime(year + month // 12, month % 12 + 1, 1)
-    return (following - timedelta(days=1)).day
 
 
 def timestamps(start: datetime, frequency: Frequency, num: int, *, skip: int = 0) -> list[datetime]:

@@ -92,7 +92,6 @@ def read_columns(table: Table, layout: Layout, bounds: Bounds) -> tuple[list[Col
 
 
 def _columns(table: Table, layout: Layout) -> tuple[int | None, int | None, list[int]]:
-    """The time column, the id column, and the columns of values."""
     header = table.header
     identifier = None if layout.id is None else table.index_of(layout.id, "id")
     time = None if layout.time is None else table.index_of(layout.time, "time")

@@ -16,8 +16,6 @@ MAX_LOGPROBS = 2_000_000
 
 
 class AnswerMemory:
-    """Admits answers while there is room for all that they may list."""
-
     def __init__(self, most: int = MAX_LOGPROBS) -> None:
         self._most = most
         self.held = 0

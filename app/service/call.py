@@ -20,8 +20,6 @@ class Timing:
 
 
 class RequestObserver(Protocol):
-    """Whoever counts requests; see ``app.telemetry``."""
-
     def request(self, task: str, model: str, outcome: str, timing: Timing) -> None:
         """One request ended: ``ok``, ``caller``, ``capacity``, ``server`` or ``cancelled``."""
 

@@ -33,8 +33,6 @@ class ModelState:
 
 
 class ModelControl(Protocol):
-    """Whoever decides which models are served."""
-
     def index(self) -> list[ModelState]:
         """Every version that is known, by name, versions ascending."""
 

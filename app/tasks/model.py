@@ -78,8 +78,6 @@ class Summary:
 
 @dataclass(slots=True, eq=False)
 class StreamStart:
-    """A validated request of a task that streams."""
-
     sequences: list[SequenceRequest]
     assembler: Assembler
 

@@ -55,8 +55,6 @@ class AppliedInputs:
 
 
 class SessionTask(Protocol):
-    """The session side of a model."""
-
     def open(self, options: Context) -> Context:
         """The context of a new session; raises InvalidInput."""
 

@@ -71,7 +71,6 @@ class RequestSpan:
 
     @property
     def traceparent(self) -> bytes:
-        """The span as W3C's header names it."""
         context = self.span.get_span_context()
         return b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
 

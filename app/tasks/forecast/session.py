@@ -139,7 +139,6 @@ class ForecastSession:
 
 
 def _event(event: Any, field: str) -> tuple[float, datetime | None]:
-    """The value (NaN when null) and the time of one event."""
     moment = None
     if isinstance(event, dict):
         unknown = set(event) - {"value", "time"}

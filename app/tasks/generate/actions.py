@@ -62,7 +62,6 @@ def _start(
 
 
 def _kept(assembler: object) -> list[int]:
-    """The tokens of the prompt and of the text so far."""
     assert isinstance(assembler, FrameAssembler)
     return assembler.tokens
 
