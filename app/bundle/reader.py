@@ -52,11 +52,6 @@ class Bundle:
     golden: Golden
     tokenizer: str | None
 
-    @property
-    def graph_sha256(self) -> str:
-        """Identity of the graph, which a stored state is bound to."""
-        return self.manifest.files[GRAPH_FILE]
-
 
 def find_bundles(folder: Path) -> list[Path]:
     """The bundle folders ``<folder>/<name>/<version>``, sorted; raises BundleError for no folder."""

@@ -57,8 +57,10 @@ def load_sourced(**flags: Any) -> Sourced:
         ConfigurationError: a value or the file is wrong; names the setting, its source and what
             is allowed.
     """
-    for variable in unknown_variables(os.environ):
-        logging.getLogger("rnnserve").warning("%s is not a setting of rnnserve and is ignored", variable)
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | FOREIGN_VARIABLES
+    for name in sorted(os.environ):
+        if name.startswith(ENV_PREFIX) and name.upper() not in known:
+            logging.getLogger("rnnserve").warning("%s is not a setting of rnnserve and is ignored", name)
     given = {name: value for name, value in flags.items() if value is not None}
     variables = EnvSettingsSource(Settings)()
     file = given.get("config", variables.get("config"))
@@ -76,12 +78,6 @@ def load_sourced(**flags: Any) -> Sourced:
     except ValidationError as error:
         lines = [_wrong(problem, origins) for problem in error.errors(include_url=False)]
         raise ConfigurationError("; ".join(lines)) from error
-
-
-def unknown_variables(environment: Any) -> list[str]:
-    """Names in ``environment`` that have our prefix and are no setting."""
-    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | FOREIGN_VARIABLES
-    return sorted(name for name in environment if name.startswith(ENV_PREFIX) and name.upper() not in known)
 
 
 def tracing_variables() -> dict[str, str]:

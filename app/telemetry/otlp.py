@@ -89,11 +89,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[str], bool]]] = {
         for name, allowed, accepts in (
             ("ENDPOINT", _URL, _address),
             ("TIMEOUT", _SECONDS, lambda text: 0.0 < float(text or 1) < float("inf")),
-            (
-                "COMPRESSION",
-                "none, gzip or deflate",
-                lambda text: text.lower() in ("", "none", "gzip", "deflate"),
-            ),
+            ("COMPRESSION", "none, gzip or deflate", lambda text: text.lower() in _COMPRESSIONS),
         )
     },
 }
