@@ -5,10 +5,10 @@ serving of states has. docs/observability.md holds the table made from this file
 may change in it.
 
 The metrics are prometheus_client's own, with their values in memory. Measured against counters and
-histograms without locks, CPU time of one core: a forecast alone takes 10 us for its metrics instead
+histograms without locks, CPU time of one core: a plain request alone takes 10 us for its metrics instead
 of 2, of 740 us in all (1.0 %); among 64 at once 6.5 instead of 1.4, of 273 (1.9 %); a session step
 9 instead of 3, of 846 (0.7 %), and 3 instead of 1, of 202 (1.1 %). With values in the files of
-prometheus_client's multi-process mode a forecast takes 22 us (2.7 %), and 14.5 among 64 (4.8 %).
+prometheus_client's multi-process mode that request takes 22 us (2.7 %), and 14.5 among 64 (4.8 %).
 That is too much, so workers write those files once a second: see ``app.telemetry.sharing``.
 """
 
