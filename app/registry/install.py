@@ -1,7 +1,4 @@
-"""Putting a bundle into a models folder: checked whole, then visible at once, or not at all.
-
-origin --the manifest's files, hashed as they come--> hidden folder --verify--> NAME/VERSION
-"""
+"""Putting a bundle into a models folder: checked whole, then visible at once, or not at all."""
 
 from __future__ import annotations
 
@@ -30,13 +27,9 @@ class Installed:
 
 
 def read_head(origin: Origin) -> bytes:
-    """The manifest's bytes.
-
-    Raises:
-        FetchFailed: it cannot be read, or is too large to be one.
-    """
+    """The manifest's bytes; raises FetchFailed when it cannot be read, or is too large to be one."""
     data = b""
-    for piece in origin.read(MANIFEST_FILE):
+    for piece in origin(MANIFEST_FILE):
         data += piece
         if len(data) > MAX_MANIFEST_BYTES:
             raise FetchFailed(f"{MANIFEST_FILE} is larger than {MAX_MANIFEST_BYTES} bytes")
@@ -52,15 +45,10 @@ def install(
     *,
     replace: bool,
 ) -> Installed:
-    """Copy a bundle to ``folder/NAME/VERSION``.
+    """Copy a bundle, whose manifest is ``head``, to ``folder/NAME/VERSION``.
 
-    Args:
-        origin: of its files.
-        head: the manifest's bytes, as :func:`read_head` returned them.
-        folder: a models folder; made when it is missing.
-        budget: of the copy.
-        verify: checks the copy in its hidden folder, and raises.
-        replace: whether another bundle of the same version may be replaced.
+    ``verify`` checks the copy in its hidden folder, and raises; another bundle of the same version is there
+    only to be replaced with ``replace``.
 
     Raises:
         InvalidManifest: the manifest is malformed.
@@ -110,7 +98,7 @@ def remove(target: Path) -> None:
 def _copy(origin: Origin, name: str, digest: str, staging: Path, budget: Budget) -> None:
     found = hashlib.sha256()
     with (staging / name).open("xb") as file:
-        for piece in budget.spend(origin.read(name)):
+        for piece in budget.spend(origin(name)):
             found.update(piece)
             file.write(piece)
         file.flush()
@@ -122,8 +110,12 @@ def _copy(origin: Origin, name: str, digest: str, staging: Path, budget: Budget)
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that readers see as it was or as it is; raises OSError."""
     staged = path.with_name(f".{path.name}.{os.getpid()}")
-    _write(staged, data)
-    staged.replace(path)
+    try:
+        _write(staged, data)
+        staged.chmod(0o644)
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,10 +1,6 @@
 """A place on the network, mirrored into a models folder on this machine.
 
-    place --list--> bundles that are new --copy, check, verify--> cache/PLACE/NAME/VERSION
-                    bundles that have gone --> taken away
-
-The mirror is a models folder like any other. Workers of one server, and servers of one machine,
-share it: one copies, the others find it done.
+Workers of one server, and servers of one machine, share it: one copies, the others find it done.
 """
 
 from __future__ import annotations
@@ -29,7 +25,7 @@ from app.core.errors import BundleError, DigestMismatch, FetchFailed, InvalidMan
 from app.registry.install import install, remove, write_whole
 from app.registry.labels import LABELS_FILE, MAX_LABELS_BYTES, parse_labels
 from app.registry.origin import Budget
-from app.remote.place import Missing, Place, PlaceOrigin
+from app.remote.place import Missing, Place
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +55,14 @@ class _Failure:
 
 
 class Mirror:
-    """One place's mirror; implements :class:`app.registry.options.Source`.
+    """Mirrors one place into a folder below ``cache``; implements :class:`app.registry.options.Source`.
 
     Args:
-        address: of the place.
-        cache: folder of all mirrors.
         max_bytes: of one bundle.
         seconds: for the list of bundles, and for each bundle.
 
     Raises:
-        ConfigurationError: the address cannot be read here.
+        ConfigurationError: the library for the address's scheme is not installed, or refuses it.
     """
 
     def __init__(self, address: str, cache: Path, max_bytes: int, seconds: float) -> None:
@@ -82,19 +76,9 @@ class Mirror:
         self.folder = cache / _folder_name(address)
 
     def stop(self) -> None:
-        """End a refresh that runs in another thread soon; later ones do nothing."""
         self._stopped.set()
 
     def refresh(self, *, at_once: bool = False) -> None:
-        """Make the folder what the place is.
-
-        Args:
-            at_once: try copies again that have failed, however short ago.
-
-        Raises:
-            FetchFailed: the place does not answer, or holds no bundle; the folder stays as it was.
-            BundleError: the folder cannot be written.
-        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._alone() as first:
@@ -124,7 +108,7 @@ class Mirror:
             try:
                 if (said := parse_manifest(head).reference) != reference:
                     raise InvalidManifest(f"its manifest says {said}, which is not where it lies")
-                origin = PlaceOrigin(self._place, parts, budget := self._budget())
+                origin = self._place.origin(budget := self._budget(), *parts)
                 done = install(origin, head, self.folder, budget, lambda path: None, replace=True)
             except BundleError as error:
                 if self._stopped.is_set():
@@ -239,6 +223,5 @@ def _valid(form: TypeAdapter[str], names: list[str]) -> list[str]:
 
 
 def _folder_name(address: str) -> str:
-    """Readable, and another one for every address."""
     plain = "".join(one if one.isalnum() else "-" for one in address.partition("://")[2])[:40]
     return f"{plain}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from app.core.errors import ConfigurationError, FetchFailed
-from app.registry.origin import CHUNK_BYTES, Budget
+from app.registry.origin import CHUNK_BYTES, Budget, Origin
 
 _ATTEMPTS = 4
 _PAUSE_S = 0.25
@@ -30,13 +30,9 @@ class Missing(FetchFailed):
 
 
 class Place:
-    """One address.
+    """One address; raises ConfigurationError when the library for its scheme is missing, or refuses it.
 
-    Args:
-        address: with its scheme.
-
-    Raises:
-        ConfigurationError: the library for its scheme is not installed, or refuses the address.
+    Its methods raise Missing when there is nothing, FetchFailed when it does not answer or not in time.
     """
 
     def __init__(self, address: str) -> None:
@@ -60,12 +56,7 @@ class Place:
         self._streaming: dict[str, Any] = {} if scheme == "s3" else {"block_size": 0}
 
     def names(self, *parts: str, budget: Budget) -> list[str]:
-        """The last parts of what lies below, in order; whoever reads them checks their form.
-
-        Raises:
-            Missing: there is nothing there.
-            FetchFailed: the place does not answer, or not in time.
-        """
+        """The last parts of what lies below, in order; whoever reads them checks their form."""
 
         def ask() -> list[str]:
             self._fs.invalidate_cache()
@@ -75,17 +66,11 @@ class Place:
         return self._retried(ask, parts, budget)
 
     def small(self, *parts: str, max_bytes: int, budget: Budget) -> bytes:
-        """A small file as a whole.
-
-        Raises:
-            Missing: there is none.
-            FetchFailed: it is larger, or the place does not answer, or not in time.
-        """
+        """A file as a whole; raises FetchFailed when it is larger than ``max_bytes``."""
 
         def ask() -> bytes:
             with self._fs.open(self._path(parts), "rb", **self._streaming) as file:
-                data: bytes = file.read(max_bytes + 1)
-            return data
+                return bytes(file.read(max_bytes + 1))
 
         data = self._retried(ask, parts, budget)
         if len(data) > max_bytes:
@@ -93,12 +78,7 @@ class Place:
         return data
 
     def pieces(self, *parts: str, budget: Budget) -> Iterator[bytes]:
-        """A file in pieces; after a break it is opened again and read on from there.
-
-        Raises:
-            Missing: there is none.
-            FetchFailed: the place does not answer, or not in time.
-        """
+        """A file in pieces; after a break it is opened again and read on from there."""
         path, place, attempt = self._path(parts), 0, 0
         while True:
             try:
@@ -114,6 +94,10 @@ class Place:
                 attempt += 1
                 self._give_up(error, parts, attempt)
             budget.wait(_PAUSE_S * 2**attempt)
+
+    def origin(self, budget: Budget, *parts: str) -> Origin:
+        """Of the bundle in the folder below."""
+        return lambda name: self.pieces(*parts, name, budget=budget)
 
     def _retried(self, ask: Callable[[], _T], parts: tuple[str, ...], budget: Budget) -> _T:
         attempt = 0
@@ -143,19 +127,6 @@ class Place:
 
     def _shown(self, parts: tuple[str, ...]) -> str:
         return "/".join((self.address, *parts))
-
-
-class PlaceOrigin:
-    """A bundle's folder at a place."""
-
-    def __init__(self, place: Place, parts: tuple[str, ...], budget: Budget) -> None:
-        self._place = place
-        self._parts = parts
-        self._budget = budget
-
-    def read(self, name: str) -> Iterator[bytes]:
-        """See :class:`app.registry.origin.Origin`."""
-        return self._place.pieces(*self._parts, name, budget=self._budget)
 
 
 def _status(error: BaseException) -> int | None:
