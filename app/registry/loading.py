@@ -1,7 +1,4 @@
-"""One bundle on disk becomes a verified deployment with its engine.
-
-models/NAME/VERSION --read, check sums--> Bundle --load--> GraphSession --replay golden--> Deployment
-"""
+"""One bundle on disk becomes a verified deployment with its engine."""
 
 from __future__ import annotations
 
@@ -33,11 +30,19 @@ class Loaded:
 
     deployment: Deployment
     engine: Engine
+    limits: Limits
     load_seconds: float
 
     @property
     def manifest(self) -> Manifest:
         return self.deployment.manifest
+
+    @property
+    def reference(self) -> str:
+        return self.manifest.reference
+
+    def alive(self) -> bool:
+        return self.engine.alive
 
 
 def load_bundle(
@@ -74,15 +79,11 @@ def load_bundle(
         on_loop=on_loop,
     )
     deployment = Deployment(manifest, task, model, engine)
-    return Loaded(deployment, engine, time.perf_counter() - started)
+    return Loaded(deployment, engine, limits, time.perf_counter() - started)
 
 
 def read_placed(path: Path) -> Bundle:
-    """The bundle in ``path``, whose last two parts must be its name and version.
-
-    Raises:
-        BundleError: it is not what its manifest says, or lies in the wrong place.
-    """
+    """The bundle in ``path``, whose last two parts must be its name and version; raises BundleError."""
     bundle = read_bundle(path)
     manifest = bundle.manifest
     if (manifest.name, manifest.version) != (path.parent.name, path.name):

@@ -1,36 +1,50 @@
-"""How models live, and what the registry is told and tells."""
+"""What the registry is told, and whom it tells."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from app.core.errors import BundleError
-from app.registry.loading import Loaded
+from app.engine.load import EngineLoad, TickStats
 from app.registry.origin import Origin
 
 
-class RegistryObserver(Protocol):
-    """Whoever counts models; see ``app.telemetry``. Called on the event loop, and before it runs."""
+class ModelMetrics(Protocol):
+    """Counts models and their engines. Called on the event loop, and before it runs."""
 
-    def loaded(self, model: Loaded) -> None:
-        """A model was verified and is served from now on."""
-        ...
+    def tick_observer(self, model: str) -> Callable[[TickStats], None]: ...
 
-    def retired(self, reference: str) -> None:
-        """A version is served no more, and has ended."""
-        ...
+    def model_loaded(
+        self,
+        model: str,
+        task: str,
+        cell: str,
+        seconds: float,
+        *,
+        parameters: int = 0,
+        generates: bool = False,
+    ) -> None: ...
 
-    def event(self, event: str) -> None:
-        """``failed`` or ``switched`` happened to a bundle."""
-        ...
+    def watch_engine(
+        self,
+        model: str,
+        alive: Callable[[], bool],
+        load: Callable[[], EngineLoad],
+        *,
+        slots: int,
+        row_bytes: int,
+        max_steps: int,
+    ) -> None: ...
 
-    def bad(self, count: int) -> None:
-        """So many bundles are not served because they are bad."""
-        ...
+    def model_retired(self, model: str) -> None: ...
+
+    def model_event(self, event: str) -> None: ...
+
+    def bad_models(self, count: int) -> None: ...
 
 
 class Source(Protocol):
@@ -47,17 +61,16 @@ class Source(Protocol):
         them again however short ago they failed.
 
         Raises:
-            BundleError: the place does not answer, so the folder stays as it was.
+            FetchFailed: the place does not answer, or holds no bundle; the folder stays as it was.
+            BundleError: the folder cannot be written.
         """
-        ...
 
     def stop(self) -> None:
-        """End a refresh that runs in another thread soon."""
-        ...
+        """End a refresh that runs in another thread soon; later ones do nothing."""
 
 
 class RemotePlaces(Protocol):
-    """Reading places on the network; the package ``app.remote`` is one, where it is there."""
+    """The package ``app.remote``, where it is there."""
 
     def open_source(self, address: str, cache: Path, max_bytes: int, seconds: float) -> Source: ...
 
@@ -95,5 +108,4 @@ class RegistryOptions:
 
     @property
     def all_folders(self) -> list[Path]:
-        """Every folder that is looked at, in order."""
         return [*self.folders, *(source.folder for source in self.sources)]

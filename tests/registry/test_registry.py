@@ -15,27 +15,8 @@ from app.core.limits import Limits
 from app.registered import TASKS
 from app.registry import ModelRegistry, RegistryOptions, inspect_models, load_bundle, version_key
 from app.tasks.tasks import Tasks
+from app.telemetry.metrics import Metrics
 from tests.bundles import tiny_classifier, tiny_generator
-
-
-class Quiet:
-    """Counts nothing but the bad bundles."""
-
-    def __init__(self) -> None:
-        self.bad_bundles = 0
-
-    def loaded(self, model: object) -> None:
-        """A model is served."""
-
-    def retired(self, reference: str) -> None:
-        """A model has gone."""
-
-    def event(self, event: str) -> None:
-        """Something happened."""
-
-    def bad(self, count: int) -> None:
-        """Remember."""
-        self.bad_bundles = count
 
 
 def opened(
@@ -52,7 +33,7 @@ def opened(
     registry = ModelRegistry(
         options,
         lambda path: load_bundle(path, "cpu", Limits(), Tasks(TASKS), lambda name: lambda stats: None),
-        Quiet(),
+        Metrics(),
     )
     registry.open()
     return registry
