@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 from app.core.errors import ConfigurationError, FetchFailed
 from app.registry.origin import CHUNK_BYTES, Budget, Origin
@@ -21,8 +21,6 @@ _READ_S = 30
 
 # They log each request, or where credentials were found.
 _TALKATIVE = ("httpx", "httpx2", "botocore", "aiobotocore")
-
-_T = TypeVar("_T")
 
 
 class Missing(FetchFailed):
@@ -57,34 +55,35 @@ class Place:
 
     def names(self, *parts: str, budget: Budget) -> list[str]:
         """The last parts of what lies below, in order; whoever reads them checks their form."""
-
-        def ask() -> list[str]:
-            self._fs.invalidate_cache()
-            listed = self._fs.ls(self._path(parts), detail=False)
-            return sorted({str(one).rstrip("/").rpartition("/")[2] for one in listed})
-
-        return self._retried(ask, parts, budget)
+        attempt = 0
+        while True:
+            budget.check()
+            try:
+                self._fs.invalidate_cache()
+                listed = self._fs.ls(self._path(parts), detail=False)
+                return sorted({str(path).rstrip("/").rpartition("/")[2] for path in listed})
+            except Exception as error:
+                attempt += 1
+                self._give_up_or_wait(error, parts, attempt, budget)
 
     def small(self, *parts: str, max_bytes: int, budget: Budget) -> bytes:
         """A file as a whole; raises FetchFailed when it is larger than ``max_bytes``."""
-
-        def ask() -> bytes:
-            with self._fs.open(self._path(parts), "rb", **self._streaming) as file:
-                return bytes(file.read(max_bytes + 1))
-
-        data = self._retried(ask, parts, budget)
-        if len(data) > max_bytes:
-            raise FetchFailed(f"{self._shown(parts)} is larger than {max_bytes} bytes")
+        data = b""
+        for piece in self.pieces(*parts, budget=budget):
+            data += piece
+            if len(data) > max_bytes:
+                raise FetchFailed(f"{self._shown(parts)} is larger than {max_bytes} bytes")
         return data
 
     def pieces(self, *parts: str, budget: Budget) -> Iterator[bytes]:
         """A file in pieces; after a break it is opened again and read on from there."""
-        path, place, attempt = self._path(parts), 0, 0
+        position = attempt = 0
         while True:
+            budget.check()
             try:
-                with self._fs.open(path, "rb", **self._streaming) as file:
-                    for piece in _from(file, place):
-                        place += len(piece)
+                with self._fs.open(self._path(parts), "rb", **self._streaming) as file:
+                    for piece in _from(file, position):
+                        position += len(piece)
                         attempt = 0
                         yield piece
                 return
@@ -92,25 +91,15 @@ class Place:
                 raise
             except Exception as error:
                 attempt += 1
-                self._give_up(error, parts, attempt)
-            budget.wait(_PAUSE_S * 2**attempt)
+                self._give_up_or_wait(error, parts, attempt, budget)
 
     def origin(self, budget: Budget, *parts: str) -> Origin:
         """Of the bundle in the folder below."""
         return lambda name: self.pieces(*parts, name, budget=budget)
 
-    def _retried(self, ask: Callable[[], _T], parts: tuple[str, ...], budget: Budget) -> _T:
-        attempt = 0
-        while True:
-            budget.check()
-            try:
-                return ask()
-            except Exception as error:
-                attempt += 1
-                self._give_up(error, parts, attempt)
-            budget.wait(_PAUSE_S * 2**attempt)
-
-    def _give_up(self, error: Exception, parts: tuple[str, ...], attempt: int) -> None:
+    def _give_up_or_wait(
+        self, error: Exception, parts: tuple[str, ...], attempt: int, budget: Budget
+    ) -> None:
         """Raise unless the same may work the next time."""
         status = _status(error)
         if status in (404, 410) or (status is None and _nothing_there(error)):
@@ -121,6 +110,7 @@ class Place:
             raise ConfigurationError(f"{self._shown(parts)}: {error}") from error
         if attempt >= _ATTEMPTS:
             raise FetchFailed(f"{self._shown(parts)}: {type(error).__name__}: {error}") from error
+        budget.wait(_PAUSE_S * 2**attempt)
 
     def _path(self, parts: tuple[str, ...]) -> str:
         return "/".join((str(self._root).rstrip("/"), *parts))
