@@ -78,6 +78,11 @@ class Lineup:
         """Of the models that lie on disk."""
         return frozenset(known.found.name for known in self._known.values())
 
+    @property
+    def known_names(self) -> frozenset[str]:
+        """Of these, and of those that were unloaded."""
+        return self.names | self.unloaded
+
     def see(self, look: Look, served: Mapping[str, Loaded]) -> None:
         now = time.monotonic()
         for reference, found in look.bundles.items():

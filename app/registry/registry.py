@@ -92,8 +92,8 @@ class ModelRegistry:
         if found is not None and found.manifest.task == task:
             return
         name = wanted.partition("@")[0]
-        may_return = name in self._known and (self._options.skip_bad or name in self._lineup.unloaded)
-        if found is None and may_return:
+        known = self._lineup.names if self._options.skip_bad else frozenset()
+        if found is None and name in known | self._lineup.unloaded:
             logger.warning("--default %s=%s is not served", task, wanted)
             return
         manifests = [one.manifest for one in self.served.models.values()]
@@ -214,7 +214,7 @@ class ModelRegistry:
             await self._change()
 
     async def _command(self, work: Coroutine[object, object, None]) -> None:
-        """Run work that goes on when its caller has no time left, or goes away; then tell the other workers."""
+        """Run work that goes on when its caller has no time left, or goes away."""
         task = asyncio.create_task(work)
         self._owned.add(task)
         task.add_done_callback(self._owned.discard)
@@ -246,18 +246,14 @@ class ModelRegistry:
         self._lineup.unloaded = self._unloaded.names()
         self._lineup.see(look, self.served.models)
         chosen = await self._lineup.choose(look, self.served.models, judge, at_once)
-        self.served.switch(chosen, look, self._known)
+        self.served.switch(chosen, look, self._lineup.known_names)
         self._metrics.bad_models(sum(state.status == "broken" for state in self.index()))
 
     async def _drop(self, name: str) -> None:
         async with self._changing:
             self._lineup.unloaded = self._unloaded.names()
             left = {key: one for key, one in self.served.models.items() if one.manifest.name != name}
-            self.served.switch(left, None, self._known)
-
-    @property
-    def _known(self) -> frozenset[str]:
-        return self._lineup.names | self._lineup.unloaded
+            self.served.switch(left, None, self._lineup.known_names)
 
     async def _judge_at_start(self, found: Found) -> Judgement:
         # A signal's handler runs while this waits, whatever the bundle does.

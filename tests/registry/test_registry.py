@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from app.core.errors import BundleError, ConfigurationError, InvalidManifest
 from app.core.limits import Limits
 from app.registered import TASKS
-from app.registry import ModelRegistry, RegistryOptions, inspect_models, load_bundle, version_key
+from app.registry.loading import load_bundle
+from app.registry.look import version_key
+from app.registry.options import RegistryOptions
+from app.registry.registry import ModelRegistry
+from app.registry.verification import inspect_models
 from app.tasks.tasks import Tasks
 from app.telemetry.metrics import Metrics
 from tests.bundles import tiny_classifier, tiny_generator
