@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.core.ports import Submitter
 from app.registry.loading import Loaded, load_bundle
-from app.registry.options import ModelMetrics, RegistryOptions, Source
+from app.registry.ports import ModelMetrics, Source
 from app.registry.registry import ModelRegistry
 from app.registry.unloaded import Siblings
 from app.runtime.cores import usable_cores
@@ -33,18 +33,6 @@ def open_registry(
         ConfigurationError: there is no bundle.
         DeviceUnavailable: the device cannot be used.
     """
-    options = RegistryOptions(
-        folders=settings.model_folders,
-        sources=sources,
-        preferred=settings.default_models,
-        chosen=settings.chosen_models,
-        skip_bad=settings.skip_bad_models,
-        poll_s=settings.models_poll_s,
-        refresh_s=settings.models_refresh_s,
-        keep_versions=settings.keep_versions,
-        drain_s=settings.model_drain_s,
-    )
-
     cores = usable_cores()
     lanes = Lanes(settings.lanes or max(1, cores // settings.workers))
     # A graph on a GPU keeps its thread waiting, not a core.
@@ -66,6 +54,6 @@ def open_registry(
         engine = wrap(loaded.deployment.engine, loaded.manifest.reference)
         return replace(loaded, deployment=replace(loaded.deployment, engine=engine))
 
-    registry = ModelRegistry(options, load, metrics, siblings)
+    registry = ModelRegistry(settings, load, metrics, siblings, sources)
     registry.open()
     return registry

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,14 +27,17 @@ from app.registry.background import begin
 from app.registry.lineup import SETTLE_S, Judge, Judgement, Lineup
 from app.registry.loading import Loaded
 from app.registry.look import Found, Look, look_at, sign
-from app.registry.options import ModelMetrics, RegistryOptions, Source
+from app.registry.ports import ModelMetrics, Source
 from app.registry.served import Served
 from app.registry.unloaded import Siblings, UnloadedNames
+from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _JUDGE_S = 300.0
 """That loading and verifying one bundle may take beside those that are served; it is given up then."""
+_COMMAND_S = 120.0
+"""That an administrator waits for a command; it goes on then."""
 
 
 class ModelRegistry:
@@ -45,19 +48,22 @@ class ModelRegistry:
 
     def __init__(
         self,
-        options: RegistryOptions,
+        settings: Settings,
         load: Callable[[Path], Loaded],
         metrics: ModelMetrics,
         siblings: Siblings | None = None,
+        sources: Sequence[Source] = (),
     ) -> None:
-        self._options = options
+        self._settings = settings
+        self._sources = sources
+        self._folders = [*settings.model_folders, *(source.folder for source in sources)]
         self._load = load
         self._metrics = metrics
         siblings = siblings or Siblings(UnloadedNames(), lambda: None)
         self._unloaded = siblings.unloaded
         self._tell_others = siblings.tell
-        self._lineup = Lineup(options.keep_versions, frozenset(options.preferred.values()))
-        self.served = Served(options.preferred, options.drain_s, metrics)
+        self._lineup = Lineup(settings.keep_versions, settings.default_models.values())
+        self.served = Served(settings.default_models, settings.model_drain_s, metrics)
         self._changing = asyncio.Lock()
         self._woken = asyncio.Event()
         self._owned: set[asyncio.Task[None]] = set()
@@ -71,11 +77,11 @@ class ModelRegistry:
             ConfigurationError: there is no bundle, or a default that was chosen is none of them.
             DeviceUnavailable: the device cannot be used.
         """
-        for source in self._options.sources:
+        for source in self._sources:
             self._open_source(source)
-        look = look_at(self._options.all_folders)
+        look = look_at(self._folders)
         if not look.bundles:
-            places = [*map(str, self._options.folders), *(source.address for source in self._options.sources)]
+            places = [*map(str, self._settings.model_folders), *(source.address for source in self._sources)]
             raise ConfigurationError(
                 f"the models folder {', '.join(map(repr, places))} holds no bundle "
                 "(models/NAME/VERSION/manifest.json); rnnserve-train makes them"
@@ -83,7 +89,7 @@ class ModelRegistry:
         with contextlib.suppress(StopIteration):  # its end, since nothing in it waits on a loop
             names = {found.name for found in look.bundles.values()}
             self._serve(look, self._judge_at_start, names).send(None)
-        for task, wanted in self._options.chosen.items():
+        for task, wanted in self._settings.chosen_models.items():
             self._check_default(task, wanted)
 
     def _check_default(self, task: str, wanted: str) -> None:
@@ -92,7 +98,7 @@ class ModelRegistry:
         if found is not None and found.manifest.task == task:
             return
         name = wanted.partition("@")[0]
-        known = self._lineup.names if self._options.skip_bad else frozenset()
+        known = self._lineup.names if self._settings.skip_bad_models else frozenset()
         if found is None and name in known | self._lineup.unloaded:
             logger.warning("--default %s=%s is not served", task, wanted)
             return
@@ -107,11 +113,11 @@ class ModelRegistry:
             source.refresh()
         except BundleError as error:
             source.folder.mkdir(parents=True, exist_ok=True)
-            if not self._options.skip_bad and not find_bundles(source.folder):
+            if not self._settings.skip_bad_models and not find_bundles(source.folder):
                 raise
             self._complain("places", f"{error.message}; what was copied before is served")
         for reference, failure in source.failed.items():
-            if not self._options.skip_bad:
+            if not self._settings.skip_bad_models:
                 raise type(failure)(f"{source.address}: bundle {reference}: {failure.message}")
 
     def start(self) -> None:
@@ -122,7 +128,7 @@ class ModelRegistry:
         try:
             await asyncio.gather(*watching)
         finally:
-            for source in self._options.sources:
+            for source in self._sources:
                 source.stop()
             ending: list[asyncio.Task[None]] = [*watching, *self._owned]
             for task in ending:
@@ -148,7 +154,7 @@ class ModelRegistry:
 
     def index(self) -> list[ModelState]:
         draining = {one.reference for one in self.served.leaving.models}
-        failed = {key: error for one in self._options.sources for key, error in one.failed.items()}
+        failed = {key: error for one in self._sources for key, error in one.failed.items()}
         return self._lineup.states(self.served.catalog, draining, failed)
 
     async def reload(self) -> list[ModelState]:
@@ -173,7 +179,7 @@ class ModelRegistry:
 
     async def _poll(self) -> None:
         while True:
-            seconds = SETTLE_S if self._lineup.unsettled else self._options.poll_s
+            seconds = SETTLE_S if self._lineup.unsettled else self._settings.models_poll_s
             try:
                 async with asyncio.timeout(seconds or None):
                     await self._woken.wait()
@@ -184,8 +190,8 @@ class ModelRegistry:
             await self._try_change()
 
     async def _refresh(self) -> None:
-        while self._options.refresh_s and self._options.sources:
-            await asyncio.sleep(self._options.refresh_s)
+        while self._settings.models_refresh_s and self._sources:
+            await asyncio.sleep(self._settings.models_refresh_s)
             await self._refresh_sources()
             await self._try_change()
 
@@ -196,9 +202,10 @@ class ModelRegistry:
             logger.exception("looking for models failed; it is tried again")
 
     async def _refresh_sources(self, *, at_once: bool = False) -> None:
-        sources = self._options.sources
         problems = []
-        refreshes = [begin(partial(source.refresh, at_once=at_once), "models-refresh") for source in sources]
+        refreshes = [
+            begin(partial(source.refresh, at_once=at_once), "models-refresh") for source in self._sources
+        ]
         for error in await asyncio.gather(*map(asyncio.wrap_future, refreshes), return_exceptions=True):
             if isinstance(error, BundleError):
                 problems.append(f"{error.message}; what was copied before is served")
@@ -219,19 +226,18 @@ class ModelRegistry:
         self._owned.add(task)
         task.add_done_callback(self._owned.discard)
         try:
-            async with asyncio.timeout(self._options.command_s):
+            async with asyncio.timeout(_COMMAND_S):
                 await asyncio.shield(task)
         except TimeoutError:
             raise DeadlineExceeded(
-                f"it takes longer than {self._options.command_s:g} s; it goes on, and the list of models "
-                "shows how it ends"
+                f"it takes longer than {_COMMAND_S:g} s; it goes on, and the list of models shows how it ends"
             ) from None
         self._tell_others()
 
     async def _change(self, at_once: Collection[str] = ()) -> None:
         async with self._changing:
             try:
-                look = await asyncio.to_thread(look_at, self._options.all_folders)
+                look = await asyncio.to_thread(look_at, self._folders)
             except (BundleError, OSError) as error:
                 self._complain("folders", f"the models cannot be looked at, and stay as they are: {error}")
                 return
@@ -259,7 +265,7 @@ class ModelRegistry:
         # A signal's handler runs while this waits, whatever the bundle does.
         judgement = begin(partial(self._judge, found), "models-verify").result()
         error = judgement.error
-        if error is not None and not (self._options.skip_bad and isinstance(error, BundleError)):
+        if error is not None and not (self._settings.skip_bad_models and isinstance(error, BundleError)):
             raise error
         return self._noted(judgement)
 

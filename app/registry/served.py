@@ -15,7 +15,7 @@ from app.engine.engine import Engine
 from app.registry.lineup import resolved
 from app.registry.loading import Loaded
 from app.registry.look import Look
-from app.registry.options import ModelMetrics
+from app.registry.ports import ModelMetrics
 from app.service.catalog import Catalog, Label, choose_defaults
 from app.service.deployment import Deployment
 

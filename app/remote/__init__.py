@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.registry.options import Source
 from app.registry.origin import ARCHIVES, Budget, Origin, local_origin
+from app.registry.ports import Source
 from app.remote.mirror import Mirror
 from app.remote.place import Place
 

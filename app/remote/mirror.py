@@ -55,7 +55,7 @@ class _Failure:
 
 
 class Mirror:
-    """Mirrors one place into a folder below ``cache``; implements :class:`app.registry.options.Source`.
+    """Mirrors one place into a folder below ``cache``; implements :class:`app.registry.ports.Source`.
 
     Args:
         max_bytes: of one bundle.

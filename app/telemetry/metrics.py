@@ -35,7 +35,7 @@ class Metrics:
     """All metrics of one application: several in one process do not share counts.
 
     Counts for :class:`app.service.call.RequestObserver`, :class:`app.sessions.ports.SessionObserver` and
-    :class:`app.registry.options.ModelMetrics`, which say what the methods mean.
+    :class:`app.registry.ports.ModelMetrics`, which say what the methods mean.
 
     Args:
         share: where workers that serve one port put their numbers together.

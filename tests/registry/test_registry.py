@@ -15,9 +15,9 @@ from app.core.limits import Limits
 from app.registered import TASKS
 from app.registry.loading import load_bundle
 from app.registry.look import version_key
-from app.registry.options import RegistryOptions
 from app.registry.registry import ModelRegistry
 from app.registry.verification import inspect_models
+from app.settings import load_settings
 from app.tasks.tasks import Tasks
 from app.telemetry.metrics import Metrics
 from tests.bundles import tiny_classifier, tiny_generator
@@ -28,14 +28,15 @@ def opened(
     *,
     skip_bad: bool = False,
     preferred: dict[str, str] | None = None,
-    chosen: dict[str, str] | None = None,
+    chosen: bool = False,
 ) -> ModelRegistry:
     """The registry of a folder, its engines not started."""
-    options = RegistryOptions(
-        folders=[folder], skip_bad=skip_bad, preferred=preferred or {}, chosen=chosen or {}
-    )
+    defaults = ",".join(f"{task}={name}" for task, name in (preferred or {}).items())
+    settings = load_settings(models=str(folder), skip_bad_models=skip_bad, default=defaults)
+    if not chosen:
+        settings.model_fields_set.discard("default")
     registry = ModelRegistry(
-        options,
+        settings,
         lambda path: load_bundle(path, "cpu", Limits(), Tasks(TASKS), lambda name: lambda stats: None),
         Metrics(),
     )
@@ -99,15 +100,15 @@ def test_defaults_are_the_preferred_name_or_the_first(folder: Path) -> None:
 def test_a_default_that_was_chosen_must_be_there(folder: Path, task: str, wanted: str, served: str) -> None:
     """A mistake in it would send requests to another model."""
     with pytest.raises(ConfigurationError, match=f"{task}={wanted}: no such model .* served: {served}$"):
-        opened(folder, preferred={task: wanted}, chosen={task: wanted})
+        opened(folder, preferred={task: wanted}, chosen=True)
     opened(folder, preferred={task: wanted})
 
 
 def test_a_chosen_default_may_be_bad_where_bad_bundles_are_passed_over(folder: Path) -> None:
     """It may be mended."""
     (folder / "mood" / "1" / "model.onnx").unlink()
-    chosen = {"sentiment": "mood"}
-    assert references(opened(folder, skip_bad=True, preferred=chosen, chosen=chosen))[0] == "text@1"
+    registry = opened(folder, skip_bad=True, preferred={"sentiment": "mood"}, chosen=True)
+    assert references(registry)[0] == "text@1"
 
 
 def test_an_empty_folder_and_no_folder_are_named(tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
-"""What the registry is told, and whom it tells."""
+"""What the registry is given: places on the network, and whom it tells its numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -75,37 +74,3 @@ class RemotePlaces(Protocol):
     def open_source(self, address: str, cache: Path, max_bytes: int, seconds: float) -> Source: ...
 
     def open_origin(self, address: str, max_bytes: int, seconds: float) -> AbstractContextManager[Origin]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryOptions:
-    """How models live.
-
-    Attributes:
-        folders: of bundles; the first that has a version counts.
-        sources: that are mirrored; their folders come after the others.
-        preferred: task to the ``name``, ``name@version`` or ``name@label`` that serves it when a
-            request names none.
-        chosen: those of ``preferred`` that somebody asked for, which must be there.
-        skip_bad: start although bundles are bad.
-        poll_s: between looks; 0 looks only when told to.
-        refresh_s: between refreshes of the sources; 0 likewise.
-        keep_versions: newest versions of each name that are served; 0 serves all.
-        drain_s: that running work on a retired version may take.
-        command_s: that a command of an administrator may take.
-    """
-
-    folders: Sequence[Path]
-    sources: Sequence[Source] = ()
-    preferred: Mapping[str, str] = field(default_factory=dict)
-    chosen: Mapping[str, str] = field(default_factory=dict)
-    skip_bad: bool = False
-    poll_s: float = 2.0
-    refresh_s: float = 60.0
-    keep_versions: int = 0
-    drain_s: float = 60.0
-    command_s: float = 120.0
-
-    @property
-    def all_folders(self) -> list[Path]:
-        return [*self.folders, *(source.folder for source in self.sources)]
