@@ -16,7 +16,7 @@ from app.registry.install import install, read_head
 from app.registry.labels import changing, read_labels, write_labels
 from app.registry.look import bundles_in_order
 from app.registry.origin import Budget, local_origin
-from app.registry.verification import Inspection, check_whole, inspect_models, verify
+from app.registry.verification import check_whole, measure, verify
 from app.service.catalog import Label
 from app.settings import Settings, load_settings
 
@@ -41,14 +41,23 @@ def inspect_all(context: typer.Context, models: Places = None, device: OnDevice 
         context.default_map = {context.invoked_subcommand: {"models": models, "device": device}}
         return
     settings = load_settings(models=models or None, device=device)
-    inspections = [
-        one for folder in settings.model_folders for one in inspect_models(folder, settings.device)
-    ]
-    for inspection in inspections:
-        typer.echo(_line(inspection))
-    bad = sum(inspection.error is not None for inspection in inspections)
+    paths = [path for folder in settings.model_folders for path in bundles_in_order(folder)]
+    bad = 0
+    for path in paths:
+        reference = f"{path.parent.name}@{path.name}"
+        try:
+            manifest, difference = measure(path, settings.device)
+        except BundleError as error:
+            bad += 1
+            typer.echo(f"BAD  {reference:<28} {error.message}")
+        else:
+            network = manifest.network
+            typer.echo(
+                f"ok   {reference:<28} {manifest.task:<10} {network.cell:<5} "
+                f"{network.parameters:>10,} parameters  parity {difference:.1e}"
+            )
     places = ", ".join(map(str, settings.model_folders))
-    typer.echo(f"{len(inspections)} bundles in {places}, {len(inspections) - bad} good, {bad} bad")
+    typer.echo(f"{len(paths)} bundles in {places}, {len(paths) - bad} good, {bad} bad")
     if bad:
         raise typer.Exit(1)
 
@@ -245,14 +254,3 @@ def _row(path: Path) -> dict[str, Any]:
     except BundleError as error:
         return row | {"error": f"BAD  {error.message}"}
     return row | {"task": manifest.task, "cell": manifest.network.cell}
-
-
-def _line(inspection: Inspection) -> str:
-    manifest = inspection.manifest
-    if manifest is None:
-        name = f"{inspection.folder.parent.name}@{inspection.folder.name}"
-        return f"BAD  {name:<28} {inspection.error.message if inspection.error else 'unknown'}"
-    return (
-        f"ok   {manifest.reference:<28} {manifest.task:<10} {manifest.network.cell:<5} "
-        f"{manifest.network.parameters:>10,} parameters  parity {inspection.difference:.1e}"
-    )

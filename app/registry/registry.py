@@ -130,7 +130,7 @@ class ModelRegistry:
         finally:
             for source in self._sources:
                 source.stop()
-            ending: list[asyncio.Task[None]] = [*watching, *self._owned]
+            ending = [*watching, *self._owned]
             for task in ending:
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)

@@ -14,7 +14,6 @@ from app.bundle.manifest import Manifest
 from app.bundle.reader import Bundle, read_bundle
 from app.core.errors import BundleError, ParityError
 from app.registry.loading import read_placed
-from app.registry.look import bundles_in_order
 from app.runtime.session import Device, GraphSession
 from app.runtime.verify import golden_difference, verify_bundle
 from app.tasks.tasks import Tasks
@@ -29,27 +28,10 @@ class Check:
     text: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Inspection:
-    """What became of one bundle: a manifest and the parity found, or an error."""
-
-    folder: Path
-    manifest: Manifest | None = None
-    difference: float | None = None
-    error: BundleError | None = None
-
-
-def inspect_models(folder: Path, device: Device = "cpu") -> list[Inspection]:
-    """Verify every bundle; raises BundleError when there is no folder, and DeviceUnavailable."""
-    inspections: list[Inspection] = []
-    for path in bundles_in_order(folder):
-        try:
-            bundle = read_placed(path)
-            session = GraphSession(bundle.graph, bundle.manifest, device)
-            inspections.append(Inspection(path, bundle.manifest, verify_bundle(bundle, session)))
-        except BundleError as error:
-            inspections.append(Inspection(path, error=error))
-    return inspections
+def measure(path: Path, device: Device = "cpu") -> tuple[Manifest, float]:
+    """How far a bundle's graph is from its golden vectors; raises BundleError and DeviceUnavailable."""
+    bundle = read_placed(path)
+    return bundle.manifest, verify_bundle(bundle, GraphSession(bundle.graph, bundle.manifest, device))
 
 
 def verify(path: Path, tasks: Tasks, device: Device = "cpu") -> Iterator[Check]:

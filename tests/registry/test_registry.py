@@ -16,7 +16,7 @@ from app.registered import TASKS
 from app.registry.loading import load_bundle
 from app.registry.look import version_key
 from app.registry.registry import ModelRegistry
-from app.registry.verification import inspect_models
+from app.registry.verification import measure
 from app.settings import load_settings
 from app.tasks.tasks import Tasks
 from app.telemetry.metrics import Metrics
@@ -146,13 +146,12 @@ def test_bad_bundles_can_be_passed_over_and_are_reported(folder: Path) -> None:
     assert bad.reason == "its files are not complete"
 
 
-def test_an_inspection_tells_each_bundles_parity_or_error(folder: Path) -> None:
-    """One bad bundle does not hide the others."""
+def test_a_measure_is_a_bundles_parity_or_an_error(folder: Path) -> None:
+    """Each bundle is measured on its own."""
     (folder / "text" / "2" / "tokenizer.json").write_text("{}")
-    found = {f"{one.folder.parent.name}@{one.folder.name}": one for one in inspect_models(folder)}
-    assert set(found) == {"mood@1", "text@1", "text@2", "text@10"}
-    assert found["text@2"].error is not None
-    assert "sha256" in found["text@2"].error.message
-    difference = found["text@10"].difference
-    assert difference is not None
-    assert 0 <= difference < 1e-4
+    with pytest.raises(BundleError, match="sha256"):
+        measure(folder / "text" / "2")
+    for version in ("1", "10"):
+        manifest, difference = measure(folder / "text" / version)
+        assert manifest.reference == f"text@{version}"
+        assert 0 <= difference < 1e-4
