@@ -98,7 +98,6 @@ class Supervisor:
         self._workers: list[_Worker] = []
         self._metrics = SharedFolder(settings.workers)
         self._signals = 0
-        self._passed_on = 0
         self._hangups = 0
         self._board = Board(settings.workers)
         self._looked = self._awake_since = time.monotonic()
@@ -215,9 +214,10 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Pass every signal on, until all workers have ended."""
+        passed_on = 0
         while any(worker.process.is_alive() for worker in self._workers):
-            if self._passed_on < self._signals:
-                self._passed_on = self._signals
+            if passed_on < self._signals:
+                passed_on = self._signals
                 for worker in self._workers:
                     if worker.process.is_alive():
                         worker.process.terminate()

@@ -86,7 +86,7 @@ def install(
 
 
 def remove(target: Path) -> None:
-    """Take a version away: out of sight first."""
+    """Take a version away, out of sight first."""
     hidden = Path(tempfile.mkdtemp(prefix=".removed-", dir=target.parent))
     with contextlib.suppress(OSError):
         target.rename(hidden / target.name)

@@ -20,14 +20,9 @@ from app.runtime.verify import verify_bundle
 from app.service.deployment import Deployment
 from app.tasks.tasks import Tasks
 
-TickObserver = Callable[[str], Callable[[TickStats], None]]
-"""Gives each model's engine, by ``name@version``, the callback for its ticks."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """One model version, ready to be started."""
-
     deployment: Deployment
     engine: Engine
     limits: Limits
@@ -50,7 +45,7 @@ def load_bundle(
     device: Device,
     limits: Limits,
     tasks: Tasks,
-    observer: TickObserver,
+    observer: Callable[[str], Callable[[TickStats], None]],
     lanes: Lanes | None = None,
     *,
     on_loop: bool = False,

@@ -33,7 +33,7 @@ def open_registry(
         ConfigurationError: there is no bundle.
         DeviceUnavailable: the device cannot be used.
     """
-    cores = usable_cores()
+    limits, cores = settings.limits, usable_cores()
     lanes = Lanes(settings.lanes or max(1, cores // settings.workers))
     # A graph on a GPU keeps its thread waiting, not a core.
     fits = settings.workers >= cores and settings.device == "cpu"
@@ -41,17 +41,11 @@ def open_registry(
 
     def load(path: Path) -> Loaded:
         loaded = load_bundle(
-            path,
-            settings.device,
-            settings.limits,
-            settings.tasks,
-            metrics.tick_observer,
-            lanes,
-            on_loop=on_loop,
+            path, settings.device, limits, settings.tasks, metrics.tick_observer, lanes, on_loop=on_loop
         )
         if wrap is None:
             return loaded
-        engine = wrap(loaded.deployment.engine, loaded.manifest.reference)
+        engine = wrap(loaded.deployment.engine, loaded.reference)
         return replace(loaded, deployment=replace(loaded.deployment, engine=engine))
 
     registry = ModelRegistry(settings, load, metrics, siblings, sources)

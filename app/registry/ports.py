@@ -18,14 +18,7 @@ class ModelMetrics(Protocol):
     def tick_observer(self, model: str) -> Callable[[TickStats], None]: ...
 
     def model_loaded(
-        self,
-        model: str,
-        task: str,
-        cell: str,
-        seconds: float,
-        *,
-        parameters: int = 0,
-        generates: bool = False,
+        self, model: str, task: str, cell: str, seconds: float, *, parameters: int, generates: bool
     ) -> None: ...
 
     def watch_engine(

@@ -1,7 +1,4 @@
-"""The served models, from the start of the server to its end.
-
-Everything here runs on the event loop, but looking and verifying, which have a thread.
-"""
+"""The served models; everything here runs on the event loop, but looking and verifying have threads."""
 
 from __future__ import annotations
 
@@ -41,10 +38,7 @@ _COMMAND_S = 120.0
 
 
 class ModelRegistry:
-    """Decides what is served; implements :class:`app.service.model_control.ModelControl`.
-
-    ``load`` reads, verifies and loads one bundle; it is called on a thread.
-    """
+    """Implements :class:`app.service.model_control.ModelControl`; ``load`` is called on a thread."""
 
     def __init__(
         self,
@@ -59,9 +53,7 @@ class ModelRegistry:
         self._folders = [*settings.model_folders, *(source.folder for source in sources)]
         self._load = load
         self._metrics = metrics
-        siblings = siblings or Siblings(UnloadedNames(), lambda: None)
-        self._unloaded = siblings.unloaded
-        self._tell_others = siblings.tell
+        self._siblings = siblings or Siblings(UnloadedNames(), lambda: None)
         self._lineup = Lineup(settings.keep_versions, settings.default_models.values())
         self.served = Served(settings.default_models, settings.model_drain_s, metrics)
         self._changing = asyncio.Lock()
@@ -162,7 +154,7 @@ class ModelRegistry:
         return self.index()
 
     async def load(self, name: str) -> None:
-        self._unloaded.discard(name)
+        self._siblings.unloaded.discard(name)
         await self._command(self._settle(frozenset({name})))
         states = [one for one in self.index() if one.name == name and one.status != "draining"]
         if not states:
@@ -174,7 +166,7 @@ class ModelRegistry:
     async def unload(self, name: str) -> None:
         if all(one.name != name for one in self.index()):
             raise UnknownModel(name, tuple(sorted(self._lineup.names)))
-        self._unloaded.add(name)
+        self._siblings.unloaded.add(name)
         await self._command(self._drop(name))
 
     async def _poll(self) -> None:
@@ -232,7 +224,7 @@ class ModelRegistry:
             raise DeadlineExceeded(
                 f"it takes longer than {_COMMAND_S:g} s; it goes on, and the list of models shows how it ends"
             ) from None
-        self._tell_others()
+        self._siblings.tell()
 
     async def _change(self, at_once: Collection[str] = ()) -> None:
         async with self._changing:
@@ -249,7 +241,7 @@ class ModelRegistry:
 
     async def _serve(self, look: Look, judge: Judge, at_once: Collection[str]) -> None:
         self._complain("folders", *look.problems)
-        self._lineup.unloaded = self._unloaded.names()
+        self._lineup.unloaded = self._siblings.unloaded.names()
         self._lineup.see(look, self.served.models)
         chosen = await self._lineup.choose(look, self.served.models, judge, at_once)
         self.served.switch(chosen, look, self._lineup.known_names)
@@ -257,7 +249,7 @@ class ModelRegistry:
 
     async def _drop(self, name: str) -> None:
         async with self._changing:
-            self._lineup.unloaded = self._unloaded.names()
+            self._lineup.unloaded = self._siblings.unloaded.names()
             left = {key: one for key, one in self.served.models.items() if one.manifest.name != name}
             self.served.switch(left, None, self._lineup.known_names)
 

@@ -73,7 +73,8 @@ class Mirror:
         self._failures: dict[str, _Failure] = {}
         self.address = address
         self.failed: Mapping[str, BundleError] = {}
-        self.folder = cache / _folder_name(address)
+        readable = "".join(char if char.isalnum() else "-" for char in address.partition("://")[2])[:40]
+        self.folder = cache / f"{readable}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
 
     def stop(self) -> None:
         self._stopped.set()
@@ -85,9 +86,13 @@ class Mirror:
                 # What somebody else has just found may be what was mended since.
                 if first or at_once:
                     self._copy_all(at_once=at_once)
-                    self._leave_stamp()
+                    found = {key: [type(error).__name__, error.message] for key, error in self.failed.items()}
+                    write_whole(self.folder / _STAMP, json.dumps(found).encode())
                 else:
-                    self._read_stamp()
+                    found = json.loads((self.folder / _STAMP).read_bytes())
+                    self.failed = {
+                        key: _FAILURES.get(kind, BundleError)(text) for key, (kind, text) in found.items()
+                    }
         except OSError as error:
             raise BundleError(f"cannot write {str(self.folder)!r}: {error.strerror}") from error
 
@@ -194,23 +199,10 @@ class Mirror:
                     break
                 except BlockingIOError:
                     budget.wait(0.1)
-            yield not self._refreshed_since(began)
+            stamp = self.folder / _STAMP
+            yield not (stamp.exists() and stamp.stat().st_mtime_ns >= began)
         finally:
             os.close(handle)
-
-    def _refreshed_since(self, moment_ns: int) -> bool:
-        try:
-            return (self.folder / _STAMP).stat().st_mtime_ns >= moment_ns
-        except FileNotFoundError:
-            return False
-
-    def _leave_stamp(self) -> None:
-        failed = {key: [type(error).__name__, error.message] for key, error in self.failed.items()}
-        write_whole(self.folder / _STAMP, json.dumps(failed).encode())
-
-    def _read_stamp(self) -> None:
-        failed = json.loads((self.folder / _STAMP).read_bytes())
-        self.failed = {key: _FAILURES.get(kind, BundleError)(text) for key, (kind, text) in failed.items()}
 
 
 def _valid(form: TypeAdapter[str], names: list[str]) -> list[str]:
@@ -220,8 +212,3 @@ def _valid(form: TypeAdapter[str], names: list[str]) -> list[str]:
         with contextlib.suppress(ValidationError):
             kept.append(form.validate_python(name))
     return kept
-
-
-def _folder_name(address: str) -> str:
-    plain = "".join(one if one.isalnum() else "-" for one in address.partition("://")[2])[:40]
-    return f"{plain}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
