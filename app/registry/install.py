@@ -51,8 +51,7 @@ def install(
     only to be replaced with ``replace``.
 
     Raises:
-        InvalidManifest: the manifest is malformed.
-        DigestMismatch: a file does not have its recorded sha256.
+        InvalidManifest, DigestMismatch: the manifest is malformed, or a file does not have its sha256.
         FetchFailed: a file cannot be read, or the budget is spent.
         BundleError: the version is there with other content, the folder cannot be written, or
             what ``verify`` raises.

@@ -51,8 +51,7 @@ class Look:
 def look_at(folders: Sequence[Path]) -> Look:
     """Look at every folder; where two hold the same version, the first counts.
 
-    Raises:
-        BundleError or OSError: a folder cannot be read; what was there is not known, so nothing has gone.
+    Raises BundleError or OSError when one cannot be read: what was there is not known, so nothing has gone.
     """
     bundles: dict[str, Found] = {}
     labels: dict[str, dict[str, Label] | None] = {}

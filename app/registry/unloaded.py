@@ -47,14 +47,10 @@ class UnloadedNames:
 
 @dataclass(frozen=True, slots=True)
 class Siblings:
-    """What a worker and the others tell each other.
-
-    Attributes:
-        unloaded: which they share.
-        tell: asks the others to look at it; they do soon after.
-        started: whether every worker has been ready once.
-    """
+    """What a worker and the others tell each other."""
 
     unloaded: UnloadedNames
     tell: Callable[[], None]
+    """Asks the others to look at it; they do soon after."""
     started: Callable[[], bool] = lambda: True
+    """Whether every worker has been ready once."""
