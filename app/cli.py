@@ -1,7 +1,4 @@
-"""``rnnserve serve`` and ``rnnserve models``.
-
-Every setting is a flag: the flags are made from ``app.settings``, so there is no second list.
-"""
+"""The ``rnnserve`` command. The flags are made from ``app.settings``, so there is no second list."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ import signal
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal, get_args
 
 import typer
@@ -42,17 +39,13 @@ keys_cli = typer.Typer(help="API keys; see docs/security.md.", no_args_is_help=T
 cli.add_typer(keys_cli, name="keys")
 cli.add_typer(models_cli, name="models")
 
-EXIT_WRONG = 2
-"""Exit status when a setting, a port or a bundle is wrong."""
-
 
 def main() -> None:
-    """Entry point of the ``rnnserve`` command."""
     try:
         cli()
     except RnnserveError as error:
         typer.echo(f"rnnserve: {error.message}", err=True)
-        sys.exit(EXIT_WRONG)
+        sys.exit(2)
 
 
 def serve(**flags: Any) -> None:
@@ -61,17 +54,18 @@ def serve(**flags: Any) -> None:
     Each flag is also an environment variable: --max-batch is RNNSERVE_MAX_BATCH. Flags win.
     """
     # Until the server listens to signals itself. As process 1 of a container there is no default to rely on.
-    signal.signal(signal.SIGTERM, _end_start)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     settings = load_settings(**flags)
     configure_logging(settings.log_level, settings.log_format)
     settings, listeners = open_listeners(settings)
+    announce = partial(typer.echo, err=True)
     with contextlib.ExitStack() as stack:
         for listener in listeners:
             stack.enter_context(listener)
         if settings.workers == 1:
-            serve_here(settings, listeners, _announce)
+            serve_here(settings, listeners, announce)
         else:
-            Supervisor(_with_state_key(settings), listeners, _announce).run()
+            Supervisor(_with_state_key(settings), listeners, announce).run()
 
 
 def config(**flags: Any) -> None:
@@ -143,7 +137,6 @@ def print_version() -> None:
 
 
 def _add_bench() -> None:
-    """``rnnserve bench``, which comes with the client."""
     try:
         from rnnserve_bench.command import bench_command
     except ImportError:
@@ -169,20 +162,11 @@ def _serve_signature() -> inspect.Signature:
         option = typer.Option(
             flag, help=text.replace("[", "\\["), show_default=False, metavar=_metavar(field.annotation)
         )
+        annotation = Annotated[kind | None, option]
         parameters.append(
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
-            )
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         )
     return inspect.Signature(parameters)
-
-
-def _end_start(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)
-
-
-def _announce(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 def _with_state_key(settings: Settings) -> Settings:

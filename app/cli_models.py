@@ -1,26 +1,22 @@
-"""``rnnserve models``: look at bundles, check them, put them in place, and label them.
-
-A running server notices what these commands change by itself.
-"""
+"""``rnnserve models``; a running server notices what these commands change by itself."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from app.bundle.reader import find_bundles, read_manifest
 from app.core.errors import BundleError, ConfigurationError, InvalidManifest
 from app.main import open_sources, remote_places
-from app.registry import Inspection, inspect_models, version_key
 from app.registry.install import install, read_head
 from app.registry.labels import changing, read_labels, write_labels
+from app.registry.look import bundles_in_order
 from app.registry.origin import Budget, local_origin
-from app.registry.verification import check_whole, verify
+from app.registry.verification import check_whole, measure, verify
 from app.service.catalog import Label
 from app.settings import Settings, load_settings
 
@@ -37,18 +33,6 @@ OnDevice = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A line of the list. ``labels`` says which the version has, with their shares, 0 to 1."""
-
-    name: str
-    version: str
-    labels: dict[str, float]
-    task: str | None = None
-    cell: str | None = None
-    error: str | None = None
-
-
 @models_cli.callback()
 def inspect_all(context: typer.Context, models: Places = None, device: OnDevice = None) -> None:
     """List the bundles and verify each: sums, graph and golden vectors."""
@@ -57,14 +41,23 @@ def inspect_all(context: typer.Context, models: Places = None, device: OnDevice 
         context.default_map = {context.invoked_subcommand: {"models": models, "device": device}}
         return
     settings = load_settings(models=models or None, device=device)
-    inspections = [
-        one for folder in settings.model_folders for one in inspect_models(folder, settings.device)
-    ]
-    for inspection in inspections:
-        typer.echo(_line(inspection))
-    bad = sum(inspection.error is not None for inspection in inspections)
+    paths = [path for folder in settings.model_folders for path in bundles_in_order(folder)]
+    bad = 0
+    for path in paths:
+        reference = f"{path.parent.name}@{path.name}"
+        try:
+            manifest, difference = measure(path, settings.device)
+        except BundleError as error:
+            bad += 1
+            typer.echo(f"BAD  {reference:<28} {error.message}")
+        else:
+            network = manifest.network
+            typer.echo(
+                f"ok   {reference:<28} {manifest.task:<10} {network.cell:<5} "
+                f"{network.parameters:>10,} parameters  parity {difference:.1e}"
+            )
     places = ", ".join(map(str, settings.model_folders))
-    typer.echo(f"{len(inspections)} bundles in {places}, {len(inspections) - bad} good, {bad} bad")
+    typer.echo(f"{len(paths)} bundles in {places}, {len(paths) - bad} good, {bad} bad")
     if bad:
         raise typer.Exit(1)
 
@@ -75,16 +68,16 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="a JSON document instead of lines")] = False,
 ) -> None:
     """List the bundles and their labels; reads the manifests, and verifies nothing."""
-    listed = [row for folder in load_settings(models=models or None).model_folders for row in _rows(folder)]
+    folders = load_settings(models=models or None).model_folders
+    rows = [_row(path) for folder in folders for path in bundles_in_order(folder)]
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in listed], indent=2))
+        typer.echo(json.dumps(rows, indent=2))
         return
-    for row in listed:
-        labels = "  ".join(
-            f"{label} {100 * share:.4g} %" if share else label for label, share in row.labels.items()
-        )
-        described = row.error or f"{row.task:<10} {row.cell:<5} {labels}"
-        typer.echo(f"{f'{row.name}@{row.version}':<28} {described}".rstrip())
+    for row in rows:
+        shares = row["labels"].items()
+        labels = (f"{label} {100 * share:.4g} %" if share else label for label, share in shares)
+        described = row["error"] or f"{row['task']:<10} {row['cell']:<5} {'  '.join(labels)}"
+        typer.echo(f"{row['name']}@{row['version']}".ljust(28) + f" {described}".rstrip())
 
 
 @models_cli.command("verify")
@@ -97,12 +90,10 @@ def verify_bundle(
     settings = load_settings(models=models or None, device=device)
     bad = 0
     for path in _targets(target, settings):
-        typer.echo(f"{path}")
-        verdict = "ok"
+        typer.echo(path)
         for check in verify(path, settings.tasks, settings.device):
             typer.echo(f"  {check.verdict:<4} {check.subject:<12} {check.text}")
-            verdict = check.verdict if check.verdict == "BAD" else verdict
-        bad += verdict == "BAD"
+            bad += check.verdict == "BAD"  # the last one, if any
     if bad:
         typer.echo(f"{bad} bad")
         raise typer.Exit(1)
@@ -123,7 +114,8 @@ def add_bundle(
 ) -> None:
     """Copy a bundle into the first models folder: verified whole, then visible at once."""
     settings = load_settings(models=models or None, device=device)
-    folder = _first_folder(settings)
+    if not settings.model_folders:
+        raise ConfigurationError("--models names no folder to add a bundle to")
     max_bytes, seconds = settings.max_bundle_bytes, settings.fetch_timeout_s
     opened = (
         remote_places(source).open_origin(source, max_bytes, seconds)
@@ -138,7 +130,7 @@ def add_bundle(
         done = install(
             origin,
             head,
-            folder,
+            settings.model_folders[0],
             Budget(max_bytes, seconds),
             lambda path: check_whole(path, settings.tasks, settings.device),
             replace=replace,
@@ -219,7 +211,7 @@ def _targets(target: str, settings: Settings) -> list[Path]:
     found = [
         bundle
         for folder in settings.model_folders
-        for bundle in sorted(find_bundles(folder), key=lambda bundle: version_key(bundle.name))
+        for bundle in bundles_in_order(folder)
         if bundle.parent.name == name and (not at or bundle.name == version)
     ]
     if not found:
@@ -229,18 +221,12 @@ def _targets(target: str, settings: Settings) -> list[Path]:
     return found
 
 
-def _first_folder(settings: Settings) -> Path:
-    if not settings.model_folders:
-        raise ConfigurationError("--models names no folder to add a bundle to")
-    return settings.model_folders[0]
-
-
 def _model(name: str, settings: Settings) -> tuple[Path, list[str]]:
     """A model's folder in the first place that has it, and its versions."""
     for folder in settings.model_folders:
-        versions = [path.name for path in find_bundles(folder) if path.parent.name == name]
+        versions = [path.name for path in bundles_in_order(folder) if path.parent.name == name]
         if versions:
-            return folder / name, sorted(versions, key=version_key)
+            return folder / name, versions
     raise ConfigurationError(f"there is no model {name!r} in {', '.join(map(str, settings.model_folders))}")
 
 
@@ -254,31 +240,17 @@ def _share(text: str) -> float:
     return value
 
 
-def _rows(folder: Path) -> list[_Row]:
-    rows = []
-    for path in sorted(find_bundles(folder), key=lambda path: (path.parent.name, version_key(path.name))):
-        name, version = path.parent.name, path.name
-        labels = {
-            label: one.share
-            for label, one in sorted(read_labels(path.parent).items())
-            if one.version == version
-        }
-        try:
-            manifest = read_manifest(path)
-        except BundleError as error:
-            rows.append(_Row(name, version, labels, error=f"BAD  {error.message}"))
-        else:
-            rows.append(_Row(name, version, labels, manifest.task, manifest.network.cell))
-    return rows
-
-
-def _line(inspection: Inspection) -> str:
-    manifest = inspection.manifest
-    if manifest is None or inspection.error is not None:
-        name = f"{inspection.folder.parent.name}@{inspection.folder.name}"
-        message = inspection.error.message if inspection.error is not None else "unknown"
-        return f"BAD  {name:<28} {message}"
-    return (
-        f"ok   {manifest.reference:<28} {manifest.task:<10} {manifest.network.cell:<5} "
-        f"{manifest.network.parameters:>10,} parameters  parity {inspection.difference:.1e}"
-    )
+def _row(path: Path) -> dict[str, Any]:
+    """A line of the list; shares are 0 to 1."""
+    labels = sorted(read_labels(path.parent).items())
+    row: dict[str, Any] = {
+        "name": path.parent.name,
+        "version": path.name,
+        "labels": {name: label.share for name, label in labels if label.version == path.name},
+        **dict.fromkeys(("task", "cell", "error")),
+    }
+    try:
+        manifest = read_manifest(path)
+    except BundleError as error:
+        return row | {"error": f"BAD  {error.message}"}
+    return row | {"task": manifest.task, "cell": manifest.network.cell}

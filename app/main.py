@@ -23,9 +23,10 @@ from app.edge.edge import AccessRules, Edge, SessionEdge
 from app.edge.lifecycle import Lifecycle
 from app.protocols.oip import OIP
 from app.protocols.openai import OPENAI
-from app.registry import ModelRegistry, Siblings
 from app.registry.opening import open_registry
-from app.registry.options import RemotePlaces, Source
+from app.registry.ports import RemotePlaces, Source
+from app.registry.registry import ModelRegistry
+from app.registry.unloaded import Siblings
 from app.service.inference import InferenceService
 from app.sessions.housekeeping import Housekeeper
 from app.sessions.keys import state_secret

@@ -12,7 +12,7 @@ from app.core.errors import ConfigurationError
 from app.edge.http.server import GracefulServer, bind, server_config
 from app.engine.driver import share_interpreter
 from app.main import Application, compose, version
-from app.registry import Siblings
+from app.registry.unloaded import Siblings
 from app.sessions.stores import shown
 from app.settings import Settings
 from app.telemetry.sharing import Share
@@ -21,10 +21,7 @@ logger = logging.getLogger("rnnserve")
 
 
 def open_listeners(settings: Settings) -> tuple[Settings, list[socket.socket]]:
-    """Listen on the port, and on the admin port where there is one.
-
-    Returns:
-        The settings with the admin port that was taken, and the sockets, the main one first.
+    """The settings with the admin port that was taken, and the sockets, the main one first.
 
     Raises:
         ConfigurationError: a port is taken, or both are the same, or a setting is missing.
@@ -68,41 +65,29 @@ def serve_here(
     settings: Settings,
     listeners: Sequence[socket.socket],
     announce: Callable[[str], None],
-    *,
-    supervised: bool = False,
     share: Share | None = None,
     siblings: Siblings | None = None,
 ) -> None:
     """Serve until a signal, then drain. SIGHUP looks for models.
 
-    Args:
-        settings: all of them.
-        listeners: bound; the main one, and that of the admin port where there is one.
-        announce: told what is served once requests are accepted.
-        supervised: leave Ctrl-C, which every process of a terminal gets, to the supervisor.
-        share: where the metrics of all workers are put together.
-        siblings: the other workers.
-
-    Raises:
-        RnnserveError: a bundle, the device or the session store cannot be used.
+    ``announce`` is told what is served once requests are accepted; ``share`` and ``siblings`` are those of a
+    worker, which leaves Ctrl-C, which every process of a terminal gets, to its supervisor.
     """
     hold_hangups()
     share_interpreter()
     application = compose(settings, share, siblings)
     text = greeting(application, settings, listeners[0].getsockname()[1])
-    config = server_config(application.asgi, settings.limits, settings.trusted_proxies)
     server = GracefulServer(
-        config,
+        server_config(application.asgi, settings.limits, settings.trusted_proxies),
         application.drain,
         lambda: announce(text),
         hangup=application.registry.wake,
-        deaf_to_interrupt=supervised,
+        deaf_to_interrupt=siblings is not None,
     )
     server.run(sockets=list(listeners))
 
 
 def greeting(application: Application, settings: Settings, port: int) -> str:
-    """Where the server listens and what it serves, for people."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     lines = [f"rnnserve {version()} on http://{host}:{port}  (docs at /docs, Ctrl-C ends)"]
     served = application.registry.served

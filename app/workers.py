@@ -1,12 +1,7 @@
 """Several processes that accept from one port.
 
-    Supervisor --listener, settings--> worker processes, each a whole server
-               <--ready, or why not---
-               <--heartbeats----------
-
 A worker that dies, or is not heard of for a while, is replaced; SIGTERM and SIGINT are passed on and every
-worker drains. A worker whose supervisor has died drains as well. Workers share nothing but the port and the
-session store, so any of them serves any session.
+worker drains. A worker whose supervisor has died drains as well.
 """
 
 from __future__ import annotations
@@ -30,7 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 from app.core.errors import ConfigurationError, RnnserveError
-from app.registry import Siblings, UnloadedNames
+from app.registry.unloaded import Siblings, UnloadedNames
 from app.settings import Settings
 from app.startup import hold_hangups, serve_here
 from app.telemetry.logging import configure_logging
@@ -49,8 +44,7 @@ _SILENCE_S = 15.0
 class Board:
     """Numbers that workers and supervisor share, so that none of them ever waits for another.
 
-    Args:
-        num_workers: so many heartbeats, in monotonic seconds; behind them, whether all were ready.
+    They are the heartbeats, in monotonic seconds, and behind them whether all workers have been ready.
     """
 
     def __init__(self, num_workers: int) -> None:
@@ -65,7 +59,6 @@ class Board:
         asyncio.get_running_loop().call_later(_BEAT_S, self.beat, place)
 
     def open(self) -> None:
-        """Every worker has been ready."""
         self._numbers[-1] = 1.0
 
     def opened(self) -> bool:
@@ -84,10 +77,7 @@ class _Worker:
 class Supervisor:
     """Keeps ``settings.workers`` processes serving.
 
-    Args:
-        settings: all of them.
-        listeners: bound; every worker accepts from them.
-        announce: told what is served once all workers accept requests.
+    ``announce`` is told what is served once all of them accept requests.
     """
 
     def __init__(
@@ -108,17 +98,12 @@ class Supervisor:
         self._workers: list[_Worker] = []
         self._metrics = SharedFolder(settings.workers)
         self._signals = 0
-        self._passed_on = 0
         self._hangups = 0
         self._board = Board(settings.workers)
         self._looked = self._awake_since = time.monotonic()
 
     def run(self) -> None:
-        """Serve until a signal; returns when every worker has ended.
-
-        Raises:
-            RnnserveError: the first worker could not start, with its reason.
-        """
+        """Serve until a signal; raises ConfigurationError when the first worker could not start."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
         signal.signal(signal.SIGHUP, self._note_hangup)
@@ -142,7 +127,6 @@ class Supervisor:
                 self._stop()
 
     def _tend(self) -> None:
-        """Hear of workers that start, and replace those that have died or hang."""
         for worker in self._workers:
             if worker.greeting is None and worker.process.is_alive():
                 failure = self._hear(worker, 0.0)
@@ -186,7 +170,6 @@ class Supervisor:
         self._hangups += 1
 
     def _pass_hangups_on(self) -> None:
-        """Let every worker look for models."""
         if self._hangups:
             self._hangups = 0
             for worker in self._workers:
@@ -231,9 +214,10 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Pass every signal on, until all workers have ended."""
+        passed_on = 0
         while any(worker.process.is_alive() for worker in self._workers):
-            if self._passed_on < self._signals:
-                self._passed_on = self._signals
+            if passed_on < self._signals:
+                passed_on = self._signals
                 for worker in self._workers:
                     if worker.process.is_alive():
                         worker.process.terminate()
@@ -255,7 +239,6 @@ def _work(
     board: Board,
     place: int,
 ) -> None:
-    """A worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(settings.log_level, settings.log_format)
     threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
@@ -270,11 +253,8 @@ def _work(
             settings,
             listeners,
             announce,
-            supervised=True,
-            share=share,
-            siblings=Siblings(
-                UnloadedNames(metrics / "unloaded.json"), partial(_hang_up, parent), board.opened
-            ),
+            share,
+            Siblings(UnloadedNames(metrics / "unloaded.json"), partial(_hang_up, parent), board.opened),
         )
     except RnnserveError as error:
         with contextlib.suppress(OSError):

@@ -26,7 +26,7 @@ from app.core.sequence import BlockRequest, Failed, Feedback, Finished, Read, Sa
 from app.engine.engine import Engine
 from app.engine.load import TickStats
 from app.registered import TASKS
-from app.registry import load_bundle
+from app.registry.loading import load_bundle
 from app.runtime.lanes import Lanes
 from app.tasks.task import Tasks
 from benchmarks import bundle as bundles

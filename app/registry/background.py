@@ -1,8 +1,7 @@
-"""Work that may hang, on a thread that nobody waits for at the end."""
+"""Blocking work that may hang, on a thread that nobody waits for at the end."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,10 +11,7 @@ _T = TypeVar("_T")
 
 
 def begin(work: Callable[[], _T], name: str) -> Future[_T]:
-    """Begin blocking work on a thread of its own.
-
-    The event loop's own threads are waited for when the process ends; this one is not.
-    """
+    """Unlike the event loop's own threads, this one is not waited for when the process ends."""
     future: Future[_T] = Future()
     future.set_running_or_notify_cancel()
 
@@ -29,8 +25,3 @@ def begin(work: Callable[[], _T], name: str) -> Future[_T]:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
-
-
-async def in_background(work: Callable[[], _T], name: str) -> _T:
-    """Run blocking work on a thread of its own; raises what it raises."""
-    return await asyncio.wrap_future(begin(work, name))

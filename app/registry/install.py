@@ -1,7 +1,4 @@
-"""Putting a bundle into a models folder: checked whole, then visible at once, or not at all.
-
-origin --the manifest's files, hashed as they come--> hidden folder --verify--> NAME/VERSION
-"""
+"""Putting a bundle into a models folder: checked whole, then visible at once, or not at all."""
 
 from __future__ import annotations
 
@@ -30,13 +27,9 @@ class Installed:
 
 
 def read_head(origin: Origin) -> bytes:
-    """The manifest's bytes.
-
-    Raises:
-        FetchFailed: it cannot be read, or is too large to be one.
-    """
+    """The manifest's bytes; raises FetchFailed when it cannot be read, or is too large to be one."""
     data = b""
-    for piece in origin.read(MANIFEST_FILE):
+    for piece in origin(MANIFEST_FILE):
         data += piece
         if len(data) > MAX_MANIFEST_BYTES:
             raise FetchFailed(f"{MANIFEST_FILE} is larger than {MAX_MANIFEST_BYTES} bytes")
@@ -52,19 +45,13 @@ def install(
     *,
     replace: bool,
 ) -> Installed:
-    """Copy a bundle to ``folder/NAME/VERSION``.
+    """Copy a bundle, whose manifest is ``head``, to ``folder/NAME/VERSION``.
 
-    Args:
-        origin: of its files.
-        head: the manifest's bytes, as :func:`read_head` returned them.
-        folder: a models folder; made when it is missing.
-        budget: of the copy.
-        verify: checks the copy in its hidden folder, and raises.
-        replace: whether another bundle of the same version may be replaced.
+    ``verify`` checks the copy in its hidden folder, and raises; another bundle of the same version is there
+    only to be replaced with ``replace``.
 
     Raises:
-        InvalidManifest: the manifest is malformed.
-        DigestMismatch: a file does not have its recorded sha256.
+        InvalidManifest, DigestMismatch: the manifest is malformed, or a file does not have its sha256.
         FetchFailed: a file cannot be read, or the budget is spent.
         BundleError: the version is there with other content, the folder cannot be written, or
             what ``verify`` raises.
@@ -98,7 +85,7 @@ def install(
 
 
 def remove(target: Path) -> None:
-    """Take a version away: out of sight first."""
+    """Take a version away, out of sight first."""
     hidden = Path(tempfile.mkdtemp(prefix=".removed-", dir=target.parent))
     with contextlib.suppress(OSError):
         target.rename(hidden / target.name)
@@ -110,7 +97,7 @@ def remove(target: Path) -> None:
 def _copy(origin: Origin, name: str, digest: str, staging: Path, budget: Budget) -> None:
     found = hashlib.sha256()
     with (staging / name).open("xb") as file:
-        for piece in budget.spend(origin.read(name)):
+        for piece in budget.spend(origin(name)):
             found.update(piece)
             file.write(piece)
         file.flush()
@@ -122,8 +109,12 @@ def _copy(origin: Origin, name: str, digest: str, staging: Path, budget: Budget)
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that readers see as it was or as it is; raises OSError."""
     staged = path.with_name(f".{path.name}.{os.getpid()}")
-    _write(staged, data)
-    staged.replace(path)
+    try:
+        _write(staged, data)
+        staged.chmod(0o644)
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,7 @@ from pydantic import Field, RootModel, StringConstraints, ValidationError, model
 from app.bundle.manifest import Section, Version
 from app.bundle.reader import read_regular
 from app.core.errors import InvalidManifest
+from app.registry.install import write_whole
 from app.service.catalog import STABLE, Label
 
 LABELS_FILE = "labels.json"
@@ -45,11 +45,7 @@ class _Labels(RootModel[dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a
 
 
 def read_labels(folder: Path) -> dict[str, Label]:
-    """The labels of the model in ``folder``; none when it has no such file.
-
-    Raises:
-        InvalidManifest: the file is malformed; names the first wrong field.
-    """
+    """The labels of the model in ``folder``; none when it has no such file. Raises InvalidManifest."""
     try:
         data = read_regular(folder / LABELS_FILE, MAX_LABELS_BYTES)
     except FileNotFoundError:
@@ -60,11 +56,7 @@ def read_labels(folder: Path) -> dict[str, Label]:
 
 
 def parse_labels(name: str, data: bytes) -> dict[str, Label]:
-    """The labels in the file's bytes.
-
-    Raises:
-        InvalidManifest: they are malformed; names the first wrong field.
-    """
+    """The labels in the file's bytes; raises InvalidManifest, which names the first wrong field."""
     try:
         parsed = _Labels.model_validate_json(data)
     except ValidationError as error:
@@ -73,7 +65,7 @@ def parse_labels(name: str, data: bytes) -> dict[str, Label]:
 
 
 def write_labels(folder: Path, labels: Mapping[str, Label]) -> None:
-    """Replace the labels of a model as a whole; readers see the old ones or the new ones.
+    """Replace the labels of a model as a whole.
 
     Raises:
         InvalidManifest: a label or a share is not allowed, or the folder cannot be written.
@@ -86,25 +78,14 @@ def write_labels(folder: Path, labels: Mapping[str, Label]) -> None:
         raise _wrong(folder.name, error) from error
     text = parsed.model_dump_json(indent=2, exclude_defaults=True) + "\n"
     try:
-        handle, staged = tempfile.mkstemp(prefix=".labels-", dir=folder)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(staged, 0o644)
-            os.replace(staged, folder / LABELS_FILE)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(staged)
-            raise
+        write_whole(folder / LABELS_FILE, text.encode())
     except OSError as error:
         raise InvalidManifest(f"{folder.name}: cannot write {LABELS_FILE}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
 def changing(folder: Path) -> Iterator[None]:
-    """Only one process at a time reads and rewrites the labels in ``folder``."""
+    """Only one process at a time reads and rewrites what is in ``folder``."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,15 +1,12 @@
 """Deciding which bundles are served: what lies on disk against what is served already.
 
-    Look --choose--> bundles to verify --judgements--> the versions to serve
-
-Nothing here waits or starts anything, so that the same decisions are made at the start, where
-verifying blocks, and while serving, where it runs beside the requests.
+Nothing here but judging waits, and at the start, where that blocks, nothing does.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from app.core.errors import (
@@ -46,6 +43,9 @@ class Judgement:
     settled: bool = True
 
 
+Judge = Callable[[Found], Awaitable[Judgement]]
+
+
 @dataclass(slots=True, eq=False)
 class _Known:
     """A version that lies on disk. ``judged`` is the signature that ``error``, or its absence, is about."""
@@ -59,19 +59,13 @@ class _Known:
 class Lineup:
     """Remembers what was seen and judged, and chooses.
 
-    Args:
-        keep: newest versions of each name that are served, beside those that have a label or
-            are pinned; 0 serves all.
-        pinned: names or ``name@version`` that the settings ask for.
-        clock: monotonic seconds.
+    ``keep`` newest versions of each name are served, or all with 0, beside those that have a label or are
+    ``pinned``.
     """
 
-    def __init__(
-        self, keep: int, pinned: frozenset[str], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, keep: int, pinned: Collection[str]) -> None:
         self._keep = keep
         self._pinned = pinned
-        self._clock = clock
         self._known: dict[str, _Known] = {}
         self._missing: dict[str, float] = {}
         self._lingering: set[str] = set()
@@ -82,11 +76,15 @@ class Lineup:
     @property
     def names(self) -> frozenset[str]:
         """Of the models that lie on disk."""
-        return frozenset(one.found.name for one in self._known.values())
+        return frozenset(known.found.name for known in self._known.values())
+
+    @property
+    def known_names(self) -> frozenset[str]:
+        """Of these, and of those that were unloaded."""
+        return self.names | self.unloaded
 
     def see(self, look: Look, served: Mapping[str, Loaded]) -> None:
-        """Take note of what lies on disk."""
-        now = self._clock()
+        now = time.monotonic()
         for reference, found in look.bundles.items():
             known = self._known.get(reference)
             if known is None or known.found.path != found.path:
@@ -105,15 +103,12 @@ class Lineup:
         for reference in self._missing.keys() - self._lingering:
             self._known.pop(reference, None)
 
-    def choose(
-        self, look: Look, served: Mapping[str, Loaded], at_once: Collection[str] = ()
-    ) -> Generator[Found, Judgement, dict[str, Loaded]]:
-        """Yield each bundle that is to be verified, be sent the judgement, return what to serve.
+    async def choose(
+        self, look: Look, served: Mapping[str, Loaded], judge: Judge, at_once: Collection[str] = ()
+    ) -> dict[str, Loaded]:
+        """What to serve, by ``name@version``, with ``judge`` asked of each bundle that is to be verified.
 
-        Args:
-            look: what was seen.
-            served: what is served now, by ``name@version``.
-            at_once: names whose bundles are judged again, and without waiting for them to settle.
+        The bundles of the names in ``at_once`` are judged again, and without waiting for them to settle.
         """
         self.unsettled = False
         self._passed_over = set()
@@ -130,7 +125,7 @@ class Lineup:
                 held = served.get(found.reference)
                 if name in at_once and held is not None and not held.engine.alive:
                     held = None  # asking for it is asking for one that works
-                loaded = yield from self._verified(found, held, at_once=name in at_once)
+                loaded = await self._verified(found, held, judge, at_once=name in at_once)
                 if loaded is not None:
                     chosen[found.reference] = loaded
                     kept += 1
@@ -140,20 +135,20 @@ class Lineup:
                 self.unsettled = True
         return {reference: chosen[reference] for reference in in_order(chosen)}
 
-    def _verified(
-        self, found: Found, served: Loaded | None, *, at_once: bool
-    ) -> Generator[Found, Judgement, Loaded | None]:
+    async def _verified(
+        self, found: Found, served: Loaded | None, judge: Judge, *, at_once: bool
+    ) -> Loaded | None:
         """The model of a bundle; the one that was served, when there is nothing better."""
         known = self._known[found.reference]
         if known.judged == found.signature and not (at_once and served is None):
             if served is not None or known.error is not None:
                 return served
-        elif not at_once and self._clock() - known.since < SETTLE_S:
+        elif not at_once and time.monotonic() - known.since < SETTLE_S:
             self.unsettled = True
             return served
-        judgement = yield found
+        judgement = await judge(found)
         if not judgement.settled:
-            known.since = self._clock()
+            known.since = time.monotonic()
             self.unsettled = True
             return served
         known.judged, known.error = found.signature, judgement.error
@@ -162,18 +157,9 @@ class Lineup:
     def states(
         self, catalog: Catalog, draining: Collection[str], failed: Mapping[str, Exception]
     ) -> list[ModelState]:
-        """Every version, by name, versions ascending.
-
-        Args:
-            catalog: of what is served.
-            draining: versions that are leaving.
-            failed: versions that could not be copied from elsewhere.
-        """
+        """Every version, by name, versions ascending; ``failed`` could not be copied from elsewhere."""
         references = {*self._known, *catalog.deployments, *draining, *failed}
-        return [
-            self._state(reference, catalog, draining, failed.get(reference))
-            for reference in in_order(references)
-        ]
+        return [self._state(one, catalog, draining, failed.get(one)) for one in in_order(references)]
 
     def _state(
         self, reference: str, catalog: Catalog, draining: Collection[str], failure: Exception | None
@@ -203,13 +189,7 @@ def resolved(
     served: Mapping[str, Loaded],
     before: Mapping[str, Mapping[str, Label]],
 ) -> dict[str, dict[str, Label]]:
-    """The labels that hold: a label waits on its old version until its new one is served.
-
-    Args:
-        written: of each name; ``None`` where they are malformed.
-        served: by ``name@version``.
-        before: the labels that held until now.
-    """
+    """The labels that hold: a label waits on its old version until its new one is served."""
     held: dict[str, dict[str, Label]] = {}
     for name in {reference.partition("@")[0] for reference in served}:
         old = before.get(name, {})

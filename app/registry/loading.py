@@ -1,7 +1,4 @@
-"""One bundle on disk becomes a verified deployment with its engine.
-
-models/NAME/VERSION --read, check sums--> Bundle --load--> GraphSession --replay golden--> Deployment
-"""
+"""One bundle on disk becomes a verified deployment with its engine."""
 
 from __future__ import annotations
 
@@ -23,21 +20,24 @@ from app.runtime.verify import verify_bundle
 from app.service.catalog import Deployment
 from app.tasks.task import Tasks
 
-TickObserver = Callable[[str], Callable[[TickStats], None]]
-"""Gives each model's engine, by ``name@version``, the callback for its ticks."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """One model version, ready to be started."""
-
     deployment: Deployment
     engine: Engine
+    limits: Limits
     load_seconds: float
 
     @property
     def manifest(self) -> Manifest:
         return self.deployment.manifest
+
+    @property
+    def reference(self) -> str:
+        return self.manifest.reference
+
+    def alive(self) -> bool:
+        return self.engine.alive
 
 
 def load_bundle(
@@ -45,7 +45,7 @@ def load_bundle(
     device: Device,
     limits: Limits,
     tasks: Tasks,
-    observer: TickObserver,
+    observer: Callable[[str], Callable[[TickStats], None]],
     lanes: Lanes | None = None,
     *,
     on_loop: bool = False,
@@ -74,15 +74,11 @@ def load_bundle(
         on_loop=on_loop,
     )
     deployment = Deployment(manifest, task, model, engine)
-    return Loaded(deployment, engine, time.perf_counter() - started)
+    return Loaded(deployment, engine, limits, time.perf_counter() - started)
 
 
 def read_placed(path: Path) -> Bundle:
-    """The bundle in ``path``, whose last two parts must be its name and version.
-
-    Raises:
-        BundleError: it is not what its manifest says, or lies in the wrong place.
-    """
+    """The bundle in ``path``, whose last two parts must be its name and version; raises BundleError."""
     bundle = read_bundle(path)
     manifest = bundle.manifest
     if (manifest.name, manifest.version) != (path.parent.name, path.name):

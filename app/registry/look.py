@@ -1,7 +1,6 @@
 """What lies in the models folders now: bundles by their signature, and labels.
 
-A signature is made of what the file system says, so that looking every few seconds costs
-nothing; a bundle is read only when its signature has changed.
+A bundle is read only when its signature has changed, so that looking every few seconds costs nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ Signature = tuple[tuple[str, int, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One bundle's folder."""
-
     path: Path
     signature: Signature
 
@@ -43,25 +40,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look found.
-
-    Attributes:
-        bundles: by ``name@version``, by name, versions ascending.
-        labels: of each name, from the first folder that has some; ``None`` where they are malformed.
-        problems: what was wrong with labels, for the log.
-    """
-
     bundles: dict[str, Found]
+    """By ``name@version``, by name, versions ascending."""
     labels: dict[str, dict[str, Label] | None]
-    problems: tuple[str, ...]
+    """Of each name, from the first folder that has some; ``None`` where they are malformed."""
+    problems: list[str]
+    """What was wrong with labels, for the log."""
 
 
 def look_at(folders: Sequence[Path]) -> Look:
     """Look at every folder; where two hold the same version, the first counts.
 
-    Raises:
-        BundleError: a folder does not exist. What was there is not known, so nothing has gone.
-        OSError: a folder cannot be read; likewise.
+    Raises BundleError or OSError when one cannot be read: what was there is not known, so nothing has gone.
     """
     bundles: dict[str, Found] = {}
     labels: dict[str, dict[str, Label] | None] = {}
@@ -82,7 +72,7 @@ def look_at(folders: Sequence[Path]) -> Look:
             except InvalidManifest as error:
                 labels[name] = None
                 problems.append(error.message)
-    return Look({reference: bundles[reference] for reference in in_order(bundles)}, labels, tuple(problems))
+    return Look({reference: bundles[reference] for reference in in_order(bundles)}, labels, problems)
 
 
 def sign(path: Path) -> Signature | None:
@@ -95,6 +85,11 @@ def sign(path: Path) -> Signature | None:
     return tuple(
         (name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats
     )
+
+
+def bundles_in_order(folder: Path) -> list[Path]:
+    """By name, versions ascending; raises BundleError when the folder does not exist."""
+    return sorted(find_bundles(folder), key=lambda path: (path.parent.name, version_key(path.name)))
 
 
 def version_key(version: str) -> tuple[tuple[int, int, str], ...]:

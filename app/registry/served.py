@@ -1,7 +1,6 @@
 """What is served now, and the switch to what is served next.
 
-The switch is one assignment of a new :class:`~app.service.catalog.Catalog` on the event loop:
-each request sees all of it or nothing of it.
+The switch is one assignment of a new catalog on the event loop: each request sees all of it or nothing of it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from app.engine.engine import Engine
 from app.registry.lineup import resolved
 from app.registry.loading import Loaded
 from app.registry.look import Look
-from app.registry.options import RegistryObserver
+from app.registry.ports import ModelMetrics
 from app.service.catalog import Catalog, Deployment, Label, choose_defaults
 
 logger = logging.getLogger(__name__)
@@ -29,20 +28,12 @@ _LOOK_S = 0.05
 class Served:
     """The models that take requests, and those that are leaving.
 
-    Args:
-        preferred: task to what serves it when a request names no model.
-        drain_s: that running work on a retired version may take.
-        observe: counts.
-
-    Attributes:
-        alive: by ``name@version``, whether its engine runs; changed in place.
-        leaving: the retired ones that still run.
-        catalog: of the models.
+    ``alive`` says, by ``name@version``, whether its engine runs; it is changed in place.
     """
 
-    def __init__(self, preferred: Mapping[str, str], drain_s: float, observe: RegistryObserver) -> None:
+    def __init__(self, preferred: Mapping[str, str], drain_s: float, metrics: ModelMetrics) -> None:
         self._preferred = preferred
-        self._observe = observe
+        self._metrics = metrics
         self._loop: asyncio.AbstractEventLoop | None = None
         self._publish: Callable[[Catalog], None] = lambda catalog: None
         self._labels: dict[str, dict[str, Label]] = {}
@@ -63,12 +54,9 @@ class Served:
             one.engine.start(loop)
 
     def switch(self, chosen: Mapping[str, Loaded], look: Look | None, known: frozenset[str]) -> None:
-        """Serve these models and no others.
+        """Serve these models and no others, with the labels that ``look`` has; ``None`` keeps them.
 
-        Args:
-            chosen: by ``name@version``, by name, versions ascending.
-            look: with the labels as they are written; ``None`` keeps them.
-            known: names of models that may come back, so that no other takes their place unasked.
+        ``known`` names models that may come back, so that no other takes their place unasked.
         """
         before = self.catalog
         labels = resolved(self._labels if look is None else look.labels, chosen, self._labels)
@@ -79,18 +67,37 @@ class Served:
         for one in new:
             if self._loop is not None:
                 one.engine.start(self._loop)
-            self._observe.loaded(one)
+            self._count(one)
         self.models, self._labels = dict(chosen), labels
         deployments = [one.deployment for one in chosen.values()]
         self.catalog = Catalog(deployments, self._asked(deployments, known), labels)
         self._publish(self.catalog)
-        self.alive.update((one.manifest.reference, _alive(one)) for one in new)
+        self.alive.update((one.reference, one.alive) for one in new)
         for one in gone:
-            if one.manifest.reference not in chosen:
-                del self.alive[one.manifest.reference]
+            if one.reference not in chosen:
+                del self.alive[one.reference]
         self.leaving.retire(gone)
         if self._loop is not None:
             self._tell(before, new, gone)
+
+    def _count(self, one: Loaded) -> None:
+        manifest, limits = one.manifest, one.limits
+        self._metrics.model_loaded(
+            one.reference,
+            manifest.task,
+            manifest.network.cell,
+            one.load_seconds,
+            parameters=manifest.network.parameters,
+            generates=bool(one.deployment.task.frames),
+        )
+        self._metrics.watch_engine(
+            one.reference,
+            one.alive,
+            one.engine.load,
+            slots=limits.max_slots,
+            row_bytes=4 * manifest.row.size,
+            max_steps=limits.max_queued_steps,
+        )
 
     def _asked(self, deployments: list[Deployment], known: frozenset[str]) -> dict[str, str]:
         asked = choose_defaults(deployments, self._preferred, self._labels)
@@ -103,33 +110,23 @@ class Served:
 
     def _tell(self, before: Catalog, new: list[Loaded], gone: list[Loaded]) -> None:
         for one in new:
-            logger.info("%s is served; it was verified in %.2f s", one.manifest.reference, one.load_seconds)
+            logger.info("%s is served; it was verified in %.2f s", one.reference, one.load_seconds)
         for one in gone:
-            logger.info("%s takes no new requests", one.manifest.reference)
+            logger.info("%s takes no new requests", one.reference)
         for name in sorted({one.manifest.name for one in self.catalog.deployments.values()}):
             old, now = before.base(name), self.catalog.base(name)
             if now is not None and now is not old:
-                self._observe.event("switched")
+                self._metrics.model_event("switched")
                 logger.info("requests of %s go to %s", name, now.manifest.reference)
 
     def _left(self, one: Loaded) -> None:
-        reference = one.manifest.reference
-        still = [other.manifest.reference for other in self.leaving.models]
-        if reference not in self.models and reference not in still:
-            self._observe.retired(reference)
-
-
-def _alive(one: Loaded) -> Callable[[], bool]:
-    return lambda: one.engine.alive
+        still = [other.reference for other in self.leaving.models]
+        if one.reference not in self.models and one.reference not in still:
+            self._metrics.model_retired(one.reference)
 
 
 class Retirement:
-    """Models on their way out. Used on the event loop.
-
-    Args:
-        drain_s: seconds that running work may take.
-        ended: told of each model when it has gone.
-    """
+    """Models on their way out; ``ended`` is told of each when it has gone. Used on the event loop."""
 
     def __init__(self, drain_s: float, ended: Callable[[Loaded], None]) -> None:
         self._drain_s = drain_s
@@ -138,13 +135,11 @@ class Retirement:
 
     @property
     def models(self) -> list[Loaded]:
-        """Those that have not gone yet."""
         return list(self._leaving.values())
 
     def retire(self, models: Iterable[Loaded]) -> None:
-        """Let models go, each when its work has ended."""
         for one in models:
-            task = asyncio.create_task(self._leave(one.engine, one.manifest.reference))
+            task = asyncio.create_task(self._leave(one.engine, one.reference))
             self._leaving[task] = one
             task.add_done_callback(self._gone)
 
@@ -177,7 +172,7 @@ class Retirement:
         one = self._leaving.pop(task)
         self._ended(one)
         if not task.cancelled():
-            logger.info("%s has been unloaded", one.manifest.reference)
+            logger.info("%s has been unloaded", one.reference)
             # The weights are freed when the last reference goes, which is after this callback.
             del one
             asyncio.get_running_loop().call_later(_LINGER_S, _give_memory_back)

@@ -3,53 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.registry.labels import changing
+
 
 class UnloadedNames:
-    """A set of names that all workers share.
-
-    Args:
-        path: of the file that they share; ``None`` keeps the set in this process.
-    """
+    """A set of names in a file that all workers share; without a path, in this process."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._names: frozenset[str] = frozenset()
 
     def names(self) -> frozenset[str]:
-        """The names now."""
         if self._path is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._names = frozenset(json.loads(self._path.read_bytes()))
         return self._names
 
     def add(self, name: str) -> None:
-        """Unload a model everywhere."""
         with self._changing():
             self._write(self.names() | {name})
 
     def discard(self, name: str) -> None:
-        """Let it be served again."""
         with self._changing():
             self._write(self.names() - {name})
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
-        if self._path is None:
-            yield
-            return
-        handle = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+    def _changing(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._path is None else changing(self._path.parent)
 
     def _write(self, names: frozenset[str]) -> None:
         self._names = names
@@ -61,14 +47,10 @@ class UnloadedNames:
 
 @dataclass(frozen=True, slots=True)
 class Siblings:
-    """What a worker and the others tell each other.
-
-    Attributes:
-        unloaded: which they share.
-        tell: asks the others to look at it; they do soon after.
-        started: whether every worker has been ready once.
-    """
+    """What a worker and the others tell each other."""
 
     unloaded: UnloadedNames
     tell: Callable[[], None]
+    """Asks the others to look at it; they do soon after."""
     started: Callable[[], bool] = lambda: True
+    """Whether every worker has been ready once."""

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.manifest import Manifest
-from app.bundle.reader import Bundle, find_bundles, read_bundle
+from app.bundle.reader import Bundle, read_bundle
 from app.core.errors import BundleError, ParityError
 from app.registry.loading import read_placed
-from app.registry.look import version_key
 from app.runtime.session import Device, GraphSession
 from app.runtime.verify import golden_difference, verify_bundle
 from app.tasks.task import Tasks
@@ -29,40 +28,14 @@ class Check:
     text: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Inspection:
-    """What became of one bundle: a manifest and the parity found, or an error."""
-
-    folder: Path
-    manifest: Manifest | None = None
-    difference: float | None = None
-    error: BundleError | None = None
-
-
-def inspect_models(folder: Path, device: Device = "cpu") -> list[Inspection]:
-    """Verify every bundle on its own.
-
-    Raises:
-        BundleError: the folder does not exist.
-        DeviceUnavailable: the device cannot be used.
-    """
-    inspections: list[Inspection] = []
-    for path in sorted(find_bundles(folder), key=lambda path: (path.parent.name, version_key(path.name))):
-        try:
-            bundle = read_placed(path)
-            session = GraphSession(bundle.graph, bundle.manifest, device)
-            inspections.append(Inspection(path, bundle.manifest, verify_bundle(bundle, session)))
-        except BundleError as error:
-            inspections.append(Inspection(path, error=error))
-    return inspections
+def measure(path: Path, device: Device = "cpu") -> tuple[Manifest, float]:
+    """How far a bundle's graph is from its golden vectors; raises BundleError and DeviceUnavailable."""
+    bundle = read_placed(path)
+    return bundle.manifest, verify_bundle(bundle, GraphSession(bundle.graph, bundle.manifest, device))
 
 
 def verify(path: Path, tasks: Tasks, device: Device = "cpu") -> Iterator[Check]:
-    """Check the bundle in ``path``; ends behind the first check that is bad.
-
-    Raises:
-        DeviceUnavailable: the device cannot be used.
-    """
+    """Check the bundle in ``path``; ends behind the first check that is bad. Raises DeviceUnavailable."""
     try:
         yield from _checks(path, tasks, device)
     except BundleError as error:
@@ -71,12 +44,7 @@ def verify(path: Path, tasks: Tasks, device: Device = "cpu") -> Iterator[Check]:
 
 
 def check_whole(path: Path, tasks: Tasks, device: Device = "cpu") -> None:
-    """Raise where :func:`verify` would report something bad.
-
-    Raises:
-        BundleError: the bundle cannot be served.
-        DeviceUnavailable: the device cannot be used.
-    """
+    """Raise where :func:`verify` would report something bad."""
     for _ in _checks(path, tasks, device):
         pass
 
@@ -97,13 +65,10 @@ def _checks(path: Path, tasks: Tasks, device: Device) -> Iterator[Check]:
     yield Check("ok", "task", "what the manifest says of inputs and outputs fits")
     session = GraphSession(bundle.graph, manifest, device)
     yield Check("ok", "graph", f"loads on {device}, with the inputs and outputs of the manifest")
-    for subject, chunk, alone in (
-        ("golden", None, False),
-        ("step by step", 1, False),
-        ("one by one", None, True),
-    ):
+    bound = manifest.parity.bound
+    ways = (("golden", None, False), ("step by step", 1, False), ("one by one", None, True))
+    for subject, chunk, alone in ways:
         difference = golden_difference(session, bundle.start, bundle.golden, chunk=chunk, alone=alone)
-        bound = manifest.parity.bound
         if not difference <= bound:
             raise ParityError(
                 f"{subject}: the graph differs from its golden vectors by {difference:.2e}, more than the "
@@ -124,8 +89,9 @@ def _bits_hold(session: GraphSession, bundle: Bundle) -> bool:
     alone = [_run(session, bundle, steps[row : row + 1], steps.shape[1]) for row in range(len(steps))]
     joined = [np.concatenate(parts) for parts in zip(*alone, strict=True)]
     return all(
-        np.array_equal(one, other, equal_nan=True) and np.array_equal(one, third, equal_nan=True)
-        for one, other, third in zip(whole, stepwise, joined, strict=True)
+        np.array_equal(expected, found, equal_nan=True)
+        for other in (stepwise, joined)
+        for expected, found in zip(whole, other, strict=True)
     )
 
 

@@ -1,10 +1,6 @@
 """A place on the network, mirrored into a models folder on this machine.
 
-    place --list--> bundles that are new --copy, check, verify--> cache/PLACE/NAME/VERSION
-                    bundles that have gone --> taken away
-
-The mirror is a models folder like any other. Workers of one server, and servers of one machine,
-share it: one copies, the others find it done.
+Workers of one server, and servers of one machine, share it: one copies, the others find it done.
 """
 
 from __future__ import annotations
@@ -29,7 +25,7 @@ from app.core.errors import BundleError, DigestMismatch, FetchFailed, InvalidMan
 from app.registry.install import install, remove, write_whole
 from app.registry.labels import LABELS_FILE, MAX_LABELS_BYTES, parse_labels
 from app.registry.origin import Budget
-from app.remote.place import Missing, Place, PlaceOrigin
+from app.remote.place import Missing, Place
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +55,14 @@ class _Failure:
 
 
 class Mirror:
-    """One place's mirror; implements :class:`app.registry.options.Source`.
+    """Mirrors one place into a folder below ``cache``; implements :class:`app.registry.ports.Source`.
 
     Args:
-        address: of the place.
-        cache: folder of all mirrors.
         max_bytes: of one bundle.
         seconds: for the list of bundles, and for each bundle.
 
     Raises:
-        ConfigurationError: the address cannot be read here.
+        ConfigurationError: the library for the address's scheme is not installed, or refuses it.
     """
 
     def __init__(self, address: str, cache: Path, max_bytes: int, seconds: float) -> None:
@@ -79,31 +73,26 @@ class Mirror:
         self._failures: dict[str, _Failure] = {}
         self.address = address
         self.failed: Mapping[str, BundleError] = {}
-        self.folder = cache / _folder_name(address)
+        readable = "".join(char if char.isalnum() else "-" for char in address.partition("://")[2])[:40]
+        self.folder = cache / f"{readable}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
 
     def stop(self) -> None:
-        """End a refresh that runs in another thread soon; later ones do nothing."""
         self._stopped.set()
 
     def refresh(self, *, at_once: bool = False) -> None:
-        """Make the folder what the place is.
-
-        Args:
-            at_once: try copies again that have failed, however short ago.
-
-        Raises:
-            FetchFailed: the place does not answer, or holds no bundle; the folder stays as it was.
-            BundleError: the folder cannot be written.
-        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._alone() as first:
                 # What somebody else has just found may be what was mended since.
                 if first or at_once:
                     self._copy_all(at_once=at_once)
-                    self._leave_stamp()
+                    found = {key: [type(error).__name__, error.message] for key, error in self.failed.items()}
+                    write_whole(self.folder / _STAMP, json.dumps(found).encode())
                 else:
-                    self._read_stamp()
+                    found = json.loads((self.folder / _STAMP).read_bytes())
+                    self.failed = {
+                        key: _FAILURES.get(kind, BundleError)(text) for key, (kind, text) in found.items()
+                    }
         except OSError as error:
             raise BundleError(f"cannot write {str(self.folder)!r}: {error.strerror}") from error
 
@@ -124,7 +113,7 @@ class Mirror:
             try:
                 if (said := parse_manifest(head).reference) != reference:
                     raise InvalidManifest(f"its manifest says {said}, which is not where it lies")
-                origin = PlaceOrigin(self._place, parts, budget := self._budget())
+                origin = self._place.origin(budget := self._budget(), *parts)
                 done = install(origin, head, self.folder, budget, lambda path: None, replace=True)
             except BundleError as error:
                 if self._stopped.is_set():
@@ -210,23 +199,10 @@ class Mirror:
                     break
                 except BlockingIOError:
                     budget.wait(0.1)
-            yield not self._refreshed_since(began)
+            stamp = self.folder / _STAMP
+            yield not (stamp.exists() and stamp.stat().st_mtime_ns >= began)
         finally:
             os.close(handle)
-
-    def _refreshed_since(self, moment_ns: int) -> bool:
-        try:
-            return (self.folder / _STAMP).stat().st_mtime_ns >= moment_ns
-        except FileNotFoundError:
-            return False
-
-    def _leave_stamp(self) -> None:
-        failed = {key: [type(error).__name__, error.message] for key, error in self.failed.items()}
-        write_whole(self.folder / _STAMP, json.dumps(failed).encode())
-
-    def _read_stamp(self) -> None:
-        failed = json.loads((self.folder / _STAMP).read_bytes())
-        self.failed = {key: _FAILURES.get(kind, BundleError)(text) for key, (kind, text) in failed.items()}
 
 
 def _valid(form: TypeAdapter[str], names: list[str]) -> list[str]:
@@ -236,9 +212,3 @@ def _valid(form: TypeAdapter[str], names: list[str]) -> list[str]:
         with contextlib.suppress(ValidationError):
             kept.append(form.validate_python(name))
     return kept
-
-
-def _folder_name(address: str) -> str:
-    """Readable, and another one for every address."""
-    plain = "".join(one if one.isalnum() else "-" for one in address.partition("://")[2])[:40]
-    return f"{plain}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"

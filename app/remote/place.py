@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 from app.core.errors import ConfigurationError, FetchFailed
-from app.registry.origin import CHUNK_BYTES, Budget
+from app.registry.origin import CHUNK_BYTES, Budget, Origin
 
 _ATTEMPTS = 4
 _PAUSE_S = 0.25
@@ -22,21 +22,15 @@ _READ_S = 30
 # They log each request, or where credentials were found.
 _TALKATIVE = ("httpx", "httpx2", "botocore", "aiobotocore")
 
-_T = TypeVar("_T")
-
 
 class Missing(FetchFailed):
     """There is nothing at an address."""
 
 
 class Place:
-    """One address.
+    """One address; raises ConfigurationError when the library for its scheme is missing, or refuses it.
 
-    Args:
-        address: with its scheme.
-
-    Raises:
-        ConfigurationError: the library for its scheme is not installed, or refuses the address.
+    Its methods raise Missing when there is nothing, FetchFailed when it does not answer or not in time.
     """
 
     def __init__(self, address: str) -> None:
@@ -60,51 +54,36 @@ class Place:
         self._streaming: dict[str, Any] = {} if scheme == "s3" else {"block_size": 0}
 
     def names(self, *parts: str, budget: Budget) -> list[str]:
-        """The last parts of what lies below, in order; whoever reads them checks their form.
-
-        Raises:
-            Missing: there is nothing there.
-            FetchFailed: the place does not answer, or not in time.
-        """
-
-        def ask() -> list[str]:
-            self._fs.invalidate_cache()
-            listed = self._fs.ls(self._path(parts), detail=False)
-            return sorted({str(one).rstrip("/").rpartition("/")[2] for one in listed})
-
-        return self._retried(ask, parts, budget)
+        """The last parts of what lies below, in order; whoever reads them checks their form."""
+        attempt = 0
+        while True:
+            budget.check()
+            try:
+                self._fs.invalidate_cache()
+                listed = self._fs.ls(self._path(parts), detail=False)
+                return sorted({str(path).rstrip("/").rpartition("/")[2] for path in listed})
+            except Exception as error:
+                attempt += 1
+                self._give_up_or_wait(error, parts, attempt, budget)
 
     def small(self, *parts: str, max_bytes: int, budget: Budget) -> bytes:
-        """A small file as a whole.
-
-        Raises:
-            Missing: there is none.
-            FetchFailed: it is larger, or the place does not answer, or not in time.
-        """
-
-        def ask() -> bytes:
-            with self._fs.open(self._path(parts), "rb", **self._streaming) as file:
-                data: bytes = file.read(max_bytes + 1)
-            return data
-
-        data = self._retried(ask, parts, budget)
-        if len(data) > max_bytes:
-            raise FetchFailed(f"{self._shown(parts)} is larger than {max_bytes} bytes")
+        """A file as a whole; raises FetchFailed when it is larger than ``max_bytes``."""
+        data = b""
+        for piece in self.pieces(*parts, budget=budget):
+            data += piece
+            if len(data) > max_bytes:
+                raise FetchFailed(f"{self._shown(parts)} is larger than {max_bytes} bytes")
         return data
 
     def pieces(self, *parts: str, budget: Budget) -> Iterator[bytes]:
-        """A file in pieces; after a break it is opened again and read on from there.
-
-        Raises:
-            Missing: there is none.
-            FetchFailed: the place does not answer, or not in time.
-        """
-        path, place, attempt = self._path(parts), 0, 0
+        """A file in pieces; after a break it is opened again and read on from there."""
+        position = attempt = 0
         while True:
+            budget.check()
             try:
-                with self._fs.open(path, "rb", **self._streaming) as file:
-                    for piece in _from(file, place):
-                        place += len(piece)
+                with self._fs.open(self._path(parts), "rb", **self._streaming) as file:
+                    for piece in _from(file, position):
+                        position += len(piece)
                         attempt = 0
                         yield piece
                 return
@@ -112,21 +91,15 @@ class Place:
                 raise
             except Exception as error:
                 attempt += 1
-                self._give_up(error, parts, attempt)
-            budget.wait(_PAUSE_S * 2**attempt)
+                self._give_up_or_wait(error, parts, attempt, budget)
 
-    def _retried(self, ask: Callable[[], _T], parts: tuple[str, ...], budget: Budget) -> _T:
-        attempt = 0
-        while True:
-            budget.check()
-            try:
-                return ask()
-            except Exception as error:
-                attempt += 1
-                self._give_up(error, parts, attempt)
-            budget.wait(_PAUSE_S * 2**attempt)
+    def origin(self, budget: Budget, *parts: str) -> Origin:
+        """Of the bundle in the folder below."""
+        return lambda name: self.pieces(*parts, name, budget=budget)
 
-    def _give_up(self, error: Exception, parts: tuple[str, ...], attempt: int) -> None:
+    def _give_up_or_wait(
+        self, error: Exception, parts: tuple[str, ...], attempt: int, budget: Budget
+    ) -> None:
         """Raise unless the same may work the next time."""
         status = _status(error)
         if status in (404, 410) or (status is None and _nothing_there(error)):
@@ -137,25 +110,13 @@ class Place:
             raise ConfigurationError(f"{self._shown(parts)}: {error}") from error
         if attempt >= _ATTEMPTS:
             raise FetchFailed(f"{self._shown(parts)}: {type(error).__name__}: {error}") from error
+        budget.wait(_PAUSE_S * 2**attempt)
 
     def _path(self, parts: tuple[str, ...]) -> str:
         return "/".join((str(self._root).rstrip("/"), *parts))
 
     def _shown(self, parts: tuple[str, ...]) -> str:
         return "/".join((self.address, *parts))
-
-
-class PlaceOrigin:
-    """A bundle's folder at a place."""
-
-    def __init__(self, place: Place, parts: tuple[str, ...], budget: Budget) -> None:
-        self._place = place
-        self._parts = parts
-        self._budget = budget
-
-    def read(self, name: str) -> Iterator[bytes]:
-        """See :class:`app.registry.origin.Origin`."""
-        return self._place.pieces(*self._parts, name, budget=self._budget)
 
 
 def _status(error: BaseException) -> int | None:

@@ -35,7 +35,7 @@ class Metrics:
     """All metrics of one application: several in one process do not share counts.
 
     Counts for :class:`app.service.call.RequestObserver`, :class:`app.sessions.observer.SessionObserver` and
-    :class:`app.registry.opening.ModelMetrics`, which say what the methods mean.
+    :class:`app.registry.ports.ModelMetrics`, which say what the methods mean.
     """
 
     def __init__(self, share: Share | None = None, version: str = "0") -> None:

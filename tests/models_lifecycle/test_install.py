@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import shutil
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -227,13 +228,5 @@ def test_a_copy_is_bounded_in_bytes_and_time(shelf: Shelf, tmp_path: Path) -> No
 def test_a_manifest_that_does_not_end_is_refused() -> None:
     """Before it fills the memory."""
 
-    class Endless:
-        """A place that sends for ever."""
-
-        def read(self, name: str) -> Iterator[bytes]:
-            """More and more."""
-            while True:
-                yield b" " * (1 << 20)
-
     with pytest.raises(FetchFailed, match="larger than"):
-        read_head(Endless())
+        read_head(lambda name: itertools.repeat(b" " * (1 << 20)))

@@ -13,29 +13,14 @@ from hypothesis import strategies as st
 from app.core.errors import BundleError, ConfigurationError, InvalidManifest
 from app.core.limits import Limits
 from app.registered import TASKS
-from app.registry import ModelRegistry, RegistryOptions, inspect_models, load_bundle, version_key
+from app.registry.loading import load_bundle
+from app.registry.look import version_key
+from app.registry.registry import ModelRegistry
+from app.registry.verification import measure
+from app.settings import load_settings
 from app.tasks.task import Tasks
+from app.telemetry.metrics import Metrics
 from tests.bundles import tiny_classifier, tiny_generator
-
-
-class Quiet:
-    """Counts nothing but the bad bundles."""
-
-    def __init__(self) -> None:
-        self.bad_bundles = 0
-
-    def loaded(self, model: object) -> None:
-        """A model is served."""
-
-    def retired(self, reference: str) -> None:
-        """A model has gone."""
-
-    def event(self, event: str) -> None:
-        """Something happened."""
-
-    def bad(self, count: int) -> None:
-        """Remember."""
-        self.bad_bundles = count
 
 
 def opened(
@@ -43,16 +28,17 @@ def opened(
     *,
     skip_bad: bool = False,
     preferred: dict[str, str] | None = None,
-    chosen: dict[str, str] | None = None,
+    chosen: bool = False,
 ) -> ModelRegistry:
     """The registry of a folder, its engines not started."""
-    options = RegistryOptions(
-        folders=[folder], skip_bad=skip_bad, preferred=preferred or {}, chosen=chosen or {}
-    )
+    defaults = ",".join(f"{task}={name}" for task, name in (preferred or {}).items())
+    settings = load_settings(models=str(folder), skip_bad_models=skip_bad, default=defaults)
+    if not chosen:
+        settings.model_fields_set.discard("default")
     registry = ModelRegistry(
-        options,
+        settings,
         lambda path: load_bundle(path, "cpu", Limits(), Tasks(TASKS), lambda name: lambda stats: None),
-        Quiet(),
+        Metrics(),
     )
     registry.open()
     return registry
@@ -114,15 +100,15 @@ def test_defaults_are_the_preferred_name_or_the_first(folder: Path) -> None:
 def test_a_default_that_was_chosen_must_be_there(folder: Path, task: str, wanted: str, served: str) -> None:
     """A mistake in it would send requests to another model."""
     with pytest.raises(ConfigurationError, match=f"{task}={wanted}: no such model .* served: {served}$"):
-        opened(folder, preferred={task: wanted}, chosen={task: wanted})
+        opened(folder, preferred={task: wanted}, chosen=True)
     opened(folder, preferred={task: wanted})
 
 
 def test_a_chosen_default_may_be_bad_where_bad_bundles_are_passed_over(folder: Path) -> None:
     """It may be mended."""
     (folder / "mood" / "1" / "model.onnx").unlink()
-    chosen = {"sentiment": "mood"}
-    assert references(opened(folder, skip_bad=True, preferred=chosen, chosen=chosen))[0] == "text@1"
+    registry = opened(folder, skip_bad=True, preferred={"sentiment": "mood"}, chosen=True)
+    assert references(registry)[0] == "text@1"
 
 
 def test_an_empty_folder_and_no_folder_are_named(tmp_path: Path) -> None:
@@ -160,13 +146,12 @@ def test_bad_bundles_can_be_passed_over_and_are_reported(folder: Path) -> None:
     assert bad.reason == "its files are not complete"
 
 
-def test_an_inspection_tells_each_bundles_parity_or_error(folder: Path) -> None:
-    """One bad bundle does not hide the others."""
+def test_a_measure_is_a_bundles_parity_or_an_error(folder: Path) -> None:
+    """Each bundle is measured on its own."""
     (folder / "text" / "2" / "tokenizer.json").write_text("{}")
-    found = {f"{one.folder.parent.name}@{one.folder.name}": one for one in inspect_models(folder)}
-    assert set(found) == {"mood@1", "text@1", "text@2", "text@10"}
-    assert found["text@2"].error is not None
-    assert "sha256" in found["text@2"].error.message
-    difference = found["text@10"].difference
-    assert difference is not None
-    assert 0 <= difference < 1e-4
+    with pytest.raises(BundleError, match="sha256"):
+        measure(folder / "text" / "2")
+    for version in ("1", "10"):
+        manifest, difference = measure(folder / "text" / version)
+        assert manifest.reference == f"text@{version}"
+        assert 0 <= difference < 1e-4
