@@ -1,8 +1,5 @@
 """What makes an engine turn: a thread of its own, or the event loop itself.
 
-A thread lets the loop go on while a graph runs, and costs a hand-over each way. Where every core has a
-process of its own there is nothing to go on beside, so the loop turns the engine between its callbacks.
-
 Both take ``turn``, one pass of the engine, which does not raise and is false when it was the last, and
 ``has_work``, whether a further turn would do anything.
 """
@@ -28,11 +25,7 @@ _PR_SET_TIMERSLACK = 29
 
 
 class ThreadDriver:
-    """Turns on a thread of its own.
-
-    Args:
-        name: of the thread.
-    """
+    """Lets the event loop go on while a graph runs, and costs a hand-over each way."""
 
     def __init__(self, turn: Callable[[], bool], has_work: Callable[[], bool], name: str) -> None:
         self._turn = turn
@@ -42,19 +35,16 @@ class ThreadDriver:
 
     @property
     def running(self) -> bool:
-        """Whether there will be further turns."""
         return self._thread.is_alive()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._thread.start()
 
     def wake(self) -> None:
-        """There is something to do."""
         if not self._woken.is_set():
             self._woken.set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the last turn, which the engine has been told of."""
         if self._thread.ident is not None:
             self.wake()
             self._thread.join(timeout_s)
@@ -72,8 +62,8 @@ class ThreadDriver:
 class LoopDriver:
     """Turns on the event loop, once in each of its passes while the engine has work.
 
-    What arrived meanwhile, and what became ready, has its callbacks run between two turns, so the longest
-    that others wait is one tick.
+    For where every core has a process of its own. Others' callbacks run between two turns, so they wait
+    for one tick at most.
     """
 
     def __init__(self, turn: Callable[[], bool], has_work: Callable[[], bool]) -> None:
@@ -86,11 +76,9 @@ class LoopDriver:
 
     @property
     def running(self) -> bool:
-        """Whether there will be further turns."""
         return self._loop is not None and not self._ended.is_set()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called on the loop."""
         self._loop, self._thread_id = loop, threading.get_ident()
 
     def wake(self) -> None:
@@ -138,11 +126,9 @@ def _nothing() -> bool:
 def share_interpreter() -> None:
     """Let a busy event loop leave the interpreter to the engines' threads often enough, in this process.
 
-    An engine releases the interpreter's lock while its graph runs and needs it back after every run. A
-    thread that waits for the lock asks for it only after the switch interval, five milliseconds unless told
-    otherwise, and the interval begins anew whenever the loop lets go of the lock for a moment, as it does at
-    each system call. So a loop that is busy in pieces shorter than that can starve an engine: measured, a
-    handful of steps a second where hundreds are due.
+    An engine needs the interpreter's lock back after every run, and asks for it only after the switch
+    interval, which begins anew whenever the loop lets go of the lock, as at each system call: a loop that is
+    busy in short pieces starves it (measured: a handful of steps a second where hundreds are due).
 
     Call it before threads are started: they inherit the timer slack.
     """

@@ -1,7 +1,5 @@
 """The one loop: take what is new, plan, run, take late aborts, book, publish.
 
-    event loop --submit, cancel--> intake --> engine's turns --one callback a tick--> tickets, futures
-
 Turns are taken by a driver: a thread of the engine's own, or the event loop between its callbacks.
 Only they touch the scheduler and the executor, so neither has a lock, and they never touch a socket.
 """
@@ -37,14 +35,7 @@ _GRACE_S = 5.0
 class Engine:
     """Runs one loaded model version, one tick after the other.
 
-    Args:
-        name: of the model, for logs and the thread.
-        executor: owns the rows and runs the graph.
-        limits: the bounds of a tick.
-        queue: the bounds of the queue.
-        observe: called after each tick, where the tick was; it must not block.
-        clock: monotonic seconds.
-        on_loop: take turns on the event loop instead of a thread of its own.
+    ``observe`` is called after each tick, where the tick was; it must not block.
     """
 
     def __init__(
@@ -79,16 +70,13 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """Whether it turns and takes work."""
         return self._driver.running and not self._intake.dead
 
     @property
     def full_for_s(self) -> float | None:
-        """While the queue takes nothing, for about how long; see :class:`~app.core.ports.Submitter`."""
         return self._intake.full_for_s
 
     def load(self) -> EngineLoad:
-        """What is queued now."""
         return self._intake.load()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -97,7 +85,6 @@ class Engine:
         self._driver.start(loop)
 
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> EngineTicket:
-        """Queue sequences, all or none; see :class:`~app.core.ports.Submitter`."""
         now = self._clock()
         until = asyncio.get_running_loop().time() + (deadline - now) + _GRACE_S
         self._intake.reserve(sum([request.num_steps for request in requests]), len(requests))
@@ -113,7 +100,6 @@ class Engine:
         return ticket
 
     def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
-        """Queue a block; see :class:`~app.core.ports.Submitter`."""
         future: asyncio.Future[BlockResult] = asyncio.get_running_loop().create_future()
         num_rows, length = request.steps.shape[:2]
         self._intake.reserve(num_rows * length, num_rows)
@@ -126,7 +112,6 @@ class Engine:
         return future
 
     def _share(self, request: BlockRequest, future: asyncio.Future[BlockResult], deadline: float) -> None:
-        """Add a single sequence to the block of those that are alike."""
         if self._on_loop:
             self._driver.wake()  # the next turn puts it
         elif not self._shared:
@@ -182,11 +167,7 @@ class Engine:
         self._driver.wake()
 
     async def drain(self, timeout_s: float) -> bool:
-        """Refuse new work and wait for what is queued.
-
-        Returns:
-            Whether everything ended in time.
-        """
+        """Refuse new work and wait for what is queued; whether everything ended in time."""
         self._intake.drain()
         until = self._clock() + timeout_s
         while self.alive and self._clock() < until:

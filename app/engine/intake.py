@@ -17,15 +17,7 @@ DEAD = "this model has stopped and needs the server to be restarted"
 
 
 class Intake:
-    """The queue's front and its books, shared by both threads and guarded by its lock.
-
-    Args:
-        limits: of the queue.
-
-    Attributes:
-        stopping: the engine is to stop after its present tick.
-        dead: it has stopped.
-    """
+    """The queue's front and its books, shared by both threads and guarded by its lock."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self.stopping = False
@@ -55,16 +47,11 @@ class Intake:
         return self._wait_s() if self._full else None
 
     def load(self) -> EngineLoad:
-        """What is queued now, running included."""
         with self._lock:
             return EngineLoad(self._steps, self._sequences)
 
     def reserve(self, steps: int, sequences: int) -> None:
         """Book what is about to be queued, if there is room for all of it.
-
-        Args:
-            steps: of all sequences together, at most.
-            sequences: how many.
 
         Raises:
             Overloaded, Draining, EngineDead: nothing was booked.
@@ -104,14 +91,7 @@ class Intake:
             return new, given_up
 
     def settle(self, steps: int, sequences: int, rate: float | None = None) -> int:
-        """Steps were taken or given up and sequences have ended.
-
-        Args:
-            rate: steps a second of the tick, if it ran any.
-
-        Returns:
-            The steps still queued.
-        """
+        """Book what was done or has left, and the tick's steps a second, if any; the steps still queued."""
         with self._lock:
             if rate is not None:
                 self._steps_per_s = 0.9 * self._steps_per_s + 0.1 * rate if self._steps_per_s else rate
@@ -122,12 +102,10 @@ class Intake:
             return self._steps
 
     def drain(self) -> None:
-        """Refuse new work from now on."""
         with self._lock:
             self._draining = True
 
     def stop(self) -> None:
-        """Refuse new work and let the engine stop after its present tick."""
         with self._lock:
             self._draining = self.stopping = True
 

@@ -21,11 +21,7 @@ _LONGEST_WAIT_S = 1e-2
 class Outbox:
     """Deliveries on their way; those of one job arrive in the order in which they were put.
 
-    The engine puts and publishes; the loop delivers. While the loop is busy, deliveries of several
-    ticks gather and cost one wake-up.
-
-    Args:
-        on_loop: the engine publishes on the loop, so that deliveries need no wake-up.
+    While the loop is busy, deliveries of several ticks gather and cost one wake-up.
     """
 
     def __init__(self, *, on_loop: bool = False) -> None:
@@ -40,22 +36,18 @@ class Outbox:
         self._wait_s = _TOKENS_WAIT_S
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Deliver on this loop from now on."""
         self._loop = loop
 
     def put(self, delivery: Delivery) -> None:
-        """Add a delivery; :meth:`publish` sends it off."""
         (self._held if delivery.held else self._urgent).append(delivery)
 
     def pace(self, num_streams: int) -> None:
-        """So many streams are to be written to."""
         self._wait_s = min(_TOKENS_WAIT_S + _EACH_WAITS_S * num_streams, _LONGEST_WAIT_S)
 
     def publish_paced(self, now: float) -> None:
         """As :meth:`publish`, but later tokens and ends are held back for a while after some were published.
 
-        Args:
-            now: reading of the engine's clock. There will be a further call soon: jobs are left.
+        There will be a further call soon: jobs are left.
         """
         if now - self._published_at >= self._wait_s:
             self._published_at = now
@@ -64,7 +56,6 @@ class Outbox:
             self._wake()
 
     def publish(self) -> None:
-        """Let the loop deliver all that waits."""
         if self._held:
             self._held_is_due = True
         if self._held or self._urgent:

@@ -2,9 +2,6 @@
 
 Each tick is ``plan`` then ``commit``. Jobs join and leave between any two ticks, and leave between the
 two halves of one. What is ready runs at once; nothing waits for a batch to fill.
-
-    waiting --slot--> prefill (supplied steps left) --> decode (feeds back, one step a tick) --> gone
-    blocks, which need no slot, are in prefill from their arrival on
 """
 
 from __future__ import annotations
@@ -26,15 +23,7 @@ _FULL_ROWS = 16
 
 
 class Scheduler:
-    """Decides, tick by tick, which jobs advance and by how many steps.
-
-    Args:
-        limits: the bounds of a tick.
-
-    Attributes:
-        jobs: those that are known, by number, waiting or running.
-        slots_used: slots that jobs hold.
-    """
+    """Decides, tick by tick, which jobs advance and by how many steps."""
 
     def __init__(self, limits: SchedulerLimits) -> None:
         self.jobs: dict[int, Job] = {}
@@ -101,7 +90,6 @@ class Scheduler:
         return expired
 
     def admit(self) -> list[SequenceJob]:
-        """Give free slots to the sequences that wait for one."""
         admitted: list[SequenceJob] = []
         while self._waiting and self._free_slots:
             job = self._without_slot.pop(heapq.heappop(self._waiting)[1], None)
@@ -113,11 +101,7 @@ class Scheduler:
         return admitted
 
     def plan(self, now: float) -> list[Batch]:
-        """What runs in this tick, one batch after the other; none when nothing is ready.
-
-        Args:
-            now: clock reading.
-        """
+        """What runs in this tick, one batch after the other."""
         if self._decode_changed:
             self._form_decode_batches()
         planned: list[Planned] = []
@@ -145,7 +129,6 @@ class Scheduler:
         return batches
 
     def commit(self, results: Sequence[BatchResult]) -> Outcome:
-        """Book what the batches of the plan brought. Jobs that have left meanwhile are passed over."""
         outcome = Outcome()
         for planned, result in zip(self._planned, results, strict=True):
             batch = planned.batch
@@ -185,10 +168,6 @@ class PrefillPlanner:
 
     In a batch all advance by the same number of steps, so nothing is padded (right-padding saves no time
     in ONNX Runtime). Jobs of other lengths share the powers of two.
-
-    Args:
-        limits: of a tick.
-        cost: how long runs take.
     """
 
     def __init__(self, limits: SchedulerLimits, cost: CostTable) -> None:
@@ -199,10 +178,8 @@ class PrefillPlanner:
         """Batches that run one after the other.
 
         Args:
-            jobs: not yet through with their supplied steps.
             seconds: what longer inputs may take. The first batch goes on by at least one step of one job.
-            mixed: whether others advance by single steps in this tick, whom a long input must not
-                delay much.
+            mixed: whether others advance by single steps in this tick, whom a long input must not delay much.
         """
         limits = self._limits
         ordered = sorted(jobs, key=attrgetter("urgency"))
@@ -266,8 +243,8 @@ def _up_to(jobs: list[Job], most: int) -> tuple[list[Job], int]:
 def _by_chunk(jobs: Iterable[Job], cap: int) -> Iterator[tuple[int, list[Job]]]:
     """Jobs of one kind by the steps they advance, in the order of the first of each.
 
-    All advance by the same power of two; when all of them have the same number of steps left,
-    within the cap, they take them all at once.
+    All advance by the same power of two, or all at once by what they have left, where that is the same and
+    within the cap.
     """
     chunks: dict[tuple[int, type[Job]], list[Job]] = {}
     alike: dict[tuple[int, type[Job]], bool] = {}

@@ -68,8 +68,6 @@ class SequenceJob(Job):
 
 @dataclass(slots=True, eq=False)
 class SequenceEvent:
-    """An event on its way to the reader of a sequence."""
-
     job: SequenceJob
     event: Event
     held: bool = False
@@ -80,11 +78,7 @@ class SequenceEvent:
 
 @dataclass(slots=True, eq=False)
 class TokenDelivery:
-    """A token for each of the jobs, in their order; plain ids where nothing else was asked for.
-
-    Attributes:
-        held: they are not the first ones.
-    """
+    """A token for each of the jobs; ``held`` where they are not the first ones."""
 
     jobs: Sequence[SequenceJob]
     tokens: Sequence[Token | int]
@@ -102,8 +96,6 @@ class TokenDelivery:
 
 @dataclass(slots=True, eq=False)
 class PlannedPrefill:
-    """Sequences whose supplied steps advance together."""
-
     jobs: Sequence[SequenceJob]
     batch: PrefillBatch
 
@@ -140,12 +132,8 @@ class PlannedPrefill:
 class PlannedDecode:
     """Sequences that feed back and advance together: booked as one while nobody joins or leaves.
 
-    Between two changes of its membership every tick does the same to every member. So a tick costs the
-    scheduler no work per sequence: ticks are counted, and the members' own counters catch up when one of
-    them ends, leaves or is looked at.
-
-    Args:
-        jobs: with slots, and tokens left to produce.
+    Between two changes of its membership every tick does the same to every member, so ticks are counted, and
+    the members' own counters catch up when one of them ends, leaves or is looked at.
     """
 
     __slots__ = ("_changed", "_seconds", "_ticks", "_until", "batch", "jobs")
@@ -169,7 +157,6 @@ class PlannedDecode:
             outcome.steps += len(self.jobs)
 
     def leave(self) -> None:
-        """A member leaves; its counters are right after it."""
         self.settle()
         self._changed = True
 
