@@ -40,12 +40,7 @@ class RunResult:
 
 
 class Runner:
-    """Runs batches on one session, cut over the lanes where that is faster.
-
-    Args:
-        session: the loaded graph; several threads may run it at once.
-        lanes: of the process.
-    """
+    """Runs batches on one session, cut over the lanes where that is faster."""
 
     def __init__(self, session: GraphSession, lanes: Lanes) -> None:
         self._session = session
@@ -98,9 +93,6 @@ class LaneChoice:
 
     Other work on the machine decides as much as the network does, and it comes and goes: so the way
     that is not chosen is tried now and then.
-
-    Args:
-        num_lanes: the most pieces.
     """
 
     def __init__(self, num_lanes: int) -> None:
@@ -110,7 +102,6 @@ class LaneChoice:
         self._runs: Counter[tuple[int, int]] = Counter()
 
     def pieces(self, rows: int, steps: int) -> int:
-        """Into how many pieces a run is cut: one, or as many as there are lanes."""
         whole = self._whole.measured(rows, steps)
         if whole is None or whole < _WORTH_CUTTING_S:
             return 1
@@ -123,7 +114,6 @@ class LaneChoice:
         return min(self._num_lanes, rows) if cuts else 1
 
     def observe(self, rows: int, steps: int, pieces: int, seconds: float) -> None:
-        """A run of that size took so long."""
         (self._whole if pieces == 1 else self._cut).observe(rows, steps, seconds)
 
 

@@ -16,14 +16,6 @@ from app.runtime.slots import Slots
 
 
 class SequenceRuns:
-    """Runs the batches of slots.
-
-    Args:
-        runner: runs the graph.
-        dtype: of steps.
-        slots: what they hold.
-    """
-
     def __init__(self, runner: Runner, dtype: np.dtype[np.generic], slots: Slots) -> None:
         self._runner = runner
         self._dtype = dtype
@@ -60,15 +52,7 @@ class SequenceRuns:
         result: BatchResult,
         errors: dict[int, RunFailed],
     ) -> BatchResult:
-        """Add first tokens to a result.
-
-        Args:
-            indices: slots of the batch.
-            sampled: rows of the batch that draw.
-            logits: theirs, ``[len(sampled), vocabulary]``.
-            result: of the batch.
-            errors: rows of the batch that failed.
-        """
+        """Add first tokens of the rows ``sampled`` to a result, from their logits ``[n, vocabulary]``."""
         failed = {index: errors[row] for index, row in enumerate(sampled) if row in errors}
         if failed:
             logits[list(failed)] = 0  # so that drawing has numbers to work on; nobody gets these tokens
@@ -80,7 +64,6 @@ class SequenceRuns:
         return result
 
     def decode(self, batch: DecodeBatch) -> BatchResult:
-        """One step of sequences that feed back."""
         group = self._group(batch)
         run = self._runner.run(group.drawing.last[:, None], group.rows, 0)
         logits = run.outputs[0][:, 0]
@@ -122,12 +105,7 @@ class SequenceRuns:
 class Drawing:
     """Draws for the same slots again and again. What is the same for each step is worked out once.
 
-    Args:
-        slots: where their parameters are; they are behind until :meth:`save`.
-        indices: slots whose sequences feed back.
-
-    Attributes:
-        last: ``[n]``, the token of each that was drawn last.
+    The slots are behind until :meth:`save`; ``last`` is ``[n]``, the token of each that was drawn last.
     """
 
     __slots__ = ("_end_places", "_end_tokens", "_indices", "_rules", "_sampler", "_slots", "last")
@@ -148,11 +126,9 @@ class Drawing:
     def draw(
         self, logits: NDArray[np.float32], errors: dict[int, RunFailed]
     ) -> tuple[Sequence[Token | int], dict[int, FinishReason]]:
-        """The next token of each, and by row what it ended.
+        """The next token of each, and by row what it ended, from finite logits ``[n, vocabulary]``.
 
-        Args:
-            logits: ``[n, vocabulary]``, finite.
-            errors: rows that failed. A stop rule that raises fails its own row: it is added.
+        A stop rule that raises fails its own row: it is added to ``errors``.
         """
         ids = self.last = self._sampler.draw(logits)
         ended: dict[int, FinishReason] = {}
@@ -171,7 +147,7 @@ class Drawing:
         return self._sampler.tokens(logits, ids), ended
 
     def save(self) -> None:
-        """Write last tokens and positions back. Called once, at the end."""
+        """Called once, at the end."""
         self._slots.last[self._indices] = self.last
         self._slots.position[self._indices] += np.uint64(self._sampler.num_drawn)
 
@@ -179,11 +155,8 @@ class Drawing:
 class _DecodeGroup:
     """The slots of one decode batch, while nobody joins or leaves.
 
-    The rows that a run gives are the rows that the next one takes: nothing is gathered or scattered, and
-    the slots' own rows are behind. Before anybody else looks at one of them the group is written back.
-
-    Attributes:
-        rows: ``[n, S]``, the present ones.
+    The rows ``[n, S]`` that a run gives are those that the next one takes: nothing is gathered or scattered,
+    and the slots' own rows are behind. Before anybody else looks at one the group is written back.
     """
 
     __slots__ = ("_indices", "batch", "drawing", "rows")

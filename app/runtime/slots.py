@@ -13,18 +13,10 @@ from app.runtime.sampling import SamplingBatch
 
 
 class Slots:
-    """One column for each of these, one entry for each slot.
+    """One entry for each slot: its row ``[S]``, what is still to be fed, and how tokens are drawn.
 
-    Args:
-        num_slots: how many.
-        start: ``[S]``, what a fresh sequence begins with.
-
-    Attributes:
-        rows: ``[num_slots, S]``.
-        requests: of the sequences that hold one.
-        cursor: supplied steps consumed.
-        position: of the next token to be drawn.
-        last: token that was drawn last.
+    ``cursor`` counts supplied steps consumed, ``position`` is that of the next token to be drawn, ``last``
+    the token that was drawn last. Who owns which slot is the engine's business.
     """
 
     def __init__(self, num_slots: int, start: NDArray[np.float32]) -> None:
@@ -41,7 +33,6 @@ class Slots:
         self._alternatives = np.full(num_slots, -1, np.int64)
 
     def admit(self, slot: int, request: SequenceRequest) -> None:
-        """A sequence gets a slot."""
         self.rows[slot] = self._start if request.start is None else request.start
         self.requests[slot] = request
         self.cursor[slot] = 0
@@ -55,22 +46,18 @@ class Slots:
             self.position[slot] = sampling.first_position
 
     def release(self, slot: int) -> None:
-        """Forget a slot's sequence."""
         self.requests[slot] = None
 
     def requests_of(self, slots: NDArray[np.intp]) -> list[SequenceRequest]:
-        """The requests of slots that sequences hold."""
         found = [request for slot in slots.tolist() if (request := self.requests[slot]) is not None]
         if len(found) != len(slots):
             raise AssertionError("only slots that sequences hold are planned. This is a bug.")
         return found
 
     def feedbacks(self, slots: NDArray[np.intp]) -> list[Feedback]:
-        """How the sequences in these slots go on, all of which feed back."""
         return [request.feedback for request in self.requests_of(slots) if request.feedback is not None]
 
     def sampling(self, slots: NDArray[np.intp]) -> SamplingBatch:
-        """How tokens of these slots are drawn, from their present positions on."""
         return SamplingBatch(
             self._temperature[slots],
             self._top_k[slots],

@@ -21,18 +21,10 @@ def golden_difference(
     chunk: int | None = None,
     alone: bool = False,
 ) -> float:
-    """The largest difference between a session and the golden vectors.
+    """The largest absolute difference over all outputs and rows between a session and the golden vectors.
 
-    Args:
-        session: the graph under test.
-        start: ``[S]``, the start row.
-        golden: PyTorch's answer.
-        chunk: feed so many steps at a time; ``None`` feeds all at once.
-        alone: run each sequence by itself instead of in one batch.
-
-    Returns:
-        The largest absolute difference over all outputs and rows, divided by the largest golden
-        magnitude of that array where it is above one.
+    It is divided by the largest golden magnitude of that array where it is above one. ``chunk`` feeds so many
+    steps at a time; ``alone`` runs each sequence by itself.
 
     Raises:
         ParityError: the graph cannot run on them, or not in ``VERIFY_S``.
@@ -69,14 +61,7 @@ def _difference_of_runs(
 
 
 def verify_bundle(bundle: Bundle, session: GraphSession) -> float:
-    """Replay the golden vectors in one batch.
-
-    Returns:
-        The difference found.
-
-    Raises:
-        ParityError: it is above the manifest's bound.
-    """
+    """Replay the golden vectors in one batch; raises ParityError above the manifest's bound."""
     difference = golden_difference(session, bundle.start, bundle.golden)
     bound = bundle.manifest.parity.bound
     if not difference <= bound:
