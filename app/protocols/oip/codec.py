@@ -1,8 +1,7 @@
-"""Tensors to and from the wire: JSON, and the bytes of the binary tensor data extension.
+"""Tensors to and from the wire: JSON, and the bytes of the binary tensor data extension; and as rows.
 
-Numbers are little-endian, row-major, without padding; an element of ``BYTES`` is four bytes of length
-and then itself. Every size is checked against the shape and against what is there before
-anything is allocated, so what a request can make the server hold is bounded by its body.
+Every size is checked against the shape and against what is there before anything is allocated, so what a
+request can make the server hold is bounded by its body.
 """
 
 from __future__ import annotations
@@ -39,10 +38,7 @@ def decode(
 ) -> dict[str, Tensor]:
     """The tensors of a request, by name.
 
-    Args:
-        inputs: as they were sent.
-        binary: what came behind the JSON, of all inputs that say so, in their order.
-        specs: the inputs of the model.
+    ``binary`` is what came behind the JSON, of all inputs that say so, in their order.
 
     Raises:
         InvalidInput: an input is unknown, twice there or not what it says.
@@ -71,11 +67,7 @@ def decode(
 
 
 def raw_input(spec: TensorSpec, binary: memoryview) -> InputTensor:
-    """The only input of a request whose whole body is its data: one text, or one row of numbers.
-
-    Raises:
-        InvalidInput: the body is not a whole number of elements.
-    """
+    """The only input of a request whose whole body is its data: one text, or one row of numbers."""
     if spec.datatype == "BYTES":
         return InputTensor(name=spec.name, datatype="BYTES", shape=[1], data=[utf8(binary, spec.name)])
     width, size, datatype = DTYPES[spec.datatype].itemsize, len(binary), spec.datatype
@@ -86,11 +78,6 @@ def raw_input(spec: TensorSpec, binary: memoryview) -> InputTensor:
 
 
 def utf8(data: bytes | memoryview, name: str) -> str:
-    """A text of a ``BYTES`` element.
-
-    Raises:
-        InvalidInput: it is not UTF-8.
-    """
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:

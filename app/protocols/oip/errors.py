@@ -26,7 +26,6 @@ _NAMED = frozenset({"body", "inputs", "outputs", "sequence_id"})
 
 
 def as_oip_error(problem: Problem) -> ErrorBody:
-    """The answer to an HTTP request under ``/v2``."""
     slug = problem.type.removeprefix(TYPE_PREFIX)
     body = OipError.model_construct(error=_sentence(problem))
     status = 400 if slug in _BAD_REQUEST else problem.status

@@ -27,7 +27,6 @@ class InferRoute(OipRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        """The request in ``body``, with its binary data."""
         length = header_length(request, body)
         if length is None:
             return InferRequest.model_validate_json(body)
@@ -59,7 +58,6 @@ async def infer(body: InferRequest, request: Request, model: ModelPath) -> Respo
 
 
 def infer_router(examples: Examples) -> APIRouter:
-    """The route, which the documentation shows with these requests."""
     binary = {
         "description": "the JSON, and behind it the data of binary tensors",
         "schema": {"type": "string", "format": "binary"},

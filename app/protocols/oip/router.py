@@ -36,23 +36,17 @@ router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
 
 
 def tensors_of(request: Request) -> TensorService:
-    """Inference on tensors of the application that received a request."""
     service: TensorService = request.app.state.tensors
     return service
 
 
 def found(request: Request) -> Deployment:
-    """The deployment that the path names.
-
-    Raises:
-        UnknownModel: there is none.
-    """
+    """The deployment that the path names; raises UnknownModel."""
     path = request.path_params
     return tensors_of(request).find(path["model"], path.get("version"))
 
 
 def manifests_of(edge: Edge) -> list[Manifest]:
-    """Of everything that is served."""
     return [deployment.manifest for deployment in edge.service.deployments.values()]
 
 

@@ -1,7 +1,4 @@
-"""The routes of ``/v2``: a body may be absent, or JSON with tensors' bytes behind it.
-
-body --Inference-Header-Content-Length--> JSON | binary data
-"""
+"""The routes of ``/v2``: a body may be absent, or JSON with tensors' bytes behind it."""
 
 from __future__ import annotations
 
@@ -36,21 +33,13 @@ class OipRoute(BytesRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        """The request in ``body``; raises ValidationError."""
         return model.model_validate_json(body)
 
 
 def by_version(
     router: APIRouter, method: str, action: str, **documented: Any
 ) -> Callable[[Endpoint], Endpoint]:
-    """Add an endpoint on a model, with and without a version in its path, which it reads from there.
-
-    Args:
-        router: that it becomes part of.
-        method: of HTTP.
-        action: the end of the path.
-        documented: as :meth:`fastapi.APIRouter.add_api_route` takes it.
-    """
+    """Add an endpoint on a model, with and without a version in its path, which it reads from there."""
     documented["responses"] = {**ERRORS, **documented.get("responses", {})}
     end = f"/{action}" if action else ""
 
@@ -76,11 +65,7 @@ def by_version(
 
 
 def header_length(request: Request, body: bytes) -> int | None:
-    """Bytes of JSON at the beginning of the body; ``None`` where all of it is.
-
-    Raises:
-        InvalidInput: the header is no such number.
-    """
+    """Bytes of JSON at the beginning of the body; ``None`` where all of it is."""
     given = request.headers.get(HEADER_LENGTH)
     if given is None:
         return None

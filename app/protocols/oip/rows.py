@@ -13,11 +13,7 @@ from app.tasks.tensor_table import Row
 
 
 def rows_of(inputs: Sequence[TensorInput], tensors: Mapping[str, Tensor]) -> tuple[TensorInput, list[Row]]:
-    """The input that was given, and its rows.
-
-    Args:
-        inputs: of the model, of which one is to be given.
-        tensors: by name, each that of an input.
+    """The input that was given, one of the model's, and its rows.
 
     Raises:
         InvalidInput: there are several; its shape is another; a number is too large; a text is not UTF-8.

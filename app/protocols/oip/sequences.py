@@ -1,9 +1,5 @@
 """Triton's sequences on sessions: a start opens one, an end closes it, and each request feeds it.
 
-    sequence_start --> close what has the id, open --+
-                                                     +--> feed --> (sequence_end) close
-    neither        --> the session must be open -----+
-
 A sequence belongs to a model's name, not to a version of it: it stays on the version it began on
 while others are loaded. Requests of one sequence that arrive while another one is worked on wait
 for their turn, in the order in which they came to this process.
@@ -53,11 +49,6 @@ class Sequence:
 
 
 def sequence_of(parameters: SequenceParameters, model: str) -> Sequence | None:
-    """The sequence of a model that a request's parameters name, or ``None``.
-
-    Raises:
-        InvalidInput: a start or an end without an id.
-    """
     given = parameters.sequence_id
     if given in (0, ""):
         if parameters.sequence_start or parameters.sequence_end:
@@ -94,11 +85,7 @@ class Sequences:
     async def deployment(
         self, sequence: Sequence, asked: Deployment, owner: str, *, pinned: bool
     ) -> Deployment:
-        """The version that a sequence is on; ``asked`` is who would answer a request by itself.
-
-        Raises:
-            InvalidInput: the sequence has not begun, or is on another version than the one named.
-        """
+        """The version that a sequence is on; ``asked`` is who would answer a request by itself."""
         sessions, name = self._runs.sessions, asked.manifest.name
         served = self._inference.deployments
         if sequence.start or sum(one.manifest.name == name for one in served.values()) == 1:

@@ -1,7 +1,4 @@
-"""Inference on tensors: find the model, read its rows, run them, give the outputs asked for.
-
-InferRequest --codec--> tensors --rows--> TensorRuns, Sequences --> tensors --those asked for--> TensorAnswer
-"""
+"""Inference on tensors: find the model, read its rows, run them, give the outputs asked for."""
 
 from __future__ import annotations
 
@@ -34,10 +31,7 @@ _UNSERVED = {"classification": "the classification extension", "shared_memory_re
 class TensorAnswer:
     """The outputs of a request, in the order in which they were asked for.
 
-    Attributes:
-        manifest: of who answered.
-        binary: for each, whether its data is to follow the JSON.
-        timing: where the time went; ``None`` in a sequence.
+    ``binary`` says of each whether its data is to follow the JSON; ``timing`` is ``None`` in a sequence.
     """
 
     manifest: Manifest
@@ -57,7 +51,6 @@ class TensorService:
         self.has_sequences = sessions is not None
 
     def counts(self, reference: str) -> ModelCounts:
-        """What the requests to a model version came to so far."""
         return self._counts.setdefault(reference, ModelCounts())
 
     def find(self, model: str, version: str | None) -> Deployment:
@@ -69,28 +62,15 @@ class TensorService:
         return [spec for spec in table.inputs if self.has_sequences or not spec.optional]
 
     def outputs(self, table: TensorTable) -> list[TensorOutput]:
-        """The outputs that can be asked for."""
         return [spec for spec in table.outputs if self.has_sequences or not spec.each_step]
 
     def raw(self, model: str, version: str | None, body: memoryview) -> InferRequest:
-        """The request whose body is nothing but the data of the model's first input.
-
-        Raises:
-            UnknownModel: no such model.
-            InvalidInput: the body cannot be that.
-        """
+        """The request whose body is nothing but the data of the model's first input."""
         spec = self.find(model, version).model.tensors.inputs[0]
         request = InferRequest(inputs=[raw_input(spec, body)])
         return request if spec.datatype == "BYTES" else request.carrying(body)
 
     async def infer(self, model: str, version: str | None, request: InferRequest, owner: str) -> TensorAnswer:
-        """Answer a request with the sequences of this owner.
-
-        Raises:
-            UnknownModel: no such model.
-            InvalidInput, ValidationError: the request is wrong.
-            DeadlineExceeded: the request's own timeout passed.
-        """
         deployment = self.find(model, version)
         with self.counts(deployment.manifest.reference).request() as count:
             answer = await self._infer(deployment, version, request, owner)

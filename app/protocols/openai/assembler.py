@@ -1,7 +1,4 @@
-"""Engine events become chunks of a completion, and these the whole.
-
-events --FrameAssembler--> text of a choice --CompletionAssembler--> chunks --> joined and chosen from
-"""
+"""Engine events become chunks of a completion, and these the whole."""
 
 from __future__ import annotations
 
@@ -27,13 +24,6 @@ _FINGERPRINT = 10
 class CompletionAssembler:
     """See :class:`app.tasks.model.Assembler`. A chunk is sent as its text becomes certain; the last one of a
     choice says why it ended, and the last of all has the usage.
-
-    Args:
-        request: what was asked for.
-        prepared: the same, as sequences.
-        codec: of the model that answers.
-        manifest: of its bundle.
-        id: of the completion.
     """
 
     event_id = None
@@ -60,16 +50,13 @@ class CompletionAssembler:
 
     @property
     def ended(self) -> bool:
-        """Whether every choice has ended."""
         return self._frames.ended
 
     @property
     def summary(self) -> Summary:
-        """Reasons of the choices, and tokens."""
         return self._frames.summary
 
     def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[Completion]:
-        """The chunks that became certain."""
         for frame in self._frames.push(events):
             yield self._completion([self._part(frame)])
         for choice, event in events:

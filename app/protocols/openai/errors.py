@@ -1,7 +1,6 @@
 """Failures as the OpenAI API words them: ``{"error": {"message", "type", "param", "code"}}``.
 
-Problem --> status, error object. Clients map the status to their exception classes and read the
-code; a field that is wrong is 400 there, where the native routes say 422.
+Clients map the status to their exception classes and read the code; a field that is wrong is 400 there.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ _CODES_BY_STATUS = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 
 
 def as_openai_error(problem: Problem) -> ErrorBody:
-    """The answer to an HTTP request."""
     status = _status(problem)
     body = openai_error(problem)
     return ErrorBody(status, body.__pydantic_serializer__.to_json(body), "application/json")

@@ -37,11 +37,7 @@ def text_tasks(edge: Edge) -> list[str]:
 
 
 async def start_completion(edge: Edge, request: CompletionRequest, id: str) -> TaskStream:
-    """Start the texts of several prompts, all or none; frames are chunks.
-
-    Raises:
-        RnnserveError: the request is refused; nothing was started.
-    """
+    """Start the texts of several prompts, all or none; frames are chunks."""
     requests = text_requests(request)
     service, limits = edge.service, edge.limits
     found = _find(edge, request.model)
@@ -74,14 +70,7 @@ def _find(edge: Edge, model: str | None) -> Deployment:
 
 
 class CompletionEvents(EventStream):
-    """Writes the chunks of a completion; a failure is an error object in place of the next one.
-
-    Args:
-        stream: of the completion, to be given up when its client goes.
-        send_timeout_s: how long the client may leave a chunk unread.
-        request_id: named in the log of a failure.
-        with_usage: whether the last chunk is wanted, which has the usage and no choices.
-    """
+    """Writes the chunks of a completion; a failure is an error object in place of the next one."""
 
     def __init__(
         self, stream: TaskStream, send_timeout_s: float, request_id: str, *, with_usage: bool
