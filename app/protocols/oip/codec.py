@@ -7,7 +7,7 @@ request can make the server hold is bounded by its body.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from math import prod
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from app.core.errors import InvalidInput
 from app.core.tensor import DTYPES, Tensor, TensorInput, TensorSpec
 from app.protocols.oip.schema import InputTensor
+from app.tasks.tensor_table import Row
 
 _LENGTH = struct.Struct("<I")
 _Kinds = tuple[frozenset[type], str]
@@ -69,7 +70,7 @@ def decode(
 def raw_input(spec: TensorSpec, binary: memoryview) -> InputTensor:
     """The only input of a request whose whole body is its data: one text, or one row of numbers."""
     if spec.datatype == "BYTES":
-        return InputTensor(name=spec.name, datatype="BYTES", shape=[1], data=[utf8(binary, spec.name)])
+        return InputTensor(name=spec.name, datatype="BYTES", shape=[1], data=[_utf8(binary, spec.name)])
     width, size, datatype = DTYPES[spec.datatype].itemsize, len(binary), spec.datatype
     if not size or size % width:
         raise InvalidInput("body", f"a raw body of {datatype} has a multiple of {width} bytes, not {size}")
@@ -77,7 +78,7 @@ def raw_input(spec: TensorSpec, binary: memoryview) -> InputTensor:
     return InputTensor(name=spec.name, datatype=datatype, shape=[1, size // width], parameters=parameters)
 
 
-def utf8(data: bytes | memoryview, name: str) -> str:
+def _utf8(data: bytes | memoryview, name: str) -> str:
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:
@@ -104,6 +105,21 @@ def encode(tensor: Tensor, *, binary: bool) -> tuple[dict[str, Any], bytes]:
         shown["parameters"] = dict(tensor.parameters)
     shown["data"] = [str(text, "utf-8") for text in flat] if texts else flat
     return shown, b""
+
+
+def rows_of(inputs: Sequence[TensorInput], tensors: Mapping[str, Tensor]) -> tuple[TensorInput, list[Row]]:
+    """The input that was given, one of the model's, and its rows.
+
+    Raises:
+        InvalidInput: there are several; its shape is another; a number is too large; a text is not UTF-8.
+    """
+    if len(tensors) != 1:
+        expected = ", or ".join(f"{spec.name!r}, of {spec.datatype}" for spec in inputs)
+        names = [spec.name for spec in inputs]
+        raise _wrong(f"expected one input: {expected}", allowed=names)
+    (tensor,) = tensors.values()
+    spec = next(spec for spec in inputs if spec.name == tensor.name)
+    return spec, _texts(tensor) if spec.datatype == "BYTES" else _numbers(spec, tensor)
 
 
 def _wrong(message: str, allowed: Any = None) -> InvalidInput:
@@ -202,3 +218,34 @@ def _flat(given: InputTensor, data: list[Any]) -> list[Any]:
     if len(level) != prod(shape):
         raise _wrong(f"{name}: {len(level)} elements of data, but {prod(shape)} of shape {shape}")
     return level
+
+
+def _texts(tensor: Tensor) -> list[Row]:
+    array = tensor.array
+    if array.ndim > 2 or array.size != len(array):
+        raise _unexpected(tensor, "[batch]")
+    return [_utf8(text, tensor.name) for text in array.ravel()]
+
+
+def _numbers(spec: TensorInput, tensor: Tensor) -> list[Row]:
+    array = tensor.array[None] if tensor.array.ndim == 1 else tensor.array
+    if array.ndim != 2:
+        raise _unexpected(tensor, "[batch, time]")
+    if spec.largest is not None:
+        largest = spec.largest
+        if np.any(np.abs(array) > largest):
+            raise _wrong(
+                f"input {tensor.name!r}: a value is NaN where missing, else at most {largest:g} in magnitude",
+                allowed={"min": -largest, "max": largest},
+            )
+        # The nearest number of FP32 may be a little larger.
+        array = np.clip(array.astype(np.float64), -largest, largest)
+    rows: list[Row] = array.tolist()
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        rows = [[None if value != value else value for value in row] for row in rows]
+    return rows
+
+
+def _unexpected(tensor: Tensor, expected: str) -> InvalidInput:
+    shape = list(tensor.array.shape)
+    return _wrong(f"unexpected shape for input {tensor.name!r}. Expected {expected}, got {shape}")

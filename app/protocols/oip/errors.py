@@ -26,14 +26,8 @@ _NAMED = frozenset({"body", "inputs", "outputs", "sequence_id"})
 
 
 def as_oip_error(problem: Problem) -> ErrorBody:
-    slug = problem.type.removeprefix(TYPE_PREFIX)
-    body = OipError.model_construct(error=_sentence(problem))
-    status = 400 if slug in _BAD_REQUEST else problem.status
-    return ErrorBody(status, body.__pydantic_serializer__.to_json(body), "application/json")
-
-
-def _sentence(problem: Problem) -> str:
-    """The detail, with the field in front where it does not name it itself."""
     field = problem.errors[0].field if problem.errors else ""
     named = not field or field in problem.detail or field.partition(".")[0] in _NAMED
-    return problem.detail if named else f"{field}: {problem.detail}"
+    body = OipError.model_construct(error=problem.detail if named else f"{field}: {problem.detail}")
+    status = 400 if problem.type.removeprefix(TYPE_PREFIX) in _BAD_REQUEST else problem.status
+    return ErrorBody(status, body.__pydantic_serializer__.to_json(body), "application/json")

@@ -12,11 +12,9 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.core.errors import InvalidInput
 from app.edge.http.routing import BytesRoute
 from app.protocols.oip.schema import OipError
 
-HEADER_LENGTH = "inference-header-content-length"
 ERRORS: dict[int | str, dict[str, Any]] = {
     "default": {"model": OipError, "description": "what was wrong, and what is allowed"}
 }
@@ -62,17 +60,3 @@ def by_version(
         return endpoint
 
     return add
-
-
-def header_length(request: Request, body: bytes) -> int | None:
-    """Bytes of JSON at the beginning of the body; ``None`` where all of it is."""
-    given = request.headers.get(HEADER_LENGTH)
-    if given is None:
-        return None
-    if not (given.isascii() and given.isdigit() and len(given) <= 10 and int(given) <= len(body)):
-        raise InvalidInput(
-            "Inference-Header-Content-Length",
-            f"Inference-Header-Content-Length is a number of bytes of the body, which has {len(body)}",
-            allowed={"min": 0, "max": len(body)},
-        )
-    return int(given)

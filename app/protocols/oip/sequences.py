@@ -25,8 +25,8 @@ from app.core.errors import (
     UnknownSession,
 )
 from app.core.tensor import Tensor
-from app.protocols.oip.parameters import SequenceParameters
 from app.protocols.oip.run import TensorCall, TensorRuns
+from app.protocols.oip.schema import SequenceParameters
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
 from app.sessions.schema import CreateSession

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from app.bundle.manifest import Manifest
 from app.core.errors import DeadlineExceeded, InvalidInput
 from app.core.limits import Limits
+from app.core.schema import Request
 from app.core.tensor import Tensor, TensorInput, TensorOutput
-from app.protocols.oip.codec import decode, raw_input
-from app.protocols.oip.counts import ModelCounts
-from app.protocols.oip.parameters import split
-from app.protocols.oip.rows import rows_of
-from app.protocols.oip.run import OFF, TensorCall, TensorRuns
-from app.protocols.oip.schema import InferRequest, OutputChoice
+from app.protocols.oip.codec import decode, raw_input, rows_of
+from app.protocols.oip.run import TensorCall, TensorRuns
+from app.protocols.oip.schema import InferRequest, OutputChoice, SequenceParameters
 from app.protocols.oip.sequences import Sequences, sequence_of
 from app.service.call import Timing
 from app.service.deployment import Deployment
@@ -25,6 +25,7 @@ from app.sessions.service import SessionService
 from app.tasks.tensor_table import TensorTable
 
 _UNSERVED = {"classification": "the classification extension", "shared_memory_region": "shared memory"}
+_PASSED_OVER = frozenset({"headers", "content_type"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +39,27 @@ class TensorAnswer:
     tensors: list[Tensor]
     binary: list[bool]
     timing: Timing | None
+
+
+@dataclass(slots=True)
+class ModelCounts:
+    """What the requests to a model version came to since it was first asked.
+
+    Attributes:
+        rows: answered.
+        last_at: end of the last request, in seconds since the epoch; 0 before the first.
+        seconds: by ``success``, ``fail``, ``queue`` and ``compute_infer``, how long in all.
+        counts: likewise, of how many requests.
+    """
+
+    rows: int = 0
+    last_at: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
 class TensorService:
@@ -72,22 +94,28 @@ class TensorService:
 
     async def infer(self, model: str, version: str | None, request: InferRequest, owner: str) -> TensorAnswer:
         deployment = self.find(model, version)
-        with self.counts(deployment.manifest.reference).request() as count:
+        counts = self.counts(deployment.manifest.reference)
+        started, outcome = time.perf_counter(), "fail"
+        try:
             answer = await self._infer(deployment, version, request, owner)
-            count.timing = answer.timing
-            count.rows = len(answer.tensors[0].array)
-        return answer
+            counts.rows += len(answer.tensors[0].array)
+            outcome = "success"
+            if answer.timing is not None:
+                counts.add("queue", answer.timing.queue_s)
+                counts.add("compute_infer", answer.timing.compute_s)
+            return answer
+        finally:
+            counts.add(outcome, time.perf_counter() - started)
+            counts.last_at = time.time()
 
     async def _infer(
         self, deployment: Deployment, version: str | None, request: InferRequest, owner: str
     ) -> TensorAnswer:
-        reserved, parameters = split(request.parameters, deployment.model.tensors.parameters)
+        reserved, parameters = _split(request.parameters, deployment.model.tensors.parameters)
         sequence = sequence_of(reserved, deployment.manifest.name)
         choices = request.outputs or ()
         async with _within(reserved.timeout):
             if sequence is not None:
-                if not self.has_sequences:
-                    raise InvalidInput("sequence_id", f"{OFF} sequences")
                 pinned = version is not None
                 deployment = await self._sequences.deployment(sequence, deployment, owner, pinned=pinned)
             table: TensorTable = deployment.model.tensors
@@ -104,6 +132,17 @@ class TensorService:
         usual = reserved.binary_data_output
         follows = [usual if (said := binary.get(tensor.name)) is None else said for tensor in chosen]
         return TensorAnswer(deployment.manifest, chosen, follows, timing)
+
+
+def _split(given: Mapping[str, Any], model: type[Request]) -> tuple[SequenceParameters, Any]:
+    """The reserved parameters of a request, and the model's as its own class; raises ValidationError."""
+    reserved, others = {}, {}
+    for name, value in given.items():
+        if name in SequenceParameters.model_fields:
+            reserved[name] = value
+        elif name not in _PASSED_OVER and not name.startswith("triton_"):
+            others[name] = value
+    return SequenceParameters.model_validate(reserved), model.model_validate(others)
 
 
 def _asked(
