@@ -17,10 +17,9 @@ from app.core.ports import Executor
 from app.core.sequence import BlockRequest, BlockResult, Read, SequenceRequest
 from app.engine.block import MAX_SHARED, Block
 from app.engine.driver import LoopDriver, ThreadDriver
-from app.engine.intake import DEAD, Intake
+from app.engine.handover import DEAD, Intake, Outbox
 from app.engine.job import End, Job
 from app.engine.load import EngineLoad, QueueLimits, SchedulerLimits, TickStats
-from app.engine.outbox import Outbox
 from app.engine.scheduler import Scheduler
 from app.engine.sequence_job import SequenceJob
 from app.engine.ticket import EngineTicket

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from app.core.plan import BatchResult, DecodeBatch, PrefillBatch
 from app.core.sequence import (
@@ -19,9 +19,7 @@ from app.core.sequence import (
     Token,
 )
 from app.engine.job import End, Job, Outcome
-
-if TYPE_CHECKING:
-    from app.engine.ticket import EngineTicket
+from app.engine.ticket import EngineTicket
 
 _WITH_TOKEN = (FinishReason.LENGTH, FinishReason.STOP)
 """Ends whose last token is part of the text; an end token is not."""
