@@ -92,8 +92,6 @@ class Block:
 
 
 class BlockJob(Job):
-    """Rows of a block that advance as one."""
-
     __slots__ = ("_usage", "block", "part")
 
     def __init__(self, number: int, block: Block, request: BlockRequest, now: float) -> None:
@@ -172,7 +170,14 @@ def _joined(jobs: Sequence[BlockJob]) -> BlockResult:
     for result in results:
         errors.update({first + row: error for row, error in result.errors.items()})
         first += len(result.rows)
-    usage = _total([result.usage for result in results])
+    usages = [result.usage for result in results]
+    # Parts run side by side or one after the other, so the longest wait and all of the work count.
+    usage = Usage(
+        queue_s=min(usage.queue_s for usage in usages),
+        compute_s=sum(usage.compute_s for usage in usages),
+        supplied=sum(usage.supplied for usage in usages),
+        largest_batch=max(usage.largest_batch for usage in usages),
+    )
     return BlockResult(outputs, np.concatenate([result.rows for result in results]), errors, usage)
 
 
@@ -188,13 +193,3 @@ def _by_row(result: BlockResult) -> Iterator[BlockResult]:
             {} if error is None else {0: error},
             usage,
         )
-
-
-def _total(usages: Sequence[Usage]) -> Usage:
-    """Parts run side by side or one after the other, so the longest wait and all of the work count."""
-    return Usage(
-        queue_s=min(usage.queue_s for usage in usages),
-        compute_s=sum(usage.compute_s for usage in usages),
-        supplied=sum(usage.supplied for usage in usages),
-        largest_batch=max(usage.largest_batch for usage in usages),
-    )

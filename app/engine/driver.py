@@ -25,8 +25,6 @@ _PR_SET_TIMERSLACK = 29
 
 
 class ThreadDriver:
-    """Lets the event loop go on while a graph runs, and costs a hand-over each way."""
-
     def __init__(self, turn: Callable[[], bool], has_work: Callable[[], bool], name: str) -> None:
         self._turn = turn
         self._has_work = has_work
@@ -60,11 +58,7 @@ class ThreadDriver:
 
 
 class LoopDriver:
-    """Turns on the event loop, once in each of its passes while the engine has work.
-
-    For where every core has a process of its own. Others' callbacks run between two turns, so they wait
-    for one tick at most.
-    """
+    """Turns once in each pass of the loop while the engine has work, so others wait for one tick at most."""
 
     def __init__(self, turn: Callable[[], bool], has_work: Callable[[], bool]) -> None:
         self._turn = turn
@@ -82,7 +76,6 @@ class LoopDriver:
         self._loop, self._thread_id = loop, threading.get_ident()
 
     def wake(self) -> None:
-        """Have a turn taken in the loop's next pass; called on the loop."""
         if not self._scheduled and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._pass)

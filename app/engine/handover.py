@@ -46,16 +46,12 @@ class Intake:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something to take; read without the lock."""
+        """Read without the lock."""
         return bool(self._new or self._given_up)
 
     @property
     def full_for_s(self) -> float | None:
-        """While the queue is full, about how many seconds of work it holds; read without the lock.
-
-        It is full from the first refusal above the high-water mark until it is below the low-water mark,
-        so that most of a rush can be refused before anything is read of it.
-        """
+        """While the queue is full, about how many seconds of work it holds; read without the lock."""
         return self._wait_s() if self._full else None
 
     def load(self) -> EngineLoad:
@@ -63,11 +59,7 @@ class Intake:
             return EngineLoad(self._steps, self._sequences)
 
     def reserve(self, steps: int, sequences: int) -> None:
-        """Book what is about to be queued, if there is room for all of it.
-
-        Raises:
-            Overloaded, Draining, EngineDead: nothing was booked.
-        """
+        """Book what is about to be queued, or raise Overloaded, Draining or EngineDead."""
         with self._lock:
             if self.dead:
                 raise EngineDead(DEAD)
@@ -80,11 +72,7 @@ class Intake:
             self._sequences += sequences
 
     def put(self, jobs: Sequence[Job]) -> None:
-        """Queue jobs that are booked.
-
-        Raises:
-            Draining, EngineDead: the engine has ended since, and nothing is booked any more.
-        """
+        """Queue what is booked; raises Draining or EngineDead where the engine has ended since."""
         with self._lock:
             if self.dead:
                 raise Draining("the server is shutting down") if self.stopping else EngineDead(DEAD)
@@ -169,10 +157,7 @@ class Outbox:
         self._wait_s = min(_TOKENS_WAIT_S + _EACH_WAITS_S * num_streams, _LONGEST_WAIT_S)
 
     def publish_paced(self, now: float) -> None:
-        """As :meth:`publish`, but later tokens and ends are held back for a while after some were published.
-
-        There will be a further call soon: jobs are left.
-        """
+        """As :meth:`publish`, but what is held waits for a while after the last time. Jobs are left."""
         if now - self._published_at >= self._wait_s:
             self._published_at = now
             self.publish()

@@ -44,10 +44,8 @@ class Planned(Protocol):
 class Outcome:
     """What a tick brought. Of one job, outputs are to be delivered before tokens, and these before its end.
 
-    Attributes:
-        ends: why a job is over. It keeps its slot until it is removed.
-        starting: sequences that feed back from now on.
-        steps: supplied steps and tokens that the jobs have left less than before.
+    A job that ``ends`` keeps its slot until it is removed; those ``starting`` feed back from now on;
+    ``steps`` are what the jobs have left less than before.
     """
 
     outputs: list[SequenceEvent] = field(default_factory=list)
@@ -63,9 +61,8 @@ class Job(ABC):
 
     Attributes:
         number: unique in the engine, ascending by arrival.
-        supplied: supplied steps still to be consumed.
+        supplied, to_produce: supplied steps and tokens that are left.
         width: rows that advance together.
-        to_produce: tokens it may still produce.
         last_turn: grows each time it advances; the job with the lowest goes first.
         gone: it has left the schedule.
     """

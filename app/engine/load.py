@@ -41,13 +41,7 @@ class SchedulerLimits:
 
 @dataclass(slots=True)
 class TickStats:
-    """One tick.
-
-    Attributes:
-        batch: rows of each run.
-        steps: rows times steps, all runs together.
-        seconds: of all runs together.
-    """
+    """One tick: rows of each run; rows times steps, and seconds, of all together; what is left then."""
 
     batch: tuple[int, ...]
     steps: int

@@ -42,7 +42,6 @@ class Scheduler:
         self._planned: list[Planned] = []
         self._cost = CostTable()
         self._turns = 0
-        self._planner = PrefillPlanner(limits, self._cost)
 
     def add(self, job: Job) -> None:
         """Queue a job: the earliest deadline is admitted first, then the earliest arrival."""
@@ -57,7 +56,7 @@ class Scheduler:
             self._prefill[job.number] = job
 
     def remove(self, job: Job) -> None:
-        """Forget a job, whatever it had left, and free its slot. Its counters are right after it."""
+        """Its counters are right after it."""
         job.gone = True
         del self.jobs[job.number]
         self._without_slot.pop(job.number, None)
@@ -117,7 +116,7 @@ class Scheduler:
                 taken = self._cost.estimate(len(decode.jobs), 1)
                 seconds = max(self._limits.mixed_share * taken, self._limits.min_mixed_s)
         if self._prefill:
-            for prefill in self._planner.plan(self._prefill.values(), seconds, mixed=bool(planned)):
+            for prefill in self._plan_prefill(seconds, mixed=bool(planned)):
                 planned.append(prefill)
                 batches.append(prefill.batch)
                 for job in prefill.jobs:
@@ -143,46 +142,18 @@ class Scheduler:
             self._decode_changed = True
         return outcome
 
-    def _form_decode_batches(self) -> None:
-        """Part all that feed back into as few batches as possible, of nearly equal size.
+    def _plan_prefill(self, seconds: float, *, mixed: bool) -> list[Planned]:
+        """Batches within the tick's budget that run one after the other, who has waited longest first.
 
-        The order of the batches that were is kept, so that nobody is passed over for long.
-        """
-        order: list[SequenceJob] = []
-        for batch in self._decode_batches:
-            batch.settle()
-            order += batch.jobs
-        order = [job for job in order + self._starting if not job.gone]
-        self._starting = []
-        runs = -(-len(order) // self._limits.max_batch)
-        self._decode_batches = deque(
-            PlannedDecode(order[len(order) * run // runs : len(order) * (run + 1) // runs])
-            for run in range(runs)
-        )
-        self._decode_of = {job.number: batch for batch in self._decode_batches for job in batch.jobs}
-        self._decode_changed = False
-
-
-class PrefillPlanner:
-    """Which supplied steps run in a tick: batches within its budget, who has waited longest first.
-
-    In a batch all advance by the same number of steps, so nothing is padded (right-padding saves no time
-    in ONNX Runtime). Jobs of other lengths share the powers of two.
-    """
-
-    def __init__(self, limits: SchedulerLimits, cost: CostTable) -> None:
-        self._limits = limits
-        self._cost = cost
-
-    def plan(self, jobs: Iterable[Job], seconds: float, *, mixed: bool) -> list[Planned]:
-        """Batches that run one after the other.
+        In a batch all advance by the same number of steps, so nothing is padded (right-padding saves no time
+        in ONNX Runtime). Jobs of other lengths share the powers of two.
 
         Args:
             seconds: what longer inputs may take. The first batch goes on by at least one step of one job.
             mixed: whether others advance by single steps in this tick, whom a long input must not delay much.
         """
         limits = self._limits
-        ordered = sorted(jobs, key=attrgetter("urgency"))
+        ordered = sorted(self._prefill.values(), key=attrgetter("urgency"))
         for job in ordered:
             mixed = mixed or job.supplied <= 1
         steps = limits.max_tick_steps
@@ -228,6 +199,22 @@ class PrefillPlanner:
         if not first and estimate(rows, length) > seconds:
             return [], length
         return chosen, length
+
+    def _form_decode_batches(self) -> None:
+        """As few as possible, of nearly equal size, in their old order: nobody is passed over for long."""
+        order: list[SequenceJob] = []
+        for batch in self._decode_batches:
+            batch.settle()
+            order += batch.jobs
+        order = [job for job in order + self._starting if not job.gone]
+        self._starting = []
+        runs = -(-len(order) // self._limits.max_batch)
+        self._decode_batches = deque(
+            PlannedDecode(order[len(order) * run // runs : len(order) * (run + 1) // runs])
+            for run in range(runs)
+        )
+        self._decode_of = {job.number: batch for batch in self._decode_batches for job in batch.jobs}
+        self._decode_changed = False
 
 
 def _up_to(jobs: list[Job], most: int) -> tuple[list[Job], int]:

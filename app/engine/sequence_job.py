@@ -26,8 +26,6 @@ _WITH_TOKEN = (FinishReason.LENGTH, FinishReason.STOP)
 
 
 class SequenceJob(Job):
-    """One sequence, whose events go to ``index`` of a ticket."""
-
     __slots__ = ("index", "request", "ticket")
 
     def __init__(
@@ -109,7 +107,11 @@ class PlannedPrefill:
             outcome.steps += batch.length
             end: End | None = result.errors.get(place) or result.ended.get(place)
             if place not in result.errors and batch.read[place] is not Read.NONE and result.values:
-                outcome.outputs.append(SequenceEvent(job, _outputs(job, batch.read[place], place, result)))
+                first = None if batch.read[place] is Read.ALL else -1
+                # Copies, so that one reader does not keep the whole batch's output alive.
+                values = tuple([value[place, first:].copy() for value in result.values])
+                outputs = Outputs(job.consumed - len(values[0]), values)
+                outcome.outputs.append(SequenceEvent(job, outputs))
             if token is not None and (end is None or end is FinishReason.STOP):
                 job.produced += 1
                 job.to_produce -= 1
@@ -130,8 +132,7 @@ class PlannedPrefill:
 class PlannedDecode:
     """Sequences that feed back and advance together: booked as one while nobody joins or leaves.
 
-    Between two changes of its membership every tick does the same to every member, so ticks are counted, and
-    the members' own counters catch up when one of them ends, leaves or is looked at.
+    Until then a tick does the same to every member: ticks are counted, and the members catch up later.
     """
 
     __slots__ = ("_changed", "_seconds", "_ticks", "_until", "batch", "jobs")
@@ -171,7 +172,6 @@ class PlannedDecode:
         self._renew()
 
     def _book_each(self, result: BatchResult, outcome: Outcome) -> None:
-        """Book a tick in which some member ends, fails or has left."""
         self.settle()
         heard: list[SequenceJob] = []
         tokens: list[Token | int] = []
@@ -197,10 +197,3 @@ class PlannedDecode:
         size = len(self.jobs)
         for job in self.jobs:
             job.largest_batch = max(job.largest_batch, size)
-
-
-def _outputs(job: SequenceJob, read: Read, place: int, result: BatchResult) -> Outputs:
-    first = None if read is Read.ALL else -1
-    # Copies, so that one reader does not keep the whole batch's output alive.
-    values = tuple([value[place, first:].copy() for value in result.values])
-    return Outputs(job.consumed - len(values[0]), values)

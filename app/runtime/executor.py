@@ -12,19 +12,12 @@ from app.core.plan import Batch, BatchResult, BlockBatch, BlockPart, PrefillBatc
 from app.core.sequence import BlockRequest, Read, SequenceRequest
 from app.runtime.lanes import Lanes
 from app.runtime.runner import Runner, RunResult, row_errors
-from app.runtime.sequences import SequenceRuns
+from app.runtime.sequences import SequenceRuns, Slots
 from app.runtime.session import GraphSession
-from app.runtime.slots import Slots
 
 
 class GraphExecutor:
-    """Implements ``app.core.ports.Executor``. Used by one thread.
-
-    Args:
-        start: ``[S]``, the bundle's start row.
-        num_slots: rows to hold.
-        lanes: threads that may share a run; ``None`` runs on the calling thread alone.
-    """
+    """Used by one thread; ``start`` is the bundle's start row ``[S]``."""
 
     def __init__(
         self,

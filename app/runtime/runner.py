@@ -26,12 +26,9 @@ _TRY_EVERY = 64
 
 @dataclass(slots=True, eq=False)
 class RunResult:
-    """What a run brought.
+    """Outputs in manifest order, each ``[rows, count, ...]``, and rows ``[rows, S]``.
 
-    Attributes:
-        outputs: in manifest order, each ``[rows, count, ...]``.
-        rows: ``[rows, S]``.
-        failed: of each piece that failed, first and last row (exclusive) and the error.
+    Of each piece that failed there are first and last row (exclusive) and the error.
     """
 
     outputs: list[NDArray[np.float32]]
@@ -40,8 +37,6 @@ class RunResult:
 
 
 class Runner:
-    """Runs batches on one session, cut over the lanes where that is faster."""
-
     def __init__(self, session: GraphSession, lanes: Lanes) -> None:
         self._session = session
         self._lanes = lanes

@@ -1,7 +1,6 @@
 """Drawing the next token for a whole batch at once.
 
-Every row's result depends on that row alone: sums run along rows in a fixed order, ties go to
-the lower id, and the random number belongs to (seed, position).
+A row's result depends on that row alone: sums run along rows in a fixed order, ties go to the lower id.
 """
 
 from __future__ import annotations
@@ -38,10 +37,7 @@ class SamplingBatch:
 
 
 class Sampler:
-    """Draws for the same rows again and again; each call takes the next position of each row.
-
-    ``banned`` are per row ids that are never drawn; reported probabilities are as without it.
-    """
+    """Each call draws the next position of each row; ``banned`` are per row ids that are never drawn."""
 
     def __init__(self, batch: SamplingBatch, banned: Sequence[tuple[int, ...]] = ()) -> None:
         self._batch = batch
@@ -116,10 +112,7 @@ def _weights(logits: NDArray[np.float32], temperature: NDArray[np.float64]) -> N
 
 
 def keep_top(weights: NDArray[np.float64], top_k: NDArray[np.int64], top_p: NDArray[np.float64]) -> None:
-    """Zero what top-k and then top-p (nucleus sampling, Holtzman et al. 2020) leave out, in place.
-
-    ``weights`` are ``[n, vocabulary]``, not negative; ``top_k`` is 0 for all.
-    """
+    """Zero what top-k and then top-p (nucleus sampling, Holtzman et al. 2020) leave out, in place."""
     size = weights.shape[1]
     counted = np.flatnonzero((top_k > 0) & (top_k < size))
     if counted.size:

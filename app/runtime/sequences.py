@@ -9,10 +9,65 @@ from numpy.typing import NDArray
 
 from app.core.errors import RunFailed
 from app.core.plan import BatchResult, DecodeBatch, PrefillBatch
-from app.core.sequence import FinishReason, Read, StopRule, Token
+from app.core.sequence import Feedback, FinishReason, Read, SequenceRequest, StopRule, Token
 from app.runtime.runner import Runner, RunResult, row_errors
-from app.runtime.sampling import Sampler
-from app.runtime.slots import Slots
+from app.runtime.sampling import Sampler, SamplingBatch
+
+
+class Slots:
+    """One entry for each slot: its row ``[S]``, what is still to be fed, and how tokens are drawn.
+
+    ``cursor`` counts supplied steps consumed, ``position`` is that of the next token to be drawn, ``last``
+    the token that was drawn last. Who owns which slot is the engine's business.
+    """
+
+    def __init__(self, num_slots: int, start: NDArray[np.float32]) -> None:
+        self._start = np.ascontiguousarray(start, np.float32)
+        self.rows = np.zeros((num_slots, start.size), np.float32)
+        self.requests: list[SequenceRequest | None] = [None] * num_slots
+        self.cursor = np.zeros(num_slots, np.int64)
+        self.position = np.zeros(num_slots, np.uint64)
+        self.last = np.zeros(num_slots, np.int64)
+        self._temperature = np.ones(num_slots, np.float64)
+        self._top_k = np.zeros(num_slots, np.int64)
+        self._top_p = np.ones(num_slots, np.float64)
+        self._seed = np.zeros(num_slots, np.uint64)
+        self._alternatives = np.full(num_slots, -1, np.int64)
+
+    def admit(self, slot: int, request: SequenceRequest) -> None:
+        self.rows[slot] = self._start if request.start is None else request.start
+        self.requests[slot] = request
+        self.cursor[slot] = 0
+        if request.feedback is not None:
+            sampling = request.feedback.sampling
+            self._temperature[slot] = sampling.temperature
+            self._top_k[slot] = sampling.top_k
+            self._top_p[slot] = sampling.top_p
+            self._seed[slot] = sampling.seed
+            self._alternatives[slot] = -1 if sampling.alternatives is None else sampling.alternatives
+            self.position[slot] = sampling.first_position
+
+    def release(self, slot: int) -> None:
+        self.requests[slot] = None
+
+    def requests_of(self, slots: NDArray[np.intp]) -> list[SequenceRequest]:
+        found = [request for slot in slots.tolist() if (request := self.requests[slot]) is not None]
+        if len(found) != len(slots):
+            raise AssertionError("only slots that sequences hold are planned. This is a bug.")
+        return found
+
+    def feedbacks(self, slots: NDArray[np.intp]) -> list[Feedback]:
+        return [request.feedback for request in self.requests_of(slots) if request.feedback is not None]
+
+    def sampling(self, slots: NDArray[np.intp]) -> SamplingBatch:
+        return SamplingBatch(
+            self._temperature[slots],
+            self._top_k[slots],
+            self._top_p[slots],
+            self._seed[slots],
+            self.position[slots],
+            self._alternatives[slots],
+        )
 
 
 class SequenceRuns:
@@ -23,7 +78,6 @@ class SequenceRuns:
         self._groups: dict[int, _DecodeGroup] = {}
 
     def prefill(self, batch: PrefillBatch) -> BatchResult:
-        """Supplied steps, and the first token of those that feed back after them."""
         slots = self._slots
         indices = np.array(batch.slots, np.intp)
         requests = slots.requests_of(indices)
@@ -52,7 +106,6 @@ class SequenceRuns:
         result: BatchResult,
         errors: dict[int, RunFailed],
     ) -> BatchResult:
-        """Add first tokens of the rows ``sampled`` to a result, from their logits ``[n, vocabulary]``."""
         failed = {index: errors[row] for index, row in enumerate(sampled) if row in errors}
         if failed:
             logits[list(failed)] = 0  # so that drawing has numbers to work on; nobody gets these tokens
@@ -103,10 +156,7 @@ class SequenceRuns:
 
 
 class Drawing:
-    """Draws for the same slots again and again. What is the same for each step is worked out once.
-
-    The slots are behind until :meth:`save`; ``last`` is ``[n]``, the token of each that was drawn last.
-    """
+    """Draws for the same slots again and again; these are behind until :meth:`save`."""
 
     __slots__ = ("_end_places", "_end_tokens", "_indices", "_rules", "_sampler", "_slots", "last")
 
@@ -126,10 +176,7 @@ class Drawing:
     def draw(
         self, logits: NDArray[np.float32], errors: dict[int, RunFailed]
     ) -> tuple[Sequence[Token | int], dict[int, FinishReason]]:
-        """The next token of each, and by row what it ended, from finite logits ``[n, vocabulary]``.
-
-        A stop rule that raises fails its own row: it is added to ``errors``.
-        """
+        """The next token of each, and by row what it ended; a failed stop rule is added to ``errors``."""
         ids = self.last = self._sampler.draw(logits)
         ended: dict[int, FinishReason] = {}
         if self._end_places.size:

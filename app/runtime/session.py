@@ -26,8 +26,8 @@ _DTYPES: dict[str, str] = {"int64": "tensor(int64)", "float32": "tensor(float)"}
 class GraphSession:
     """A graph on a device, with the border that the manifest promises.
 
-    One thread of ONNX Runtime inside one run is the fastest for small recurrent networks, and the only number
-    for which the bits never depend on the batch.
+    One thread inside one run is the fastest for small recurrent networks, and the only number for which the
+    bits never depend on the batch.
 
     Raises:
         DeviceUnavailable: the device's execution provider is not installed or does not start.
@@ -84,14 +84,9 @@ class GraphSession:
     def run(
         self, steps: NDArray[np.generic], state: NDArray[np.float32], head_from: int
     ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
-        """Advance a batch: steps ``[batch, time, ...]`` in the graph's input type, state ``[batch, S]``.
+        """Advance ``[batch, time, ...]`` steps from state ``[batch, S]``; raises RunFailed.
 
-        Returns:
-            The outputs of the steps from ``head_from`` on in manifest order, each
-            ``[batch, time - head_from, ...]``, and the next rows ``[batch, S]``.
-
-        Raises:
-            RunFailed: ONNX Runtime refused the batch.
+        Outputs come in manifest order, each ``[batch, time - head_from, ...]``, then the next rows ``[batch, S]``.
         """
         feeds = {self._input: steps, "state": state, "head_from": np.array([head_from], np.int64)}
         try:

@@ -24,10 +24,7 @@ def golden_difference(
     """The largest absolute difference over all outputs and rows between a session and the golden vectors.
 
     It is divided by the largest golden magnitude of that array where it is above one. ``chunk`` feeds so many
-    steps at a time; ``alone`` runs each sequence by itself.
-
-    Raises:
-        ParityError: the graph cannot run on them, or not in ``VERIFY_S``.
+    steps at a time; ``alone`` runs each sequence by itself. ParityError: the graph does not run.
     """
     try:
         with session.bounded(VERIFY_S):

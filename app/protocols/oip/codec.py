@@ -1,7 +1,6 @@
-"""Tensors to and from the wire: JSON, and the bytes of the binary tensor data extension; and as rows.
+"""Tensors to and from the wire, as JSON and as binary tensor data, and as rows.
 
-Every size is checked against the shape and against what is there before anything is allocated, so what a
-request can make the server hold is bounded by its body.
+Sizes are checked before anything is allocated, so the body bounds what a request makes us hold.
 """
 
 from __future__ import annotations
@@ -37,13 +36,7 @@ _ELEMENTS: dict[str, _Kinds] = {
 def decode(
     inputs: Sequence[InputTensor], binary: memoryview, specs: Sequence[TensorInput]
 ) -> dict[str, Tensor]:
-    """The tensors of a request, by name.
-
-    ``binary`` is what came behind the JSON, of all inputs that say so, in their order.
-
-    Raises:
-        InvalidInput: an input is unknown, twice there or not what it says.
-    """
+    """The tensors of a request, by name; ``binary`` came behind the JSON, of all inputs in their order."""
     known = {spec.name: spec for spec in specs}
     tensors: dict[str, Tensor] = {}
     start = 0
@@ -86,10 +79,7 @@ def _utf8(data: bytes | memoryview, name: str) -> str:
 
 
 def encode(tensor: Tensor, *, binary: bool) -> tuple[dict[str, Any], bytes]:
-    """An output for the answer's JSON, and the bytes that follow behind it, if any.
-
-    In JSON a number that is not finite is null.
-    """
+    """An output for the answer's JSON, where a number that is not finite is null, and the bytes behind it."""
     array = np.ascontiguousarray(tensor.array)
     shown: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(array.shape)}
     texts = tensor.datatype == "BYTES"
@@ -108,11 +98,7 @@ def encode(tensor: Tensor, *, binary: bool) -> tuple[dict[str, Any], bytes]:
 
 
 def rows_of(inputs: Sequence[TensorInput], tensors: Mapping[str, Tensor]) -> tuple[TensorInput, list[Row]]:
-    """The input that was given, one of the model's, and its rows.
-
-    Raises:
-        InvalidInput: there are several; its shape is another; a number is too large; a text is not UTF-8.
-    """
+    """The input that was given, one of the model's, and its rows."""
     if len(tensors) != 1:
         expected = ", or ".join(f"{spec.name!r}, of {spec.datatype}" for spec in inputs)
         names = [spec.name for spec in inputs]

@@ -156,7 +156,7 @@ def _stats(request: Request, manifests: list[Manifest]) -> Response:
 
 
 def _counted(request: Request, manifest: Manifest) -> ModelStats:
-    model = tensors_of(request).counts(manifest.reference)
+    model = tensors_of(request).counts[manifest.reference]
     durations = {
         name: DurationStat(count=model.counts.get(name, 0), ns=int(model.seconds.get(name, 0.0) * 1e9))
         for name in InferenceStats.model_fields

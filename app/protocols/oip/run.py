@@ -26,14 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorCall:
-    """An inference request.
-
-    Attributes:
-        source: the input that was given.
-        parameters: the model's own.
-        asked: names of outputs; empty leaves them to the model.
-        owner: whose sessions it may touch.
-    """
+    """``rows`` are of the input ``source``; without names ``asked`` the model chooses its outputs."""
 
     deployment: Deployment
     source: TensorInput

@@ -1,8 +1,7 @@
 """Triton's sequences on sessions: a start opens one, an end closes it, and each request feeds it.
 
 A sequence belongs to a model's name, not to a version of it: it stays on the version it began on
-while others are loaded. Requests of one sequence that arrive while another one is worked on wait
-for their turn, in the order in which they came to this process.
+while others are loaded.
 """
 
 from __future__ import annotations
@@ -40,8 +39,6 @@ _ENDED = (UnknownSession, SessionGone)
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """The sequence of a request, the session that keeps it, and whether the request begins or ends it."""
-
     id: str
     session: str
     start: bool
@@ -61,10 +58,7 @@ def sequence_of(parameters: SequenceParameters, model: str) -> Sequence | None:
 
 
 def session_id(sequence: int | str, model: str) -> str:
-    """The session of a sequence, another one for each model, kind of id and id.
-
-    ``v2.MODEL.n.42``, ``v2.MODEL.s.text``, or ``v2.MODEL.h.DIGEST`` for a text that no session id can hold.
-    """
+    """``v2.MODEL.n.42``, ``v2.MODEL.s.text``, or ``v2.MODEL.h.DIGEST`` for what no session id can hold."""
     if isinstance(sequence, int):
         return f"v2.{model}.n.{sequence}"
     if _PLAIN.fullmatch(sequence):
@@ -103,12 +97,7 @@ class Sequences:
         return found
 
     async def apply(self, sequence: Sequence, call: TensorCall) -> list[Tensor]:
-        """Feed a sequence, and begin or end it where the request says so.
-
-        Raises:
-            InvalidInput: the sequence has not begun; or the request is wrong, and changed nothing.
-            SequenceConflict: another process fed it at the same time.
-        """
+        """Feed a sequence, and begin or end it where the request says so; a wrong request changes nothing."""
         async with self._turn(sequence.session):
             seq = 1 if sequence.start else None
             feed = self._runs.plan(call, seq)
@@ -129,7 +118,7 @@ class Sequences:
 
     @asynccontextmanager
     async def _turn(self, session: str) -> AsyncIterator[None]:
-        """One request of a sequence at a time, in the order in which they came."""
+        """One request of a sequence at a time, in the order in which they came to this process."""
         lock = self._locks.setdefault(session, asyncio.Lock())
         try:
             async with asyncio.timeout(self._wait_s):

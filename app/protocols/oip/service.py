@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,10 +31,7 @@ _PASSED_OVER = frozenset({"headers", "content_type"})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorAnswer:
-    """The outputs of a request, in the order in which they were asked for.
-
-    ``binary`` says of each whether its data is to follow the JSON; ``timing`` is ``None`` in a sequence.
-    """
+    """The outputs asked for; ``binary`` ones follow the JSON. There is no ``timing`` in a sequence."""
 
     manifest: Manifest
     tensors: list[Tensor]
@@ -43,13 +41,9 @@ class TensorAnswer:
 
 @dataclass(slots=True)
 class ModelCounts:
-    """What the requests to a model version came to since it was first asked.
+    """What the requests to a model version came to since it was first asked; ``rows`` were answered.
 
-    Attributes:
-        rows: answered.
-        last_at: end of the last request, in seconds since the epoch; 0 before the first.
-        seconds: by ``success``, ``fail``, ``queue`` and ``compute_infer``, how long in all.
-        counts: likewise, of how many requests.
+    Keys are ``success``, ``fail``, ``queue`` and ``compute_infer``; ``last_at`` is in seconds since the epoch.
     """
 
     rows: int = 0
@@ -63,17 +57,12 @@ class ModelCounts:
 
 
 class TensorService:
-    """The served models by their tensors; ``sessions`` is ``None`` where sessions are turned off."""
-
     def __init__(self, inference: InferenceService, sessions: SessionService | None, limits: Limits) -> None:
         self._inference = inference
-        self._counts: dict[str, ModelCounts] = {}
+        self.counts: defaultdict[str, ModelCounts] = defaultdict(ModelCounts)
         self._runs = TensorRuns(inference, sessions)
         self._sequences = Sequences(inference, self._runs, limits.request_timeout_s)
         self.has_sequences = sessions is not None
-
-    def counts(self, reference: str) -> ModelCounts:
-        return self._counts.setdefault(reference, ModelCounts())
 
     def find(self, model: str, version: str | None) -> Deployment:
         """Who answers; ``None`` leaves the version to the server. Raises UnknownModel."""
@@ -87,14 +76,13 @@ class TensorService:
         return [spec for spec in table.outputs if self.has_sequences or not spec.each_step]
 
     def raw(self, model: str, version: str | None, body: memoryview) -> InferRequest:
-        """The request whose body is nothing but the data of the model's first input."""
         spec = self.find(model, version).model.tensors.inputs[0]
         request = InferRequest(inputs=[raw_input(spec, body)])
         return request if spec.datatype == "BYTES" else request.carrying(body)
 
     async def infer(self, model: str, version: str | None, request: InferRequest, owner: str) -> TensorAnswer:
         deployment = self.find(model, version)
-        counts = self.counts(deployment.manifest.reference)
+        counts = self.counts[deployment.manifest.reference]
         started, outcome = time.perf_counter(), "fail"
         try:
             answer = await self._infer(deployment, version, request, owner)

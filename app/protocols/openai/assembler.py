@@ -112,7 +112,6 @@ class CompletionAssembler:
         return sorted(group, key=per_token, reverse=True)[:wanted]
 
     def _part(self, frame: TokenFrame) -> CompletionChoice:
-        """A frame's text, behind the echo where it is the choice's first."""
         choice, tokens = frame.choice, frame.logprobs or ()
         text, logprobs, offset = self._opening(choice)
         total, count = self._likelihoods[choice]
@@ -127,7 +126,6 @@ class CompletionAssembler:
         return _choice(choice, text + frame.text, logprobs)
 
     def _last_part(self, choice: int, event: Finished) -> CompletionChoice:
-        """Why a choice ended; and the echo, if it has no text at all."""
         text, logprobs, _ = self._opening(choice)
         ended_at_once = event.reason is FinishReason.END and not event.usage.produced
         if logprobs is not None and self._prepared.scores and ended_at_once:

@@ -25,9 +25,7 @@ _MS_PER_SEQUENCE = 0.02
 class PreparedCompletion:
     """Choice ``i`` of prompt ``p`` is sequence ``p * candidates + i``.
 
-    Attributes:
-        prompts: that come back; empty without ``echo``.
-        scores: of each sequence; empty where they are not wanted.
+    ``prompts`` come back; they are empty without ``echo``, as ``scores`` are where nobody wants them.
     """
 
     text: PreparedText

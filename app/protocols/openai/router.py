@@ -26,7 +26,6 @@ from app.protocols.openai.stream import (
     DONE,
     CompletionEvents,
     json_of,
-    num_listed,
     start_completion,
     text_tasks,
 )
@@ -119,7 +118,7 @@ async def complete(
     if body.stream:
         return CompletionEvents(stream, edge.limits.socket_send_s, request_id, with_usage=body.with_usage)
     answer: Any = await stream.whole()
-    return bytes_response(await json_of(answer, num_listed(answer)), stream.timing())
+    return bytes_response(await json_of(answer), stream.timing())
 
 
 def _models(edge: Edge) -> dict[str, OpenAIModel]:

@@ -8,14 +8,13 @@ from starlette.types import Send
 
 from app.core.errors import RnnserveError, UnknownModel
 from app.core.offload import offloaded
-from app.core.schema import Answer
 from app.edge.edge import Edge
 from app.edge.errors import describe, is_internal
 from app.edge.http.event_stream import EventStream
 from app.protocols.openai.assembler import CompletionAssembler
 from app.protocols.openai.errors import openai_error
 from app.protocols.openai.prepare import milliseconds, prepare_completion, text_requests
-from app.protocols.openai.schema import Completion, CompletionRequest
+from app.protocols.openai.schema import Completion, CompletionRequest, OpenAIErrorAnswer
 from app.protocols.openai.scores import ScoredTicket
 from app.service.call import outcome_of
 from app.service.deployment import Deployment
@@ -82,7 +81,7 @@ class CompletionEvents(EventStream):
         try:
             async for chunk in self._stream:
                 if chunk.choices or self._with_usage:
-                    await self._send(await _data(chunk, num_listed(chunk)), send, more=True)
+                    await self._send(await _data(chunk), send, more=True)
         except TimeoutError:
             raise
         except Exception as error:
@@ -92,16 +91,13 @@ class CompletionEvents(EventStream):
         await self._send(b"data: %s\n\n" % DONE.encode(), send, more=False)
 
 
-def num_listed(completion: Completion) -> int:
-    """Tokens in it that have log-probabilities."""
-    return sum(len(choice.logprobs.tokens) for choice in completion.choices if choice.logprobs)
-
-
-async def json_of(answer: Answer, listed: int = 0, *, exclude_unset: bool = False) -> bytes:
+async def json_of(answer: Completion | OpenAIErrorAnswer, *, exclude_unset: bool = False) -> bytes:
     """An answer as JSON, written beside the event loop where it lists many tokens."""
+    choices = answer.choices if isinstance(answer, Completion) else []
+    listed = sum(len(choice.logprobs.tokens) for choice in choices if choice.logprobs)
     write = answer.__pydantic_serializer__.to_json
     return await offloaded(listed / _LISTED_PER_MS, write, answer, exclude_unset=exclude_unset)
 
 
-async def _data(answer: Answer, listed: int = 0) -> bytes:
-    return b"data: %s\n\n" % await json_of(answer, listed, exclude_unset=True)
+async def _data(answer: Completion | OpenAIErrorAnswer) -> bytes:
+    return b"data: %s\n\n" % await json_of(answer, exclude_unset=True)
