@@ -1,7 +1,7 @@
 """Blocks: their parts in the schedule on one side, the futures of their callers on the other.
 
-A block costs the engine as much for one row as for twelve, so single sequences that arrive in one pass of
-the event loop share one: the answers of one tick leave together, and bring the next requests.
+Single sequences of one pass of the event loop share a block, which costs the engine as much for one row as
+for twelve.
 """
 
 from __future__ import annotations
@@ -28,10 +28,7 @@ _DEADLINES_S = 0.1
 
 
 class Block:
-    """Sequences of one length that are read alike, and who waits for them.
-
-    Only the event loop touches the futures; the engine's turns report what the parts brought.
-    """
+    """Only the event loop touches the futures; the engine's turns report what the parts brought."""
 
     held = False
 

@@ -119,11 +119,8 @@ def _nothing() -> bool:
 def share_interpreter() -> None:
     """Let a busy event loop leave the interpreter to the engines' threads often enough, in this process.
 
-    An engine needs the interpreter's lock back after every run, and asks for it only after the switch
-    interval, which begins anew whenever the loop lets go of the lock, as at each system call: a loop that is
-    busy in short pieces starves it (measured: a handful of steps a second where hundreds are due).
-
-    Call it before threads are started: they inherit the timer slack.
+    A thread asks for the interpreter's lock only after the switch interval, which begins anew at each system
+    call of the loop: short pieces starve it. Call this before threads start: they inherit the timer slack.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if sys.platform == "linux":

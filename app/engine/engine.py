@@ -1,7 +1,6 @@
 """The one loop: take what is new, plan, run, take late aborts, book, publish.
 
-Turns are taken by a driver: a thread of the engine's own, or the event loop between its callbacks.
-Only they touch the scheduler and the executor, so neither has a lock, and they never touch a socket.
+Only its turns touch the scheduler and the executor, so neither has a lock, and they never touch a socket.
 """
 
 from __future__ import annotations
@@ -32,10 +31,7 @@ _GRACE_S = 5.0
 
 
 class Engine:
-    """Runs one loaded model version, one tick after the other.
-
-    ``observe`` is called after each tick, where the tick was; it must not block.
-    """
+    """``observe`` is called after each tick, where the tick was; it must not block."""
 
     def __init__(
         self,
@@ -149,7 +145,12 @@ class Engine:
             block.deliver()
             return
         self._driver.wake()
-        overdue = asyncio.get_running_loop().call_later(block.deadline - now + _GRACE_S, _expire, block)
+
+        def expire() -> None:
+            block.error = DeadlineExceeded("the model did not answer within the request's time")
+            block.deliver()
+
+        overdue = asyncio.get_running_loop().call_later(block.deadline - now + _GRACE_S, expire)
 
         def done(future: asyncio.Future[BlockResult]) -> None:
             if not future.cancelled():
@@ -284,8 +285,3 @@ class Engine:
             if delivery is not None:
                 self._outbox.put(delivery)
         self._outbox.publish()
-
-
-def _expire(block: Block) -> None:
-    block.error = DeadlineExceeded("the model did not answer within the request's time")
-    block.deliver()

@@ -131,10 +131,7 @@ class Intake:
 
 
 class Outbox:
-    """Deliveries on their way; those of one job arrive in the order in which they were put.
-
-    While the loop is busy, deliveries of several ticks gather and cost one wake-up.
-    """
+    """Deliveries on their way; those of one job arrive in the order in which they were put."""
 
     def __init__(self, *, on_loop: bool = False) -> None:
         self._on_loop = on_loop

@@ -228,11 +228,7 @@ def _up_to(jobs: list[Job], most: int) -> tuple[list[Job], int]:
 
 
 def _by_chunk(jobs: Iterable[Job], cap: int) -> Iterator[tuple[int, list[Job]]]:
-    """Jobs of one kind by the steps they advance, in the order of the first of each.
-
-    All advance by the same power of two, or all at once by what they have left, where that is the same and
-    within the cap.
-    """
+    """Jobs of one kind advance by the same power of two, or by all they have left where that is the same."""
     chunks: dict[tuple[int, type[Job]], list[Job]] = {}
     alike: dict[tuple[int, type[Job]], bool] = {}
     for job in jobs:

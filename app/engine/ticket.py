@@ -11,10 +11,7 @@ from app.engine.job import Job
 
 
 class EngineTicket:
-    """Used on one event loop only. Tokens coalesce into one event while the reader does not look.
-
-    After ``until``, a reading of the loop's clock, a wait is given up.
-    """
+    """Used on one event loop only; ``until`` is the reading of its clock after which a wait is given up."""
 
     __slots__ = ("_events", "_give_up", "_open", "_timer", "_tokens", "_until", "_waiter", "_woken", "jobs")
 

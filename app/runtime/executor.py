@@ -37,7 +37,7 @@ class GraphExecutor:
 
     def release(self, slot: int) -> None:
         self._sequences.part(slot)
-        self._slots.release(slot)
+        self._slots.requests[slot] = None
 
     def run(self, batch: Batch) -> BatchResult:
         """A run that fails is reported in the result and leaves its rows as they were."""

@@ -43,8 +43,7 @@ class _Task:
 class Lanes:
     """Threads that help the engines of a process; one lane, the engine's own, starts none.
 
-    An engine runs the first piece itself and then every piece that no lane has begun, so lanes that
-    are busy with another engine's work delay nobody.
+    An engine runs itself what no lane has begun, so lanes that are busy with another's work delay nobody.
     """
 
     def __init__(self, num_lanes: int = 1) -> None:

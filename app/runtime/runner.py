@@ -26,10 +26,7 @@ _TRY_EVERY = 64
 
 @dataclass(slots=True, eq=False)
 class RunResult:
-    """Outputs in manifest order, each ``[rows, count, ...]``, and rows ``[rows, S]``.
-
-    Of each piece that failed there are first and last row (exclusive) and the error.
-    """
+    """Outputs ``[rows, count, ...]``, rows ``[rows, S]``; of failed pieces first and last row (exclusive)."""
 
     outputs: list[NDArray[np.float32]]
     rows: NDArray[np.float32]
@@ -84,11 +81,7 @@ class Runner:
 
 
 class LaneChoice:
-    """Whether to cut a run, learned from how long runs of its size took whole and cut.
-
-    Other work on the machine decides as much as the network does, and it comes and goes: so the way
-    that is not chosen is tried now and then.
-    """
+    """Learned from how long runs of a size took whole and cut; the other way is tried now and then."""
 
     def __init__(self, num_lanes: int) -> None:
         self._num_lanes = num_lanes

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from app.core.errors import RunFailed
 from app.core.plan import BatchResult, DecodeBatch, PrefillBatch
-from app.core.sequence import Feedback, FinishReason, Read, SequenceRequest, StopRule, Token
-from app.runtime.runner import Runner, RunResult, row_errors
+from app.core.sequence import FinishReason, Read, SequenceRequest, StopRule, Token
+from app.runtime.runner import Runner, row_errors
 from app.runtime.sampling import Sampler, SamplingBatch
 
 
@@ -47,17 +47,11 @@ class Slots:
             self._alternatives[slot] = -1 if sampling.alternatives is None else sampling.alternatives
             self.position[slot] = sampling.first_position
 
-    def release(self, slot: int) -> None:
-        self.requests[slot] = None
-
     def requests_of(self, slots: NDArray[np.intp]) -> list[SequenceRequest]:
         found = [request for slot in slots.tolist() if (request := self.requests[slot]) is not None]
         if len(found) != len(slots):
             raise AssertionError("only slots that sequences hold are planned. This is a bug.")
         return found
-
-    def feedbacks(self, slots: NDArray[np.intp]) -> list[Feedback]:
-        return [request.feedback for request in self.requests_of(slots) if request.feedback is not None]
 
     def sampling(self, slots: NDArray[np.intp]) -> SamplingBatch:
         return SamplingBatch(
@@ -90,7 +84,13 @@ class SequenceRuns:
             steps[row] = request.steps[cursor : cursor + batch.length]
         run = self._runner.run(steps, slots.rows.take(indices, axis=0), _head_from(batch))
         errors = row_errors(run, [run.rows, *run.outputs])
-        self._store(indices, run)
+        if run.failed:
+            good = np.ones(batch.rows, np.bool_)
+            for first, last, _ in run.failed:
+                good[first:last] = False
+            slots.rows[indices[good]] = run.rows[good]
+        else:
+            slots.rows[indices] = run.rows
         slots.cursor[indices] += batch.length
         result = BatchResult(tuple(run.outputs), errors=errors)
         sampled = [place for place, wanted in enumerate(batch.sample) if wanted]
@@ -145,15 +145,6 @@ class SequenceRuns:
             for member in group.batch.slots:
                 del self._groups[member]
 
-    def _store(self, indices: NDArray[np.intp], run: RunResult) -> None:
-        if not run.failed:
-            self._slots.rows[indices] = run.rows
-            return
-        good = np.ones(len(indices), np.bool_)
-        for first, last, _ in run.failed:
-            good[first:last] = False
-        self._slots.rows[indices[good]] = run.rows[good]
-
 
 class Drawing:
     """Draws for the same slots again and again; these are behind until :meth:`save`."""
@@ -163,7 +154,8 @@ class Drawing:
     def __init__(self, slots: Slots, indices: NDArray[np.intp]) -> None:
         self._slots = slots
         self._indices = indices
-        feedbacks = slots.feedbacks(indices)
+        requests = slots.requests_of(indices)
+        feedbacks = [request.feedback for request in requests if request.feedback is not None]
         self._sampler = Sampler(slots.sampling(indices), [feedback.banned for feedback in feedbacks])
         ends = [(place, token) for place, feedback in enumerate(feedbacks) for token in feedback.end_tokens]
         self._end_places = np.array([place for place, _ in ends], np.intp)

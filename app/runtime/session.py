@@ -24,14 +24,10 @@ _DTYPES: dict[str, str] = {"int64": "tensor(int64)", "float32": "tensor(float)"}
 
 
 class GraphSession:
-    """A graph on a device, with the border that the manifest promises.
+    """A graph on a device; raises DeviceUnavailable, or InvalidManifest where its border is another.
 
     One thread inside one run is the fastest for small recurrent networks, and the only number for which the
     bits never depend on the batch.
-
-    Raises:
-        DeviceUnavailable: the device's execution provider is not installed or does not start.
-        InvalidManifest: the graph does not load, or its border is not the manifest's.
     """
 
     def __init__(self, graph: bytes, manifest: Manifest, device: Device = "cpu", threads: int = 1) -> None:
@@ -84,10 +80,7 @@ class GraphSession:
     def run(
         self, steps: NDArray[np.generic], state: NDArray[np.float32], head_from: int
     ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
-        """Advance ``[batch, time, ...]`` steps from state ``[batch, S]``; raises RunFailed.
-
-        Outputs come in manifest order, each ``[batch, time - head_from, ...]``, then the next rows ``[batch, S]``.
-        """
+        """Outputs in manifest order and next rows, of steps ``[batch, time, ...]`` and rows ``[batch, S]``."""
         feeds = {self._input: steps, "state": state, "head_from": np.array([head_from], np.int64)}
         try:
             *outputs, state_out = self._session.run(self._fetches, feeds, self._run_options)

@@ -5,8 +5,8 @@ from fastapi import APIRouter, FastAPI
 from app.edge.edge import Edge
 from app.edge.protocol import Protocol
 from app.protocols.oip import repository, router
-from app.protocols.oip.errors import as_oip_error
 from app.protocols.oip.infer import infer_router
+from app.protocols.oip.routing import as_oip_error
 from app.protocols.oip.service import TensorService
 
 

@@ -20,10 +20,9 @@ from app.protocols.oip.schema import InputTensor
 from app.tasks.tensor_table import Row
 
 _LENGTH = struct.Struct("<I")
-_Kinds = tuple[frozenset[type], str]
-_NUMBERS: _Kinds = (frozenset({int, float, type(None)}), "numbers")
-_INTEGERS: _Kinds = (frozenset({int}), "integers")
-_ELEMENTS: dict[str, _Kinds] = {
+_NUMBERS = (frozenset({int, float, type(None)}), "numbers")
+_INTEGERS = (frozenset({int}), "integers")
+_ELEMENTS: dict[str, tuple[frozenset[type], str]] = {
     "BYTES": (frozenset({str}), "texts"),
     "FP32": _NUMBERS,
     "FP64": _NUMBERS,

@@ -30,10 +30,16 @@ class InferRoute(OipRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        length = _header_length(request, body)
-        if length is None:
+        given = request.headers.get(_LENGTH)
+        if given is None:
             return InferRequest.model_validate_json(body)
-        view = memoryview(body)
+        if not (given.isascii() and given.isdigit() and len(given) <= 10 and int(given) <= len(body)):
+            raise InvalidInput(
+                _LENGTH,
+                f"{_LENGTH} is a number of bytes of the body, which has {len(body)}",
+                allowed={"min": 0, "max": len(body)},
+            )
+        length, view = int(given), memoryview(body)
         if length == 0 and body:
             path = request.path_params
             return tensors_of(request).raw(path["model"], path.get("version"), view)
@@ -83,17 +89,3 @@ def infer_router(examples: Examples) -> APIRouter:
         openapi_extra={"parameters": [length], "requestBody": {"content": content}},
     )(infer)
     return router
-
-
-def _header_length(request: Request, body: bytes) -> int | None:
-    """Bytes of JSON at the beginning of the body; ``None`` where all of it is."""
-    given = request.headers.get(_LENGTH)
-    if given is None:
-        return None
-    if not (given.isascii() and given.isdigit() and len(given) <= 10 and int(given) <= len(body)):
-        raise InvalidInput(
-            _LENGTH,
-            f"{_LENGTH} is a number of bytes of the body, which has {len(body)}",
-            allowed={"min": 0, "max": len(body)},
-        )
-    return int(given)

@@ -12,12 +12,29 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.core.problem import Problem
+from app.edge.errors import TYPE_PREFIX, ErrorBody
 from app.edge.http.routing import BytesRoute
 from app.protocols.oip.schema import OipError
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     "default": {"model": OipError, "description": "what was wrong, and what is allowed"}
 }
+_BAD_REQUEST = frozenset(
+    {
+        "invalid-input",
+        "invalid-state",
+        "load-failed",
+        "model-mismatch",
+        "session-gone",
+        "state-quarantined",
+        "unknown-session",
+    }
+)
+
+_NAMED = frozenset({"body", "inputs", "outputs", "sequence_id"})
+"""Fields whose sentences say where they belong."""
+
 ModelPath = Annotated[str, Path(description="the model's name")]
 VersionPath = Annotated[str, Path(description="a version, or a label")]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -60,3 +77,12 @@ def by_version(
         return endpoint
 
     return add
+
+
+def as_oip_error(problem: Problem) -> ErrorBody:
+    """What is wrong with a request is 400 there, whatever the native routes say."""
+    field = problem.errors[0].field if problem.errors else ""
+    named = not field or field in problem.detail or field.partition(".")[0] in _NAMED
+    body = OipError.model_construct(error=problem.detail if named else f"{field}: {problem.detail}")
+    status = 400 if problem.type.removeprefix(TYPE_PREFIX) in _BAD_REQUEST else problem.status
+    return ErrorBody(status, body.__pydantic_serializer__.to_json(body), "application/json")

@@ -1,8 +1,6 @@
 """The Open Inference Protocol, version 2, and Triton's extensions of it, as JSON shapes.
 
-Names are those of KServe's ``required_api.md`` and of Triton's ``docs/protocol``. Fields that are not
-known are passed over, as that protocol wants it; parameters that are not known are refused, since a
-misspelt one would silently change the answer.
+Unknown fields are passed over, as that protocol wants it; an unknown parameter would change the answer.
 """
 
 from __future__ import annotations
@@ -90,10 +88,7 @@ def _sequence_id(value: object) -> object:
 
 
 class SequenceParameters(Request):
-    """What Triton reserves.
-
-    `sequence_id` names a sequence by a number or a text; 0 and the empty text name none.
-    """
+    """What Triton reserves; a `sequence_id` of 0 or the empty text names no sequence."""
 
     sequence_id: Annotated[int | str, BeforeValidator(_sequence_id)] = 0
     sequence_start: bool = False

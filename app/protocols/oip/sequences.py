@@ -1,8 +1,4 @@
-"""Triton's sequences on sessions: a start opens one, an end closes it, and each request feeds it.
-
-A sequence belongs to a model's name, not to a version of it: it stays on the version it began on
-while others are loaded.
-"""
+"""Triton's sequences on sessions: a start opens one, an end closes it, and each request feeds it."""
 
 from __future__ import annotations
 

@@ -41,10 +41,7 @@ class TensorAnswer:
 
 @dataclass(slots=True)
 class ModelCounts:
-    """What the requests to a model version came to since it was first asked; ``rows`` were answered.
-
-    Keys are ``success``, ``fail``, ``queue`` and ``compute_infer``; ``last_at`` is in seconds since the epoch.
-    """
+    """What the requests to a model version came to since it was first asked; ``rows`` were answered."""
 
     rows: int = 0
     last_at: float = 0.0

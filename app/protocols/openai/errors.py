@@ -1,7 +1,4 @@
-"""Failures as the OpenAI API words them: ``{"error": {"message", "type", "param", "code"}}``.
-
-Clients map the status to their exception classes and read the code; a field that is wrong is 400 there.
-"""
+"""Failures as the OpenAI API words them; a field that is wrong is 400 there."""
 
 from __future__ import annotations
 

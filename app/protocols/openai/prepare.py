@@ -23,10 +23,7 @@ _MS_PER_SEQUENCE = 0.02
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedCompletion:
-    """Choice ``i`` of prompt ``p`` is sequence ``p * candidates + i``.
-
-    ``prompts`` come back; they are empty without ``echo``, as ``scores`` are where nobody wants them.
-    """
+    """Choice ``i`` of prompt ``p`` is sequence ``p * candidates + i``; ``prompts`` come back."""
 
     text: PreparedText
     candidates: int

@@ -1,8 +1,4 @@
-"""``/v1``: models and completions as the OpenAI API shapes them.
-
-Names and shapes are those of its reference ("Models", "Completions"); ``top_k`` and the parameters
-after it are extensions that vLLM's clients send.
-"""
+"""``/v1``: models and completions as the OpenAI API shapes them; ``top_k`` and what follows are vLLM's."""
 
 from __future__ import annotations
 
