@@ -80,7 +80,7 @@ class GraphSession:
     def run(
         self, steps: NDArray[np.generic], state: NDArray[np.float32], head_from: int
     ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
-        """Outputs in manifest order and next rows, of steps ``[batch, time, ...]`` and rows ``[batch, S]``."""
+        """Outputs in manifest order and next rows, of steps ``[batch, time, ...]`` and rows ``[n, S]``."""
         feeds = {self._input: steps, "state": state, "head_from": np.array([head_from], np.int64)}
         try:
             *outputs, state_out = self._session.run(self._fetches, feeds, self._run_options)
