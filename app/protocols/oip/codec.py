@@ -20,7 +20,7 @@ from app.protocols.oip.schema import InputTensor
 from app.tasks.tensor_table import Row
 
 _LENGTH = struct.Struct("<I")
-_NUMBERS = (frozenset({int, float, type(None)}), "numbers")
+_NUMBERS: tuple[frozenset[type], str] = (frozenset({int, float, type(None)}), "numbers")
 _INTEGERS = (frozenset({int}), "integers")
 _ELEMENTS: dict[str, tuple[frozenset[type], str]] = {
     "BYTES": (frozenset({str}), "texts"),
