@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 from pydantic import SecretStr
 
-from app.access.issue import append_entry, issue_key, revoke_entry
-from app.access.key_file import KeyDefaults, read_keys
+from app.access.api_key import append_entry, issue_key, revoke_entry
+from app.access.key_file import read_keys
 from app.cli_models import models_cli
 from app.core.errors import ConfigurationError, RnnserveError
 from app.main import version
@@ -108,10 +108,10 @@ KeysFile = Annotated[
 @keys_cli.command("list")
 def list_keys(keys: KeysFile = None) -> None:
     """List the names of a keys file, with role, number of keys and expiry."""
-    for entry in read_keys(_keys_file(keys), KeyDefaults()):
-        expires = "never" if entry.expires_at is None else _day(entry.expires_at)
+    for name, entry in read_keys(_keys_file(keys)).items():
+        expires = "never" if entry.expires is None else _day(entry.expires.timestamp())
         number = f"{len(entry.digests)} key{'s' * (len(entry.digests) > 1)}"
-        typer.echo(f"{entry.name:<24} {entry.role:<6} {number:<8} expires {expires}")
+        typer.echo(f"{name:<24} {entry.role:<6} {number:<8} expires {expires}")
 
 
 @keys_cli.command("revoke")

@@ -28,7 +28,7 @@ from app.engine.load import TickStats
 from app.registered import TASKS
 from app.registry import load_bundle
 from app.runtime.lanes import Lanes
-from app.tasks.tasks import Tasks
+from app.tasks.task import Tasks
 from benchmarks import bundle as bundles
 from benchmarks import step_work as work
 from benchmarks.report import Figure, against, plain, publish

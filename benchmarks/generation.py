@@ -22,7 +22,7 @@ import orjson
 import uvloop
 
 from app.bundle.reader import Bundle, read_bundle
-from app.tasks.generate.load import produced
+from app.tasks.generate.task import produced
 from benchmarks import bundle as bundles
 from benchmarks import catalogue as peers
 from benchmarks import step_work as work

@@ -34,9 +34,8 @@ import ormsgpack
 from numpy.typing import NDArray
 
 from app.bundle.reader import read_bundle
-from app.tasks.forecast.limits import ForecastLimits
 from app.tasks.forecast.model import ForecastModel
-from app.tasks.forecast.schema import LARGEST_VALUE, ForecastRequest
+from app.tasks.forecast.schema import LARGEST_VALUE, ForecastLimits, ForecastRequest
 from benchmarks.report import Figure, publish
 from benchmarks.server import Server
 

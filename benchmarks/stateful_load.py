@@ -6,7 +6,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from app.tasks.generate.load import LOAD
+from app.tasks.generate.task import TASK
 from rnnserve_bench.loops import ClosedLoop, Unit, Window
 from rnnserve_bench.options import BenchOptions, Way
 from rnnserve_bench.record import Record
@@ -40,7 +40,7 @@ async def drive(
 async def feed(mode: str, url: str, ids: Sequence[str], *, num_sockets: int = 4, seconds: float) -> Record:
     """The same for sessions that exist and are at step 0."""
     options = BenchOptions(
-        url, "generate", LOAD, sessions=True, way=cast(Way, mode), clients=len(ids), sockets=num_sockets
+        url, "generate", TASK.load, sessions=True, way=cast(Way, mode), clients=len(ids), sockets=num_sockets
     )
     units, lines = await connect_sessions(ids, options)
     return await run(units, lines, seconds)

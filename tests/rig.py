@@ -18,7 +18,7 @@ from app.registered import TASKS
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession
 from app.service.call import Timing
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.service.stream import TaskStream
 from app.sessions.limits import SessionLimits
@@ -30,7 +30,7 @@ from app.tasks.decoded.resume import ResumePoint
 from app.tasks.forecast.schema import ForecastRequest
 from app.tasks.generate.schema import GenerateRequest
 from app.tasks.sentiment.schema import SentimentRequest
-from app.tasks.tasks import Tasks
+from app.tasks.task import Tasks
 
 BY_NAME = {task.name: task for task in TASKS}
 DEFAULTS = {"forecast": "tiny-series-lstm@1", "sentiment": "tiny-mood-gru@1", "generate": "tiny-text-lstm@1"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.edge import errors
 from app.settings import Settings
-from app.telemetry.catalogue import Catalogue
+from app.telemetry.catalogue import Catalogue, Family
 from tests import steps
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -24,13 +24,20 @@ def settings_table() -> str:
     return "\n".join(lines)
 
 
+def sample_name(family: Family) -> str:
+    """The name that people write: a counter's samples end in ``_total``."""
+    (metric,) = family.metric.describe()
+    return metric.name + "_total" * (metric.type == "counter")
+
+
 def metrics_table() -> str:
     """Each metric: name, kind, labels, meaning."""
     lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for family in Catalogue().families:
         labels = ", ".join(f"`{label}`" for label in family.labels)
         (metric,) = family.metric.describe()
-        lines.append(f"| `{family.sample_name}` | {metric.type} | {labels} | {metric.documentation} |")
+        name = sample_name(family)
+        lines.append(f"| `{name}` | {metric.type} | {labels} | {metric.documentation} |")
     return "\n".join(lines)
 
 

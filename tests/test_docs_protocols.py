@@ -14,7 +14,7 @@ from app.edge import errors
 from app.protocols.openai.errors import as_openai_error
 from app.protocols.openai.router import EXAMPLES
 from app.protocols.openai.schema import CompletionRequest
-from app.tasks.sentiment.text_classification_schema import ClassificationParameters, TextClassificationRequest
+from app.tasks.sentiment.text_classification import ClassificationParameters, TextClassificationRequest
 from tests.e2e.server import ServerProcess
 from tests.readme import SHIPPED, ask
 

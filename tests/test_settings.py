@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from app.core.errors import ConfigurationError
 from app.core.limits import Limits
-from app.settings import ENV_PREFIX, Settings, load_settings, parse_defaults
+from app.settings import ENV_PREFIX, Settings, load_settings
+from app.settings.models import parse_defaults
 
 
 @pytest.fixture(autouse=True)

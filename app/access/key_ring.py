@@ -24,11 +24,7 @@ _INDEX_BYTES = 8
 
 
 class Credential:
-    """One valid key of a principal.
-
-    Attributes:
-        revoked: set when it is no longer in the file; whoever keeps a connection looks.
-    """
+    """One valid key; ``revoked`` once it has left the file, which whoever keeps a connection looks at."""
 
     __slots__ = ("digest", "expires_at", "principal", "revoked")
 
@@ -43,20 +39,11 @@ class Credential:
 
     @property
     def valid(self) -> bool:
-        """Whether it still opens anything."""
         return not self.revoked and time.time() < self.expires_at
 
 
 class KeyRing:
-    """All keys of a file.
-
-    Args:
-        path: of the keys file.
-        defaults: limits of keys whose entries have none.
-
-    Raises:
-        ConfigurationError: the file is missing or wrong.
-    """
+    """All keys of a file; raises ConfigurationError where it is missing or wrong."""
 
     def __init__(self, path: Path, defaults: KeyDefaults) -> None:
         self._path = path
@@ -64,46 +51,42 @@ class KeyRing:
         self._principals: dict[str, Principal] = {}
         self._credentials: dict[bytes, list[Credential]] = {}
         self._seen = self._stamp()
-        self._put(read_keys(path, defaults))
+        self._put(read_keys(path))
 
     def __len__(self) -> int:
         return len(self._principals)
 
     def find(self, key: bytes) -> Credential:
-        """The credential of a key.
-
-        The digest's first bytes find the candidates, and the whole is compared in constant time.
+        """The digest's first bytes find the candidates, and the whole is compared in constant time.
         What the time of the first look tells is about a digest, from which no key follows.
 
         Raises:
-            Unauthenticated: it is none, or has expired.
+            Unauthenticated: the key is none of this server's, or has expired.
         """
         if len(key) <= MAX_KEY_BYTES:
             digest = digest_of(key)
-            for one in self._credentials.get(digest[:_INDEX_BYTES], ()):
-                if hmac.compare_digest(one.digest, digest):
-                    if time.time() >= one.expires_at:
+            for credential in self._credentials.get(digest[:_INDEX_BYTES], ()):
+                if hmac.compare_digest(credential.digest, digest):
+                    if time.time() >= credential.expires_at:
                         raise Unauthenticated("this API key has expired")
-                    return one
+                    return credential
         raise Unauthenticated("this is no API key of this server")
 
     def max_sessions(self, name: str) -> int | None:
-        """Live sessions that a name may have; ``None`` without a limit."""
         principal = self._principals.get(name)
         return None if principal is None else principal.max_sessions
 
     def refresh(self) -> bool:
         """Read the file again if it has changed; a bad one is logged, and the keys stay as they were.
 
-        Returns:
-            Whether other keys hold now.
+        Returns whether other keys hold now.
         """
         stamp = self._stamp()
         if stamp == self._seen:
             return False
         self._seen = stamp
         try:
-            entries = read_keys(self._path, self._defaults)
+            entries = read_keys(self._path)
         except ConfigurationError as error:
             logger.error("%s; the keys stay as they were", error.message)
             return False
@@ -112,7 +95,6 @@ class KeyRing:
         return True
 
     async def watch(self) -> None:
-        """Refresh whenever the file changes, until cancelled."""
         while True:
             await asyncio.sleep(_WATCH_S)
             try:
@@ -127,27 +109,23 @@ class KeyRing:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
 
-    def _put(self, entries: list[KeyEntry]) -> None:
+    def _put(self, entries: dict[str, KeyEntry]) -> None:
         """Take the entries' keys; those that stay keep their credential and their allowance."""
-        held = {one.digest: one for group in self._credentials.values() for one in group}
+        held = {known.digest: known for group in self._credentials.values() for known in group}
         principals: dict[str, Principal] = {}
         credentials: dict[bytes, list[Credential]] = {}
-        for entry in entries:
-            principal = self._principals.get(entry.name)
-            if principal is None:
-                principal = Principal(entry)
-            else:
-                principal.update(entry)
-            principals[entry.name] = principal
-            expires_at = float("inf") if entry.expires_at is None else entry.expires_at
+        for name, entry in entries.items():
+            principal = principals[name] = self._principals.get(name) or Principal(name)
+            principal.update(entry, self._defaults)
+            expires_at = float("inf") if entry.expires is None else entry.expires.timestamp()
             for digest in entry.digests:
-                one = held.get(digest)
-                if one is not None and one.principal is principal:
+                credential = held.get(digest)
+                if credential is not None and credential.principal is principal:
                     del held[digest]
-                    one.expires_at = expires_at
+                    credential.expires_at = expires_at
                 else:
-                    one = Credential(digest, expires_at, principal)
-                credentials.setdefault(digest[:_INDEX_BYTES], []).append(one)
+                    credential = Credential(digest, expires_at, principal)
+                credentials.setdefault(digest[:_INDEX_BYTES], []).append(credential)
         for gone in held.values():
             gone.revoked = True
         self._principals, self._credentials = principals, credentials

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class MeteredSubmitter:
-    """An engine that takes no more steps from a key than it may ask for.
+    """An engine that takes no more steps from a key than its rate allows.
 
     What counts is the most that a sequence can take: its supplied steps and, of a generation,
     ``max_tokens`` of each text. What it leaves unused is not given back.
 
-    Args:
-        inner: the engine.
+    Raises (from both ways to submit):
+        RateLimited: the key has asked for too many steps lately.
     """
 
     def __init__(self, inner: Submitter) -> None:
@@ -32,27 +32,19 @@ class MeteredSubmitter:
 
     @property
     def alive(self) -> bool:
-        """Whether sequences handed in are worked on at all."""
         return self._inner.alive
 
     @property
     def full_for_s(self) -> float | None:
-        """See :class:`~app.core.ports.Submitter`."""
         return self._inner.full_for_s
 
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
-        """See :class:`~app.core.ports.Submitter`.
-
-        Raises:
-            RateLimited: the key has asked for too many steps lately.
-        """
         principal = CURRENT.get()
         if principal is not None and principal.counts_steps:
             principal.take_steps(sum(one.num_steps for one in requests))
         return self._inner.submit(requests, deadline)
 
     def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
-        """See :class:`~app.core.ports.Submitter`; raises as :meth:`submit`."""
         principal = CURRENT.get()
         if principal is not None and principal.counts_steps:
             principal.take_steps(request.steps.shape[0] * request.steps.shape[1])

@@ -41,8 +41,6 @@ class Section(BaseModel):
 
 
 class RowField(Section):
-    """One named part of the state row."""
-
     name: str = Field(min_length=1, max_length=64)
     offset: int = Field(ge=0)
     shape: tuple[int, ...] = Field(min_length=1)
@@ -117,8 +115,6 @@ SpecT = TypeVar("SpecT", bound=Spec)
 
 
 class Source(Section):
-    """One data file a bundle was trained on."""
-
     name: str
     sha256: Sha256
     url: str | None = None
@@ -162,8 +158,6 @@ class Parity(Section):
 
 
 class Manifest(Section):
-    """The whole of ``manifest.json``."""
-
     format: Literal[1] = FORMAT_VERSION
     name: Name
     version: Version
@@ -179,15 +173,10 @@ class Manifest(Section):
 
     @property
     def task(self) -> str:
-        """Name of the task that the bundle serves."""
         return self.spec.task
 
     def spec_as(self, kind: type[SpecT]) -> SpecT:
-        """The spec as its task's own class.
-
-        Raises:
-            InvalidManifest: it is of another task, or a field is wrong; the message names the first one.
-        """
+        """The spec as its task's own class; raises InvalidManifest, which names the first wrong field."""
         if isinstance(self.spec, kind):
             return self.spec
         try:
@@ -197,7 +186,6 @@ class Manifest(Section):
 
     @property
     def reference(self) -> str:
-        """``name@version``."""
         return f"{self.name}@{self.version}"
 
 

@@ -32,12 +32,9 @@ MAX_FILE_BYTES = (2 << 30) - 1
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """One recorded input with PyTorch's answer.
+    """One recorded input with PyTorch's answer: ``[batch, time, ...]``, all steps read.
 
-    Attributes:
-        steps: ``[batch, time, ...]``, the supplied steps.
-        outputs: by name, ``[batch, time, ...]``, all steps read.
-        state_out: ``[batch, S]``, the rows after the last step, started from the start row.
+    ``state_out`` are the rows ``[batch, S]`` after the last step, begun from the start row.
     """
 
     steps: NDArray[np.generic]
@@ -47,15 +44,7 @@ class Golden:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle in memory.
-
-    Attributes:
-        manifest: the parsed manifest.
-        graph: bytes of the ONNX model.
-        start: ``[S]`` float32, the row a new sequence begins with.
-        golden: the recorded vectors.
-        tokenizer: JSON text of the tokenizer, for text tasks.
-    """
+    """A verified bundle; ``start`` is the row ``[S]`` of a new sequence, ``tokenizer`` the JSON of one."""
 
     manifest: Manifest
     graph: bytes
@@ -63,18 +52,9 @@ class Bundle:
     golden: Golden
     tokenizer: str | None
 
-    @property
-    def graph_sha256(self) -> str:
-        """Identity of the graph, which a stored state is bound to."""
-        return self.manifest.files[GRAPH_FILE]
-
 
 def find_bundles(folder: Path) -> list[Path]:
-    """The bundle folders ``<folder>/<name>/<version>``, sorted.
-
-    Raises:
-        BundleError: ``folder`` is not a directory.
-    """
+    """The bundle folders ``<folder>/<name>/<version>``, sorted; raises BundleError for no folder."""
     if not folder.is_dir():
         raise BundleError(f"the models folder {str(folder)!r} does not exist or is not a directory")
     return sorted(
@@ -83,11 +63,7 @@ def find_bundles(folder: Path) -> list[Path]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Parse a bundle's manifest.
-
-    Raises:
-        InvalidManifest: it is missing or malformed; the message names the first wrong field.
-    """
+    """Raises InvalidManifest, which names the first wrong field."""
     try:
         data = read_regular(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)
     except OSError as error:
@@ -112,11 +88,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """The manifest in a file's bytes.
-
-    Raises:
-        InvalidManifest: it is malformed; the message names the first wrong field.
-    """
+    """Raises InvalidManifest, which names the first wrong field."""
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:

@@ -21,7 +21,6 @@ from app.core.errors import BundleError
 
 
 def pack_vectors(start: NDArray[np.float32], golden: Golden) -> bytes:
-    """Bytes of ``vectors.npz``: the start row and the golden vectors."""
     arrays: dict[str, NDArray[np.generic]] = {
         "start": start,
         "steps": golden.steps,
@@ -36,18 +35,12 @@ def pack_vectors(start: NDArray[np.float32], golden: Golden) -> bytes:
 def write_bundle(
     folder: Path, manifest: Manifest, graph: bytes, vectors: bytes, files: dict[str, bytes], card: str
 ) -> Path:
-    """Write ``<folder>/<name>/<version>``, replacing an earlier bundle of that version.
+    """Write ``<folder>/<name>/<version>``, replacing an earlier bundle of that version; returns its folder.
 
     Args:
-        folder: the models folder; made when missing.
         manifest: everything but ``files``, which is filled in here.
-        graph: the ONNX model.
-        vectors: what :func:`pack_vectors` returned.
         files: further files by name, such as the tokenizer.
         card: Markdown text of the model card.
-
-    Returns:
-        The bundle's folder.
 
     Raises:
         BundleError: the folder cannot be written.

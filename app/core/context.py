@@ -14,8 +14,8 @@ class RequestContext(NamedTuple):
     Attributes:
         request_id: in every line that is logged for it.
         trace_id: of the W3C trace that it belongs to, 32 hexadecimal digits.
-        routing_key: where versions of a model share its requests, the same key takes the same one, on every
-            server and after every restart.
+        routing_key: decides which version of a model answers where they share its requests; one key gets
+            the same version on every server and after every restart.
     """
 
     request_id: str
@@ -35,7 +35,7 @@ def routing_key() -> str:
     return secrets.token_hex(8) if request is None else request.routing_key
 
 
-def place_of(name: str, key: str) -> float:
-    """Where a key lies in ``[0, 1)`` for one model: uniform, and independent between models."""
+def position_of(name: str, key: str) -> float:
+    """The position of a key in ``[0, 1)`` for one model: uniform, and independent between models."""
     digest = hashlib.blake2b(f"{name}\0{key}".encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / _WHOLE

@@ -23,7 +23,6 @@ class CostTable:
         self._per_step: dict[tuple[int, int], float] = {}
 
     def observe(self, rows: int, steps: int, seconds: float) -> None:
-        """A run of that size took so long."""
         size = size_class(rows, steps)
         measured = seconds / (rows * steps)
         known = self._per_step.get(size)

@@ -1,46 +1,4 @@
-"""Every error this project raises on purpose, and whose fault it is.
-
-    RnnserveError
-    ├── CallerError                  the request is wrong; sending it again will not help
-    │   ├── Unauthenticated          no key, or none that is valid here
-    │   ├── Forbidden                the key is valid, but not for this
-    │   ├── InvalidInput             a field is wrong: which, why, what is allowed
-    │   ├── UnknownModel             no bundle of that name, version or task
-    │   ├── LoadFailed               a bundle that was asked to be served cannot be
-    │   ├── UnknownSession           no session of that id
-    │   ├── SessionGone              it existed: expired or closed, when, why, after which step
-    │   ├── SequenceConflict         another step number is due; says what the session holds
-    │   ├── ModelMismatch            the session's, or the state's, model version is not this one
-    │   ├── InvalidState             a portable state is forged, truncated or of another server
-    │   ├── PayloadTooLarge          the body, or a WebSocket frame, is over the limit
-    │   └── UnsupportedMedia         a content type no route reads
-    ├── CapacityError                the request is fine; sending it again later may help
-    │   ├── Overloaded               the queue is full
-    │   ├── Draining                 the server is shutting down
-    │   ├── StoreFull                no room for another session
-    │   ├── SessionLimit             the caller has as many sessions as it may
-    │   ├── RateLimited              the caller's requests or steps come too fast
-    │   ├── StoreUnavailable         the session store cannot be reached
-    │   └── DeadlineExceeded         the request's time ran out
-    ├── ServerError                  the fault is on this side
-    │   ├── RunFailed                ONNX Runtime refused this batch
-    │   │   └── NotFinite            a row or an output of this sequence is not finite
-    │   ├── StateQuarantined         a step made a session's state not finite; the last good one stays
-    │   ├── CorruptSession           a stored session does not have its checksum
-    │   ├── EngineDead               the engine ended; the process should be replaced
-    │   └── DeviceUnavailable        the execution provider asked for is not installed
-    ├── BundleError                  a bundle on disk is not what its manifest says
-    │   ├── InvalidManifest
-    │   ├── DigestMismatch
-    │   ├── ParityError              the graph's answer differs from the recorded one
-    │   └── FetchFailed              it could not be copied from elsewhere
-    ├── ConfigurationError           a setting is wrong
-    └── TrainingError                a training run cannot go on
-        ├── DataError                a data file is missing, malformed, or not the one expected
-        └── ExportError              the exported graph differs from the trained network
-
-Status and close codes live in ``app.edge.errors`` alone.
-"""
+"""Every error this project raises on purpose, and whose fault it is; ``app.edge.errors`` gives the status."""
 
 from __future__ import annotations
 
@@ -66,11 +24,10 @@ class Forbidden(CallerError):
 
 
 class InvalidInput(CallerError):
-    """One field of a request is wrong.
+    """One field of a request is wrong; the message says how, and what is allowed.
 
     Args:
-        field: path of the field, dotted, as the caller wrote it (``series.3.values``).
-        message: what was wrong and what is allowed, in one sentence.
+        field: its path, dotted, as the caller wrote it (``series.3.values``).
         allowed: the limit or the choices, machine-readable, when there is one.
     """
 
@@ -80,13 +37,16 @@ class InvalidInput(CallerError):
         self.allowed = allowed
 
 
+def over_limit(field: str, limit: float, message: str) -> InvalidInput:
+    return InvalidInput(field, message, allowed={"max": limit})
+
+
 class UnknownModel(CallerError):
     """No served bundle answers to this name, version or task."""
 
     def __init__(self, wanted: str, available: tuple[str, ...]) -> None:
         listing = ", ".join(available) or "none"
         super().__init__(f"no model {wanted!r} is served here; available: {listing}")
-        self.wanted = wanted
         self.available = available
 
 
@@ -99,35 +59,20 @@ class UnknownSession(CallerError):
 
     def __init__(self, id: str) -> None:
         super().__init__(f"there is no session {id!r}")
-        self.id = id
 
 
 class SessionGone(CallerError):
-    """The session existed and has ended.
-
-    Args:
-        id: of the session.
-        reason: ``expired`` or ``closed``.
-        ended_at: ISO 8601 time.
-        step: its last applied step.
-    """
+    """The session has ended: ``expired`` or ``closed``, at an ISO 8601 time, after its step ``step``."""
 
     def __init__(self, id: str, reason: str, ended_at: str, step: int) -> None:
         super().__init__(f"session {id!r} {reason} at {ended_at}, after step {step}")
-        self.id = id
         self.reason = reason
         self.ended_at = ended_at
         self.step = step
 
 
 class SequenceConflict(CallerError):
-    """The call is not the next one of its session.
-
-    Args:
-        message: what clashed.
-        step: the session's last applied step.
-        expected: the ``seq`` that would be applied next.
-    """
+    """The call is not the next one of its session; ``expected`` is the ``seq`` that would be."""
 
     def __init__(self, message: str, *, step: int, expected: int) -> None:
         super().__init__(message)
@@ -156,7 +101,6 @@ class UnsupportedMedia(CallerError):
 
     def __init__(self, got: str, allowed: tuple[str, ...]) -> None:
         super().__init__(f"content type {got!r} is not read here; allowed: {', '.join(allowed)}")
-        self.got = got
         self.allowed = allowed
 
 
@@ -217,7 +161,6 @@ class CorruptSession(ServerError):
 
     def __init__(self, id: str) -> None:
         super().__init__(f"the stored session {id!r} is damaged; create it anew")
-        self.id = id
 
 
 class EngineDead(ServerError):

@@ -31,8 +31,3 @@ def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities, or their logarithms, to six decimals; never below :data:`LEAST_LOGPROB`."""
     found: NDArray[np.float64] = np.maximum(values, LEAST_LOGPROB).round(_DECIMALS)
     return found
-
-
-def significant(value: float, digits: int = 8) -> float:
-    """A number to so many significant digits; float32 has no more than eight to say."""
-    return float(f"{value:.{digits}g}")

@@ -28,8 +28,7 @@ class PrefillBatch:
         slots: none appears twice in a tick.
         length: steps each advances, at most what it has left. 0 when all draw their first token from
             the logits they came with; then the graph does not run.
-        read: per slot, which of these steps to read. ``LAST`` is asked for only in the batch that
-            holds the last supplied step.
+        read: per slot. ``LAST`` is asked for only in the batch that holds the last supplied step.
         sample: per slot, whether a token is drawn after the last step.
     """
 
@@ -64,11 +63,10 @@ class BlockPart:
     """Rows of one block that always run together, and how far they are. The executor advances it.
 
     Attributes:
-        request: what was asked for.
         cursor: steps consumed.
         rows: ``[N, S]`` after the last run; ``None`` before the first.
         pieces: per run, the outputs read, each ``[N, count, ...]``.
-        errors: by row, what failed.
+        errors: by row.
     """
 
     request: BlockRequest
@@ -80,10 +78,9 @@ class BlockPart:
 
 @dataclass(slots=True, eq=False)
 class BlockBatch:
-    """Parts of blocks.
+    """Parts of blocks, in the order of their rows in the run.
 
     Attributes:
-        parts: in the order of their rows in the run.
         length: steps, at most what each part has left.
         rows: of all parts together.
     """
@@ -107,7 +104,6 @@ class BatchResult:
             ``ended`` with ``END``.
         ended: rows whose token ended the sequence.
         errors: rows that failed. Those of blocks are in their parts.
-        seconds: how long it took.
     """
 
     values: tuple[NDArray[np.float32], ...] = ()

@@ -13,17 +13,12 @@ from app.core.sequence import BlockRequest, BlockResult, Event, SequenceRequest
 class Executor(Protocol):
     """Owns the slots' rows and runs the graph; called from its engine's turns only."""
 
-    def admit(self, slot: int, request: SequenceRequest) -> None:
-        """Prepare a slot for a new sequence."""
-        ...
+    def admit(self, slot: int, request: SequenceRequest) -> None: ...
 
     def run(self, batch: Batch) -> BatchResult:
-        """Advance a batch. A run that fails is reported in the result, not raised."""
-        ...
+        """A run that fails is reported in the result, not raised."""
 
-    def release(self, slot: int) -> None:
-        """Forget what a slot held."""
-        ...
+    def release(self, slot: int) -> None: ...
 
 
 class Ticket(Protocol):
@@ -37,46 +32,39 @@ class Ticket(Protocol):
         Raises:
             DeadlineExceeded: nothing came long after the deadline (the engine hangs).
         """
-        ...
 
     def wake(self) -> None:
         """End the present or next wait in :meth:`events` early."""
-        ...
 
     def cancel(self) -> None:
-        """Give the sequences up; they leave the batch at the next step. Harmless when they have ended."""
-        ...
+        """The sequences leave the batch at the next step. Harmless when they have ended."""
 
 
 class Submitter(Protocol):
     """Where sequences are handed in."""
 
     @property
-    def alive(self) -> bool:
-        """Whether sequences handed in are worked on at all."""
-        ...
+    def alive(self) -> bool: ...
 
     @property
     def full_for_s(self) -> float | None:
-        """About how long the queue will take nothing; ``None`` when it does. Costs next to nothing."""
-        ...
+        """Seconds for which the queue likely stays above its high-water mark; ``None`` below. Cheap."""
 
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
         """Queue sequences, all or none.
 
         Args:
             requests: at least one.
-            deadline: ``time.monotonic()`` at which they are given up.
+            deadline: ``time.monotonic()`` at which they are cancelled.
 
         Raises:
             Overloaded: the queue cannot take all of them.
             Draining: the engine takes no new work.
             EngineDead: the engine has ended.
         """
-        ...
 
     def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
-        """Queue a block; the future is cancelled to give it up.
+        """Queue a block; cancelling the future cancels it.
 
         Raises (at once):
             Overloaded, Draining, EngineDead: as :meth:`submit`.
@@ -84,4 +72,3 @@ class Submitter(Protocol):
         Raises (from the future):
             DeadlineExceeded, Draining, EngineDead: nothing of the block was done.
         """
-        ...

@@ -58,24 +58,17 @@ _set = object.__setattr__
 class OneOrMany:
     """Annotation for ``str | list[str]``: validates to a list, and its errors name the element.
 
-    A plain union would report each member's complaint under the member's type name.
-
-    Args:
-        max_items: longest list.
-        min_items: shortest list; with 0, null stands for the empty list.
-        min_length: shortest string, in characters.
-        max_length: longest string, in characters.
+    A plain union would report each member's complaint under the member's type name. With ``min_items``
+    0, null stands for the empty list; ``max_length`` is that of a string, in characters.
     """
 
-    def __init__(self, *, max_items: int, min_items: int = 1, min_length: int = 1, max_length: int) -> None:
+    def __init__(self, *, max_items: int, min_items: int = 1, max_length: int) -> None:
         self._max_items = max_items
         self._min_items = min_items
-        self._min_length = min_length
         self._max_length = max_length
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """A list of strings, with one string wrapped first."""
-        text = core_schema.str_schema(min_length=self._min_length, max_length=self._max_length, strict=True)
+        text = core_schema.str_schema(min_length=1, max_length=self._max_length, strict=True)
         texts = core_schema.list_schema(
             text, min_length=self._min_items, max_length=self._max_items, strict=True, fail_fast=True
         )
@@ -86,8 +79,7 @@ class OneOrMany:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Either form, for the API's documentation."""
-        text = {"type": "string", "minLength": self._min_length, "maxLength": self._max_length}
+        text = {"type": "string", "minLength": 1, "maxLength": self._max_length}
         texts = {"type": "array", "items": text, "minItems": self._min_items, "maxItems": self._max_items}
         return {"anyOf": [text, texts, *([] if self._min_items else [{"type": "null"}])]}
 

@@ -29,8 +29,6 @@ class Read(Enum):
 
 
 class FinishReason(Enum):
-    """Why a sequence ended well."""
-
     SUPPLIED = "supplied"
     """All supplied steps were consumed and nothing was to be fed back."""
     LENGTH = "length"
@@ -52,8 +50,8 @@ class Sampling:
     """How the next token is drawn from the logits.
 
     Attributes:
-        temperature: divides the logits; 0 takes the most likely token.
-        top_k: keep only the k most likely; 0 keeps all.
+        temperature: 0 takes the most likely token.
+        top_k: 0 keeps all.
         top_p: keep the smallest set of most likely tokens whose probabilities reach this sum.
         seed: with the position, the key of the random number (0 <= seed < 2**63).
         first_position: position of the first token drawn here.
@@ -74,11 +72,10 @@ class Feedback:
     """What happens after the supplied steps: the network's own output is fed back.
 
     Attributes:
-        max_tokens: how many tokens may be produced, at least one.
-        sampling: how each is drawn.
-        end_tokens: ids that end the sequence; they are not reported.
-        stop: consulted after each token, or ``None``.
-        banned: ids that are never drawn, such as the unknown token.
+        max_tokens: at least one.
+        end_tokens: end the sequence; they are not reported.
+        stop: consulted after each token.
+        banned: tokens that are never drawn, such as the unknown token.
     """
 
     max_tokens: int
@@ -93,9 +90,7 @@ class SequenceRequest:
     """One sequence for the engine. Validated: nothing here can make a run fail.
 
     Attributes:
-        steps: ``[time, ...]`` supplied steps in the graph's input type, at least one unless there are
-            ``first_logits``.
-        read: which of them to read.
+        steps: ``[time, ...]`` in the graph's input type, at least one unless there are ``first_logits``.
         feedback: how to go on after them, or ``None``.
         start: ``[S]`` row to start from; ``None`` takes the bundle's start row.
         first_logits: ``[vocabulary]``, what the network gave when it reached ``start``. Without steps the
@@ -116,12 +111,7 @@ class SequenceRequest:
 
 @dataclass(slots=True, eq=False)
 class Outputs:
-    """Outputs of supplied steps that were read.
-
-    Attributes:
-        first: index of the first of these steps in the sequence.
-        values: in manifest order, each ``[count, ...]``.
-    """
+    """Outputs ``[count, ...]``, in manifest order, of the supplied steps from index ``first`` on."""
 
     first: int
     values: tuple[NDArray[np.float32], ...]
@@ -131,7 +121,6 @@ class Token(NamedTuple):
     """One produced token.
 
     Attributes:
-        id: in the vocabulary.
         logprob: natural log of its probability under the unmodified distribution; ``None``
             when probabilities were not asked for.
         alternatives: the most likely tokens with theirs, most likely first.
@@ -151,14 +140,9 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a sequence cost.
+    """What a sequence cost: steps consumed, tokens produced, and what the runs it took part in did.
 
-    Attributes:
-        queue_s: seconds from submission to the first run it took part in.
-        compute_s: seconds of the runs it took part in.
-        supplied: supplied steps consumed.
-        produced: tokens produced.
-        largest_batch: of the runs it took part in.
+    ``queue_s`` is from submission to the first of these runs, ``compute_s`` the seconds of all.
     """
 
     queue_s: float = 0.0
@@ -193,12 +177,11 @@ class BlockRequest:
     """Sequences of one length that feed nothing back, as arrays. Validated, as a sequence is.
 
     A block costs the engine no object per sequence and needs no slot: its rows come from the caller and
-    go back to it. The bits are those of the same sequences handed in one by one.
+    go back to it. The bits are those of the same sequences submitted one by one.
 
     Attributes:
         steps: ``[N, T, ...]`` in the graph's input type, both at least one; not to be changed
             before the answer.
-        read: which outputs to read, of every sequence alike.
         starts: ``[N, S]`` rows to start from; ``None`` takes the bundle's start row for all.
         fresh: ``[N]``, where the bundle's start row is taken in place of the one in ``starts``.
     """
@@ -218,7 +201,6 @@ class BlockResult:
             all, the last or no steps are read.
         rows: ``[N, S]`` after the last step.
         errors: by sequence, of those that failed; the arrays are meaningless there.
-        usage: of the block as a whole.
     """
 
     outputs: tuple[NDArray[np.float32], ...]

@@ -42,7 +42,7 @@ from app.edge.routes.page import page_router
 from app.edge.routes.session_tasks import session_tasks_router
 from app.edge.routes.tasks import task_router
 from app.edge.sockets import session_socket
-from app.tasks.tasks import Tasks
+from app.tasks.task import Tasks
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

@@ -17,7 +17,7 @@ from app.service.model_control import ModelControl
 from app.sessions.limits import SessionLimits
 from app.sessions.record import is_session_id
 from app.sessions.service import SessionService
-from app.tasks.tasks import Tasks
+from app.tasks.task import Tasks
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 

@@ -9,6 +9,7 @@ the clock on the wall.
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -27,11 +28,7 @@ _TOLERANCE = 0.05
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Read an ISO 8601 date or time, also ``2024-01``; an offset is kept.
-
-    Raises:
-        ValueError: the text is not a date.
-    """
+    """An ISO 8601 date or time, also ``2024-01``; an offset is kept. Raises ValueError."""
     cleaned = text.strip()
     if re.fullmatch(r"\d{4}-\d{1,2}", cleaned):
         year, month = cleaned.split("-")
@@ -54,24 +51,15 @@ def advance(start: datetime, frequency: Frequency, steps: int) -> datetime:
             day = np.busday_offset(start.date(), steps * frequency.count, roll="forward").astype(np.int64)
             return datetime.combine(date.fromordinal(int(day) + _EPOCH_ORDINAL), start.timetz())
         years, month = divmod(start.month - 1 + steps * frequency.count, 12)
-        last = _days_in_month(start.year + years, month + 1)
+        last = monthrange(start.year + years, month + 1)[1]
         day_of_month = last if frequency.month_end else min(start.day, last)
         return start.replace(year=start.year + years, month=month + 1, day=day_of_month)
     except (ValueError, OverflowError) as error:
         raise OverflowError(f"{abs(steps)} steps from {start.isoformat()} leave the calendar") from error
 
 
-def _days_in_month(year: int, month: int) -> int:
-    following = datetime(year + month // 12, month % 12 + 1, 1)
-    return (following - timedelta(days=1)).day
-
-
 def timestamps(start: datetime, frequency: Frequency, num: int, *, skip: int = 0) -> list[datetime]:
-    """``num`` timestamps, the first one ``skip`` steps after ``start``.
-
-    Raises:
-        OverflowError: they leave the years 1 to 9999.
-    """
+    """``num`` timestamps, the first one ``skip`` steps after ``start``; raises as :func:`advance`."""
     if frequency.unit is Unit.SECOND:
         first, step = advance(start, frequency, skip), timedelta(seconds=frequency.count)
         advance(first, frequency, max(num - 1, 0))
@@ -126,11 +114,7 @@ def calendar_features(
 
 
 def position(start: datetime, moment: datetime, frequency: Frequency) -> int:
-    """How many steps ``moment`` lies after ``start``.
-
-    Raises:
-        InvalidInput: it lies between two steps.
-    """
+    """How many steps ``moment`` lies after ``start``; raises InvalidInput between two steps."""
     if not frequency.within_days or (start.tzinfo is None) != (moment.tzinfo is None):
         # Clocks may have been changed between the two; the calendar has not.
         start, moment = start.replace(tzinfo=None), moment.replace(tzinfo=None)

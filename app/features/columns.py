@@ -12,10 +12,10 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, over_limit
 from app.features.calendar import position
 from app.features.frequency import Frequency, infer_frequency, parse_frequency
-from app.features.table import Row, Table
+from app.features.table import Table
 from app.features.times import is_nameless, looks_like_times, names_times, read_times
 
 _ID_NAMES = frozenset({"unique_id", "item_id", "series_id"})
@@ -42,13 +42,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a table may hold.
-
-    Attributes:
-        largest: magnitude of a value.
-        max_series: series.
-        max_points: values of all series, those that their times skip included.
-    """
+    """The largest magnitude of a value, and how many series and values, skipped ones included, may be."""
 
     largest: float
     max_series: int
@@ -57,12 +51,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class Column:
-    """One series.
-
-    Attributes:
-        values: ``[time]``, NaN where one is missing.
-        start: time of the first one, where times are known; with the last row's offset, if there is one.
-    """
+    """One series ``[time]``, NaN where a value is missing; ``start`` has the last row's offset, if any."""
 
     name: str
     values: NDArray[np.float64]
@@ -85,7 +74,7 @@ def read_columns(table: Table, layout: Layout, bounds: Bounds) -> tuple[list[Col
         InvalidInput: a column is missing, a cell cannot be read, two rows of a series have one time, or there
             is more than the bounds allow.
     """
-    time, identifier, targets = _places(table, layout)
+    time, identifier, targets = _columns(table, layout)
     raw = _raw(table, identifier, targets, bounds)
     if time is None:
         frequency = None if layout.frequency is None else parse_frequency(layout.frequency)
@@ -102,21 +91,20 @@ def read_columns(table: Table, layout: Layout, bounds: Bounds) -> tuple[list[Col
     return columns, frequency
 
 
-def _places(table: Table, layout: Layout) -> tuple[int | None, int | None, list[int]]:
-    """The time column, the id column, and the columns of values."""
+def _columns(table: Table, layout: Layout) -> tuple[int | None, int | None, list[int]]:
     header = table.header
     identifier = None if layout.id is None else table.index_of(layout.id, "id")
     time = None if layout.time is None else table.index_of(layout.time, "time")
     index: int | None = None
     if identifier is None and layout.id is None:
-        identifier = next((place for place, name in enumerate(header) if name.lower() in _ID_NAMES), None)
+        identifier = next((column for column, name in enumerate(header) if name.lower() in _ID_NAMES), None)
     if time is None:
-        candidates = [place for place in range(len(header)) if place != identifier]
+        candidates = [column for column in range(len(header)) if column != identifier]
         if identifier is None:
             candidates = candidates[:1]
         time, index = _time_column(table, candidates)
     targets = [table.index_of(name, "targets") for name in layout.targets] or [
-        place for place in range(len(header)) if place not in (time, identifier, index)
+        column for column in range(len(header)) if column not in (time, identifier, index)
     ]
     if not targets:
         what = "a time column" if time is not None else "an id column"
@@ -126,12 +114,12 @@ def _places(table: Table, layout: Layout) -> tuple[int | None, int | None, list[
 
 def _time_column(table: Table, candidates: Sequence[int]) -> tuple[int | None, int | None]:
     """The time column among some, or the index that a data tool wrote, which says nothing."""
-    for place in candidates:
-        name, cells = table.header[place], [row.cells[place] for row in table.rows]
+    for column in candidates:
+        name, cells = table.header[column], [row.cells[column] for row in table.rows]
         if looks_like_times(name, cells):
-            return place, None
+            return column, None
         if is_nameless(name) and _counts_up(cells) and len(table.header) > 1:
-            return _time_column(table, [place + 1])[0], place
+            return _time_column(table, [column + 1])[0], column
         if names_times(name) and len(table.header) > 1:
             raise InvalidInput(
                 "time",
@@ -154,17 +142,14 @@ def _raw(table: Table, identifier: int | None, targets: Sequence[int], bounds: B
     found: dict[tuple[str, int], _Raw] = {}
     for index, row in enumerate(table.rows):
         for target in targets:
-            each = found.get((key := _key(row, identifier), target))
+            key = "" if identifier is None else row.cells[identifier]
+            each = found.get((key, target))
             if each is None:
                 each = found[key, target] = _Raw(_name(table, key, target, identifier, targets), [], [])
             each.values.append(table.number(row, target, bounds.largest))
             each.rows.append(index)
     _check_series(len(found), bounds)
     return list(found.values())
-
-
-def _key(row: Row, identifier: int | None) -> str:
-    return "" if identifier is None else row.cells[identifier]
 
 
 def _name(table: Table, key: str, target: int, identifier: int | None, targets: Sequence[int]) -> str:
@@ -179,31 +164,31 @@ def _gridded(
     table: Table, each: _Raw, moments: Sequence[datetime], frequency: Frequency, bounds: Bounds
 ) -> Column:
     """Values on the grid of the frequency; rows may stand in any order."""
-    own = [moments[row] for row in each.rows]
-    start, last = min(own), max(own)
-    places: dict[int, int] = {}
-    for row, moment in zip(each.rows, own, strict=True):
+    times = [moments[row] for row in each.rows]
+    start, last = min(times), max(times)
+    lines: dict[int, int] = {}
+    for row, moment in zip(each.rows, times, strict=True):
         line = table.rows[row].line
         try:
-            place = position(start, moment, frequency)
+            step = position(start, moment, frequency)
         except InvalidInput as error:
             raise InvalidInput("time", f"line {line}: {error.message}; is freq right?") from error
-        if place in places:
+        if step in lines:
             raise InvalidInput(
                 "time",
-                f"lines {places[place]} and {line} are one step of {frequency.code} in {each.name!r}; "
+                f"lines {lines[step]} and {line} are one step of {frequency.code} in {each.name!r}; "
                 "where a column tells series apart, name it with id",
             )
-        places[place] = line
-    length = max(places) + 1
+        lines[step] = line
+    length = max(lines) + 1
     _check_points(length, bounds)
-    if length > _MAX_GAPS * len(places) + 1000:
+    if length > _MAX_GAPS * len(lines) + 1000:
         raise InvalidInput(
             "time",
-            f"{each.name!r} has {len(places)} rows over {length} steps of {frequency.code}; is freq right?",
+            f"{each.name!r} has {len(lines)} rows over {length} steps of {frequency.code}; is freq right?",
         )
     values = np.full(length, np.nan)
-    values[list(places)] = each.values
+    values[list(lines)] = each.values
     if start.tzinfo is not None:
         start = start.astimezone(last.tzinfo) if frequency.within_days else start.replace(tzinfo=last.tzinfo)
     return Column(each.name, values, start)
@@ -211,17 +196,11 @@ def _gridded(
 
 def _check_series(num: int, bounds: Bounds) -> None:
     if num > bounds.max_series:
-        raise InvalidInput(
-            "body",
-            f"the CSV has {num} series, more than the limit of {bounds.max_series}",
-            allowed={"max": bounds.max_series},
-        )
+        text = f"the CSV has {num} series, more than the limit of {bounds.max_series}"
+        raise over_limit("body", bounds.max_series, text)
 
 
 def _check_points(num: int, bounds: Bounds) -> None:
     if num > bounds.max_points:
-        raise InvalidInput(
-            "body",
-            f"the CSV has more than {bounds.max_points} observations, counting those its times skip",
-            allowed={"max": bounds.max_points},
-        )
+        text = f"the CSV has more than {bounds.max_points} observations, counting those its times skip"
+        raise over_limit("body", bounds.max_points, text)

@@ -24,8 +24,6 @@ _ALLOWED = (
 
 
 class Unit(Enum):
-    """What a frequency counts."""
-
     SECOND = "s"
     BUSINESS_DAY = "B"
     MONTH = "M"
@@ -79,11 +77,7 @@ _MOST_SECONDS = 12 * 366 * _DAY_S
 
 @lru_cache(maxsize=256)
 def parse_frequency(text: str) -> Frequency:
-    """Read a pandas-like frequency code: ``h``, ``15min``, ``D``, ``W``, ``MS`` and their aliases.
-
-    Raises:
-        InvalidInput: the code is not one of those; the message lists them.
-    """
+    """A pandas-like code: ``h``, ``15min``, ``D``, ``W``, ``MS`` and their aliases; raises InvalidInput."""
     match = _PATTERN.fullmatch(text)
     name = _UNITS.get(match[2].lower()) if match else None
     count = int(match[1] or 1) if match else 0
@@ -111,8 +105,8 @@ def _of_seconds(seconds: int) -> Frequency:
 
 def _seasons(seconds: int) -> tuple[int, int]:
     """The longest cycles among minute, hour, day, week and year that fit a whole number of steps."""
-    weeks, rest = divmod(seconds, _WEEK_S)
-    if weeks and not rest:
+    weeks, remainder = divmod(seconds, _WEEK_S)
+    if weeks and not remainder:
         return 1, 52 // weeks if 52 % weeks == 0 else 1
     cycles = [
         cycle // seconds
@@ -125,10 +119,7 @@ def _seasons(seconds: int) -> tuple[int, int]:
 
 
 def infer_frequency(moments: Sequence[datetime]) -> Frequency:
-    """The frequency of a time column.
-
-    Args:
-        moments: ascending; with an offset each, or none.
+    """The frequency of ascending times, with an offset each or none.
 
     Raises:
         InvalidInput: fewer than two timestamps, or they do not increase, or no frequency has such steps.

@@ -52,14 +52,7 @@ NO_FREQUENCY = "*"
 
 @dataclass(frozen=True, slots=True)
 class SeriesKind:
-    """What is the same at every step of a series.
-
-    Args:
-        frequency: how time advances, or ``None`` when it is not known.
-        index: row of the model's frequency embedding; 0 for a frequency not seen in training.
-        season: seasonal length in steps, 1..168.
-        long_season: second seasonal length in steps, 1..168.
-    """
+    """What is the same at every step of a series; seasons in steps, 1..168; see :func:`kind_for`."""
 
     frequency: Frequency | None = None
     index: int = 0
@@ -73,16 +66,9 @@ UNKNOWN = SeriesKind()
 def encode(
     values: ArrayLike, start: datetime | None = None, kind: SeriesKind = UNKNOWN, *, skip: int = 0
 ) -> NDArray[np.float32]:
-    """Turn values into network input.
+    """Values ``[time]``, NaN where missing, to network input ``[time, 12]``.
 
-    Args:
-        values: ``[time]`` numbers, NaN where missing.
-        start: timestamp of the series' first step, when known.
-        kind: the series' frequency and seasons.
-        skip: position of ``values[0]`` in the series, for one that arrives in parts.
-
-    Returns:
-        ``[time, 12]``.
+    ``start`` is the time of the series' first step, and ``values[0]`` lies ``skip`` steps after it.
     """
     numbers = np.asarray(values, np.float32)
     x = np.empty((len(numbers), NUM_COLUMNS), np.float32)
@@ -114,7 +100,6 @@ def kind_for(
     """The kind of a series for a model.
 
     Args:
-        frequency: how time advances, or ``None`` when it is not known.
         trained: index, season and long season of each frequency the model was trained on, by code;
             another frequency gets index 0 and its own usual seasons. ``"*"`` stands for a series
             whose frequency is not told.

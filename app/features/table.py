@@ -41,34 +41,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A header and rows of as many cells.
-
-    Attributes:
-        header: each name once.
-        rows: at least one.
-        decimal_comma: whether numbers are written as in ``1.234,5``.
-    """
+    """A header of unlike names, and one row or more; with a decimal comma numbers are as in ``1.234,5``."""
 
     header: list[str]
     rows: list[Row]
     decimal_comma: bool
 
     def index_of(self, name: str, field: str) -> int:
-        """The place of a column that the parameter ``field`` names.
-
-        Raises:
-            InvalidInput: there is none of that name.
-        """
+        """The column that the parameter ``field`` names; raises InvalidInput."""
         if name not in self.header:
             raise InvalidInput(field, f"the CSV has no column {name!r}", allowed=self.header)
         return self.header.index(name)
 
     def number(self, row: Row, column: int, largest: float) -> float:
-        """A cell as a number, NaN where it is missing.
-
-        Raises:
-            InvalidInput: it is no finite number of at most this magnitude; names line and column.
-        """
+        """A cell, NaN where it is missing; raises InvalidInput, which names line and column."""
         cell = row.cells[column]
         if cell.lower() in MISSING:
             return math.nan

@@ -5,7 +5,7 @@ A thin face on the ``tokenizers`` library, so that training and serving cut text
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic import Field
 from tokenizers import Tokenizer
@@ -13,7 +13,7 @@ from tokenizers.decoders import DecodeStream
 
 from app.bundle.manifest import TOKENIZER_FILE
 from app.bundle.reader import Bundle
-from app.core.errors import BundleError, InvalidInput, InvalidManifest
+from app.core.errors import BundleError, InvalidInput, InvalidManifest, over_limit
 from app.core.limits import TaskLimits
 
 UNKNOWN = "<unk>"
@@ -21,13 +21,10 @@ _REPLACEMENT = "\ufffd"
 
 
 class TextCodec:
-    """Encodes and decodes with one tokenizer; safe to share between threads.
-
-    Args:
-        definition: the JSON text of the tokenizer.
+    """Encodes and decodes with a tokenizer given as JSON; safe to share between threads.
 
     Raises:
-        BundleError: the text is not a tokenizer.
+        BundleError: it is no tokenizer.
     """
 
     def __init__(self, definition: str) -> None:
@@ -42,7 +39,6 @@ class TextCodec:
 
     @property
     def size(self) -> int:
-        """Number of tokens in the vocabulary."""
         return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
     @property
@@ -78,29 +74,16 @@ class TextCodec:
             word = self._words[token_id] = decoded if whole else str(self._tokenizer.id_to_token(token_id))
         return word
 
-    def stream(self) -> TextStream:
-        """A decoder for tokens that arrive one at a time."""
-        return TextStream(self._tokenizer)
+    def stream(self) -> Callable[[int], str]:
+        """A function that gives the text which became certain with the next token of a sequence.
 
-
-class TextStream:
-    """Decodes a growing sequence of tokens into pieces of text.
-
-    A piece may be empty: a token can be a part of a character that the next one completes.
-    """
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
-
-    def push(self, token_id: int) -> str:
-        """The text that became certain with this token."""
-        return self._stream.step(self._tokenizer, token_id) or ""
+        It may be empty: a token can be a part of a character that the next one completes.
+        """
+        decoder = DecodeStream(skip_special_tokens=True)
+        return lambda token_id: decoder.step(self._tokenizer, token_id) or ""
 
 
 class TextLimits(TaskLimits):
-    """The limits of texts, whatever the task makes of them."""
-
     max_texts: int = Field(1_000, ge=1, le=100_000, description="texts in one request")
     max_text_chars: int = Field(100_000, ge=1, le=10_000_000, description="characters of one text or prompt")
     max_prompt_tokens: int = Field(100_000, ge=1, le=10_000_000, description="tokens of one text or prompt")
@@ -127,17 +110,10 @@ def milliseconds_to_encode(num_chars: int) -> float:
 
 
 def check_text(field: str, text: str, limits: TextLimits) -> None:
-    """Refuse a text that is too long, or that no encoding can carry.
-
-    Raises:
-        InvalidInput: with ``field`` and the limit.
-    """
-    if len(text) > limits.max_text_chars:
-        raise InvalidInput(
-            field,
-            f"the text has {len(text)} characters, more than the limit of {limits.max_text_chars}",
-            allowed={"max": limits.max_text_chars},
-        )
+    """Raises InvalidInput for a text that is too long, or that no encoding can carry."""
+    most = limits.max_text_chars
+    if len(text) > most:
+        raise over_limit(field, most, f"the text has {len(text)} characters, more than the limit of {most}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -147,11 +123,7 @@ def check_text(field: str, text: str, limits: TextLimits) -> None:
 
 
 def check_ids(field: str, ids: Sequence[object], vocabulary: int) -> None:
-    """Refuse a list that holds anything but token ids.
-
-    Raises:
-        InvalidInput: names the first element that is none.
-    """
+    """Raises InvalidInput, which names the first element that is no token id."""
     for index, token in enumerate(ids):
         if type(token) is not int or not 0 <= token < vocabulary:
             raise InvalidInput(
@@ -162,11 +134,7 @@ def check_ids(field: str, ids: Sequence[object], vocabulary: int) -> None:
 
 
 def text_or_ids(inputs: object, codec: TextCodec, vocabulary: int, limits: TextLimits) -> list[int]:
-    """Token ids of a session call's inputs: a text, or a list of ids.
-
-    Raises:
-        InvalidInput: they are neither, or empty.
-    """
+    """Token ids of a session call's inputs, a text or a list of ids; raises InvalidInput."""
     if isinstance(inputs, str):
         check_text("inputs", inputs, limits)
         ids = codec.encode(inputs)
@@ -180,11 +148,7 @@ def text_or_ids(inputs: object, codec: TextCodec, vocabulary: int, limits: TextL
 
 
 def no_options(options: dict[str, object]) -> dict[str, object]:
-    """The context of a session on a text model, which has no options.
-
-    Raises:
-        InvalidInput: one is given.
-    """
+    """The context of a session on a text model, which has no options; raises InvalidInput."""
     if options:
         raise InvalidInput(f"options.{next(iter(options))}", "this model's sessions have no options")
     return {}

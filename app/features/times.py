@@ -39,7 +39,6 @@ _SECONDS = (10**8, 2 * 10**10)
 
 
 def names_times(header: str) -> bool:
-    """Whether a column of this name is expected to hold times."""
     return _TIME_NAMES.fullmatch(header.strip()) is not None
 
 
@@ -62,12 +61,7 @@ def looks_like_times(header: str, cells: Sequence[str]) -> bool:
 
 
 def read_times(cells: Sequence[str], lines: Sequence[int], column: str) -> list[datetime]:
-    """The times of a column; each with its offset from UTC where all have one.
-
-    Args:
-        cells: as they were written, without blanks around them.
-        lines: of the file, for errors.
-        column: its name.
+    """The times of a column; each with its offset from UTC where all have one. ``lines`` are for errors.
 
     Raises:
         InvalidInput: a cell is in none of the forms that are read, or in another one than the others, or the

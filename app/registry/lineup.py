@@ -20,10 +20,10 @@ from app.core.errors import (
     ParityError,
     RnnserveError,
 )
-from app.core.model_state import ModelState
 from app.registry.loading import Loaded
 from app.registry.look import Found, Look, Signature, in_order
 from app.service.catalog import Catalog, Label
+from app.service.model_control import ModelState
 
 SETTLE_S = 1.0
 """A bundle whose files are still changing is not judged, and one that has gone may come back."""

@@ -20,8 +20,8 @@ from app.runtime.executor import GraphExecutor
 from app.runtime.lanes import Lanes
 from app.runtime.session import Device, GraphSession
 from app.runtime.verify import verify_bundle
-from app.service.deployment import Deployment
-from app.tasks.tasks import Tasks
+from app.service.catalog import Deployment
+from app.tasks.task import Tasks
 
 TickObserver = Callable[[str], Callable[[TickStats], None]]
 """Gives each model's engine, by ``name@version``, the callback for its ticks."""

@@ -24,7 +24,6 @@ from app.core.errors import (
     RnnserveError,
     UnknownModel,
 )
-from app.core.model_state import ModelState
 from app.registry.background import begin, in_background
 from app.registry.complaints import Complaints
 from app.registry.lineup import SETTLE_S, Judgement, Lineup
@@ -33,6 +32,7 @@ from app.registry.look import Found, look_at, sign
 from app.registry.options import RegistryObserver, RegistryOptions, Source
 from app.registry.served import Served
 from app.registry.unloaded import Siblings, UnloadedNames
+from app.service.model_control import ModelState
 
 logger = logging.getLogger(__name__)
 

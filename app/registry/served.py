@@ -17,8 +17,7 @@ from app.registry.lineup import resolved
 from app.registry.loading import Loaded
 from app.registry.look import Look
 from app.registry.options import RegistryObserver
-from app.service.catalog import Catalog, Label, choose_defaults
-from app.service.deployment import Deployment
+from app.service.catalog import Catalog, Deployment, Label, choose_defaults
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from app.registry.loading import read_placed
 from app.registry.look import version_key
 from app.runtime.session import Device, GraphSession
 from app.runtime.verify import golden_difference, verify_bundle
-from app.tasks.tasks import Tasks
+from app.tasks.task import Tasks
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.core.errors import InvalidInput, Overloaded
+from app.core.errors import Overloaded, over_limit
 from app.core.sequence import SequenceRequest
 
 MAX_LOGPROBS = 2_000_000
@@ -16,26 +16,21 @@ MAX_LOGPROBS = 2_000_000
 
 
 class AnswerMemory:
-    """Admits answers while there is room for all that they may list."""
-
     def __init__(self, most: int = MAX_LOGPROBS) -> None:
         self._most = most
         self.held = 0
 
     def admit(self, sequences: Sequence[SequenceRequest]) -> int:
-        """Make room for the answer to these sequences; returns what is to be given back.
+        """Reserve memory for the answer to these sequences; returns what is to be given back.
 
         Raises:
             InvalidInput: one answer alone would be too large.
-            Overloaded: the others leave no room for it now.
+            Overloaded: running answers leave too little.
         """
         wanted = sum(map(_logprobs, sequences))
         if wanted > self._most:
-            raise InvalidInput(
-                "logprobs",
-                f"an answer may list {self._most} log-probabilities, alternatives included, not {wanted}",
-                allowed={"max": self._most},
-            )
+            text = f"an answer may list {self._most} log-probabilities, alternatives included, not {wanted}"
+            raise over_limit("logprobs", self._most, text)
         if self.held + wanted > self._most:
             raise Overloaded("other answers with log-probabilities are being written; try again later")
         self.held += wanted
@@ -46,7 +41,6 @@ class AnswerMemory:
 
 
 def _logprobs(sequence: SequenceRequest) -> int:
-    """The most that an answer lists of a sequence."""
     feedback = sequence.feedback
     if feedback is None or feedback.sampling.alternatives is None:
         return 0

@@ -14,50 +14,36 @@ from app.tasks.model import Summary
 
 @dataclass(slots=True)
 class Timing:
-    """Where the time of one answer went, in seconds."""
-
     queue_s: float = 0.0
     compute_s: float = 0.0
     total_s: float = 0.0
 
 
 class RequestObserver(Protocol):
-    """Whoever counts requests; see ``app.telemetry``."""
-
     def request(self, task: str, model: str, outcome: str, timing: Timing) -> None:
         """One request ended: ``ok``, ``caller``, ``capacity``, ``server`` or ``cancelled``."""
-        ...
 
     def first_token(self, model: str, seconds: float) -> None:
         """The first token of a generation came this long after its submission."""
-        ...
 
     def tokens(self, model: str, count: int, seconds: float) -> None:
         """``count`` further tokens of one choice came ``seconds`` after the ones before."""
-        ...
 
     def generated(self, model: str, count: int) -> None:
         """``count`` tokens were produced, the first ones included."""
-        ...
 
     def ended(self, model: str, reason: str, count: int = 1) -> None:
         """``count`` sequences ended well: ``stop``, ``length``, ``stopped`` or ``complete``."""
-        ...
 
     def text(self, model: str, prompt: int, produced: int | None) -> None:
         """A request on text ended well; ``produced`` is ``None`` where its task produces no tokens."""
-        ...
 
 
 class Call:
     """Times one request and reports its outcome exactly once.
 
-    Args:
-        observe: whom to tell.
-        task: of the request.
-        model: as the caller wrote it.
-
     Attributes:
+        model: as a metric label.
         at_end: called once, when the outcome is reported.
     """
 
@@ -68,17 +54,16 @@ class Call:
         self._queue_s = 0.0
         self._compute_s = 0.0
         self._reported = False
-        self.at_end: Callable[[], None] = _nothing
+        self.at_end: Callable[[], None] = lambda: None
         # Until the model is found: names that callers invent must not become metric labels.
         self.model = "default" if model is None else "unknown"
 
     def add(self, usage: Usage) -> None:
-        """Book a sequence's cost: sequences run side by side, so the longest counts."""
+        """Sequences run side by side, so the longest counts."""
         self._queue_s = max(self._queue_s, usage.queue_s)
         self._compute_s = max(self._compute_s, usage.compute_s)
 
     def timing(self) -> Timing:
-        """The time so far."""
         return Timing(self._queue_s, self._compute_s, time.perf_counter() - self._started)
 
     def produced(self, count: int, seconds: float | None, *, first: bool) -> None:
@@ -90,7 +75,6 @@ class Call:
             self._observe.tokens(self.model, count, seconds)
 
     def wrote(self, summary: Summary) -> None:
-        """A stream ended well."""
         for reason in summary.reasons:
             self._observe.ended(self.model, reason)
         self._observe.text(self.model, summary.supplied, summary.produced)
@@ -111,13 +95,9 @@ class Call:
 
 
 def outcome_of(error: BaseException) -> str:
-    """Whose doing it was: ``caller``, ``capacity``, ``server`` or ``cancelled``."""
+    """``caller``, ``capacity``, ``server`` or ``cancelled``."""
     if isinstance(error, CallerError):
         return "caller"
     if isinstance(error, CapacityError):
         return "capacity"
     return "server" if isinstance(error, Exception) and not isinstance(error, GeneratorExit) else "cancelled"
-
-
-def _nothing() -> None:
-    pass

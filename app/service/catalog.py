@@ -2,7 +2,7 @@
 
     name@version ----------------------------------------------> that version
     name@label ------------------------------------------------> the version that has the label
-    name --place of the request's key among the weights--------> a canary, or the name's default version
+    name --position of the request's key among the weights-----> a canary, or the name's default version
     no name --the task's default-------------------------------> one of the above
 
 A catalog never changes. A new one takes its place as a whole, so that a request sees all of a
@@ -12,23 +12,35 @@ change or nothing of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from app.core.context import place_of, routing_key
-from app.service.deployment import Deployment
+from app.bundle.manifest import Manifest
+from app.core.context import position_of, routing_key
+from app.core.ports import Submitter
+from app.tasks.task import Task
 
 STABLE = "stable"
 """The label whose version answers what the other labels' shares leave."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Deployment:
+    """One served model version; ``model`` is the task's :class:`~app.tasks.model.TaskModel` of its bundle."""
+
+    manifest: Manifest
+    task: Task
+    model: Any
+    engine: Submitter
+    reference: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", self.manifest.reference)
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A name for one version of a model.
-
-    Attributes:
-        version: that has it.
-        share: of the requests that name the model and no version, 0 to 1.
-    """
+    """A label of a version; ``share`` is its canary weight, 0 to 1, among requests that name no version."""
 
     version: str
     share: float = 0.0
@@ -54,10 +66,10 @@ class Split:
     default: Deployment
 
     def choose(self, key: str) -> Deployment:
-        """The version for a key; a share that grows keeps the keys it has."""
-        place = place_of(self.name, key)
+        """A share that grows keeps the keys it has."""
+        position = position_of(self.name, key)
         for end, canary in zip(self.ends, self.canaries, strict=True):
-            if place < end:
+            if position < end:
                 return canary
         return self.default
 
@@ -75,14 +87,16 @@ class Catalog:
     def __init__(
         self, deployments: Iterable[Deployment], defaults: Mapping[str, str], labels: Labels | None = None
     ) -> None:
-        self.deployments: Mapping[str, Deployment] = {one.manifest.reference: one for one in deployments}
+        self.deployments: Mapping[str, Deployment] = {
+            deployment.reference: deployment for deployment in deployments
+        }
         self.asked: Mapping[str, str] = dict(defaults)
         self._fixed: dict[str, Deployment] = dict(self.deployments)
         self._splits: dict[str, Split] = {}
         self._labelled: dict[str, tuple[str, ...]] = {}
         versions: dict[str, list[Deployment]] = {}
-        for one in self.deployments.values():
-            versions.setdefault(one.manifest.name, []).append(one)
+        for deployment in self.deployments.values():
+            versions.setdefault(deployment.manifest.name, []).append(deployment)
         for name, members in versions.items():
             self._add_name(name, members, (labels or {}).get(name, {}))
         self.defaults: Mapping[str, str] = {
@@ -92,7 +106,6 @@ class Catalog:
         }
 
     def find(self, wanted: str) -> Deployment | None:
-        """The deployment of ``name``, ``name@version`` or ``name@label``."""
         found = self._fixed.get(wanted)
         if found is None and (split := self._splits.get(wanted)) is not None:
             return split.choose(routing_key())
@@ -106,33 +119,34 @@ class Catalog:
     def versions(self, wanted: str) -> list[str]:
         """Every version, as ``name@version``, of the model that is asked for."""
         name = wanted.partition("@")[0]
-        return [key for key, one in self.deployments.items() if one.manifest.name == name]
+        return [key for key, deployment in self.deployments.items() if deployment.manifest.name == name]
 
     def labels(self, reference: str) -> tuple[str, ...]:
-        """The labels of a version, in alphabetical order."""
         return self._labelled.get(reference, ())
 
-    def traffic(self, one: Deployment) -> float:
+    def traffic(self, deployment: Deployment) -> float:
         """The share, 0 to 1, of the requests that name its model and no version."""
-        split = self._splits.get(one.manifest.name)
+        split = self._splits.get(deployment.manifest.name)
         if split is None:
-            return float(self._fixed.get(one.manifest.name) is one)
+            return float(self._fixed.get(deployment.manifest.name) is deployment)
         start, share = 0.0, 0.0
         for end, canary in zip(split.ends, split.canaries, strict=True):
-            share += (end - start) * (canary is one)
+            share += (end - start) * (canary is deployment)
             start = end
-        return round(share + (1.0 - start) * (split.default is one), 9)
+        return round(share + (1.0 - start) * (split.default is deployment), 9)
 
     def _add_name(self, name: str, members: list[Deployment], labels: Mapping[str, Label]) -> None:
-        by_version = {one.manifest.version: one for one in members}
-        held = {label: by_version[one.version] for label, one in labels.items() if one.version in by_version}
-        for label, one in sorted(held.items()):
-            self._fixed.setdefault(f"{name}@{label}", one)
-            reference = one.manifest.reference
+        by_version = {member.manifest.version: member for member in members}
+        held = {
+            key: by_version[label.version] for key, label in labels.items() if label.version in by_version
+        }
+        for label, member in sorted(held.items()):
+            self._fixed.setdefault(f"{name}@{label}", member)
+            reference = member.reference
             self._labelled[reference] = (*self._labelled.get(reference, ()), label)
         shared = {label: held[label] for label in sorted(held) if label != STABLE and labels[label].share > 0}
         # A version on trial is not the newest one that everybody gets.
-        settled = [one for one in members if one not in shared.values()] or members
+        settled = [member for member in members if member not in shared.values()] or members
         default = held.get(STABLE, settled[-1])
         if not shared:
             self._fixed[name] = default
@@ -153,10 +167,10 @@ def choose_defaults(
     members = list(deployments)
     catalog = Catalog(members, {}, labels)
     chosen: dict[str, str] = {}
-    for task in sorted({one.manifest.task for one in members}):
+    for task in sorted({member.manifest.task for member in members}):
         wanted = preferred.get(task, "")
         found = catalog.base(wanted)
         if found is None or found.manifest.task != task:
-            wanted = min(one.manifest.name for one in members if one.manifest.task == task)
+            wanted = min(member.manifest.name for member in members if member.manifest.task == task)
         chosen[task] = wanted
     return chosen

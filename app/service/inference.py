@@ -23,8 +23,7 @@ from app.core.ports import Submitter, Ticket
 from app.core.sequence import BlockResult, SequenceRequest
 from app.service.answer_memory import AnswerMemory
 from app.service.call import Call, RequestObserver, Timing, outcome_of
-from app.service.catalog import Catalog
-from app.service.deployment import Deployment as Deployment
+from app.service.catalog import Catalog, Deployment
 from app.service.stream import TaskStream
 from app.tasks.model import Prepared, ResumePoint, StreamStart
 from app.tasks.task import Task
@@ -34,10 +33,7 @@ class InferenceService:
     """Answers requests on the served models.
 
     Args:
-        deployments: what is served.
         defaults: task to what serves it when none is named: a name, ``name@version`` or ``name@label``.
-        limits: the request's deadline is the one read here.
-        observe: counts.
         clock: monotonic seconds, the engines' own.
     """
 
@@ -59,38 +55,22 @@ class InferenceService:
         """Answer requests that come from now on from another catalog; on the event loop."""
         self.catalog = catalog
 
-    @property
-    def deployments(self) -> Mapping[str, Deployment]:
-        """Everything served, by ``name@version``; another mapping after each change."""
-        return self.catalog.deployments
-
-    @property
-    def defaults(self) -> Mapping[str, str]:
-        """Task to the reference that serves it when no model is named."""
-        return self.catalog.defaults
-
     def find(self, task: str, model: str | None) -> Deployment:
-        """The deployment that a request of ``task`` goes to.
-
-        Raises:
-            UnknownModel: there is none of that name, version or task.
-        """
+        """The deployment that a request of ``task`` goes to; raises UnknownModel."""
         wanted = self.catalog.asked.get(task) if model is None else model
         found = None if wanted is None else self.catalog.find(wanted)
         if found is None or found.task.name != task:
-            available = tuple(key for key, served in self.deployments.items() if served.task.name == task)
+            available = tuple(
+                key for key, served in self.catalog.deployments.items() if served.task.name == task
+            )
             raise UnknownModel(model if model is not None else f"for {task}", available)
         return found
 
     def find_any(self, model: str) -> Deployment:
-        """The deployment of a name or reference, whatever its task.
-
-        Raises:
-            UnknownModel: there is none.
-        """
+        """The deployment of a name or reference, whatever its task; raises UnknownModel."""
         found = self.catalog.find(model)
         if found is None:
-            raise UnknownModel(model, tuple(self.deployments))
+            raise UnknownModel(model, tuple(self.catalog.deployments))
         return found
 
     def full_for_s(self, task: str) -> float | None:
@@ -109,11 +89,7 @@ class InferenceService:
         self._observe.request(task, "default", "capacity", Timing())
 
     async def answer(self, task: Task, request: Any) -> tuple[BaseModel, Timing]:
-        """The whole answer to a request of a task.
-
-        Raises:
-            RnnserveError: the request is refused, or failed.
-        """
+        """The whole answer to a request of a task; raises RnnserveError."""
         if task.frames:
             stream = await self.stream(task, request)
             return await stream.whole(), stream.timing()
@@ -132,12 +108,7 @@ class InferenceService:
         return answer, call.timing()
 
     async def stream(self, task: Task, request: Any, point: ResumePoint | None = None) -> TaskStream:
-        """Start a request of a task that streams; its frames are read as they come.
-
-        Args:
-            task: that streams.
-            request: of its class.
-            point: go on behind this place of an earlier answer to the same request.
+        """Start a request of a task that streams, or go on behind a ``point`` of an earlier answer to it.
 
         Raises:
             RnnserveError: the request is refused; nothing was started.
@@ -158,17 +129,12 @@ class InferenceService:
         return TaskStream(start.assembler, self.submit(deployment, start.sequences, call), call)
 
     def submit(self, deployment: Deployment, sequences: list[SequenceRequest], call: Call) -> Ticket:
-        """Hand the sequences of one answer to their engine, where there is room for all that it may list.
-
-        Raises:
-            RnnserveError: none of them is taken; the caller reports the call.
-        """
+        """Submit the sequences of one answer, all or none; raises RnnserveError."""
         admitted = self._memory.admit(sequences)
         call.at_end = partial(self._memory.give_back, admitted)
         return deployment.engine.submit(sequences, self.deadline())
 
     def call(self, task: str, model: str | None) -> Call:
-        """A request that begins now, to be counted."""
         return Call(self._observe, task, model)
 
     def deadline(self) -> float:

@@ -19,11 +19,6 @@ class TaskStream:
 
     Whoever does not read to the end calls :meth:`cancel`.
 
-    Args:
-        assembler: makes frames of events.
-        ticket: of the sequences.
-        call: to be reported.
-
     Raises (while iterating):
         RnnserveError: the stream failed; nothing follows.
     """
@@ -41,15 +36,12 @@ class TaskStream:
 
     @property
     def event_id(self) -> str | None:
-        """See :class:`~app.tasks.model.Assembler`."""
         return self.assembler.event_id
 
     def timing(self) -> Timing:
-        """Where the time went so far."""
         return self._call.timing()
 
     async def whole(self) -> BaseModel:
-        """All frames as one answer."""
         return self.assembler.answer([frame async for frame in self._frames])
 
     def stop(self) -> None:
@@ -59,7 +51,7 @@ class TaskStream:
         self._ticket.wake()
 
     def cancel(self) -> None:
-        """Give the stream up; nobody will read on. Harmless when it has ended."""
+        """Harmless when the stream has ended."""
         self._ticket.cancel()
         self._call.report("cancelled")
 

@@ -20,7 +20,8 @@ from app.core.errors import (
     StoreFull,
     UnknownSession,
 )
-from app.service.inference import Deployment, InferenceService
+from app.service.catalog import Deployment
+from app.service.inference import InferenceService
 from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.limits import SessionLimits
 from app.sessions.observer import SessionObserver
@@ -156,7 +157,7 @@ class SessionAccess:
 
     def info(self, record: SessionRecord) -> SessionInfo:
         """The session as its owner sees it."""
-        deployment = self.inference.deployments.get(record.model)
+        deployment = self.inference.catalog.deployments.get(record.model)
         return SessionInfo.model_construct(
             id=record.id,
             model=record.model,

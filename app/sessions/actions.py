@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from app.core.errors import InvalidInput, RnnserveError, SequenceConflict
 from app.service.call import outcome_of
-from app.service.inference import Deployment
+from app.service.catalog import Deployment
 from app.service.stream import TaskStream
 from app.sessions.access import SessionAccess
 from app.sessions.record import LastCall, SessionRecord

@@ -16,7 +16,7 @@ from typing import Any
 
 from app.core.errors import CorruptSession, InvalidInput, RnnserveError, StoreUnavailable
 from app.service.call import outcome_of
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.access import Quota, SessionAccess
 from app.sessions.actions import SessionActions

@@ -9,7 +9,7 @@ import numpy as np
 
 from app.bundle.manifest import GRAPH_FILE
 from app.core.errors import InvalidInput, ModelMismatch
-from app.service.inference import Deployment
+from app.service.catalog import Deployment
 from app.sessions.access import SessionAccess
 from app.sessions.portable import PortableState, StateSigner
 from app.sessions.record import NO_ROW

@@ -6,27 +6,7 @@ Read once at start-up and passed on as values; nothing else looks at the environ
 setting is a field of the group it belongs to: ``server``, ``access``, ``sessions``, ``limits``.
 """
 
-from app.settings.defaults import parse_defaults
-from app.settings.effective import effective_lines
 from app.settings.settings import ENV_PREFIX, Settings
-from app.settings.sources import (
-    FOREIGN_VARIABLES,
-    Sourced,
-    load_settings,
-    load_sourced,
-    tracing_variables,
-    unknown_variables,
-)
+from app.settings.sources import effective_lines, load_settings, load_sourced, tracing_variables
 
-__all__ = [
-    "ENV_PREFIX",
-    "FOREIGN_VARIABLES",
-    "Settings",
-    "Sourced",
-    "effective_lines",
-    "load_settings",
-    "load_sourced",
-    "parse_defaults",
-    "tracing_variables",
-    "unknown_variables",
-]
+__all__ = ["ENV_PREFIX", "Settings", "effective_lines", "load_settings", "load_sourced", "tracing_variables"]

@@ -13,8 +13,6 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+|\*|null")
 
 
 class AccessSettings(BaseSettings):
-    """What ``app.access`` and the edge are told. All of it is off by default."""
-
     keys: Path | None = Field(
         None,
         description="file of API keys, see docs/security.md; left out, no key is asked for. It is read "
@@ -66,28 +64,26 @@ class AccessSettings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins_parse(cls, value: str) -> str:
-        for one in listed(value):
-            if not _ORIGIN.fullmatch(one):
-                raise ValueError(f"{one!r} is not SCHEME://HOST, SCHEME://HOST:PORT or *")
+        for item in listed(value):
+            if not _ORIGIN.fullmatch(item):
+                raise ValueError(f"{item!r} is not SCHEME://HOST, SCHEME://HOST:PORT or *")
         return value
 
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies_parse(cls, value: str) -> str:
-        for one in listed(value):
+        for item in listed(value):
             try:
-                if one != "*":
-                    ipaddress.ip_network(one)
+                if item != "*":
+                    ipaddress.ip_network(item)
             except ValueError:
-                raise ValueError(f"{one!r} is not an address, a network such as 10.0.0.0/8, or *") from None
+                raise ValueError(f"{item!r} is not an address, a network such as 10.0.0.0/8, or *") from None
         return value
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The items of ``cors_origins``."""
         return listed(self.cors_origins)
 
 
 def listed(value: str) -> tuple[str, ...]:
-    """The items of a list by commas."""
     return tuple(filter(None, (item.strip() for item in value.split(","))))

@@ -10,14 +10,11 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
 from app import registered
-from app.settings.defaults import parse_defaults
 
 REMOTE_SCHEMES = ("s3", "https", "http", "hf")
 
 
 class ModelSettings(BaseSettings):
-    """What ``app.registry`` is told."""
-
     models: str = Field(
         "models",
         repr=False,
@@ -73,7 +70,7 @@ class ModelSettings(BaseSettings):
     @classmethod
     def _several(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return ",".join(str(one) for one in value)
+            return ",".join(str(item) for item in value)
         return str(value) if isinstance(value, Path) else value
 
     @field_validator("models")
@@ -90,48 +87,61 @@ class ModelSettings(BaseSettings):
 
     @property
     def default_models(self) -> dict[str, str]:
-        """Task to the ``name``, ``name@version`` or ``name@label`` that serves it by default.
-
-        A task that the setting leaves out keeps its usual one.
-        """
+        """Task to the ``name``, ``name@version`` or ``name@label`` that serves it by default."""
         usual = {task.name: task.default_model for task in registered.TASKS}
         return usual | parse_defaults(self.default)
 
     @property
     def chosen_models(self) -> dict[str, str]:
-        """Those of :attr:`default_models` that somebody has chosen, so that a mistake in them is one."""
+        """Those of :attr:`default_models` that the settings name: a mistake in one of them is an error."""
         return parse_defaults(self.default) if "default" in self.model_fields_set else {}
 
     @property
     def model_folders(self) -> tuple[Path, ...]:
-        """Places of bundles that are folders here."""
-        return tuple(Path(one) for one in parse_locations(self.models) if "://" not in one)
+        return tuple(Path(item) for item in parse_locations(self.models) if "://" not in item)
 
     @property
     def remote_models(self) -> tuple[str, ...]:
-        """Places of bundles that are none."""
-        return tuple(one for one in parse_locations(self.models) if "://" in one)
+        return tuple(item for item in parse_locations(self.models) if "://" in item)
 
 
 def parse_locations(value: str) -> tuple[str, ...]:
-    """Read places of bundles, by commas.
+    """Read locations of bundles, by commas.
 
     Raises:
         ValueError: there is none, or an address is of another kind or holds a password.
     """
-    places = tuple(filter(None, (part.strip() for part in value.split(","))))
-    if not places:
+    locations = tuple(filter(None, (part.strip() for part in value.split(","))))
+    if not locations:
         raise ValueError("name at least one place of bundles")
-    for place in places:
-        scheme, separator, _ = place.partition("://")
+    for location in locations:
+        scheme, separator, _ = location.partition("://")
         if not separator:
             continue
         if scheme not in REMOTE_SCHEMES:
             raise ValueError(f"{scheme}:// is not read here; allowed: {', '.join(REMOTE_SCHEMES)}")
-        if "@" in urlsplit(place).netloc:
+        if "@" in urlsplit(location).netloc:
             raise ValueError(
                 "an address holds no password; set the variables of the place, such as AWS_* or HF_TOKEN"
             )
-        if not urlsplit(place).netloc:
+        if not urlsplit(location).netloc:
             raise ValueError(f"{scheme}:// needs a host, a bucket or an owner behind it")
-    return places
+    return locations
+
+
+def parse_defaults(value: str) -> dict[str, str]:
+    """Read ``task=name,task=name@version``.
+
+    Raises:
+        ValueError: an item is not of that form, or its task is unknown or named twice.
+    """
+    tasks = sorted(task.name for task in registered.TASKS)
+    chosen: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in value.split(","))):
+        task, equals, name = (part.strip() for part in item.partition("="))
+        if not equals or not name or task not in tasks:
+            raise ValueError(f"{item!r} is not TASK=NAME with TASK one of {', '.join(tasks)}")
+        if task in chosen:
+            raise ValueError(f"the task {task!r} is named twice")
+        chosen[task] = name
+    return chosen

@@ -10,8 +10,6 @@ from pydantic_settings import BaseSettings
 
 
 class ServerSettings(BaseSettings):
-    """The first lines of the table."""
-
     config: Path | None = Field(
         None, description="settings file, TOML: a line NAME = VALUE for each setting, with underscores"
     )

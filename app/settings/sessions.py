@@ -1,19 +1,15 @@
-"""Settings of sessions: where they are kept, and one setting for each of their limits."""
+"""Settings that say where sessions are kept."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from app.sessions.limits import SessionLimits
+from pydantic_settings import BaseSettings
 
 
 class StoreSettings(BaseSettings):
-    """Where sessions are kept."""
-
     sessions: str = Field(
         "lmdb",
         repr=False,
@@ -38,9 +34,3 @@ class StoreSettings(BaseSettings):
         le=2**40,
         description="live sessions of the store, of all servers together, before 503",
     )
-
-
-class SessionSettings(SessionLimits, StoreSettings):
-    """What ``app.sessions`` and the session routes are told."""
-
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True)

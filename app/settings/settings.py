@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import create_model
 from pydantic_settings import SettingsConfigDict
 
 from app import registered
 from app.core.limits import Limits
 from app.sessions.limits import SessionLimits
 from app.settings.access import AccessSettings
-from app.settings.limits import LimitSettings
 from app.settings.models import ModelSettings
 from app.settings.server import ServerSettings
-from app.settings.sessions import SessionSettings
-from app.tasks.tasks import Tasks
+from app.settings.sessions import StoreSettings
+from app.tasks.task import Tasks
 
 ENV_PREFIX = "RNNSERVE_"
 
 
+if TYPE_CHECKING:
+    LimitSettings = Limits
+else:
+    _fields: dict[str, Any] = {
+        name: (field.annotation, field)
+        for task in registered.TASKS
+        for name, field in task.limits.model_fields.items()
+    }
+    LimitSettings = create_model("LimitSettings", __base__=Limits, **_fields)
+
+
 # The groups stand in reverse: pydantic collects the fields of the last base first.
-class Settings(LimitSettings, SessionSettings, AccessSettings, ModelSettings, ServerSettings):
+class Settings(LimitSettings, SessionLimits, StoreSettings, AccessSettings, ModelSettings, ServerSettings):
     """All settings. Each field's description is also its ``--help`` text and its line in the docs."""
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, env_file=None
     )
 
     @property
     def limits(self) -> Limits:
-        """The limits as the plain value that services and routes read."""
         return Limits(**{name: getattr(self, name) for name in Limits.model_fields})
 
     @property
     def tasks(self) -> Tasks:
-        """The registered tasks with their limits."""
         limits = {
             task.name: task.limits(**{name: getattr(self, name) for name in task.limits.model_fields})
             for task in registered.TASKS
@@ -41,7 +52,6 @@ class Settings(LimitSettings, SessionSettings, AccessSettings, ModelSettings, Se
 
     @property
     def session_limits(self) -> SessionLimits:
-        """The limits of sessions."""
         return SessionLimits(**{name: getattr(self, name) for name in SessionLimits.model_fields})
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,29 +29,26 @@ SECRET = frozenset(
 """Settings whose values may hold a password, and are shown nowhere."""
 
 
+MASK = "****"
+# What stands before the last @ of an address may be a password, and so may its query.
+_USER = re.compile(r"//.*@", re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Sourced:
-    """Settings, and where those that are no defaults come from.
-
-    Attributes:
-        origins: name to the flag, the variable, or the file.
-    """
+    """Settings, and for each that is no default the flag, the variable or the file it comes from."""
 
     settings: Settings
     origins: Mapping[str, str]
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Settings from flags (those not ``None``), the environment, the settings file and the defaults.
-
-    Raises:
-        ConfigurationError: as :func:`load_sourced`.
-    """
+    """As :func:`load_sourced`, without the sources."""
     return load_sourced(**flags).settings
 
 
 def load_sourced(**flags: Any) -> Sourced:
-    """The same, with the source of each.
+    """Settings from flags (those not ``None``), the environment, the settings file and the defaults.
 
     Unknown ``RNNSERVE_*`` variables are warned about, since a misspelt limit would be no limit.
     In the file, which is ours alone, an unknown name is an error.
@@ -58,8 +57,10 @@ def load_sourced(**flags: Any) -> Sourced:
         ConfigurationError: a value or the file is wrong; names the setting, its source and what
             is allowed.
     """
-    for variable in unknown_variables(os.environ):
-        logging.getLogger("rnnserve").warning("%s is not a setting of rnnserve and is ignored", variable)
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | FOREIGN_VARIABLES
+    for name in sorted(os.environ):
+        if name.startswith(ENV_PREFIX) and name.upper() not in known:
+            logging.getLogger("rnnserve").warning("%s is not a setting of rnnserve and is ignored", name)
     given = {name: value for name, value in flags.items() if value is not None}
     variables = EnvSettingsSource(Settings)()
     file = given.get("config", variables.get("config"))
@@ -77,12 +78,6 @@ def load_sourced(**flags: Any) -> Sourced:
     except ValidationError as error:
         lines = [_wrong(problem, origins) for problem in error.errors(include_url=False)]
         raise ConfigurationError("; ".join(lines)) from error
-
-
-def unknown_variables(environment: Any) -> list[str]:
-    """Names in ``environment`` that have our prefix and are no setting."""
-    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | FOREIGN_VARIABLES
-    return sorted(name for name in environment if name.startswith(ENV_PREFIX) and name.upper() not in known)
 
 
 def tracing_variables() -> dict[str, str]:
@@ -114,3 +109,28 @@ def _wrong(problem: Any, origins: Mapping[str, str]) -> str:
     value = problem["input"]
     got = "a value that is not shown" if name in SECRET or isinstance(value, SecretStr) else repr(value)
     return f"{source}: {problem['msg']}, got {got}"
+
+
+def effective_lines(sourced: Sourced) -> list[str]:
+    """A line of TOML for each setting, with its source as a comment; unset ones are comments."""
+    found = [(name, _shown(name, getattr(sourced.settings, name))) for name in Settings.model_fields]
+    lines = [f"# {name} =" if value is None else f"{name} = {value}" for name, value in found]
+    width = min(48, max(len(line) for line in lines))
+    return [
+        f"{line:<{width}}  # {sourced.origins.get(name, 'default')}"
+        for line, (name, _) in zip(lines, found, strict=True)
+    ]
+
+
+def _shown(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, SecretStr):
+        return json.dumps(MASK)
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    text = str(value) if isinstance(value, Path) else value
+    if name in SECRET and name != "models":  # whose addresses are refused when they hold a password
+        address, question, _ = _USER.sub(f"//{MASK}@", text).partition("?")
+        text = f"{address}?{MASK}" if question else address
+    return json.dumps(text, ensure_ascii=False)

@@ -20,9 +20,9 @@ class Prepared:
     """A validated request of a task that answers at once; tasks add what their answer needs.
 
     Attributes:
-        blocks: sequences of equal length together, each ready for the engine.
+        blocks: sequences of equal length together.
         members: for each block, the index in the request of each of its sequences.
-        num_tokens: tokens of the request, for the metrics; ``None`` where it has none.
+        num_tokens: for the metrics; ``None`` where the request has none.
     """
 
     blocks: list[BlockRequest]
@@ -31,12 +31,7 @@ class Prepared:
 
 
 def blocks_of(steps: Sequence[NDArray[np.generic]], read: Read) -> tuple[list[BlockRequest], list[list[int]]]:
-    """Sequences as blocks, those of equal length together: the ``blocks`` and ``members`` of a request.
-
-    Args:
-        steps: of each sequence, ``[time, ...]``.
-        read: which outputs to read.
-    """
+    """The ``blocks`` and ``members`` of sequences ``[time, ...]``."""
     if len(steps) == 1:
         return [BlockRequest(steps[0][None], read)], [[0]]
     by_length: dict[int, list[int]] = {}
@@ -52,48 +47,29 @@ class Assembler(Protocol):
     @property
     def ended(self) -> bool:
         """Whether every sequence has had its terminal event."""
-        ...
 
     @property
     def event_id(self) -> str | None:
         """Where a reader stands that has every frame given out; ``None``: nothing can be resumed."""
-        ...
 
     @property
-    def summary(self) -> Summary:
-        """What the stream came to so far."""
-        ...
+    def summary(self) -> Summary: ...
 
     def push(self, events: Sequence[tuple[int, Event]]) -> Iterable[BaseModel]:
-        """The frames that became certain: (index of the sequence, event) in, frames out.
-
-        Raises:
-            RnnserveError: a sequence failed.
-        """
-        ...
+        """The frames that became certain; raises RnnserveError when a sequence failed."""
 
     def stop(self) -> Iterable[BaseModel]:
         """What was held back, when the client ends the stream early."""
-        ...
 
-    def done(self) -> BaseModel:
-        """The last frame."""
-        ...
+    def done(self) -> BaseModel: ...
 
     def answer(self, frames: Sequence[Any]) -> BaseModel:
         """All frames, the last one included, as the answer to a request that is not streamed."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a stream came to, for the metrics.
-
-    Attributes:
-        reasons: why each sequence ended.
-        supplied: tokens of the request.
-        produced: tokens of the answer.
-    """
+    """For the metrics: why each sequence ended, tokens of the request and of the answer."""
 
     reasons: Sequence[str]
     supplied: int
@@ -102,18 +78,12 @@ class Summary:
 
 @dataclass(slots=True, eq=False)
 class StreamStart:
-    """A validated request of a task that streams."""
-
     sequences: list[SequenceRequest]
     assembler: Assembler
 
 
 class ResumePoint(Protocol):
-    """Where the reader of an earlier stream stands: the parsed ``Last-Event-ID``.
-
-    Attributes:
-        origin: mark of the session state that the stream began from; empty without a session.
-    """
+    """The parsed ``Last-Event-ID``; ``origin`` marks the session state that its stream began from, if any."""
 
     @property
     def origin(self) -> str: ...
@@ -121,73 +91,51 @@ class ResumePoint(Protocol):
     @property
     def complete(self) -> bool:
         """Whether nothing follows."""
-        ...
 
     def is_of(self, request: Any, model: str) -> bool:
         """Whether it belongs to an answer of this request by the model ``name@version``."""
-        ...
 
 
 class TaskModel(Protocol):
-    """A task on one bundle. Safe to share between threads."""
+    """A task on one bundle. Safe to share between threads.
+
+    Attributes:
+        inputs: the bundle in the task's own terms, for ``GET /models/{name}``.
+        limits: what a request may ask for, for the same.
+    """
 
     @property
-    def inputs(self) -> Mapping[str, Any]:
-        """The bundle in the task's own terms, for ``GET /models/{name}``."""
-        ...
+    def inputs(self) -> Mapping[str, Any]: ...
 
     @property
-    def limits(self) -> Mapping[str, Any]:
-        """What a request to this model may ask for, for ``GET /models/{name}``."""
-        ...
+    def limits(self) -> Mapping[str, Any]: ...
 
     @property
-    def session(self) -> SessionTask:
-        """Its session side."""
-        ...
+    def session(self) -> SessionTask: ...
 
     @property
-    def tensors(self) -> TensorTable:
-        """Its tensors."""
-        ...
+    def tensors(self) -> TensorTable: ...
 
     def milliseconds(self, request: Any) -> float:
         """About how long a request takes to be prepared, so that long work is kept off the event loop."""
-        ...
 
 
 class AnsweringModel(TaskModel, Protocol):
     """A model of a task whose requests are answered at once."""
 
     def prepare(self, request: Any) -> Prepared:
-        """A request as blocks.
-
-        Raises:
-            InvalidInput: a field is wrong for this model; names it and what is allowed.
-        """
-        ...
+        """Raises InvalidInput: a field is wrong for this model; names it and what is allowed."""
 
     def finish(self, prepared: Any, outputs: list[NDArray[np.float32]]) -> BaseModel:
-        """The answer.
-
-        Args:
-            prepared: what :meth:`prepare` returned.
-            outputs: of each sequence of the request the first output, ``[steps read, ...]``.
-        """
-        ...
+        """``outputs``: of each sequence of the request the first output, ``[steps read, ...]``."""
 
 
 class StreamingModel(TaskModel, Protocol):
     """A model of a task that streams."""
 
     def start(self, request: Any, point: Any = None) -> StreamStart:
-        """A request as sequences.
-
-        Args:
-            request: of the task's own class.
-            point: go on behind this place of an earlier stream of the same request.
+        """Start a generation, or go on behind the ``point`` of an earlier one of the same request.
 
         Raises:
             InvalidInput: a field is wrong for this model, or the point is of another request.
         """
-        ...

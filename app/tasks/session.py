@@ -43,12 +43,7 @@ class EncodedInputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AppliedInputs:
-    """A session call and what the network made of it.
-
-    Attributes:
-        before: the last output before the call; ``None`` before the first step.
-        outputs: ``[time, ...]``, an output for each step.
-    """
+    """A session call, the outputs ``[time, ...]`` of its steps, and the one before it, if any."""
 
     encoded: EncodedInputs
     before: NDArray[np.float32] | None
@@ -60,45 +55,25 @@ class AppliedInputs:
 
 
 class SessionTask(Protocol):
-    """The session side of a model."""
-
     def open(self, options: Context) -> Context:
-        """The context of a new session.
-
-        Raises:
-            InvalidInput: an option is unknown or wrong.
-        """
-        ...
+        """The context of a new session; raises InvalidInput."""
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
-        """Inputs to steps.
-
-        Args:
-            context: of the session.
-            step: steps applied before.
-            inputs: as the caller sent them.
-
-        Raises:
-            InvalidInput: the inputs are wrong; names the element.
-        """
-        ...
+        """Inputs to steps, after ``step`` earlier ones; raises InvalidInput, which names the element."""
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """One output for each reported step of each call.
 
         What is said of a call never depends on the others: they are together for speed alone.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionView:
-    """A session as an action sees it.
+    """A session as an action sees it; ``row`` and ``last`` output are ``None`` before the first step.
 
     Attributes:
         model: ``name@version``.
-        row: ``[S]``, the recurrent state; ``None`` before the first step.
-        last: output of the last step; ``None`` before the first.
         mark: tells this state from all others.
         max_steps: steps that the session takes at once.
     """
@@ -114,12 +89,9 @@ class SessionView:
 
 
 class ContinueRequest(Protocol):
-    """What the requests have of actions that go on from a state.
+    """Of an action that goes on from a state; with ``advance`` what is produced becomes steps of the session.
 
-    Attributes:
-        stream: the answer is wanted as frames.
-        advance: what is produced becomes steps of the session.
-        seq: with ``advance``, number of the first of them: then exactly once.
+    ``seq`` is the number of the first of these steps: then exactly once.
     """
 
     @property
@@ -139,8 +111,6 @@ class SessionAction:
     the session stands to its whole answer and to its last frame.
 
     Attributes:
-        request, answer: their classes.
-        doc: for the OpenAPI document.
         frames: classes of its frames, the last one last; empty when it does not stream.
         look: ``(model, view, request) -> answer``; raises InvalidInput.
         start: ``(model, view, request, point) -> StreamStart``; raises InvalidInput.

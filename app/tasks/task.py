@@ -12,7 +12,8 @@ load that ``rnnserve bench`` makes. Tasks are registered in one list, in the com
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from pydantic import BaseModel
 
 from app.bundle.manifest import Spec
 from app.bundle.reader import Bundle
+from app.core.errors import InvalidManifest
 from app.core.limits import TaskLimits
-from app.tasks.load import Load
 from app.tasks.model import ResumePoint
 from app.tasks.session import Examples, SessionAction
 
@@ -36,7 +37,6 @@ class BodyReader:
         media_types: the first is the one that the document names.
         read: ``(body, query, limits) -> request``; raises InvalidInput.
         query: class of the URL's query, read from text; with a JSON body its fields belong into the body.
-        milliseconds_per_kib: about how long reading takes.
     """
 
     name: str
@@ -48,6 +48,37 @@ class BodyReader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOption:
+    """A whole number that ``rnnserve bench`` takes as ``--{name}``."""
+
+    name: str
+    help: str
+    default: int
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Requests and session inputs of a task.
+
+    Attributes:
+        options: that ``body`` reads. Two tasks may have the same one; it is one flag then.
+        body: ``(random, options by name) -> fields`` of one request.
+        answered: bytes that a good answer holds; unused where answers stream.
+        inputs: ``(number) -> JSON`` of the inputs of a session's n-th event, one step.
+        produced: of a task that streams: ``(frame) -> tokens`` produced before this frame; of the last frame,
+            all.
+    """
+
+    body: Callable[[random.Random, Mapping[str, int]], dict[str, Any]]
+    inputs: Callable[[int], bytes]
+    answered: bytes = b""
+    options: tuple[LoadOption, ...] = ()
+    produced: Callable[[Mapping[str, Any]], int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A task, as its folder declares it.
 
@@ -55,9 +86,7 @@ class Task:
         name: in paths, manifests, metric labels and settings.
         doc: of ``POST /{name}``, for the OpenAPI document.
         spec: class of the manifest's section that its bundles carry.
-        limits: class of its limits.
-        open: a bundle of the task and its limits to a model. Raises BundleError: tokenizer, network and spec
-            do not fit each other.
+        open: ``(bundle, limits) -> model``. Raises BundleError: tokenizer, network and spec do not fit.
         request, answer: their classes, or unions of classes.
         parse: a JSON body to a request, where it is not the only class; raises ValidationError.
         reads: further content types.
@@ -66,10 +95,9 @@ class Task:
             :class:`~app.tasks.model.StreamingModel`, any other an :class:`~app.tasks.model.AnsweringModel`.
         point: a text of ``Last-Event-ID`` to a :class:`~app.tasks.model.ResumePoint`; raises InvalidInput.
         actions: on its sessions.
-        default_model: name of the model that answers requests which name none.
+        default_model: answers requests which name none.
         step_examples: of ``POST /sessions/{id}/steps``.
         tensor_examples: of ``POST /v2/models/{model}/infer``.
-        load: of ``rnnserve bench``.
         page: folder of its panel on the page, if it has one; docs/page.md says what is in it.
     """
 
@@ -91,3 +119,26 @@ class Task:
     point: Callable[[str], ResumePoint] | None = None
     actions: tuple[SessionAction, ...] = ()
     page: Path | None = None
+
+
+class Tasks:
+    """Tasks by name, in the order of their registration; those without ``limits`` have their defaults."""
+
+    def __init__(self, tasks: Iterable[Task], limits: Mapping[str, TaskLimits] | None = None) -> None:
+        self.by_name = {task.name: task for task in tasks}
+        given = limits or {}
+        self.limits = {name: given.get(name) or task.limits() for name, task in self.by_name.items()}
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.by_name.values())
+
+    def open(self, bundle: Bundle) -> tuple[Task, Any]:
+        """The task of a bundle, and the model that it makes of it; raises BundleError."""
+        name = bundle.manifest.task
+        task = self.by_name.get(name)
+        if task is None:
+            known = ", ".join(self.by_name) or "none"
+            raise InvalidManifest(
+                f"{bundle.manifest.reference}: no task {name!r} is served here, only {known}"
+            )
+        return task, task.open(bundle, self.limits[name])

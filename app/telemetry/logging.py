@@ -22,12 +22,6 @@ _access = structlog.stdlib.get_logger("app.requests")
 
 
 def configure_logging(level: Level, form: Literal["json", "console"]) -> None:
-    """Send every logger of the process through one handler.
-
-    Args:
-        level: least level that is written.
-        form: ``json`` for machines, ``console`` for people.
-    """
     shared: list[Processor] = [
         merge_contextvars,
         _add_request,

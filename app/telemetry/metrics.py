@@ -34,12 +34,8 @@ REFUSALS = ("unauthenticated", "forbidden", "request_rate", "port")
 class Metrics:
     """All metrics of one application: several in one process do not share counts.
 
-    Counts for :class:`app.service.call.RequestObserver`, :class:`app.sessions.ports.SessionObserver` and
+    Counts for :class:`app.service.call.RequestObserver`, :class:`app.sessions.observer.SessionObserver` and
     :class:`app.registry.opening.ModelMetrics`, which say what the methods mean.
-
-    Args:
-        share: where workers that serve one port put their numbers together.
-        version: of the service.
     """
 
     def __init__(self, share: Share | None = None, version: str = "0") -> None:
@@ -58,8 +54,8 @@ class Metrics:
         for reason in REFUSALS:
             all_.refused.labels(reason)
         # Finding a child by its labels costs more than counting on it.
-        self._counter = lru_cache(maxsize=4096)(_counter)
-        self._histogram = lru_cache(maxsize=4096)(_histogram)
+        self._counter = lru_cache(maxsize=4096)(Counter.labels)
+        self._histogram = lru_cache(maxsize=4096)(Histogram.labels)
 
     def request(self, task: str, model: str, outcome: str, timing: Timing) -> None:
         all_ = self.catalogue
@@ -201,14 +197,7 @@ class Metrics:
         disk_bytes: Callable[[], int] | None = None,
         max_sessions: int = 0,
     ) -> None:
-        """Report the session store as it is at each scrape.
-
-        Args:
-            healthy: whether it answers.
-            waiting: sessions and calls that wait for it.
-            disk_bytes: what it takes, where that is known.
-            max_sessions: live ones that it takes.
-        """
+        """Report the session store as it is at each scrape; ``disk_bytes`` where that is known."""
         all_ = self.catalogue
         all_.told(all_.store_up).set_function(healthy)
         all_.told(all_.store_waiting).set_function(waiting)
@@ -257,11 +246,3 @@ def observe_many(histogram: Histogram, amount: float, count: int) -> None:
     """
     histogram._sum.inc(amount * count)
     histogram._buckets[bisect_left(histogram._upper_bounds, amount)].inc(count)
-
-
-def _counter(family: Counter, *labels: str) -> Counter:
-    return family.labels(*labels)
-
-
-def _histogram(family: Histogram, *labels: str) -> Histogram:
-    return family.labels(*labels)

@@ -19,11 +19,7 @@ _DEFAULTS = {_QUEUE: "2048", _BATCH: "512"}
 
 
 def open_tracing(version: str, variables: Mapping[str, str]) -> Tracing:
-    """Start the export.
-
-    Args:
-        version: of the service.
-        variables: those of the environment that begin with ``OTEL_``.
+    """Start the export, as the variables ``OTEL_...`` say.
 
     Raises:
         ConfigurationError: the packages of the extra ``otel`` are not installed, or a variable is wrong.
@@ -53,11 +49,7 @@ def open_tracing(version: str, variables: Mapping[str, str]) -> Tracing:
 
 
 def check(variables: Mapping[str, str]) -> None:
-    """Look at those variables that the SDK does not check, or whose names it does not tell.
-
-    Raises:
-        ConfigurationError: one is wrong, which it names.
-    """
+    """Raises ConfigurationError for a wrong variable that the SDK does not check or does not name."""
     for name, (allowed, accepts) in _ALLOWED.items():
         value = variables.get(name)
         try:
@@ -97,11 +89,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[str], bool]]] = {
         for name, allowed, accepts in (
             ("ENDPOINT", _URL, _address),
             ("TIMEOUT", _SECONDS, lambda text: 0.0 < float(text or 1) < float("inf")),
-            (
-                "COMPRESSION",
-                "none, gzip or deflate",
-                lambda text: text.lower() in ("", "none", "gzip", "deflate"),
-            ),
+            ("COMPRESSION", "none, gzip or deflate", lambda text: text.lower() in _COMPRESSIONS),
         )
     },
 }

@@ -13,7 +13,6 @@ from app.telemetry.catalogue import Catalogue
 
 
 def watch_process(catalogue: Catalogue) -> None:
-    """Measure this process whenever somebody looks."""
     collector = ProcessCollector(registry=None)
     gauges = {
         "process_resident_memory_bytes": catalogue.resident,

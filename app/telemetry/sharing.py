@@ -36,10 +36,7 @@ PUBLISH_S = 1.0
 
 
 class SharedFolder:
-    """The folder of all workers, made and removed by their supervisor; a context manager.
-
-    Args:
-        places: of workers, from 0; the supervisor's own is behind them.
+    """The folder of all workers, made and removed by their supervisor, whose own place is behind theirs.
 
     Raises:
         ConfigurationError: there is no folder for temporary files.
@@ -65,7 +62,7 @@ class SharedFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def bury(self, place: int) -> None:
-        """Take away what a dead worker said of the present, and count it; what it counted stays."""
+        """Remove a dead worker's gauges, and count its death; its totals stay."""
         mark_process_dead(place, str(self.path))
         self._restarts.inc()
         self._share.publish(self._restarts.collect(), {})
@@ -74,9 +71,7 @@ class SharedFolder:
 class Share:
     """One process's files in the folder: totals, which grow in place, and gauges, written anew each time.
 
-    Args:
-        folder: of :class:`SharedFolder`.
-        place: of this process, which nobody alive shares.
+    No other live process has its ``place``.
     """
 
     def __init__(self, folder: Path, place: int) -> None:
@@ -88,12 +83,6 @@ class Share:
         self._lock = threading.Lock()
 
     def publish(self, metrics: Iterable[Metric], modes: Mapping[str, str]) -> None:
-        """Write all numbers.
-
-        Args:
-            metrics: of this process.
-            modes: of its gauges, by name.
-        """
         with self._lock:
             if self._closed or not self._folder.is_dir():
                 return  # closed files, opened again, would be taken for a predecessor's
@@ -179,11 +168,7 @@ class Share:
 
 
 class _Totals:
-    """A file of counters or histograms, which goes on from what it holds.
-
-    Args:
-        path: made if it is not there.
-    """
+    """A file of counters or histograms, which goes on from what it holds."""
 
     def __init__(self, path: Path) -> None:
         self._file = MmapedDict(str(path))

@@ -28,8 +28,6 @@ _SPANS: dict[str, tuple[str, Attributes]] = {
 
 
 class TracedEngine:
-    """An engine whose submissions become spans."""
-
     def __init__(self, tracing: Tracing, inner: Submitter, model: str) -> None:
         self._inner = inner
         self._model = model
@@ -65,14 +63,9 @@ class TracedEngine:
 
 
 class TracedTicket:
-    """A ticket that leaves its spans with the last terminal event, or when it is given up.
+    """A ticket that makes its spans at the last terminal event, or when it is cancelled.
 
-    Args:
-        inner: the engine's.
-        num: sequences.
-        model: ``name@version``.
-        began: of the submission, Unix time in nanoseconds.
-        tracing: makes the spans.
+    ``began`` is the submission, Unix time in nanoseconds.
     """
 
     def __init__(self, inner: Ticket, num: int, model: str, began: int, tracing: Tracing) -> None:
@@ -80,16 +73,14 @@ class TracedTicket:
         self._left = num
         self._began = began
         self._tracing = tracing
-        self._queue_s = self._compute_s = 0.0
         self._attributes: Attributes = {"rnnserve.model": model, "rnnserve.sequences": num}
-        self._batch = 0
+        self._usages = [Usage()]
 
     async def events(self) -> list[tuple[int, Event]]:
         events = await self._inner.events()
-        for _, event in events:
-            if isinstance(event, (Finished, Failed)):
-                self._left -= 1
-                self._add(event.usage)
+        ended = [event.usage for _, event in events if isinstance(event, (Finished, Failed))]
+        self._usages += ended
+        self._left -= len(ended)
         if self._left == 0:
             self._end()
         return events
@@ -100,25 +91,17 @@ class TracedTicket:
     def cancel(self) -> None:
         self._inner.cancel()
         if self._left > 0:
-            self._left = 0
             self._attributes["rnnserve.cancelled"] = True
             self._end()
 
-    def _add(self, usage: Usage) -> None:
-        self._queue_s = max(self._queue_s, usage.queue_s)
-        self._compute_s = max(self._compute_s, usage.compute_s)
-        self._batch = max(self._batch, usage.largest_batch)
-
     def _end(self) -> None:
         self._left = -1
-        self._attributes["rnnserve.largest_batch"] = self._batch
-        self._attributes["rnnserve.run_seconds"] = self._compute_s
-        self._tracing.ran(self._began, self._queue_s, self._attributes)
+        self._attributes["rnnserve.largest_batch"] = max(usage.largest_batch for usage in self._usages)
+        self._attributes["rnnserve.run_seconds"] = max(usage.compute_s for usage in self._usages)
+        self._tracing.ran(self._began, max(usage.queue_s for usage in self._usages), self._attributes)
 
 
 class TracedStore:
-    """A session store whose reads and commits are spans."""
-
     def __init__(self, tracing: Tracing, inner: AsyncStore) -> None:
         self._inner = inner
         self._tracing = tracing

@@ -46,38 +46,31 @@ _FIRST_FAILURE = 500
 _TRACE_CONTEXT = frozenset({b"traceparent", b"tracestate"})
 
 
+@dataclass(slots=True, eq=False)
 class RequestSpan:
     """One request's span, from its head to the last of its answer; current until :meth:`end`.
 
     Args:
-        span: begun.
-        method: of the request.
         token: detaches it.
-        mark: since when nothing else has been traced, Unix time in nanoseconds; ``None`` in a socket,
-            which has no one beginning.
+        mark: end of the last span below it, Unix time in nanoseconds; ``None`` in a socket, which has no
+            one beginning.
     """
 
-    __slots__ = ("_method", "_token", "mark", "span")
-
-    def __init__(self, span: Span, method: str, token: Any, mark: int | None) -> None:
-        self.span = span
-        self._method = method
-        self._token = token
-        self.mark = mark
+    span: Span
+    method: str
+    token: Any
+    mark: int | None
 
     @property
     def recorded(self) -> bool:
-        """Whether anybody will see it, and what lies below."""
         return self.span.is_recording()
 
     def advance(self, now: int) -> None:
-        """What comes next begins ``now``."""
         if self.mark is not None:
             self.mark = now
 
     @property
     def traceparent(self) -> bytes:
-        """The span as W3C's header names it."""
         context = self.span.get_span_context()
         return b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
 
@@ -87,20 +80,14 @@ class RequestSpan:
         return f"{self.span.get_span_context().trace_id:032x}"
 
     def end(self, route: str | None, status: int, error: str | None = None) -> None:
-        """Name the span and hand it to the exporter.
-
-        Args:
-            route: the path's template, where one was found.
-            status: of the answer; 0 when there was none.
-            error: class of the failure that ended it.
-        """
+        """Name the span by its route and hand it to the exporter; ``status`` 0: there was no answer."""
         from opentelemetry import context
         from opentelemetry.trace import StatusCode
 
         span = self.span
         if span.is_recording():
             if route is not None:
-                span.update_name(f"{self._method} {route}")
+                span.update_name(f"{self.method} {route}")
                 span.set_attribute("http.route", route)
             if status:
                 span.set_attribute("http.response.status_code", status)
@@ -108,12 +95,12 @@ class RequestSpan:
                 span.set_attribute("error.type", error or str(status))
                 span.set_status(StatusCode.ERROR)
         span.end()
-        context.detach(self._token)
+        context.detach(self.token)
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A span to be: what was done, and when, in nanoseconds of Unix time."""
+    """A span that will be made later; times in nanoseconds of Unix time."""
 
     name: str
     began: int
@@ -128,7 +115,7 @@ _MOST_NOTES = 16
 
 
 def _open_notes() -> list[Note]:
-    """What the present task has done for whoever will be found; its callbacks share the list."""
+    """The notes of a task that serves several requests; its callbacks share the list."""
     notes = _group_notes.get()
     if notes is None:
         notes = []
@@ -137,12 +124,6 @@ def _open_notes() -> list[Note]:
 
 
 class Tracing:
-    """Makes spans.
-
-    Args:
-        provider: exports them.
-    """
-
     def __init__(self, provider: TracerProvider) -> None:
         from opentelemetry.context import Context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -189,13 +170,7 @@ class Tracing:
 
     @contextmanager
     def span(self, name: str, attributes: Attributes, keys: Sequence[str] | None = None) -> Iterator[None]:
-        """A span around a block, below the current request; or below those that share the block.
-
-        Args:
-            name: of the span.
-            attributes: of the span.
-            keys: of the sessions that the block writes.
-        """
+        """A span around a block, below the current request or all that wait for the sessions ``keys``."""
         began = time.time_ns()
         try:
             yield
@@ -209,7 +184,7 @@ class Tracing:
 
     @contextmanager
     def waiting(self, keys: Sequence[str]) -> Iterator[None]:
-        """In the block the current request waits for what a group does to these sessions."""
+        """In the block the current request waits for what a group of step calls does to these sessions."""
         request = _current.get()
         if request is None or not request.recorded:
             yield
@@ -228,7 +203,7 @@ class Tracing:
             request.advance(time.time_ns())
 
     def prepared(self, now: int) -> None:
-        """Work was handed to an engine ``now``: what led to it becomes a span."""
+        """Work was submitted to an engine ``now``: make the span of its preparation."""
         request = _current.get()
         if request is None:
             _open_notes()  # here, for the engine's callbacks run in a copy of this context
@@ -236,7 +211,7 @@ class Tracing:
             self._add(Note("prepare", request.mark, now, {}))
 
     def ran(self, began: int, queue_s: float, attributes: Attributes) -> None:
-        """An engine has answered what it was handed at ``began``: its wait and its runs become spans."""
+        """Work submitted at ``began`` has ended: make the spans of its wait and of its runs."""
         ended = time.time_ns()
         started = min(ended, began + int(queue_s * 1e9))
         self._add(Note("queue", began, started, attributes))
@@ -253,7 +228,7 @@ class Tracing:
             request.advance(note.ended)
 
     def _hand_out(self, keys: Sequence[str]) -> None:
-        """These sessions were written: all that the group did becomes spans of whoever waits for them."""
+        """These sessions were written: make the group's notes spans of each request that waits for them."""
         notes = _open_notes()
         spans = {id(span): span for key in keys for span in self._waiting.get(key, ())}
         for span in spans.values():
@@ -275,7 +250,7 @@ class Tracing:
         span.end(note.ended)
 
     def close(self) -> None:
-        """Export what is left, for as long as ``CLOSE_S``; what has not gone by then is lost."""
+        """Export what is left, for at most ``CLOSE_S``; the rest is lost."""
         # The exporter tries a dead collector again and again, and each time says so.
         logging.getLogger("opentelemetry").setLevel(logging.ERROR)
         exporting = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)

@@ -20,7 +20,7 @@ class BenchError(Exception):
 
 
 class LoadOption(Protocol):
-    """See ``app.tasks.load.LoadOption``."""
+    """See ``app.tasks.task.LoadOption``."""
 
     @property
     def name(self) -> str: ...
@@ -35,7 +35,7 @@ class LoadOption(Protocol):
 
 
 class Load(Protocol):
-    """What a task asks of a server; see ``app.tasks.load.Load``, which this package does not import."""
+    """What a task asks of a server; see ``app.tasks.task.Load``, which this package does not import."""
 
     @property
     def options(self) -> Sequence[LoadOption]: ...

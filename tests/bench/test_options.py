@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.tasks.forecast.load import LOAD
-from app.tasks.generate.load import LOAD as STREAMED
+from app.tasks.forecast.task import TASK as FORECAST
+from app.tasks.generate.task import TASK as GENERATE
 from rnnserve_bench.options import BenchError, BenchOptions
 
 GOOD = "http://localhost:8000"
@@ -31,19 +31,22 @@ GOOD = "http://localhost:8000"
         ({"max_events": 0}, "max_events must be from 1"),
         ({"fields": {"points": 1}}, "points must be from 2"),
         ({"way": "shared"}, "forecast goes over http, not shared"),
-        ({"task": "generate", "load": STREAMED, "fields": {"tokens": 0}}, "tokens must be from 1"),
-        ({"task": "generate", "load": STREAMED, "way": "shared"}, "generate goes over socket or http, not"),
+        ({"task": "generate", "load": GENERATE.load, "fields": {"tokens": 0}}, "tokens must be from 1"),
+        (
+            {"task": "generate", "load": GENERATE.load, "way": "shared"},
+            "generate goes over socket or http, not",
+        ),
     ],
 )
 def test_silly_values_are_refused(wrong: dict[str, Any], says: str) -> None:
     """With the field, what it was and what is allowed."""
     with pytest.raises(BenchError, match=says):
-        BenchOptions(**{"url": GOOD, "task": "forecast", "load": LOAD, **wrong})
+        BenchOptions(**{"url": GOOD, "task": "forecast", "load": FORECAST.load, **wrong})
 
 
 def test_more_connections_than_open_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of failing in the middle of the run; sessions that share connections need few."""
     monkeypatch.setattr("resource.getrlimit", lambda kind: (256, 256))
     with pytest.raises(BenchError, match="500 connections need more open files than the 256"):
-        BenchOptions(GOOD, "forecast", LOAD, clients=500)
-    assert BenchOptions(GOOD, "forecast", LOAD, sessions=True, clients=500).connections == 4
+        BenchOptions(GOOD, "forecast", FORECAST.load, clients=500)
+    assert BenchOptions(GOOD, "forecast", FORECAST.load, sessions=True, clients=500).connections == 4

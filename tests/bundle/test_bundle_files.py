@@ -42,7 +42,6 @@ def test_a_bundle_reads_back_what_was_written(folder: Path) -> None:
     assert bundle.manifest.reference == "tiny-text-lstm@1"
     assert bundle.start.shape == (bundle.manifest.row.size,)
     assert bundle.golden.outputs["logits"].shape[:2] == bundle.golden.steps.shape
-    assert bundle.graph_sha256 == bundle.manifest.files["model.onnx"]
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "vectors.npz", "tokenizer.json", "README.md"])

@@ -21,8 +21,7 @@ from app.tasks.forecast.schema import Forecast, ForecastAnswer, ForecastRequest
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
 from app.tasks.model import ResumePoint
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult
-from app.tasks.task import Task
-from app.tasks.tasks import Tasks
+from app.tasks.task import Task, Tasks
 from app.telemetry.metrics import Metrics
 
 TIMING = Timing(queue_s=0.001, compute_s=0.002, total_s=0.004)
@@ -108,8 +107,7 @@ class FakeService:
         self.deployments: dict[str, Any] = {
             "fake@1": SimpleNamespace(manifest=SimpleNamespace(name="fake", reference="fake@1"))
         }
-        self.defaults: dict[str, str] = {}
-        self.catalog = SimpleNamespace(base=self.deployments.get, deployments=self.deployments)
+        self.catalog = SimpleNamespace(base=self.deployments.get, deployments=self.deployments, defaults={})
 
     def full_for_s(self, task: str) -> float | None:
         """There is always room."""

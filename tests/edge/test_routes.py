@@ -11,9 +11,8 @@ from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from app.registered import TASKS
-from app.tasks.forecast.csv_body import read_csv
-from app.tasks.forecast.csv_query import CsvQuery
-from app.tasks.forecast.limits import ForecastLimits
+from app.tasks.forecast.csv_body import CsvQuery, read_csv
+from app.tasks.forecast.schema import ForecastLimits
 from app.tasks.task import Task
 from tests.edge.fake_service import FakeEdge
 
@@ -153,7 +152,7 @@ def test_readiness_follows_engines_models_and_the_drain(edge: FakeEdge, client: 
     health = client.get("/healthz")
     assert (health.status_code, health.json()) == (503, {"status": "failed", "dead": ["fake@1"]})
     edge.alive = True
-    edge.service.deployments.clear()
+    edge.service.catalog.deployments.clear()
     assert client.get("/readyz").json()["reason"] == "no model is served"
     edge.lifecycle.drain()
     assert client.get("/readyz").json()["reason"] == "shutting down"

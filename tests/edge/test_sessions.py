@@ -22,7 +22,7 @@ from app.sessions.schema import (
     StepsRequest,
 )
 from app.settings import Settings
-from app.tasks.forecast.actions import FORECAST
+from app.tasks.forecast.task import FORECAST
 from app.tasks.generate.actions import GENERATE
 from tests.bundles import HORIZON
 from tests.edge.fake_service import FakeEdge

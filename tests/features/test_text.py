@@ -28,7 +28,7 @@ def test_any_text_streams_to_what_it_decodes_to(text: str) -> None:
     """Pieces of a byte-pair text, pushed token by token, join to the whole."""
     ids = BYTES.encode(text)
     stream = BYTES.stream()
-    assert "".join(stream.push(token) for token in ids) == BYTES.decode(ids) == text
+    assert "".join(stream(token) for token in ids) == BYTES.decode(ids) == text
 
 
 def test_what_training_never_saw_is_the_unknown_token() -> None:

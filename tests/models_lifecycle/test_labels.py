@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.context import REQUEST, RequestContext, place_of
+from app.core.context import REQUEST, RequestContext, position_of
 from app.core.errors import InvalidManifest
 from app.registry.labels import read_labels, write_labels
-from app.service.catalog import Catalog, Label, choose_defaults
-from app.service.deployment import Deployment
+from app.service.catalog import Catalog, Deployment, Label, choose_defaults
 from tests.e2e.server import ServerProcess
 from tests.models_lifecycle.shelf import ASK, Shelf, entry, states, text_of, until
 
@@ -83,7 +82,7 @@ def test_the_traffic_of_all_versions_is_the_whole(shares: list[float]) -> None:
 def test_keys_are_spread_evenly_and_differently_for_each_model() -> None:
     """A tenth of many keys is a tenth of them, and not the same tenth for every model."""
     keys = [str(number) for number in range(20_000)]
-    one, other = ({key for key in keys if place_of(name, key) < 0.1} for name in ("text", "mood"))
+    one, other = ({key for key in keys if position_of(name, key) < 0.1} for name in ("text", "mood"))
     # Ten standard deviations of a binomial count.
     assert abs(len(one) - 2000) < 10 * (20_000 * 0.1 * 0.9) ** 0.5
     assert abs(len(one & other) - 200) < 10 * (20_000 * 0.01 * 0.99) ** 0.5
@@ -134,7 +133,7 @@ def test_a_server_splits_requests_by_their_key(shelf: Shelf, models: Path) -> No
     shelf.put(models, "text", "2")
     write_labels(models / "text", {"stable": Label("1"), "canary": Label("2", 0.3)})
     ids = [f"request-{number}" for number in range(60)]
-    expected = {one: "text@2" if place_of("text", one) < 0.3 else "text@1" for one in ids}
+    expected = {one: "text@2" if position_of("text", one) < 0.3 else "text@1" for one in ids}
     assert len(set(expected.values())) == 2
     with ServerProcess(models, **POLL) as server, server.client() as client:
 

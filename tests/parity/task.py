@@ -15,12 +15,10 @@ from app.core.errors import InvalidInput
 from app.core.limits import TaskLimits
 from app.core.schema import Answer, ModelReference, Request
 from app.core.sequence import Event, Failed, Finished, Outputs, Read, SequenceRequest
-from app.core.tensor import ANY, TensorInput, TensorOutput
-from app.tasks.load import Load
 from app.tasks.model import StreamStart, Summary
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
-from app.tasks.task import Task
-from app.tasks.tensor_table import TensorTable
+from app.tasks.task import Load, Task
+from app.tasks.tensor_table import ANY, TensorInput, TensorOutput, TensorTable
 
 
 class ParitySpec(Spec):

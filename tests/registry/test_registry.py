@@ -14,7 +14,7 @@ from app.core.errors import BundleError, ConfigurationError, InvalidManifest
 from app.core.limits import Limits
 from app.registered import TASKS
 from app.registry import ModelRegistry, RegistryOptions, inspect_models, load_bundle, version_key
-from app.tasks.tasks import Tasks
+from app.tasks.task import Tasks
 from tests.bundles import tiny_classifier, tiny_generator
 
 

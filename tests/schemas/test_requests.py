@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.core.errors import InvalidInput
-from app.tasks.forecast.csv_query import CsvQuery
+from app.tasks.forecast.csv_body import CsvQuery
 from app.tasks.forecast.schema import LARGEST_VALUE, ForecastRequest
 from app.tasks.generate.schema import GenerateRequest
 from app.tasks.sentiment.schema import SentimentRequest

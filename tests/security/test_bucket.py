@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.access.bucket import TokenBucket
+from app.access.principal import TokenBucket
 
 rates = st.floats(0.01, 1000)
 capacities = st.floats(0.5, 1000)

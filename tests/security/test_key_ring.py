@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.access.api_key import digest_of, new_key, shown_digest
-from app.access.issue import append_entry, issue_key, revoke_entry
+from app.access.api_key import append_entry, digest_of, issue_key, new_key, revoke_entry, shown_digest
 from app.access.key_file import KeyDefaults, read_keys
 from app.access.key_ring import KeyRing
 from app.core.errors import ConfigurationError, RateLimited, Unauthenticated
@@ -120,7 +119,7 @@ def test_a_wrong_file_says_what_and_never_shows_a_value(file: Path, text: str, m
     key = new_key()
     file.write_text(text.replace("HASH", shown_digest(key)).replace("abc", key))
     with pytest.raises(ConfigurationError, match=message) as caught:
-        read_keys(file, KeyDefaults())
+        read_keys(file)
     assert key not in str(caught.value)
     assert key.removeprefix("rnnserve_") not in repr(caught.value.__cause__)
 
@@ -219,7 +218,8 @@ def test_the_file_in_the_documentation_is_one(file: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
     text = page[page.index("```toml\n") + 8 :]
     file.write_text(text[: text.index("```")])
-    alice, ops = read_keys(file, KeyDefaults(max_sessions=5))
-    assert (alice.name, alice.role, alice.expires_at, alice.max_sessions) == ("alice", "user", None, 5)
-    assert (ops.name, ops.role, len(ops.digests), ops.max_sessions) == ("ops", "admin", 2, 1000)
-    assert ops.expires_at == datetime(2027, 1, 1, tzinfo=UTC).timestamp()
+    entries = read_keys(file)
+    alice, ops = entries["alice"], entries["ops"]
+    assert (len(entries), alice.role, alice.expires, alice.max_sessions) == (2, "user", None, None)
+    assert (ops.role, len(ops.digests), ops.max_sessions) == ("admin", 2, 1000)
+    assert ops.expires == datetime(2027, 1, 1, tzinfo=UTC)

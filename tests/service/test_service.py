@@ -33,7 +33,7 @@ async def test_models_are_found_by_name_version_or_default(rig: Rig) -> None:
     for task, model in (("generate", "tiny-mood-gru"), ("generate", "tiny-text-gru@2"), ("forecast", "x")):
         with pytest.raises(UnknownModel) as caught:
             find(task, model)
-        assert caught.value.wanted == model
+        assert repr(model) in caught.value.message
         assert all(name.startswith("tiny-") for name in caught.value.available)
 
 

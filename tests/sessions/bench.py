@@ -13,7 +13,8 @@ from app.sessions.schema import CreateSession
 from app.sessions.service import SessionService
 from app.sessions.steps.calls import StepCall
 from app.sessions.stores.memory import MemoryStore
-from app.tasks.forecast.actions import FORECAST, ForecastFromState, SessionForecast
+from app.tasks.forecast.schema import ForecastFromState, SessionForecast
+from app.tasks.forecast.task import FORECAST
 from tests.fakes import FakeClock
 from tests.rig import Rig
 

@@ -26,8 +26,7 @@ from app.sessions.steps.calls import StepCall
 from app.sessions.stores.memory import MemoryStore
 from app.sessions.stores.store import Stored, Write
 from app.tasks.decoded.schema import DoneFrame, TokenFrame
-from app.tasks.forecast.actions import ForecastFromState
-from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.forecast.schema import ForecastFromState, ForecastRequest
 from app.tasks.generate.actions import GENERATE, GenerateFromState, SessionDoneFrame
 from app.tasks.generate.schema import GenerateRequest
 from tests.bundles import HORIZON

@@ -53,7 +53,7 @@ class PoisonedEngine:
 async def test_a_state_that_is_not_finite_is_quarantined(bench: Bench) -> None:
     """Only the step that did it fails: calls before it in the same batch are kept, those behind are told."""
     model = "tiny-text-lstm@1"
-    deployment = bench.rig.service.deployments[model]
+    deployment = bench.rig.service.catalog.deployments[model]
     sick = replace(deployment, engine=PoisonedEngine(deployment.engine, 13))
     inference = InferenceService([sick], {}, Limits(), bench.rig.counts)
     async with sessions(Rig(inference, bench.rig.counts, []), bench.store, LIMITS, bench.clock) as service:

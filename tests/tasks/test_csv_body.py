@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import InvalidInput
-from app.tasks.forecast.csv_body import read_csv
-from app.tasks.forecast.csv_query import CsvQuery
-from app.tasks.forecast.limits import ForecastLimits
-from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.forecast.csv_body import CsvQuery, read_csv
+from app.tasks.forecast.schema import ForecastLimits, ForecastRequest
 
 LIMITS = ForecastLimits(max_points=1000, max_series=5)
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput, InvalidManifest
 from app.features.text import TextLimits
-from app.tasks.forecast.limits import ForecastLimits
 from app.tasks.forecast.model import ForecastModel, _interpolation, _mean_weights, _round
-from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.forecast.schema import ForecastLimits, ForecastRequest
 from app.tasks.sentiment.model import SentimentModel
 from tests.bundles import HORIZON
 

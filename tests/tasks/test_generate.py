@@ -13,7 +13,7 @@ from app.core.errors import InvalidInput
 from app.core.sequence import Token
 from app.features.text import TextCodec
 from app.tasks.decoded.prepare import DecodingLimits
-from app.tasks.decoded.text import StopStrings, TextAssembler
+from app.tasks.decoded.text import TextAssembler, stop_strings
 from app.tasks.generate.model import GenerateModel
 from app.tasks.generate.schema import GenerateRequest
 from training.tokenizers import bpe_tokenizer, character_tokenizer
@@ -133,7 +133,7 @@ def test_text_ends_before_the_first_stop_string_however_it_arrives(
 @given(texts, stops.filter(bool))
 def test_the_stop_rule_fires_exactly_when_a_stop_string_is_complete(text: str, stop: tuple[str, ...]) -> None:
     """The engine ends the sequence at the token that completes one."""
-    rule = StopStrings(CODEC, stop)
+    rule = stop_strings(CODEC, stop)
     fired = next((i + 1 for i, token in enumerate(CODEC.encode(text)) if rule(token)), None)
     ends = [text.find(one) + len(one) for one in stop if one in text]
     assert fired == (min(ends) if ends else None)

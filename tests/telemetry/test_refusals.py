@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.access.issue import issue_key
+from app.access.api_key import issue_key
 from tests.e2e.server import ServerProcess
 from tests.telemetry.conftest import DEFAULT
 

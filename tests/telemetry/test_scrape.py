@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.catalogue import Catalogue
 from tests.e2e.server import ServerProcess
+from tests.tables import sample_name
 from tests.telemetry.conftest import DEFAULT, DEPLOY, prometheus, promtool, use_everything
 from tests.telemetry.dashboard import (
     dashboard,
@@ -50,7 +51,7 @@ def test_every_metric_of_the_catalogue_is_told_by_a_server_that_did_everything(n
         "rnnserve_session_store_disk_bytes",  # its sessions are in memory
     }
     for family in Catalogue().families:
-        name = family.sample_name + "_count" * isinstance(family.metric, Histogram)
+        name = sample_name(family) + "_count" * isinstance(family.metric, Histogram)
         assert (name in names) == (name not in absent), name
 
 
@@ -79,7 +80,7 @@ def test_the_dashboard_shows_every_metric() -> None:
     shown = set[str]().union(*(names_in(expression) for _, expression in panel_expressions()))
     shown = {name.removesuffix("_bucket").removesuffix("_sum") for name in shown}
     hidden = {"process_virtual_memory_bytes", "process_start_time_seconds", "rnnserve_model_load_seconds"}
-    assert {family.sample_name for family in Catalogue().families} == shown | hidden
+    assert {sample_name(family) for family in Catalogue().families} == shown | hidden
 
 
 def test_the_dashboards_panels_have_places_of_their_own() -> None:

@@ -324,5 +324,5 @@ def test_what_nobody_asked_for_is_not_imported(tiny_models: Path) -> None:
 def test_without_the_packages_the_setting_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the name of the extra."""
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    with pytest.raises(ConfigurationError, match=r"rnnserve\[otel\]"):
+    with pytest.raises(ConfigurationError, match=r"pip install .*\[otel\]"):
         open_tracing("1", tracing_variables())

@@ -33,7 +33,7 @@ def test_characters_round_trip_exactly(text: str) -> None:
 def test_characters_can_be_decoded_one_at_a_time(text: str) -> None:
     """A stream of single tokens gives the same text as decoding them together."""
     stream = CHARACTERS.stream()
-    assert "".join(stream.push(token) for token in CHARACTERS.encode(text)) == text
+    assert "".join(stream(token) for token in CHARACTERS.encode(text)) == text
 
 
 def test_an_unknown_character_is_the_unknown_token() -> None:

@@ -35,7 +35,7 @@ def readiness(edge: Edge) -> Readiness:
         reason = "shutting down"
     elif not edge.lifecycle.started():
         reason = "other workers are starting"
-    elif not edge.service.deployments:
+    elif not edge.service.catalog.deployments:
         reason = "no model is served"
     elif dead:
         reason = f"the engine of {', '.join(dead)} has stopped"
@@ -43,7 +43,7 @@ def readiness(edge: Edge) -> Readiness:
         reason = "the session store does not answer"
     else:
         reason = None
-    return Readiness(ready=reason is None, reason=reason, models=list(edge.service.deployments))
+    return Readiness(ready=reason is None, reason=reason, models=list(edge.service.catalog.deployments))
 
 
 def _dead(edge: Edge) -> list[str]:

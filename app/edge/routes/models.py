@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from app.bundle.manifest import Manifest
 from app.core.errors import UnknownModel
-from app.core.model_state import ModelState
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
 from app.edge.routes.models_schema import ModelDetail, ModelList, ModelSummary, QualityFigure
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
+from app.service.model_control import ModelState
 
 ModelPath = Annotated[str, Path(description="`name`, `name@version` or `name@label`")]
 
@@ -44,7 +44,7 @@ async def get_model(request: Request, name: ModelPath) -> Response:
 
 def model_list(edge: Edge) -> ModelList:
     """What is known of every version."""
-    deployments = edge.service.deployments
+    deployments = edge.service.catalog.deployments
     return ModelList(
         models=[
             ModelSummary(**_summary(state, deployments[state.reference].manifest, edge))
@@ -81,7 +81,7 @@ def _summary(state: ModelState, manifest: Manifest, edge: Edge) -> dict[str, Any
         "task": manifest.task,
         "cell": manifest.network.cell,
         "description": manifest.description,
-        "default": edge.service.defaults.get(manifest.task) == manifest.reference,
+        "default": edge.service.catalog.defaults.get(manifest.task) == manifest.reference,
     }
 
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from app.core.model_state import ModelStatus
 from app.core.schema import Answer
+from app.service.model_control import ModelStatus
 
 
 class ModelSummary(Answer):

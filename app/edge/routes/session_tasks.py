@@ -17,8 +17,7 @@ from app.edge.http.routing import BytesRoute, bytes_response, json_response
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath
 from app.sessions.schema import CreateSession, SessionInfo, StatelessAnswer, StatelessRequest, of_tasks
 from app.tasks.session import SessionAction
-from app.tasks.task import Task
-from app.tasks.tasks import Tasks
+from app.tasks.task import Task, Tasks
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 

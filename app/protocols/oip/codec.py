@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
-from app.core.tensor import DTYPES, Tensor, TensorInput, TensorSpec
 from app.protocols.oip.schema import InputTensor
-from app.tasks.tensor_table import Row
+from app.tasks.tensor_table import DTYPES, Row, Tensor, TensorInput, TensorSpec
 
 _LENGTH = struct.Struct("<I")
 _NUMBERS: tuple[frozenset[type], str] = (frozenset({int, float, type(None)}), "numbers")

@@ -11,13 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.errors import InvalidInput
-from app.core.model_state import ModelState, ModelStatus
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import bytes_response
 from app.protocols.oip.router import manifests_of
 from app.protocols.oip.routing import ERRORS, ModelPath, OipRoute
 from app.protocols.oip.schema import IndexEntry, IndexRequest, RepositoryRequest
-from app.service.model_control import ModelControl
+from app.service.model_control import ModelControl, ModelState, ModelStatus
 
 _STATES: dict[ModelStatus, str] = {
     "ready": "READY",

@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.bundle.manifest import Manifest
-from app.core.tensor import TensorInput, TensorSpec
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import json_response
 from app.edge.routes.health import readiness
@@ -28,7 +27,8 @@ from app.protocols.oip.schema import (
     TensorMetadata,
 )
 from app.protocols.oip.service import TensorService
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
+from app.tasks.tensor_table import TensorInput, TensorSpec
 
 NAME = "rnnserve"
 PLATFORM = "onnxruntime_onnx"
@@ -52,7 +52,7 @@ def found(request: Request) -> Deployment:
 
 
 def manifests_of(edge: Edge) -> list[Manifest]:
-    return [deployment.manifest for deployment in edge.service.deployments.values()]
+    return [deployment.manifest for deployment in edge.service.catalog.deployments.values()]
 
 
 @router.get("/v2/models/stats", response_model=Statistics, responses=ERRORS)

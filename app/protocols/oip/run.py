@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 import orjson
 
 from app.core.errors import InvalidInput, RnnserveError
-from app.core.tensor import Tensor, TensorInput
 from app.service.call import Timing
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.schema import StatelessRequest
 from app.sessions.service import SessionService
 from app.sessions.steps.calls import StepCall
-from app.tasks.tensor_table import Row, TensorTable
+from app.tasks.tensor_table import Row, Tensor, TensorInput, TensorTable
 
 OFF = "sessions are turned off on this server, and with them"
 

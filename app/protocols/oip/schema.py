@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from pydantic_core import PydanticCustomError
 
 from app.core.schema import Answer, Request
-from app.core.tensor import Datatype
+from app.tasks.tensor_table import Datatype
 
 MAX_RANK = 8
 MAX_TENSORS = 32

@@ -19,12 +19,12 @@ from app.core.errors import (
     SessionGone,
     UnknownSession,
 )
-from app.core.tensor import Tensor
 from app.protocols.oip.run import TensorCall, TensorRuns
 from app.protocols.oip.schema import SequenceParameters
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.schema import CreateSession
+from app.tasks.tensor_table import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Sequences:
     ) -> Deployment:
         """The version that a sequence is on; ``asked`` is who would answer a request by itself."""
         sessions, name = self._runs.sessions, asked.manifest.name
-        served = self._inference.deployments
+        served = self._inference.catalog.deployments
         if sequence.start or sum(one.manifest.name == name for one in served.values()) == 1:
             return asked
         try:

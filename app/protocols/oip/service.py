@@ -14,16 +14,15 @@ from app.bundle.manifest import Manifest
 from app.core.errors import DeadlineExceeded, InvalidInput
 from app.core.limits import Limits
 from app.core.schema import Request
-from app.core.tensor import Tensor, TensorInput, TensorOutput
 from app.protocols.oip.codec import decode, raw_input, rows_of
 from app.protocols.oip.run import TensorCall, TensorRuns
 from app.protocols.oip.schema import InferRequest, OutputChoice, SequenceParameters
 from app.protocols.oip.sequences import Sequences, sequence_of
 from app.service.call import Timing
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.service import SessionService
-from app.tasks.tensor_table import TensorTable
+from app.tasks.tensor_table import Tensor, TensorInput, TensorOutput, TensorTable
 
 _UNSERVED = {"classification": "the classification extension", "shared_memory_region": "shared memory"}
 _PASSED_OVER = frozenset({"headers", "content_type"})

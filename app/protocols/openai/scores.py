@@ -33,7 +33,7 @@ def echoed(codec: TextCodec, prompt: str | list[int]) -> EchoedPrompt:
     stream, starts, length = codec.stream(), [], 0
     for token in prompt:
         starts.append(length)
-        length += len(stream.push(token))
+        length += len(stream(token))
     return EchoedPrompt(codec.decode(prompt), prompt, starts)
 
 

@@ -17,7 +17,7 @@ from app.protocols.openai.prepare import milliseconds, prepare_completion, text_
 from app.protocols.openai.schema import Completion, CompletionRequest, OpenAIErrorAnswer
 from app.protocols.openai.scores import ScoredTicket
 from app.service.call import outcome_of
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.service.stream import TaskStream
 from app.tasks.decoded.prepare import produces_text
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from app.core.errors import RnnserveError
 from app.core.sequence import BlockRequest, BlockResult, Read, Usage
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.sessions.record import LastCall, SessionRecord
 from app.sessions.steps.calls import PendingCall, SessionQueue
 from app.tasks.session import AppliedInputs, Context, EncodedInputs

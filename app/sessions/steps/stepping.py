@@ -18,7 +18,7 @@ import orjson
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput, NotFinite, RnnserveError, SequenceConflict, StateQuarantined
-from app.service.deployment import Deployment
+from app.service.catalog import Deployment
 from app.sessions.access import SessionAccess, stored_of
 from app.sessions.portable import PortableState
 from app.sessions.record import SessionRecord

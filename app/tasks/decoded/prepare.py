@@ -10,11 +10,11 @@ from typing import Protocol
 import numpy as np
 from pydantic import Field
 
-from app.core.errors import InvalidInput
+from app.core.errors import over_limit
 from app.core.sequence import Feedback, Sampling, SequenceRequest
 from app.features.text import TextCodec, TextLimits, check_ids, check_text
 from app.tasks.decoded.schema import TextRequest
-from app.tasks.decoded.text import StopStrings
+from app.tasks.decoded.text import stop_strings
 from app.tasks.task import Task
 
 # Small enough for every JSON reader to hold a drawn seed exactly.
@@ -23,8 +23,6 @@ _SEEDS = 2**63
 
 
 class DecodingLimits(TextLimits):
-    """The limits of a task that produces tokens."""
-
     max_tokens: int = Field(10_000, ge=1, le=2**31 - 1, description="tokens one generation may produce")
     max_choices: int = Field(16, ge=1, le=10_000, description="texts of one generation, n")
     max_stop: int = Field(8, ge=0, le=64, description="stop strings of one generation")
@@ -32,13 +30,7 @@ class DecodingLimits(TextLimits):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedText:
-    """A validated request.
-
-    Attributes:
-        sequences: one for each choice.
-        logprobs: whether those of the tokens are wanted.
-        prompt: its tokens, without a start token.
-    """
+    """One sequence for each choice; ``prompt`` are its tokens without a start token."""
 
     sequences: list[SequenceRequest]
     stops: tuple[str, ...]
@@ -54,12 +46,7 @@ class TextModel(Protocol):
     decoding: DecodingLimits
 
     def prepare(self, request: TextRequest, seed: int | None = None) -> PreparedText:
-        """A request as sequences; ``seed`` is used when the request names none, else one is drawn.
-
-        Raises:
-            InvalidInput: a field is over its limit.
-        """
-        ...
+        """``seed`` is used when the request names none, else one is drawn; raises InvalidInput."""
 
 
 def produces_text(task: Task) -> bool:
@@ -67,45 +54,29 @@ def produces_text(task: Task) -> bool:
     return issubclass(task.limits, DecodingLimits)
 
 
-def draw_seed() -> int:
-    """A seed for a request that names none."""
-    return secrets.randbits(_SEED_BITS)
-
-
 def prompt_ids(prompt: str | list[int], codec: TextCodec, vocabulary: int, limits: TextLimits) -> list[int]:
-    """The tokens of a prompt, in whichever form it was sent.
-
-    Raises:
-        InvalidInput: it is too long, or holds what is no token.
-    """
+    """The tokens of a prompt, in whichever form it was sent; raises InvalidInput."""
     if isinstance(prompt, str):
         check_text("prompt", prompt, limits)
         ids = codec.encode(prompt)
     else:
         check_ids("prompt", prompt, vocabulary)
         ids = prompt
-    if len(ids) > limits.max_prompt_tokens:
-        raise InvalidInput(
-            "prompt",
-            f"the prompt has {len(ids)} tokens, more than the limit of {limits.max_prompt_tokens}",
-            allowed={"max": limits.max_prompt_tokens},
-        )
+    most = limits.max_prompt_tokens
+    if len(ids) > most:
+        raise over_limit("prompt", most, f"the prompt has {len(ids)} tokens, more than the limit of {most}")
     return ids
 
 
 def check_decoding(request: TextRequest, limits: DecodingLimits) -> None:
-    """Refuse more tokens, choices or stop strings than are allowed.
-
-    Raises:
-        InvalidInput: names the field and its limit.
-    """
+    """Raises InvalidInput where more tokens, choices or stop strings are asked for than are allowed."""
     for field, value, limit in (
         ("max_tokens", request.max_tokens, limits.max_tokens),
         ("n", request.n, limits.max_choices),
         ("stop", len(request.stops), limits.max_stop),
     ):
         if value > limit:
-            raise InvalidInput(field, f"at most {limit} is allowed here, got {value}", allowed={"max": limit})
+            raise over_limit(field, limit, f"at most {limit} is allowed here, got {value}")
 
 
 def prepared_text(
@@ -117,21 +88,15 @@ def prepared_text(
     ends: frozenset[int],
     seed: int | None,
 ) -> PreparedText:
-    """One sequence for each choice.
+    """One sequence for each choice; ``supplied`` is the prompt with its start token, if any.
 
-    Args:
-        request: how tokens are drawn.
-        prompt: its tokens.
-        supplied: the tokens that are fed, a start token included.
-        codec: of the model; its unknown token is never drawn.
-        ends: tokens that end a text.
-        seed: used when the request names none; ``None`` draws one.
+    ``ends`` are tokens that end a text; ``seed`` is used when the request names none, else one is drawn.
     """
     steps = np.array(supplied, np.int64)
     if request.seed is not None:
         seed = request.seed
     elif seed is None:
-        seed = draw_seed()
+        seed = secrets.randbits(_SEED_BITS)
     stops = tuple(request.stops)
     banned = () if codec.unknown is None else (codec.unknown,)
     sequences = [
@@ -147,7 +112,7 @@ def prepared_text(
                     alternatives=request.logprobs,
                 ),
                 end_tokens=ends,
-                stop=StopStrings(codec, stops) if stops else None,
+                stop=stop_strings(codec, stops) if stops else None,
                 banned=banned,
             ),
         )

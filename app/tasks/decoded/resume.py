@@ -26,12 +26,7 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What one choice has given out.
-
-    Attributes:
-        tokens: how many of its tokens have been turned into text.
-        ended: whether it has ended, so that nothing of it is held back.
-    """
+    """How many tokens of a choice have become text; of an ended one nothing is held back."""
 
     tokens: int = 0
     ended: bool = False
@@ -39,11 +34,10 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """A place in the events of one generation.
+    """A position in the events of one generation.
 
     Attributes:
-        seed: that it was drawn with.
-        request: tells its request and model from others.
+        request: digest of its request and model.
         origin: tells the state that it began from; empty without a session.
         given: of each choice; ``None`` when even the done frame was given out.
     """
@@ -55,26 +49,20 @@ class ResumePoint:
 
     def __str__(self) -> str:
         if self.given is None:
-            place = "done"
+            given = "done"
         else:
-            place = "-".join(f"{given.tokens}{'e' if given.ended else ''}" for given in self.given)
-        return f"1.{self.seed}.{self.request}.{self.origin}.{place}"
+            given = "-".join(f"{choice.tokens}{'e' if choice.ended else ''}" for choice in self.given)
+        return f"1.{self.seed}.{self.request}.{self.origin}.{given}"
 
     @property
     def complete(self) -> bool:
-        """Whether nothing follows."""
         return self.given is None
 
     def is_of(self, request: TextRequest, model: str) -> bool:
-        """Whether it is a place in an answer to this request by this model."""
         return self.request == request_mark(request, model)
 
     def check(self, request: TextRequest, model: str) -> None:
-        """Refuse a point that this request cannot have reached.
-
-        Raises:
-            InvalidInput: it belongs to another request or model.
-        """
+        """Raises InvalidInput where this request cannot have reached the point."""
         if not self.is_of(request, model):
             raise InvalidInput(HEADER, f"the event is one of another request, or not of {model}")
         for given in self.given or ():
@@ -85,16 +73,11 @@ class ResumePoint:
 
 
 def first_point(request: TextRequest, model: str, seed: int, origin: str = "") -> ResumePoint:
-    """The point before the first event."""
     return ResumePoint(seed, request_mark(request, model), origin, (Given(),) * request.n)
 
 
 def parse_point(text: str) -> ResumePoint:
-    """The point that an event's id names.
-
-    Raises:
-        InvalidInput: it is no id of ours.
-    """
+    """The point that an event's id names; raises InvalidInput."""
     found = _FORM.fullmatch(text)
     if found is None or int(found[1]) >= 2**63:
         raise InvalidInput(HEADER, "not the id of an event of this service; send it back as it came")
@@ -105,7 +88,7 @@ def parse_point(text: str) -> ResumePoint:
 
 
 def request_mark(request: TextRequest, model: str) -> str:
-    """Tells one request on one model from all others; how its answer travels does not count."""
+    """Digest of a request on a model; how its answer travels does not count."""
     fields = request.model_dump(mode="json", exclude={"stream", "model"})
     data = orjson.dumps([model, fields], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -53,7 +53,6 @@ class TextRequest(Request):
 
     @property
     def stops(self) -> list[str]:
-        """The stop strings, in order."""
         return [self.stop] if isinstance(self.stop, str) else self.stop
 
 

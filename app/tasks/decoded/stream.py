@@ -27,11 +27,7 @@ REASONS: dict[FinishReason, schema.FinishReason] = {
 class FrameAssembler:
     """See :class:`app.tasks.model.Assembler`. A frame holds all that a choice has produced since its last.
 
-    Args:
-        model: ``name@version``.
-        codec: of the model.
-        prepared: the request.
-        point: where its reader stands; what lies before is not given out again.
+    What lies before ``point`` is not given out again.
     """
 
     def __init__(self, model: str, codec: TextCodec, prepared: PreparedText, point: ResumePoint) -> None:
@@ -49,17 +45,14 @@ class FrameAssembler:
 
     @property
     def ended(self) -> bool:
-        """Whether every choice has ended."""
         return None not in self._reasons
 
     @property
     def event_id(self) -> str:
-        """Where a reader stands that has the last frame and all before it."""
         return str(replace(self._point, given=None if self._done else tuple(self._given)))
 
     @property
     def summary(self) -> Summary:
-        """Reasons of the choices, and tokens."""
         return Summary(self._finish_reasons, len(self._prepared.prompt), sum(self._produced))
 
     @property
@@ -68,7 +61,6 @@ class FrameAssembler:
         return [*self._prepared.prompt, *self._texts[0].kept]
 
     def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[TokenFrame]:
-        """The frames that became certain; see :class:`app.tasks.model.Assembler`."""
         produced: dict[int, list[Token]] = {}
         failure: RnnserveError | None = None
         for choice, event in events:
@@ -95,7 +87,6 @@ class FrameAssembler:
                 yield from self._give_out(self._release(choice, [], last=True))
 
     def done(self) -> DoneFrame:
-        """The last frame."""
         self._done = True
         reasons = self._finish_reasons
         prompt, completion = len(self._prepared.prompt), sum(self._produced)
@@ -112,7 +103,7 @@ class FrameAssembler:
         )
 
     def answer(self, frames: Sequence[Frame]) -> TextAnswer:
-        """All frames, the done frame included, as one answer; what the reader had before is put in front."""
+        """What the reader had before is put in front."""
         num = len(self._prepared.sequences)
         texts = [""] * num
         logprobs: list[list[schema.TokenLogprob]] = [[] for _ in range(num)]

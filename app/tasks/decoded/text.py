@@ -8,40 +8,31 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.core.numbers import rounded
-from app.core.sequence import Token
+from app.core.sequence import StopRule, Token
 from app.features.text import TextCodec
 from app.tasks.decoded.schema import Alternative, TokenLogprob
 
 
-class StopStrings:
-    """The stop rule of stop strings: over as soon as the text contains one.
+def stop_strings(codec: TextCodec, stops: tuple[str, ...]) -> StopRule:
+    """Over as soon as the text contains one of the strings; only what a match can span is kept."""
+    decoded = codec.stream()
+    longest = max(len(stop) for stop in stops)
+    tail = ""
 
-    Only as much of the text is kept as a match can span.
-    """
+    def over(token: int) -> bool:
+        nonlocal tail
+        text = tail + decoded(token)
+        tail = text[-longest:]
+        return any(stop in text for stop in stops)
 
-    def __init__(self, codec: TextCodec, stops: tuple[str, ...]) -> None:
-        self._stream = codec.stream()
-        self._stops = stops
-        self._longest = max(len(stop) for stop in stops)
-        self._tail = ""
-
-    def __call__(self, token: int) -> bool:
-        """Whether the text that ends in ``token`` contains a stop string."""
-        self._tail += self._stream.push(token)
-        if any(stop in self._tail for stop in self._stops):
-            return True
-        self._tail = self._tail[-self._longest :]
-        return False
+    return over
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Text that has become certain.
+    """Text that has become certain, or none; ``index`` is the position of its first token in the choice.
 
-    Attributes:
-        text: may be empty.
-        index: position of its first token in the choice.
-        logprobs: of the tokens whose text begins in it; ``None`` when they were not asked for.
+    ``logprobs`` are of the tokens whose text begins in it; ``None`` when they were not asked for.
     """
 
     text: str
@@ -57,7 +48,7 @@ class TextAssembler:
 
     def __init__(self, codec: TextCodec, stops: tuple[str, ...], *, logprobs: bool) -> None:
         self._codec = codec
-        self._stream = codec.stream()
+        self._decoded = codec.stream()
         self._stops = stops
         self._held = ""
         self._waiting: deque[tuple[int, Token]] = deque()
@@ -73,17 +64,12 @@ class TextAssembler:
         return [token for end, token in self._ends if end <= self._released_chars]
 
     def push(self, tokens: list[Token], *, last: bool) -> Piece:
-        """Add tokens and take what is certain.
-
-        Args:
-            tokens: in order.
-            last: nothing follows, so that nothing need be held back.
-        """
+        """Add tokens and take what is certain; with ``last`` nothing follows, so nothing is held back."""
         for token in tokens:
             if self._stopped:
                 break
             self._waiting.append((self._released_chars + len(self._held), token))
-            self._held += self._stream.push(token.id)
+            self._held += self._decoded(token.id)
             self._ends.append((self._released_chars + len(self._held), token.id))
             self._cut()
         keep = 0 if last or self._stopped else self._possible_stop()

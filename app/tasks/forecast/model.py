@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.reader import Bundle
-from app.core.errors import InvalidInput, InvalidManifest
+from app.core.errors import InvalidInput, InvalidManifest, over_limit
 from app.core.sequence import Read
 from app.features.calendar import parse_timestamp, timestamps
 from app.features.frequency import Frequency, parse_frequency
 from app.features.series import COLUMNS, SeriesKind, encode, kind_for
-from app.tasks.forecast.limits import ForecastLimits
 from app.tasks.forecast.schema import (
     Forecast,
     ForecastAnswer,
+    ForecastFromState,
+    ForecastLimits,
     ForecastRequest,
     Series,
-    WantedForecast,
+    SessionForecast,
     wanted_quantiles,
 )
 from app.tasks.forecast.session import ForecastSession
 from app.tasks.forecast.spec import ForecastSpec, known_frequencies
 from app.tasks.forecast.tensors import forecast_tensors
 from app.tasks.model import Prepared, blocks_of
+from app.tasks.session import SessionView
 
 # A scale needs a difference, and a difference needs two observations.
 MIN_OBSERVED = 2
@@ -43,13 +43,7 @@ _KEPT_LEVELS = 256
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class PreparedForecast(Prepared):
-    """A validated request, and what its answer needs besides the outputs.
-
-    Attributes:
-        levels: quantile levels, ascending.
-        ids: of the series.
-        timestamps: of the steps ahead of each series, where they are known.
-    """
+    """``levels`` ascend; ``timestamps`` are those of the steps ahead, where they are known."""
 
     horizon: int
     levels: tuple[float, ...]
@@ -58,15 +52,7 @@ class PreparedForecast(Prepared):
 
 
 class ForecastModel:
-    """See :class:`app.tasks.model.AnsweringModel`.
-
-    Args:
-        bundle: of a forecaster.
-        limits: what a request may ask for.
-
-    Raises:
-        InvalidManifest: the bundle is no forecaster, or was made for other input columns.
-    """
+    """See :class:`app.tasks.model.AnsweringModel`; raises InvalidManifest for a bundle that does not fit."""
 
     def __init__(self, bundle: Bundle, limits: ForecastLimits) -> None:
         manifest = bundle.manifest
@@ -80,58 +66,31 @@ class ForecastModel:
         self._weights = lru_cache(maxsize=_KEPT_LEVELS)(self._find_weights)
         self.session = ForecastSession(spec)
         self.tensors = forecast_tensors(self._reference, spec, self.prepare)
-
-    @cached_property
-    def inputs(self) -> Mapping[str, Any]:
-        """Quantiles, frequencies seen in training, and the longest season."""
-        spec = self._spec
-        return {
+        self.inputs = {
             "quantiles": spec.quantiles,
             "frequencies": sorted(spec.frequencies),
             "window": spec.window,
         }
-
-    @cached_property
-    def limits(self) -> Mapping[str, Any]:
-        """Of horizon, series and observations."""
-        return {
-            "max_horizon": self._spec.horizon,
-            "max_series": self._limits.max_series,
-            "max_points": self._limits.max_points,
+        self.limits = {
+            "max_horizon": spec.horizon,
+            "max_series": limits.max_series,
+            "max_points": limits.max_points,
         }
 
     def milliseconds(self, request: ForecastRequest) -> float:
         """Reading a request takes longer than preparing it."""
         return 0.0
 
-    def present(
-        self,
-        request: WantedForecast,
-        id: str,
-        following: tuple[datetime | None, Frequency | None],
-        quantiles: NDArray[np.float32],
-    ) -> Forecast:
-        """What lies ahead of a state.
-
-        Args:
-            request: horizon and levels.
-            id: comes back with the forecast.
-            following: time of the first step ahead and the frequency, where they are known.
-            quantiles: the state's last output, ``[horizon, levels]``.
-
-        Raises:
-            InvalidInput: as :meth:`prepare`.
-        """
+    def look(self, view: SessionView, request: ForecastFromState) -> SessionForecast:
+        """What lies ahead of a session's last observation; raises as :meth:`prepare`."""
+        if view.last is None:
+            raise InvalidInput("id", f"session {view.id!r} has no observation yet; feed it at least one")
         levels = self._wanted(request)
-        stamps = self._timestamps(*following, 0, request.horizon, "")
-        return self._forecast(request.horizon, levels, id, stamps, quantiles)
+        stamps = self._timestamps(*self.session.following(view.context), 0, request.horizon, "")
+        forecast = self._forecast(request.horizon, levels, view.id, stamps, view.last)
+        return SessionForecast.model_construct(model=view.model, step=view.step, forecast=forecast)
 
     def prepare(self, request: ForecastRequest) -> PreparedForecast:
-        """Series as blocks.
-
-        Raises:
-            InvalidInput: a field is wrong for this model; names it and what is allowed.
-        """
         levels = self._wanted(request)
         series = request.all_series()
         self._check_size(series)
@@ -164,12 +123,7 @@ class ForecastModel:
         )
 
     def finish(self, prepared: PreparedForecast, outputs: list[NDArray[np.float32]]) -> ForecastAnswer:
-        """The answer.
-
-        Args:
-            prepared: the request.
-            outputs: of each series the last step's quantiles, ``[1, horizon, levels]``.
-        """
+        """``outputs``: of each series the last step's quantiles, ``[1, horizon, levels]``."""
         forecasts: list[Forecast] = []
         for id, stamps, output in zip(prepared.ids, prepared.timestamps, outputs, strict=True):
             forecasts.append(self._forecast(prepared.horizon, prepared.levels, id, stamps, output[0]))
@@ -189,7 +143,7 @@ class ForecastModel:
             id=id, timestamps=stamps, mean=mean, quantiles=dict(zip(names, table, strict=True))
         )
 
-    def _wanted(self, request: WantedForecast) -> tuple[float, ...]:
+    def _wanted(self, request: ForecastRequest | ForecastFromState) -> tuple[float, ...]:
         """The quantile levels of a request whose horizon and levels the model knows."""
         if request.horizon > self._spec.horizon:
             raise InvalidInput(
@@ -197,7 +151,19 @@ class ForecastModel:
                 f"{self._reference} forecasts 1 to {self._spec.horizon} steps ahead, not {request.horizon}",
                 allowed={"min": 1, "max": self._spec.horizon},
             )
-        return self._levels(wanted_quantiles(request), "levels" if request.levels else "quantiles")
+        levels = wanted_quantiles(request)
+        if levels is None:
+            return self._spec.quantiles
+        low, high = self._spec.quantiles[0], self._spec.quantiles[-1]
+        if levels[0] < low or levels[-1] > high:
+            widest = (1 - 2 * max(low, 1 - high)) * 100
+            raise InvalidInput(
+                "levels" if request.levels else "quantiles",
+                f"{self._reference} knows quantiles from {low:g} to {high:g}, "
+                f"that is intervals up to {widest:g} %",
+                allowed={"max": widest} if request.levels else {"min": low, "max": high},
+            )
+        return levels
 
     def _find_weights(self, levels: tuple[float, ...]) -> tuple[list[str], NDArray[np.float64]]:
         """Names of the levels, and the weights ``[trained, 1 + levels]`` of the mean and of each."""
@@ -205,36 +171,17 @@ class ForecastModel:
         weights = np.concatenate([_mean_weights(self._trained)[:, None], interpolation], axis=1)
         return [f"{level:g}" for level in levels], weights
 
-    def _levels(self, levels: tuple[float, ...] | None, field: str) -> tuple[float, ...]:
-        if levels is None:
-            return self._spec.quantiles
-        low, high = self._spec.quantiles[0], self._spec.quantiles[-1]
-        if levels[0] < low or levels[-1] > high:
-            widest = (1 - 2 * max(low, 1 - high)) * 100
-            raise InvalidInput(
-                field,
-                f"{self._reference} knows quantiles from {low:g} to {high:g}, "
-                f"that is intervals up to {widest:g} %",
-                allowed={"min": low, "max": high} if field == "quantiles" else {"max": widest},
-            )
-        return levels
-
     def _check_size(self, series: list[Series]) -> None:
-        if len(series) > self._limits.max_series:
-            raise InvalidInput(
-                "series",
-                f"a request may hold at most {self._limits.max_series} series, got {len(series)}",
-                allowed={"max": self._limits.max_series},
-            )
+        most, most_points = self._limits.max_series, self._limits.max_points
+        if len(series) > most:
+            text = f"a request may hold at most {most} series, got {len(series)}"
+            raise over_limit("series", most, text)
         points = 0
         for each in series:
             points += len(each.values)
-        if points > self._limits.max_points:
-            raise InvalidInput(
-                "values",
-                f"a request may hold at most {self._limits.max_points} observations in all, got {points}",
-                allowed={"max": self._limits.max_points},
-            )
+        if points > most_points:
+            text = f"a request may hold at most {most_points} observations in all, got {points}"
+            raise over_limit("values", most_points, text)
 
     def _kind(self, series: Series, season: int | None, prefix: str) -> SeriesKind:
         if season is not None and season > self._spec.window:
@@ -286,23 +233,15 @@ def _interpolation(trained: NDArray[np.float64], wanted: NDArray[np.float64]) ->
     normal = NormalDist()
     known = np.array([normal.inv_cdf(level) for level in trained])
     asked = np.array([normal.inv_cdf(level) for level in wanted])
-    right = (
-        np.clip(np.searchsorted(trained, wanted), 1, len(trained) - 1)
-        if len(trained) > 1
-        else np.zeros(1, int)
-    )
+    if len(trained) == 1:
+        return np.ones((1, len(wanted)))
+    right = np.clip(np.searchsorted(trained, wanted), 1, len(trained) - 1)
     weights = np.zeros((len(trained), len(wanted)))
     columns = np.arange(len(wanted))
-    if len(trained) == 1:
-        weights[0] = 1.0
-        return weights
+    # Exactly 0 or 1 at a trained level.
     share = (asked - known[right - 1]) / (known[right] - known[right - 1])
     weights[right, columns] = share
     weights[right - 1, columns] = 1.0 - share
-    exact = np.searchsorted(trained, wanted)
-    hit = (exact < len(trained)) & (trained[np.minimum(exact, len(trained) - 1)] == wanted)
-    weights[:, hit] = 0.0
-    weights[exact[hit], columns[hit]] = 1.0
     return weights
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from app.core.errors import InvalidInput
+from app.core.limits import TaskLimits
 from app.core.schema import Answer, ModelReference, Request
 
 LARGEST_VALUE = 1e30
@@ -32,6 +33,13 @@ FrequencyCode = Annotated[
 ]
 Level = Annotated[float, Field(gt=0, lt=1)]
 Coverage = Annotated[float, Field(gt=0, lt=100)]
+
+
+class ForecastLimits(TaskLimits):
+    max_series: int = Field(10_000, ge=1, le=10_000_000, description="series in one forecast request")
+    max_points: int = Field(
+        1_000_000, ge=1, le=2**31, description="observations in one request, over all its series"
+    )
 
 
 class SeriesInput(Request):
@@ -100,35 +108,24 @@ class ForecastRequest(Request):
             return [Series(None, self.values, self.start, self.freq)]
         return [
             Series(
-                one.id,
-                one.values,
-                self.start if one.start is None else one.start,
-                self.freq if one.freq is None else one.freq,
+                series.id,
+                series.values,
+                self.start if series.start is None else series.start,
+                self.freq if series.freq is None else series.freq,
             )
-            for one in self.series
+            for series in self.series
         ]
 
 
-class WantedForecast(Protocol):
-    """A request that names a horizon, and quantiles or intervals."""
+class ForecastFromState(Request):
+    """What lies ahead of the last observation."""
 
-    @property
-    def horizon(self) -> int:
-        """Steps ahead."""
-        ...
-
-    @property
-    def quantiles(self) -> list[float] | None:
-        """Quantile levels."""
-        ...
-
-    @property
-    def levels(self) -> list[float] | None:
-        """Central intervals in percent."""
-        ...
+    horizon: int = Field(ge=1, le=2**31 - 1)
+    quantiles: list[Level] | None = Field(default=None, min_length=1, max_length=99)
+    levels: list[Coverage] | None = Field(default=None, min_length=1, max_length=49)
 
 
-def wanted_quantiles(request: WantedForecast) -> tuple[float, ...] | None:
+def wanted_quantiles(request: ForecastRequest | ForecastFromState) -> tuple[float, ...] | None:
     """Quantile levels asked for, ascending and without repeats; ``None`` leaves them to the model."""
     if request.levels is not None:
         tails = {round((1 - level / 100) / 2, 6) for level in request.levels}
@@ -150,3 +147,11 @@ class ForecastAnswer(Answer):
 
     model: str
     forecasts: list[Forecast]
+
+
+class SessionForecast(Answer):
+    """The forecast of a session."""
+
+    model: str
+    step: int
+    forecast: Forecast

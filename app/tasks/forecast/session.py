@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
-from app.core.numbers import significant
 from app.features.calendar import advance, parse_timestamp, position
 from app.features.frequency import Frequency, parse_frequency
 from app.features.series import encode, kind_for
@@ -41,7 +40,6 @@ class ForecastSession:
         self._scores = np.array([normal.inv_cdf(level) for level in spec.quantiles])
 
     def open(self, options: Context) -> Context:
-        """Read ``freq``, ``season`` and ``start``."""
         for name in options:
             if name not in _OPTIONS:
                 raise InvalidInput(
@@ -71,22 +69,22 @@ class ForecastSession:
             raise InvalidInput("inputs", "give one or more values")
         frequency = _frequency(context["freq"], "freq") if context["freq"] else None
         start = datetime.fromisoformat(context["start"]) if context["start"] else None
-        place = first = int(context["position"])
+        due = first = int(context["position"])
         values: list[float] = []
         reported: list[int] = []
         for index, event in enumerate(events):
             field = f"inputs.{index}" if isinstance(inputs, list) else "inputs"
             value, moment = _event(event, field)
             if moment is not None:
-                start, gap = _locate(start, moment, frequency, place, field)
+                start, gap = _locate(start, moment, frequency, due, field)
                 values.extend([np.nan] * gap)
-                place += gap
+                due += gap
             reported.append(len(values))
             values.append(value)
-            place += 1
+            due += 1
         kind = kind_for(frequency, self._known, season=context["season"])
         steps = encode(np.array(values), start, kind, skip=first)
-        after = context | {"position": place, "start": None if start is None else start.isoformat()}
+        after = context | {"position": due, "start": None if start is None else start.isoformat()}
         return EncodedInputs(steps, tuple(reported), after, [values[index] for index in reported])
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
@@ -99,14 +97,15 @@ class ForecastSession:
 
     def _describe(self, call: AppliedInputs) -> list[Output]:
         described: list[Output] = []
-        for place, value in zip(call.encoded.reported, call.encoded.detail, strict=True):
-            known = call.known(place)
+        for step, value in zip(call.encoded.reported, call.encoded.detail, strict=True):
+            known = call.known(step)
             if known is None:
                 described.append({"forecast": None, "quantile": None, "anomaly_score": None})
                 continue
             expected = known[0].astype(np.float64)
             quantiles = {
-                f"{level:g}": significant(quantile)
+                # float32 has no more significant digits.
+                f"{level:g}": float(f"{quantile:.8g}")
                 for level, quantile in zip(self._levels, expected, strict=True)
             }
             if np.isnan(value):
@@ -140,7 +139,6 @@ class ForecastSession:
 
 
 def _event(event: Any, field: str) -> tuple[float, datetime | None]:
-    """The value (NaN when null) and the time of one event."""
     moment = None
     if isinstance(event, dict):
         unknown = set(event) - {"value", "time"}
@@ -161,20 +159,22 @@ def _event(event: Any, field: str) -> tuple[float, datetime | None]:
 
 
 def _locate(
-    start: datetime | None, moment: datetime, frequency: Frequency | None, place: int, field: str
+    start: datetime | None, moment: datetime, frequency: Frequency | None, due: int, field: str
 ) -> tuple[datetime, int]:
     """The start of the series, and how many steps are missing before an event at ``moment``."""
     if frequency is None:
         raise InvalidInput(f"{field}.time", "times need the session's option freq, such as h, D, W or MS")
     if start is None:
-        return advance(moment, frequency, -place), 0
+        return advance(moment, frequency, -due), 0
     try:
-        gap = position(start, moment, frequency) - place
+        gap = position(start, moment, frequency) - due
     except InvalidInput as error:
         raise InvalidInput(f"{field}.time", error.message) from error
     if gap < 0:
-        due = advance(start, frequency, place)
-        raise InvalidInput(f"{field}.time", f"times must ascend; the next one is {due.isoformat()} or later")
+        next_time = advance(start, frequency, due)
+        raise InvalidInput(
+            f"{field}.time", f"times must ascend; the next one is {next_time.isoformat()} or later"
+        )
     if gap > MAX_GAP:
         raise InvalidInput(
             f"{field}.time",

@@ -18,8 +18,6 @@ class Frequency(Section):
 
 
 class ForecastSpec(Spec):
-    """What a forecaster's answer means."""
-
     model_config = ConfigDict(extra="forbid")
 
     task: Literal["forecast"] = "forecast"

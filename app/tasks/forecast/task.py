@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import math
+import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from app.tasks.forecast.actions import FORECAST
-from app.tasks.forecast.csv_body import read_csv
-from app.tasks.forecast.csv_query import CsvQuery
-from app.tasks.forecast.limits import ForecastLimits
-from app.tasks.forecast.load import LOAD
+from app.tasks.forecast.csv_body import CsvQuery, read_csv
 from app.tasks.forecast.model import ForecastModel
-from app.tasks.forecast.schema import ForecastAnswer, ForecastRequest
+from app.tasks.forecast.schema import (
+    ForecastAnswer,
+    ForecastFromState,
+    ForecastLimits,
+    ForecastRequest,
+    SessionForecast,
+)
 from app.tasks.forecast.spec import ForecastSpec
 from app.tasks.forecast.tensors import EXAMPLES
-from app.tasks.task import BodyReader, Task
+from app.tasks.session import SessionAction
+from app.tasks.task import BodyReader, Load, LoadOption, Task
 
 _YEAR = [112.0, 118.0, 132.0, 129.0, 121.0, 135.0, 148.0, 148.0, 136.0, 119.0, 104.0, 118.0]
 _NEXT = [115.0, 126.0, 141.0, 135.0, 125.0, 149.0, 170.0, 170.0, 158.0, 133.0, 114.0, 140.0]
+
+
+def _body(chance: random.Random, options: Mapping[str, int]) -> dict[str, Any]:
+    level, height = chance.uniform(50, 500), chance.uniform(5, 40)
+    values = [
+        round(level + height * math.sin(math.tau * hour / 24) + chance.gauss(0, height / 5), 2)
+        for hour in range(options["points"])
+    ]
+    return {"values": values, "freq": "h", "horizon": options["horizon"]}
+
+
+_LOAD = Load(
+    options=(
+        LoadOption(name="points", help="observations of a forecast", default=168, least=2, most=100_000),
+        LoadOption(name="horizon", help="steps ahead of a forecast", default=24, least=1, most=10_000),
+    ),
+    body=_body,
+    answered=b'"forecasts"',
+    inputs=lambda number: b"[%d.5]" % (100 + number * 7 % 60),
+)
+
+FORECAST = SessionAction(
+    name="forecast",
+    request=ForecastFromState,
+    answer=SessionForecast,
+    doc="What lies ahead of the last observation. Nothing is run, and the session stays as it is.",
+    examples={"ahead": {"summary": "Six steps", "value": {"horizon": 6, "levels": [80]}}},
+    look=ForecastModel.look,
+    lacking="does not forecast",
+)
 
 TASK = Task(
     name="forecast",
@@ -32,7 +69,7 @@ request, with the horizon and the rest in the query.""",
     answer=ForecastAnswer,
     default_model="forecaster",
     actions=(FORECAST,),
-    load=LOAD,
+    load=_LOAD,
     page=Path(__file__).parent / "page",
     reads=(
         BodyReader(

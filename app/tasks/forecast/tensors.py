@@ -14,7 +14,6 @@ from pydantic import BeforeValidator, Field
 
 from app.core.errors import InvalidInput
 from app.core.schema import Request
-from app.core.tensor import ANY, TensorInput, TensorOutput
 from app.tasks.forecast.schema import (
     LARGEST_VALUE,
     Coverage,
@@ -26,7 +25,7 @@ from app.tasks.forecast.schema import (
 )
 from app.tasks.forecast.spec import ForecastSpec
 from app.tasks.session import Examples
-from app.tasks.tensor_table import FromState, Row, TensorTable
+from app.tasks.tensor_table import ANY, FromState, Row, TensorInput, TensorOutput, TensorTable
 
 
 def _values(*data: float | None) -> dict[str, Any]:

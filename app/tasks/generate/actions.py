@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, over_limit
 from app.core.schema import Seq
 from app.tasks.decoded.resume import ResumePoint
 from app.tasks.decoded.schema import DoneFrame, TokenFrame
@@ -31,7 +31,7 @@ class GenerateFromState(GenerateRequest):
     @model_validator(mode="after")
     def _one_text(self) -> GenerateFromState:
         if self.advance and self.n != 1:
-            raise InvalidInput("n", "with advance the session can keep one text only", allowed={"max": 1})
+            raise over_limit("n", 1, "with advance the session can keep one text only")
         if self.seq is not None and not self.advance:
             raise InvalidInput("seq", "seq needs advance: without it nothing is written")
         return self
@@ -56,16 +56,12 @@ def _start(
     prompt = len(_kept(start.assembler))
     most = prompt + request.max_tokens
     if request.advance and most > view.max_steps:
-        raise InvalidInput(
-            "max_tokens",
-            f"with advance, prompt and text may be {view.max_steps} tokens, not {most}",
-            allowed={"max": view.max_steps - prompt},
-        )
+        text = f"with advance, prompt and text may be {view.max_steps} tokens, not {most}"
+        raise over_limit("max_tokens", view.max_steps - prompt, text)
     return start
 
 
 def _kept(assembler: object) -> list[int]:
-    """The tokens of the prompt and of the text so far."""
     assert isinstance(assembler, FrameAssembler)
     return assembler.tokens
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
-from typing import Any
-
 from app.bundle.reader import Bundle
 from app.core.sequence import SequenceRequest
 from app.features.text import codec_of, milliseconds_to_encode
@@ -27,15 +23,7 @@ from app.tasks.session import SessionView
 
 
 class GenerateModel:
-    """See :class:`app.tasks.model.StreamingModel`.
-
-    Args:
-        bundle: of a language model.
-        limits: what a request may ask for.
-
-    Raises:
-        BundleError: the bundle is no language model, or its tokenizer does not fit the network.
-    """
+    """See :class:`app.tasks.model.StreamingModel`; raises BundleError for a bundle that does not fit."""
 
     def __init__(self, bundle: Bundle, limits: DecodingLimits) -> None:
         manifest = bundle.manifest
@@ -45,31 +33,21 @@ class GenerateModel:
         self.decoding = limits
         self.session = TextSession(spec, self.codec, limits)
         self.tensors = generate_tensors(self._reference, spec, limits, self.prepare)
+        ends = spec.end_token is not None
+        self.inputs = {"unit": spec.unit, "vocabulary": spec.vocabulary, "ends_by_itself": ends}
+        self.limits = {
+            "max_prompt_chars": limits.max_text_chars,
+            "max_prompt_tokens": limits.max_prompt_tokens,
+            "max_tokens": limits.max_tokens,
+            "max_choices": limits.max_choices,
+            "max_stop": limits.max_stop,
+        }
         self._ends = frozenset() if spec.end_token is None else frozenset([spec.end_token])
 
-    @cached_property
-    def inputs(self) -> Mapping[str, Any]:
-        """Unit, vocabulary, and whether texts end by themselves."""
-        ends = self._spec.end_token is not None
-        return {"unit": self._spec.unit, "vocabulary": self._spec.vocabulary, "ends_by_itself": ends}
-
-    @cached_property
-    def limits(self) -> Mapping[str, Any]:
-        """Of prompts and texts."""
-        return {
-            "max_prompt_chars": self.decoding.max_text_chars,
-            "max_prompt_tokens": self.decoding.max_prompt_tokens,
-            "max_tokens": self.decoding.max_tokens,
-            "max_choices": self.decoding.max_choices,
-            "max_stop": self.decoding.max_stop,
-        }
-
     def milliseconds(self, request: TextRequest) -> float:
-        """Of cutting the prompt into tokens."""
         return milliseconds_to_encode(len(request.prompt))
 
     def start(self, request: TextRequest, point: ResumePoint | None = None) -> StreamStart:
-        """One sequence for each choice; see :class:`app.tasks.model.StreamingModel`."""
         if point is not None:
             point.check(request, self._reference)
         prepared = self.prepare(request, None if point is None else point.seed)
@@ -102,7 +80,6 @@ class GenerateModel:
         return self._started(request, prepared, sequences, point, view.mark)
 
     def prepare(self, request: TextRequest, seed: int | None = None) -> PreparedText:
-        """See :class:`app.tasks.decoded.prepare.TextModel`."""
         ids = self._prompt(request)
         supplied = [self._spec.start_token, *ids] if self._spec.start_always or not ids else ids
         return self._prepared(request, ids, supplied, seed)

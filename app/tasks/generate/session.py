@@ -23,7 +23,6 @@ class TextSession:
         self._limits = limits
 
     def open(self, options: Context) -> Context:
-        """There are no options."""
         return no_options(options)
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:

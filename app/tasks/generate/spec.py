@@ -10,8 +10,6 @@ from app.bundle.manifest import Spec
 
 
 class GenerateSpec(Spec):
-    """How a language model begins and ends a text."""
-
     model_config = ConfigDict(extra="forbid")
 
     task: Literal["generate"] = "generate"

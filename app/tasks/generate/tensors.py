@@ -10,13 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from app.core.errors import InvalidInput
+from app.core.errors import over_limit
 from app.core.schema import Request
-from app.core.tensor import ANY, TensorInput, TensorOutput
 from app.tasks.decoded.prepare import DecodingLimits
 from app.tasks.generate.schema import GenerateRequest
 from app.tasks.generate.spec import GenerateSpec
-from app.tasks.tensor_table import FromState, Row, TensorTable
+from app.tasks.tensor_table import ANY, FromState, Row, TensorInput, TensorOutput, TensorTable
 
 DEFAULT_MAX_TOKENS: int = GenerateRequest.model_fields["max_tokens"].default
 _SEEDS = 2**63
@@ -53,12 +52,9 @@ def generate_tensors(
 
     def requests(rows: Sequence[Row], parameters: GenerateParameters) -> list[GenerateRequest]:
         """A generation for each prompt; where a seed is given, the seeds ascend from it."""
-        if len(rows) > limits.max_choices:
-            raise InvalidInput(
-                "inputs",
-                f"a request may hold at most {limits.max_choices} prompts, got {len(rows)}",
-                allowed={"max": limits.max_choices},
-            )
+        most = limits.max_choices
+        if len(rows) > most:
+            raise over_limit("inputs", most, f"a request may hold at most {most} prompts, got {len(rows)}")
         seed = parameters.seed
         return [
             GenerateRequest.model_construct(

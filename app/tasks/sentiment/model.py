@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from app.bundle.reader import Bundle
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, over_limit
 from app.core.numbers import rounded, softmax
 from app.core.sequence import Read
 from app.features.text import TextLimits, check_text, codec_of, milliseconds_to_encode
@@ -21,8 +18,7 @@ from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, Sentim
 from app.tasks.sentiment.session import LabelSession
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sentiment.tensors import sentiment_tensors
-from app.tasks.sentiment.text_classification import classified
-from app.tasks.sentiment.text_classification_schema import TextClassificationRequest
+from app.tasks.sentiment.text_classification import TextClassificationRequest, classified
 
 SentimentRequests = SentimentRequest | TextClassificationRequest
 
@@ -36,61 +32,35 @@ class PreparedSentiment(Prepared):
 
 
 class SentimentModel:
-    """See :class:`app.tasks.model.AnsweringModel`.
-
-    Args:
-        bundle: of a classifier.
-        limits: what a request may ask for.
-
-    Raises:
-        BundleError: the bundle is no classifier, or its tokenizer does not fit the network.
-    """
+    """See :class:`app.tasks.model.AnsweringModel`; raises BundleError for a bundle that does not fit."""
 
     def __init__(self, bundle: Bundle, limits: TextLimits) -> None:
         spec = bundle.manifest.spec_as(SentimentSpec)
         self.labels = spec.labels
-        self._vocabulary = spec.vocabulary
         self._reference = bundle.manifest.reference
         self._codec = codec_of(bundle, spec.vocabulary)
         self._limits = limits
         self.session = LabelSession(spec, self._codec, limits)
         self.tensors = sentiment_tensors(self._reference, spec, limits)
-
-    @cached_property
-    def inputs(self) -> Mapping[str, Any]:
-        """Labels and vocabulary."""
-        return {"labels": self.labels, "vocabulary": self._vocabulary}
-
-    @cached_property
-    def limits(self) -> Mapping[str, Any]:
-        """Of texts."""
-        return {
-            "max_texts": self._limits.max_texts,
-            "max_text_chars": self._limits.max_text_chars,
-            "max_text_tokens": self._limits.max_prompt_tokens,
+        self.inputs = {"labels": spec.labels, "vocabulary": spec.vocabulary}
+        self.limits = {
+            "max_texts": limits.max_texts,
+            "max_text_chars": limits.max_text_chars,
+            "max_text_tokens": limits.max_prompt_tokens,
         }
 
     def milliseconds(self, request: SentimentRequests) -> float:
-        """Of cutting the texts into tokens."""
         return milliseconds_to_encode(sum(map(len, request.texts)))
 
     def prepare(self, request: SentimentRequests) -> PreparedSentiment:
-        """Texts as blocks.
-
-        Raises:
-            InvalidInput: too many texts, or one that is too long or holds no words.
-        """
         kept = None
         name = "text"
         if isinstance(request, TextClassificationRequest):
             name, kept = "inputs", request.kept_tokens
         texts = request.texts
-        if len(texts) > self._limits.max_texts:
-            raise InvalidInput(
-                name,
-                f"a request may hold at most {self._limits.max_texts} texts, got {len(texts)}",
-                allowed={"max": self._limits.max_texts},
-            )
+        most = self._limits.max_texts
+        if len(texts) > most:
+            raise over_limit(name, most, f"a request may hold at most {most} texts, got {len(texts)}")
         steps: list[NDArray[np.generic]] = []
         spans: list[list[tuple[int, int]]] = []
         for index, text in enumerate(texts):
@@ -108,12 +78,7 @@ class SentimentModel:
         )
 
     def finish(self, prepared: PreparedSentiment, outputs: list[NDArray[np.float32]]) -> BaseModel:
-        """The answer in the shape of the request.
-
-        Args:
-            prepared: the request.
-            outputs: for each text logits ``[steps read, labels]``.
-        """
+        """In the shape of the request; ``outputs``: for each text logits ``[steps read, labels]``."""
         if isinstance(prepared.request, TextClassificationRequest):
             return classified(self.labels, outputs, prepared.request.parameters)
         results: list[SentimentResult] = []
@@ -148,9 +113,7 @@ class SentimentModel:
             end = min(kept or most, most)
             return ids[:end], offsets[:end]
         if len(ids) > most:
-            raise InvalidInput(
-                field, f"the text has {len(ids)} tokens, more than {most}", allowed={"max": most}
-            )
+            raise over_limit(field, most, f"the text has {len(ids)} tokens, more than {most}")
         return ids, offsets
 
     def _scores(self, row: NDArray[np.float64]) -> dict[str, float]:

@@ -21,7 +21,6 @@ class SentimentRequest(Request):
 
     @property
     def texts(self) -> list[str]:
-        """The texts, in order."""
         return [self.text] if isinstance(self.text, str) else self.text
 
 

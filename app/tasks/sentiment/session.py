@@ -22,16 +22,13 @@ class LabelSession:
         self._limits = limits
 
     def open(self, options: Context) -> Context:
-        """There are no options."""
         return no_options(options)
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
-        """One step for each token."""
         ids = text_or_ids(inputs, self._codec, self._spec.vocabulary, self._limits)
         return EncodedInputs(np.array(ids, np.int64), tuple(range(len(ids))), context, ids)
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
-        """Token, label and the probability of each label."""
         if not calls:
             return []
         verdicts = softmax(np.concatenate([call.outputs for call in calls]))

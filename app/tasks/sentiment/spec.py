@@ -10,8 +10,6 @@ from app.bundle.manifest import Spec
 
 
 class SentimentSpec(Spec):
-    """What a classifier's answer means."""
-
     model_config = ConfigDict(extra="forbid")
 
     task: Literal["sentiment"] = "sentiment"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic_core import from_json
 
 from app.features.text import TextLimits
-from app.tasks.sentiment.load import LOAD
 from app.tasks.sentiment.model import SentimentModel, SentimentRequests
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sentiment.tensors import EXAMPLES
-from app.tasks.sentiment.text_classification_schema import TextClassification, TextClassificationRequest
-from app.tasks.task import Task
+from app.tasks.sentiment.text_classification import TextClassification, TextClassificationRequest
+from app.tasks.task import Load, Task
 
 _INPUTS = b'"inputs"'
 
@@ -36,6 +38,23 @@ def _has_inputs(body: bytes) -> bool:
     return isinstance(document, dict) and "inputs" in document
 
 
+_WORDS = (
+    *("a", "an", "the", "film", "story", "cast", "was", "is", "never", "always", "with", "and", "but", "of"),
+    *("good", "bad", "slow", "funny", "dull", "great"),
+)
+
+
+def _body(chance: random.Random, options: Mapping[str, int]) -> dict[str, Any]:
+    return {"text": " ".join(chance.choices(_WORDS, k=chance.randint(5, 40)))}
+
+
+_LOAD = Load(
+    body=_body,
+    answered=b'"results"',
+    # Token ids that any vocabulary has.
+    inputs=lambda number: b"[%d]" % (2 + number % 8),
+)
+
 TASK = Task(
     name="sentiment",
     doc="""Label one text or several; with `trace`, also how the verdict moves from token to token.
@@ -50,7 +69,7 @@ text-classification task.""",
     parse=_parse,
     default_model="sentiment",
     tensor_examples=EXAMPLES,
-    load=LOAD,
+    load=_LOAD,
     page=Path(__file__).parent / "page",
     examples={
         "one": {

@@ -10,12 +10,11 @@ from typing import Any
 
 import orjson
 
-from app.core.tensor import ANY, TensorInput, TensorOutput
 from app.features.text import TextLimits
 from app.tasks.sentiment.schema import SentimentRequest, SentimentResult
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.session import Examples
-from app.tasks.tensor_table import TensorTable
+from app.tasks.tensor_table import ANY, TensorInput, TensorOutput, TensorTable
 
 EXAMPLES: Examples = {
     "sentiment": {
@@ -36,7 +35,6 @@ EXAMPLES: Examples = {
 
 
 def sentiment_tensors(reference: str, spec: SentimentSpec, limits: TextLimits) -> TensorTable:
-    """The tensors of one classifier, ``name@version``."""
     labels = {"labels": orjson.dumps(spec.labels).decode()}
     num = len(spec.labels)
 

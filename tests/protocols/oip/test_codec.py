@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
 from app.core.errors import InvalidInput
-from app.core.tensor import DTYPES, Datatype, Tensor, TensorInput
 from app.protocols.oip.codec import decode, encode, raw_input
 from app.protocols.oip.schema import InferRequest, InputTensor
+from app.tasks.tensor_table import DTYPES, Datatype, Tensor, TensorInput
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, max_side=5)
 NUMBERS: tuple[Datatype, ...] = ("FP32", "FP64", "INT32", "INT64")

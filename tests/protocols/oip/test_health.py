@@ -34,7 +34,7 @@ def test_a_server_that_shuts_down_is_live_and_not_ready() -> None:
 def test_what_never_changes_is_neither_loaded_nor_unloaded() -> None:
     """Where nobody can decide which models are served, the index still lists them."""
     edge = FakeEdge(protocols=(OIP,))
-    manifest = edge.service.deployments["fake@1"].manifest
+    manifest = edge.service.catalog.deployments["fake@1"].manifest
     manifest.version = "1"
     client = TestClient(edge.app)
     assert client.post("/v2/repository/index").json() == [

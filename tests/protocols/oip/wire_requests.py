@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from app.core.tensor import DTYPES, Tensor
 from app.protocols.oip.codec import encode
+from app.tasks.tensor_table import DTYPES, Tensor
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=6),
