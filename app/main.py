@@ -47,19 +47,13 @@ logger = logging.getLogger(__name__)
 PROTOCOLS = (OPENAI, OIP)
 """Served besides our own; a line each, and its folder."""
 
-# Sockets close themselves when their last generation has ended; this bounds the wait for that.
+# Sockets close themselves when their last text has ended; this bounds the wait for that.
 _SOCKETS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Application:
-    """The application, and what its server needs to know of it.
-
-    Attributes:
-        asgi: what a server runs.
-        drain: lets running work end, then stops the engines.
-        registry: of the models.
-    """
+    """The application, and what its server needs: ``drain`` lets running work end, then stops the engines."""
 
     asgi: FastAPI
     drain: Callable[[], Awaitable[None]]
@@ -68,13 +62,10 @@ class Application:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sessions:
-    """What sessions consist of."""
-
     service: SessionService
     store: StoreWorker
 
     def edge(self, settings: Settings) -> SessionEdge:
-        """What the routes use of it."""
         return SessionEdge(self.service, settings.session_limits, lambda: self.store.healthy)
 
 
@@ -82,9 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The ASGI application of these settings, for any ASGI server.
 
     Raises:
-        BundleError: a bundle is bad.
-        ConfigurationError: there is no bundle.
-        DeviceUnavailable: the device cannot be used.
+        BundleError, ConfigurationError, DeviceUnavailable: a bundle is bad or missing, or the device is.
     """
     return compose(settings).asgi
 
@@ -92,10 +81,8 @@ def create_app(settings: Settings) -> FastAPI:
 def compose(settings: Settings, share: Share | None = None, siblings: Siblings | None = None) -> Application:
     """Load the models and put everything together; raises as :func:`create_app`.
 
-    Args:
-        settings: all of them.
-        share: where workers that serve one port put their metrics together.
-        siblings: how such a worker tells the others what an administrator wants.
+    ``share`` is where workers that serve one port put their metrics together, ``siblings`` how such a worker
+    tells the others what an administrator wants.
     """
     keys = _read_keys(settings)
     metrics = Metrics(share, version())
@@ -148,11 +135,7 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
 
 
 def open_sources(settings: Settings) -> list[Source]:
-    """The places on the network whose bundles are served.
-
-    Raises:
-        ConfigurationError: this server cannot read one of them.
-    """
+    """The places on the network whose bundles are served."""
     return [
         remote_places(address).open_source(
             address, settings.models_cache, settings.max_bundle_bytes, settings.fetch_timeout_s
@@ -162,11 +145,7 @@ def open_sources(settings: Settings) -> list[Source]:
 
 
 def remote_places(address: str) -> RemotePlaces:
-    """What reads ``address``; without the folder ``app/remote`` a server reads local folders alone.
-
-    Raises:
-        ConfigurationError: that folder is not there.
-    """
+    """What reads ``address``; without the folder ``app/remote`` a server reads local folders alone."""
     try:
         from app import remote
     except ImportError as error:
@@ -228,7 +207,6 @@ async def _running(sessions: _Sessions | None, metrics: Metrics) -> AsyncIterato
 
 
 def _wrapping(keys: KeyRing | None, tracing: Tracing | None) -> Callable[[Submitter, str], Submitter] | None:
-    """What stands between the requests and the engines, if anything does."""
     if keys is None:
         return None if tracing is None else partial(TracedEngine, tracing)
 

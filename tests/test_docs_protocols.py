@@ -11,8 +11,8 @@ import pytest
 
 from app.core.problem import ProblemDetail
 from app.edge import errors
-from app.protocols.openai import examples as openai_examples
 from app.protocols.openai.errors import as_openai_error
+from app.protocols.openai.router import EXAMPLES
 from app.protocols.openai.schema import CompletionRequest
 from app.tasks.sentiment.text_classification import ClassificationParameters, TextClassificationRequest
 from tests.e2e.server import ServerProcess
@@ -99,9 +99,9 @@ def test_the_codes_are_those_of_the_code() -> None:
     assert all(code in {code for status, code in known if status == one} for one, code in listed if one < 410)
 
 
-@pytest.mark.parametrize("name", list(openai_examples.COMPLETION))
+@pytest.mark.parametrize("name", list(EXAMPLES))
 def test_the_examples_of_the_documentation_work_when_pressed(server: ServerProcess, name: str) -> None:
     """Each is answered with 200 by the shipped bundles."""
     with server.client() as client:
-        answer = client.post("/v1/completions", json=openai_examples.COMPLETION[name]["value"])
+        answer = client.post("/v1/completions", json=EXAMPLES[name]["value"])
     assert answer.status_code == 200, answer.text

@@ -1,11 +1,7 @@
 """Blocks: their parts in the schedule on one side, the futures of their callers on the other.
 
-Single sequences that are handed in during one pass of the event loop share a block:
-
-    request, request, ... --same length, same reading--> Block --end of the pass--> schedule
-
-A block costs the engine as much for one row as for twelve, and requests tend to arrive together: the
-answers of one tick leave together, and bring the next requests.
+Single sequences of one pass of the event loop share a block, which costs the engine as much for one row as
+for twelve.
 """
 
 from __future__ import annotations
@@ -32,19 +28,7 @@ _DEADLINES_S = 0.1
 
 
 class Block:
-    """Sequences of one length that are read alike, and who waits for them.
-
-    Only the event loop touches the futures; the engine's turns report what the parts brought.
-
-    Args:
-        request: of the first caller, who is added like the others.
-        deadline: clock reading at which the block as a whole is given up.
-
-    Attributes:
-        jobs: the parts, once it is cut.
-        missing: parts that have not ended.
-        error: set when the block as a whole ends with one.
-    """
+    """Only the event loop touches the futures; the engine's turns report what the parts brought."""
 
     held = False
 
@@ -60,7 +44,6 @@ class Block:
         self.error: RnnserveError | None = None
 
     def add(self, request: BlockRequest, future: asyncio.Future[BlockResult], deadline: float) -> None:
-        """Add a caller."""
         self._requests.append(request)
         self.futures.append(future)
         self.deadline = min(self.deadline, deadline)
@@ -70,13 +53,7 @@ class Block:
         return len(self.futures) < MAX_SHARED and abs(self.deadline - deadline) <= _DEADLINES_S
 
     def cut(self, max_rows: int, number: int, now: float) -> list[BlockJob]:
-        """Its jobs: the rows of callers that still wait, cut into parts that are no wider than a run.
-
-        Args:
-            max_rows: of a run.
-            number: of the first job; the others follow it.
-            now: clock reading.
-        """
+        """Its jobs, numbered from there on: rows of callers that still wait, in parts no wider than a run."""
         for place in reversed(range(len(self.futures))):
             if self.futures[place].done():
                 del self.futures[place], self._requests[place]
@@ -97,7 +74,6 @@ class Block:
         return self._waiting == 0
 
     def deliver(self) -> None:
-        """Answer every caller that has not given up."""
         futures = self.futures
         # The parts know the block: together they would wait for the garbage collector.
         jobs, self.jobs = self.jobs, []
@@ -113,12 +89,6 @@ class Block:
 
 
 class BlockJob(Job):
-    """Rows of a block that advance as one.
-
-    Attributes:
-        part: their arrays, which the executor advances.
-    """
-
     __slots__ = ("_usage", "block", "part")
 
     def __init__(self, number: int, block: Block, request: BlockRequest, now: float) -> None:
@@ -148,7 +118,6 @@ class BlockJob(Job):
         return None if self.block.missing else self.block
 
     def result(self) -> BlockResult:
-        """What the rows brought, once they have ended."""
         part = self.part
         if part.rows is None or self._usage is None:
             raise AssertionError("a part is read after it has ended. This is a bug.")
@@ -160,8 +129,6 @@ class BlockJob(Job):
 
 @dataclass(slots=True, eq=False)
 class PlannedBlocks:
-    """Parts of blocks that advance together."""
-
     jobs: Sequence[BlockJob]
     batch: BlockBatch
 
@@ -193,7 +160,6 @@ def _parts(request: BlockRequest, max_rows: int) -> list[BlockRequest]:
 
 
 def _joined(jobs: Sequence[BlockJob]) -> BlockResult:
-    """What the parts brought together."""
     results = [job.result() for job in jobs]
     outputs = tuple(map(np.concatenate, zip(*(result.outputs for result in results), strict=True)))
     errors: dict[int, RnnserveError] = {}
@@ -201,7 +167,14 @@ def _joined(jobs: Sequence[BlockJob]) -> BlockResult:
     for result in results:
         errors.update({first + row: error for row, error in result.errors.items()})
         first += len(result.rows)
-    usage = _total([result.usage for result in results])
+    usages = [result.usage for result in results]
+    # Parts run side by side or one after the other, so the longest wait and all of the work count.
+    usage = Usage(
+        queue_s=min(usage.queue_s for usage in usages),
+        compute_s=sum(usage.compute_s for usage in usages),
+        supplied=sum(usage.supplied for usage in usages),
+        largest_batch=max(usage.largest_batch for usage in usages),
+    )
     return BlockResult(outputs, np.concatenate([result.rows for result in results]), errors, usage)
 
 
@@ -217,13 +190,3 @@ def _by_row(result: BlockResult) -> Iterator[BlockResult]:
             {} if error is None else {0: error},
             usage,
         )
-
-
-def _total(usages: Sequence[Usage]) -> Usage:
-    """Parts run side by side or one after the other, so the longest wait and all of the work count."""
-    return Usage(
-        queue_s=min(usage.queue_s for usage in usages),
-        compute_s=sum(usage.compute_s for usage in usages),
-        supplied=sum(usage.supplied for usage in usages),
-        largest_batch=max(usage.largest_batch for usage in usages),
-    )

@@ -1,8 +1,5 @@
 """What makes an engine turn: a thread of its own, or the event loop itself.
 
-A thread lets the loop go on while a graph runs, and costs a hand-over each way. Where every core has a
-process of its own there is nothing to go on beside, so the loop turns the engine between its callbacks.
-
 Both take ``turn``, one pass of the engine, which does not raise and is false when it was the last, and
 ``has_work``, whether a further turn would do anything.
 """
@@ -28,12 +25,6 @@ _PR_SET_TIMERSLACK = 29
 
 
 class ThreadDriver:
-    """Turns on a thread of its own.
-
-    Args:
-        name: of the thread.
-    """
-
     def __init__(self, turn: Callable[[], bool], has_work: Callable[[], bool], name: str) -> None:
         self._turn = turn
         self._has_work = has_work
@@ -42,19 +33,16 @@ class ThreadDriver:
 
     @property
     def running(self) -> bool:
-        """Whether there will be further turns."""
         return self._thread.is_alive()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._thread.start()
 
     def wake(self) -> None:
-        """There is something to do."""
         if not self._woken.is_set():
             self._woken.set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the last turn, which the engine has been told of."""
         if self._thread.ident is not None:
             self.wake()
             self._thread.join(timeout_s)
@@ -70,11 +58,7 @@ class ThreadDriver:
 
 
 class LoopDriver:
-    """Turns on the event loop, once in each of its passes while the engine has work.
-
-    What arrived meanwhile, and what became ready, has its callbacks run between two turns, so the longest
-    that others wait is one tick.
-    """
+    """Turns once in each pass of the loop while the engine has work, so others wait for one tick at most."""
 
     def __init__(self, turn: Callable[[], bool], has_work: Callable[[], bool]) -> None:
         self._turn = turn
@@ -86,15 +70,12 @@ class LoopDriver:
 
     @property
     def running(self) -> bool:
-        """Whether there will be further turns."""
         return self._loop is not None and not self._ended.is_set()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called on the loop."""
         self._loop, self._thread_id = loop, threading.get_ident()
 
     def wake(self) -> None:
-        """Have a turn taken in the loop's next pass; called on the loop."""
         if not self._scheduled and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._pass)
@@ -138,13 +119,8 @@ def _nothing() -> bool:
 def share_interpreter() -> None:
     """Let a busy event loop leave the interpreter to the engines' threads often enough, in this process.
 
-    An engine releases the interpreter's lock while its graph runs and needs it back after every run. A
-    thread that waits for the lock asks for it only after the switch interval, five milliseconds unless told
-    otherwise, and the interval begins anew whenever the loop lets go of the lock for a moment, as it does at
-    each system call. So a loop that is busy in pieces shorter than that can starve an engine: measured, a
-    handful of steps a second where hundreds are due.
-
-    Call it before threads are started: they inherit the timer slack.
+    A thread asks for the interpreter's lock only after the switch interval, which begins anew at each system
+    call of the loop: short pieces starve it. Call this before threads start: they inherit the timer slack.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if sys.platform == "linux":

@@ -1,9 +1,6 @@
 """The one loop: take what is new, plan, run, take late aborts, book, publish.
 
-    event loop --submit, cancel--> intake --> engine's turns --one callback a tick--> tickets, futures
-
-Turns are taken by a driver: a thread of the engine's own, or the event loop between its callbacks.
-Only they touch the scheduler and the executor, so neither has a lock, and they never touch a socket.
+Only its turns touch the scheduler and the executor, so neither has a lock, and they never touch a socket.
 """
 
 from __future__ import annotations
@@ -19,10 +16,9 @@ from app.core.ports import Executor
 from app.core.sequence import BlockRequest, BlockResult, Read, SequenceRequest
 from app.engine.block import MAX_SHARED, Block
 from app.engine.driver import LoopDriver, ThreadDriver
-from app.engine.intake import DEAD, Intake
+from app.engine.handover import DEAD, Intake, Outbox
 from app.engine.job import End, Job
 from app.engine.load import EngineLoad, QueueLimits, SchedulerLimits, TickStats
-from app.engine.outbox import Outbox
 from app.engine.scheduler import Scheduler
 from app.engine.sequence_job import SequenceJob
 from app.engine.ticket import EngineTicket
@@ -35,17 +31,7 @@ _GRACE_S = 5.0
 
 
 class Engine:
-    """Runs one loaded model version, one tick after the other.
-
-    Args:
-        name: of the model, for logs and the thread.
-        executor: owns the rows and runs the graph.
-        limits: the bounds of a tick.
-        queue: the bounds of the queue.
-        observe: called after each tick, where the tick was; it must not block.
-        clock: monotonic seconds.
-        on_loop: take turns on the event loop instead of a thread of its own.
-    """
+    """``observe`` is called after each tick, where the tick was; it must not block."""
 
     def __init__(
         self,
@@ -79,16 +65,13 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """Whether it turns and takes work."""
         return self._driver.running and not self._intake.dead
 
     @property
     def full_for_s(self) -> float | None:
-        """While the queue takes nothing, for about how long; see :class:`~app.core.ports.Submitter`."""
         return self._intake.full_for_s
 
     def load(self) -> EngineLoad:
-        """What is queued now."""
         return self._intake.load()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -97,7 +80,6 @@ class Engine:
         self._driver.start(loop)
 
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> EngineTicket:
-        """Queue sequences, all or none; see :class:`~app.core.ports.Submitter`."""
         now = self._clock()
         until = asyncio.get_running_loop().time() + (deadline - now) + _GRACE_S
         self._intake.reserve(sum([request.num_steps for request in requests]), len(requests))
@@ -113,7 +95,6 @@ class Engine:
         return ticket
 
     def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
-        """Queue a block; see :class:`~app.core.ports.Submitter`."""
         future: asyncio.Future[BlockResult] = asyncio.get_running_loop().create_future()
         num_rows, length = request.steps.shape[:2]
         self._intake.reserve(num_rows * length, num_rows)
@@ -126,7 +107,6 @@ class Engine:
         return future
 
     def _share(self, request: BlockRequest, future: asyncio.Future[BlockResult], deadline: float) -> None:
-        """Add a single sequence to the block of those that are alike."""
         if self._on_loop:
             self._driver.wake()  # the next turn puts it
         elif not self._shared:
@@ -165,7 +145,12 @@ class Engine:
             block.deliver()
             return
         self._driver.wake()
-        overdue = asyncio.get_running_loop().call_later(block.deadline - now + _GRACE_S, _expire, block)
+
+        def expire() -> None:
+            block.error = DeadlineExceeded("the model did not answer within the request's time")
+            block.deliver()
+
+        overdue = asyncio.get_running_loop().call_later(block.deadline - now + _GRACE_S, expire)
 
         def done(future: asyncio.Future[BlockResult]) -> None:
             if not future.cancelled():
@@ -182,11 +167,7 @@ class Engine:
         self._driver.wake()
 
     async def drain(self, timeout_s: float) -> bool:
-        """Refuse new work and wait for what is queued.
-
-        Returns:
-            Whether everything ended in time.
-        """
+        """Refuse new work and wait for what is queued; whether everything ended in time."""
         self._intake.drain()
         until = self._clock() + timeout_s
         while self.alive and self._clock() < until:
@@ -304,8 +285,3 @@ class Engine:
             if delivery is not None:
                 self._outbox.put(delivery)
         self._outbox.publish()
-
-
-def _expire(block: Block) -> None:
-    block.error = DeadlineExceeded("the model did not answer within the request's time")
-    block.deliver()

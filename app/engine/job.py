@@ -1,8 +1,4 @@
-"""Work in the schedule, and what a tick brought it.
-
-A job is what the scheduler advances as one: a sequence that holds a slot, or rows of a block, which
-need none. The scheduler knows only what both have.
-"""
+"""Work in the schedule, and what a tick brought it."""
 
 from __future__ import annotations
 
@@ -27,9 +23,7 @@ class Delivery(Protocol):
     held: bool
     """Whether it may wait for those that follow, to share a wake-up with them."""
 
-    def deliver(self) -> None:
-        """Called on the event loop."""
-        ...
+    def deliver(self) -> None: ...
 
 
 class Planned(Protocol):
@@ -50,12 +44,8 @@ class Planned(Protocol):
 class Outcome:
     """What a tick brought. Of one job, outputs are to be delivered before tokens, and these before its end.
 
-    Attributes:
-        outputs: of supplied steps that were read.
-        tokens: of each batch that drew some.
-        ends: why a job is over. It keeps its slot until it is removed.
-        starting: sequences that feed back from now on.
-        steps: supplied steps and tokens that the jobs have left less than before.
+    A job that ``ends`` keeps its slot until it is removed; those ``starting`` feed back from now on;
+    ``steps`` are what the jobs have left less than before.
     """
 
     outputs: list[SequenceEvent] = field(default_factory=list)
@@ -67,17 +57,12 @@ class Outcome:
 
 @dataclass(slots=True, eq=False)
 class Job(ABC):
-    """What all jobs have.
+    """What the scheduler advances as one: a sequence that holds a slot, or rows of a block, which need none.
 
     Attributes:
         number: unique in the engine, ascending by arrival.
-        deadline: clock reading at which it is given up.
-        submitted_at: clock reading.
-        supplied: supplied steps still to be consumed.
-        read: which supplied steps to read.
+        supplied, to_produce: supplied steps and tokens that are left.
         width: rows that advance together.
-        to_produce: tokens it may still produce.
-        slot: where its row is, once it holds one.
         last_turn: grows each time it advances; the job with the lowest goes first.
         gone: it has left the schedule.
     """
@@ -105,7 +90,6 @@ class Job(ABC):
 
     @property
     def urgency(self) -> tuple[int, float, int]:
-        """Jobs with the lowest go first."""
         return self.last_turn, self.deadline, self.number
 
     @property
@@ -122,14 +106,12 @@ class Job(ABC):
         """What to deliver at its end; ``None`` while there is more to wait for. Called when it has gone."""
 
     def advance(self, length: int, rows: int, seconds: float) -> None:
-        """It consumed so many supplied steps in a batch of so many rows."""
         self.supplied -= length
         self.consumed += length
         self.compute_s += seconds
         self.largest_batch = max(self.largest_batch, rows)
 
     def usage(self, now: float) -> Usage:
-        """What it has cost so far."""
         started = now if self.started_at is None else self.started_at
         return Usage(
             queue_s=max(0.0, started - self.submitted_at),

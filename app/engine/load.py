@@ -7,12 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """What may be queued, running included.
-
-    Attributes:
-        max_steps: steps of all sequences together.
-        max_sequences: sequences.
-    """
+    """What may be queued, running included; steps are those of all sequences together."""
 
     max_steps: int = 1_000_000
     max_sequences: int = 8192
@@ -28,8 +23,7 @@ class SchedulerLimits:
         max_chunk: steps one sequence advances in a tick while nobody waits for single steps.
         mixed_chunk: the same, at most, while others advance by single steps.
         max_tick_steps: rows times steps of the supplied steps of a tick, beyond its first batch.
-        max_tick_s: seconds that a tick should take at most, since who arrives meanwhile waits for its
-            end, and nobody is answered before it.
+        max_tick_s: who arrives meanwhile waits for the tick's end, and nobody is answered before it.
         mixed_share: what supplied steps may add to a tick in which others advance by single steps,
             as a part of the time that these take. It bounds how much a long input delays streams.
         min_mixed_s: what they may add at least, so that they go on beside the smallest networks.
@@ -47,15 +41,7 @@ class SchedulerLimits:
 
 @dataclass(slots=True)
 class TickStats:
-    """One tick, for whoever counts.
-
-    Attributes:
-        batch: rows of each run.
-        steps: rows times steps, all runs together.
-        seconds: of all runs together.
-        waiting_steps: steps still queued after the tick.
-        slots_used: rows held after the tick.
-    """
+    """One tick: rows of each run; rows times steps, and seconds, of all together; what is left then."""
 
     batch: tuple[int, ...]
     steps: int

@@ -2,9 +2,6 @@
 
 Each tick is ``plan`` then ``commit``. Jobs join and leave between any two ticks, and leave between the
 two halves of one. What is ready runs at once; nothing waits for a batch to fill.
-
-    waiting --slot--> prefill (supplied steps left) --> decode (feeds back, one step a tick) --> gone
-    blocks, which need no slot, are in prefill from their arrival on
 """
 
 from __future__ import annotations
@@ -26,15 +23,7 @@ _FULL_ROWS = 16
 
 
 class Scheduler:
-    """Decides, tick by tick, which jobs advance and by how many steps.
-
-    Args:
-        limits: the bounds of a tick.
-
-    Attributes:
-        jobs: those that are known, by number, waiting or running.
-        slots_used: slots that jobs hold.
-    """
+    """Decides, tick by tick, which jobs advance and by how many steps."""
 
     def __init__(self, limits: SchedulerLimits) -> None:
         self.jobs: dict[int, Job] = {}
@@ -53,7 +42,6 @@ class Scheduler:
         self._planned: list[Planned] = []
         self._cost = CostTable()
         self._turns = 0
-        self._planner = PrefillPlanner(limits, self._cost)
 
     def add(self, job: Job) -> None:
         """Queue a job: the earliest deadline is admitted first, then the earliest arrival."""
@@ -68,7 +56,7 @@ class Scheduler:
             self._prefill[job.number] = job
 
     def remove(self, job: Job) -> None:
-        """Forget a job, whatever it had left, and free its slot. Its counters are right after it."""
+        """Its counters are right after it."""
         job.gone = True
         del self.jobs[job.number]
         self._without_slot.pop(job.number, None)
@@ -101,7 +89,6 @@ class Scheduler:
         return expired
 
     def admit(self) -> list[SequenceJob]:
-        """Give free slots to the sequences that wait for one."""
         admitted: list[SequenceJob] = []
         while self._waiting and self._free_slots:
             job = self._without_slot.pop(heapq.heappop(self._waiting)[1], None)
@@ -113,11 +100,7 @@ class Scheduler:
         return admitted
 
     def plan(self, now: float) -> list[Batch]:
-        """What runs in this tick, one batch after the other; none when nothing is ready.
-
-        Args:
-            now: clock reading.
-        """
+        """What runs in this tick, one batch after the other."""
         if self._decode_changed:
             self._form_decode_batches()
         planned: list[Planned] = []
@@ -133,7 +116,7 @@ class Scheduler:
                 taken = self._cost.estimate(len(decode.jobs), 1)
                 seconds = max(self._limits.mixed_share * taken, self._limits.min_mixed_s)
         if self._prefill:
-            for prefill in self._planner.plan(self._prefill.values(), seconds, mixed=bool(planned)):
+            for prefill in self._plan_prefill(seconds, mixed=bool(planned)):
                 planned.append(prefill)
                 batches.append(prefill.batch)
                 for job in prefill.jobs:
@@ -145,7 +128,6 @@ class Scheduler:
         return batches
 
     def commit(self, results: Sequence[BatchResult]) -> Outcome:
-        """Book what the batches of the plan brought. Jobs that have left meanwhile are passed over."""
         outcome = Outcome()
         for planned, result in zip(self._planned, results, strict=True):
             batch = planned.batch
@@ -160,52 +142,18 @@ class Scheduler:
             self._decode_changed = True
         return outcome
 
-    def _form_decode_batches(self) -> None:
-        """Part all that feed back into as few batches as possible, of nearly equal size.
+    def _plan_prefill(self, seconds: float, *, mixed: bool) -> list[Planned]:
+        """Batches within the tick's budget that run one after the other, who has waited longest first.
 
-        The order of the batches that were is kept, so that nobody is passed over for long.
-        """
-        order: list[SequenceJob] = []
-        for batch in self._decode_batches:
-            batch.settle()
-            order += batch.jobs
-        order = [job for job in order + self._starting if not job.gone]
-        self._starting = []
-        runs = -(-len(order) // self._limits.max_batch)
-        self._decode_batches = deque(
-            PlannedDecode(order[len(order) * run // runs : len(order) * (run + 1) // runs])
-            for run in range(runs)
-        )
-        self._decode_of = {job.number: batch for batch in self._decode_batches for job in batch.jobs}
-        self._decode_changed = False
-
-
-class PrefillPlanner:
-    """Which supplied steps run in a tick: batches within its budget, who has waited longest first.
-
-    In a batch all advance by the same number of steps, so nothing is padded (right-padding saves no time
-    in ONNX Runtime). Jobs of other lengths share the powers of two.
-
-    Args:
-        limits: of a tick.
-        cost: how long runs take.
-    """
-
-    def __init__(self, limits: SchedulerLimits, cost: CostTable) -> None:
-        self._limits = limits
-        self._cost = cost
-
-    def plan(self, jobs: Iterable[Job], seconds: float, *, mixed: bool) -> list[Planned]:
-        """Batches that run one after the other.
+        In a batch all advance by the same number of steps, so nothing is padded (right-padding saves no time
+        in ONNX Runtime). Jobs of other lengths share the powers of two.
 
         Args:
-            jobs: not yet through with their supplied steps.
             seconds: what longer inputs may take. The first batch goes on by at least one step of one job.
-            mixed: whether others advance by single steps in this tick, whom a long input must not
-                delay much.
+            mixed: whether others advance by single steps in this tick, whom a long input must not delay much.
         """
         limits = self._limits
-        ordered = sorted(jobs, key=attrgetter("urgency"))
+        ordered = sorted(self._prefill.values(), key=attrgetter("urgency"))
         for job in ordered:
             mixed = mixed or job.supplied <= 1
         steps = limits.max_tick_steps
@@ -252,6 +200,22 @@ class PrefillPlanner:
             return [], length
         return chosen, length
 
+    def _form_decode_batches(self) -> None:
+        """As few as possible, of nearly equal size, in their old order: nobody is passed over for long."""
+        order: list[SequenceJob] = []
+        for batch in self._decode_batches:
+            batch.settle()
+            order += batch.jobs
+        order = [job for job in order + self._starting if not job.gone]
+        self._starting = []
+        runs = -(-len(order) // self._limits.max_batch)
+        self._decode_batches = deque(
+            PlannedDecode(order[len(order) * run // runs : len(order) * (run + 1) // runs])
+            for run in range(runs)
+        )
+        self._decode_of = {job.number: batch for batch in self._decode_batches for job in batch.jobs}
+        self._decode_changed = False
+
 
 def _up_to(jobs: list[Job], most: int) -> tuple[list[Job], int]:
     """The first of the jobs that have at most so many rows together, and how many these are."""
@@ -264,11 +228,7 @@ def _up_to(jobs: list[Job], most: int) -> tuple[list[Job], int]:
 
 
 def _by_chunk(jobs: Iterable[Job], cap: int) -> Iterator[tuple[int, list[Job]]]:
-    """Jobs of one kind by the steps they advance, in the order of the first of each.
-
-    All advance by the same power of two; when all of them have the same number of steps left,
-    within the cap, they take them all at once.
-    """
+    """Jobs of one kind advance by the same power of two, or by all they have left where that is the same."""
     chunks: dict[tuple[int, type[Job]], list[Job]] = {}
     alike: dict[tuple[int, type[Job]], bool] = {}
     for job in jobs:

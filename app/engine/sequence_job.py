@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from app.core.plan import BatchResult, DecodeBatch, PrefillBatch
 from app.core.sequence import (
@@ -19,17 +19,13 @@ from app.core.sequence import (
     Token,
 )
 from app.engine.job import End, Job, Outcome
-
-if TYPE_CHECKING:
-    from app.engine.ticket import EngineTicket
+from app.engine.ticket import EngineTicket
 
 _WITH_TOKEN = (FinishReason.LENGTH, FinishReason.STOP)
 """Ends whose last token is part of the text; an end token is not."""
 
 
 class SequenceJob(Job):
-    """One sequence, whose events go to ``index`` of a ticket."""
-
     __slots__ = ("index", "request", "ticket")
 
     def __init__(
@@ -68,8 +64,6 @@ class SequenceJob(Job):
 
 @dataclass(slots=True, eq=False)
 class SequenceEvent:
-    """An event on its way to the reader of a sequence."""
-
     job: SequenceJob
     event: Event
     held: bool = False
@@ -80,11 +74,7 @@ class SequenceEvent:
 
 @dataclass(slots=True, eq=False)
 class TokenDelivery:
-    """A token for each of the jobs, in their order; plain ids where nothing else was asked for.
-
-    Attributes:
-        held: they are not the first ones.
-    """
+    """A token for each of the jobs; ``held`` where they are not the first ones."""
 
     jobs: Sequence[SequenceJob]
     tokens: Sequence[Token | int]
@@ -102,8 +92,6 @@ class TokenDelivery:
 
 @dataclass(slots=True, eq=False)
 class PlannedPrefill:
-    """Sequences whose supplied steps advance together."""
-
     jobs: Sequence[SequenceJob]
     batch: PrefillBatch
 
@@ -119,7 +107,11 @@ class PlannedPrefill:
             outcome.steps += batch.length
             end: End | None = result.errors.get(place) or result.ended.get(place)
             if place not in result.errors and batch.read[place] is not Read.NONE and result.values:
-                outcome.outputs.append(SequenceEvent(job, _outputs(job, batch.read[place], place, result)))
+                first = None if batch.read[place] is Read.ALL else -1
+                # Copies, so that one reader does not keep the whole batch's output alive.
+                values = tuple([value[place, first:].copy() for value in result.values])
+                outputs = Outputs(job.consumed - len(values[0]), values)
+                outcome.outputs.append(SequenceEvent(job, outputs))
             if token is not None and (end is None or end is FinishReason.STOP):
                 job.produced += 1
                 job.to_produce -= 1
@@ -140,12 +132,7 @@ class PlannedPrefill:
 class PlannedDecode:
     """Sequences that feed back and advance together: booked as one while nobody joins or leaves.
 
-    Between two changes of its membership every tick does the same to every member. So a tick costs the
-    scheduler no work per sequence: ticks are counted, and the members' own counters catch up when one of
-    them ends, leaves or is looked at.
-
-    Args:
-        jobs: with slots, and tokens left to produce.
+    Until then a tick does the same to every member: ticks are counted, and the members catch up later.
     """
 
     __slots__ = ("_changed", "_seconds", "_ticks", "_until", "batch", "jobs")
@@ -169,7 +156,6 @@ class PlannedDecode:
             outcome.steps += len(self.jobs)
 
     def leave(self) -> None:
-        """A member leaves; its counters are right after it."""
         self.settle()
         self._changed = True
 
@@ -186,7 +172,6 @@ class PlannedDecode:
         self._renew()
 
     def _book_each(self, result: BatchResult, outcome: Outcome) -> None:
-        """Book a tick in which some member ends, fails or has left."""
         self.settle()
         heard: list[SequenceJob] = []
         tokens: list[Token | int] = []
@@ -212,10 +197,3 @@ class PlannedDecode:
         size = len(self.jobs)
         for job in self.jobs:
             job.largest_batch = max(job.largest_batch, size)
-
-
-def _outputs(job: SequenceJob, read: Read, place: int, result: BatchResult) -> Outputs:
-    first = None if read is Read.ALL else -1
-    # Copies, so that one reader does not keep the whole batch's output alive.
-    values = tuple([value[place, first:].copy() for value in result.values])
-    return Outputs(job.consumed - len(values[0]), values)

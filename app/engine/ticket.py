@@ -11,17 +11,7 @@ from app.engine.job import Job
 
 
 class EngineTicket:
-    """Implements ``app.core.ports.Ticket``. Used on one event loop only.
-
-    Tokens coalesce: a reader that looks rarely finds one event with all of them.
-
-    Args:
-        give_up: gives jobs up.
-        until: reading of the loop's clock after which a wait is given up.
-
-    Attributes:
-        jobs: the sequences, in the order of their indices; set when they are queued.
-    """
+    """Used on one event loop only; ``until`` is the reading of its clock after which a wait is given up."""
 
     __slots__ = ("_events", "_give_up", "_open", "_timer", "_tokens", "_until", "_waiter", "_woken", "jobs")
 
@@ -37,7 +27,6 @@ class EngineTicket:
         self._woken = False
 
     async def events(self) -> list[tuple[int, Event]]:
-        """Everything since the last call; see :class:`~app.core.ports.Ticket`."""
         if not self._events and not self._tokens and not self._woken:
             await self._wait()
         self._woken = False
@@ -49,12 +38,10 @@ class EngineTicket:
         return events
 
     def wake(self) -> None:
-        """End the present or next wait early."""
         self._woken = True
         self.wake_reader()
 
     def cancel(self) -> None:
-        """Give the sequences up; harmless when they have ended."""
         if self._open:
             self._give_up([self.jobs[index] for index in self._open])
             self._close()
@@ -74,7 +61,6 @@ class EngineTicket:
             self._tokens.setdefault(index, []).append(token)
 
     def wake_reader(self) -> None:
-        """Let a waiting reader look."""
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None

@@ -9,11 +9,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def usable_cores(cgroup: Path = _CGROUP) -> int:
-    """Cores that may run at once, at least one; a quota of 1.5 is one core that is always there.
-
-    Args:
-        cgroup: where control groups are mounted.
-    """
+    """At least one; a quota of 1.5 is one core that is always there."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroup)
     return max(1, cores if quota is None else min(cores, int(quota)))

@@ -1,7 +1,4 @@
-"""Runs batches on one graph: implements ``app.core.ports.Executor``.
-
-What blocks need is here: the callers' arrays, cut and joined into runs.
-"""
+"""Runs batches on one graph; blocks are cut and joined into runs here."""
 
 from __future__ import annotations
 
@@ -15,20 +12,12 @@ from app.core.plan import Batch, BatchResult, BlockBatch, BlockPart, PrefillBatc
 from app.core.sequence import BlockRequest, Read, SequenceRequest
 from app.runtime.lanes import Lanes
 from app.runtime.runner import Runner, RunResult, row_errors
-from app.runtime.sequences import SequenceRuns
+from app.runtime.sequences import SequenceRuns, Slots
 from app.runtime.session import GraphSession
-from app.runtime.slots import Slots
 
 
 class GraphExecutor:
-    """Runs batches on one session. Used by one thread.
-
-    Args:
-        session: the loaded graph.
-        start: ``[S]``, the bundle's start row.
-        num_slots: rows to hold.
-        lanes: threads that may share a run; ``None`` runs on the calling thread alone.
-    """
+    """Used by one thread; ``start`` is the bundle's start row ``[S]``."""
 
     def __init__(
         self,
@@ -44,16 +33,14 @@ class GraphExecutor:
         self._sequences = SequenceRuns(self._runner, session.dtype, self._slots)
 
     def admit(self, slot: int, request: SequenceRequest) -> None:
-        """Prepare a slot for a new sequence."""
         self._slots.admit(slot, request)
 
     def release(self, slot: int) -> None:
-        """Forget what a slot held."""
         self._sequences.part(slot)
-        self._slots.release(slot)
+        self._slots.requests[slot] = None
 
     def run(self, batch: Batch) -> BatchResult:
-        """Advance a batch. A run that fails is reported in the result and leaves its rows as they were."""
+        """A run that fails is reported in the result and leaves its rows as they were."""
         started = time.perf_counter()
         if isinstance(batch, BlockBatch):
             result = self._run_blocks(batch)
@@ -74,13 +61,7 @@ class GraphExecutor:
 def _gather(
     batch: BlockBatch, start: NDArray[np.float32], dtype: np.dtype[np.generic]
 ) -> tuple[NDArray[np.generic], NDArray[np.float32], int]:
-    """What a run takes: steps ``[rows, length, ...]``, rows ``[rows, S]`` and ``head_from``.
-
-    Args:
-        batch: which parts advance, and how far.
-        start: ``[S]``, what a fresh sequence begins with.
-        dtype: of steps.
-    """
+    """Steps ``[rows, length, ...]``, rows ``[rows, S]`` and ``head_from`` of a run."""
     length = batch.length
     head_from = length
     steps: list[NDArray[np.generic]] = []
@@ -97,7 +78,6 @@ def _gather(
 
 
 def _scatter(batch: BlockBatch, run: RunResult, errors: dict[int, RunFailed]) -> None:
-    """Hand a run's outcome to the parts."""
     first = 0
     alone = len(batch.parts) == 1
     for part in batch.parts:

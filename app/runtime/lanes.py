@@ -1,8 +1,7 @@
 """Several one-thread runs side by side over disjoint rows of one batch.
 
-For small networks two runs on a thread each are faster than one run on two threads, which wait
-for each other at every operator of every step. The graphs give a row the same bits in any batch,
-so how a batch is cut is invisible in the answers.
+For small networks two runs on a thread each are faster than one run on two threads, which wait for each
+other at every operator. A row has the same bits in any batch, so no answer shows how a batch was cut.
 """
 
 from __future__ import annotations
@@ -42,13 +41,9 @@ class _Task:
 
 
 class Lanes:
-    """Threads that help the engines of a process.
+    """Threads that help the engines of a process; one lane, the engine's own, starts none.
 
-    An engine runs the first piece itself and then every piece that no lane has begun, so lanes that
-    are busy with another engine's work delay nobody.
-
-    Args:
-        num_lanes: pieces that run at once, the engine's own included; one starts no thread.
+    An engine runs itself what no lane has begun, so lanes that are busy with another's work delay nobody.
     """
 
     def __init__(self, num_lanes: int = 1) -> None:
@@ -60,11 +55,7 @@ class Lanes:
         weakref.finalize(self, _end, self._tasks, self.num_lanes - 1)
 
     def run(self, pieces: Sequence[Callable[[], None]]) -> None:
-        """Run pieces, on as many threads as there are; returns when all have ended.
-
-        Raises:
-            BaseException: what the first of the pieces that failed raised.
-        """
+        """Returns when all pieces have ended; raises what the first that failed raised."""
         self._start()
         tasks = [_Task(piece) for piece in pieces]
         for task in tasks[1:]:
@@ -75,7 +66,6 @@ class Lanes:
             task.result()
 
     def close(self) -> None:
-        """End the threads."""
         with self._lock:
             threads, self._threads = self._threads, []
         for _ in threads:

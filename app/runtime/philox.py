@@ -20,15 +20,7 @@ _WEYL = np.array([[0x9E3779B9], [0xBB67AE85]], np.uint64)
 def philox4x32(
     counter: tuple[NDArray[np.uint64], ...], key: tuple[NDArray[np.uint64], NDArray[np.uint64]]
 ) -> tuple[NDArray[np.uint64], ...]:
-    """Ten rounds over vectors of counters and keys.
-
-    Args:
-        counter: four arrays of 32-bit words, each ``[n]``.
-        key: two arrays of 32-bit words, each ``[n]``.
-
-    Returns:
-        Four arrays of 32-bit words, each ``[n]``.
-    """
+    """Ten rounds over vectors of counters (four) and keys (two), each 32-bit words ``[n]``; four such."""
     # Words 0 and 2, and words 1 and 3, go through the same operations, so they go together.
     even, odd = np.stack([counter[0], counter[2]]), np.stack([counter[1], counter[3]])
     keys = np.stack(key)
@@ -41,12 +33,7 @@ def philox4x32(
 
 
 def uniform(seeds: NDArray[np.uint64], positions: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """The uniform number in ``[0, 1)`` of each (seed, position), with 53 random bits.
-
-    Args:
-        seeds: ``[n]``.
-        positions: ``[n]``.
-    """
+    """The uniform number in ``[0, 1)`` of each (seed, position) ``[n]``, with 53 random bits."""
     zero = np.zeros_like(positions)
     words = philox4x32((positions & _LOW, positions >> _SHIFT, zero, zero), (seeds & _LOW, seeds >> _SHIFT))
     high, low = words[0] >> np.uint64(5), words[1] >> np.uint64(6)

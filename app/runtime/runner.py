@@ -26,13 +26,7 @@ _TRY_EVERY = 64
 
 @dataclass(slots=True, eq=False)
 class RunResult:
-    """What a run brought.
-
-    Attributes:
-        outputs: in manifest order, each ``[rows, count, ...]``.
-        rows: ``[rows, S]``.
-        failed: of each piece that failed, first and last row (exclusive) and the error.
-    """
+    """Outputs ``[rows, count, ...]``, rows ``[rows, S]``; of failed pieces first and last row (exclusive)."""
 
     outputs: list[NDArray[np.float32]]
     rows: NDArray[np.float32]
@@ -40,13 +34,6 @@ class RunResult:
 
 
 class Runner:
-    """Runs batches on one session, cut over the lanes where that is faster.
-
-    Args:
-        session: the loaded graph; several threads may run it at once.
-        lanes: of the process.
-    """
-
     def __init__(self, session: GraphSession, lanes: Lanes) -> None:
         self._session = session
         self._lanes = lanes
@@ -94,14 +81,7 @@ class Runner:
 
 
 class LaneChoice:
-    """Whether to cut a run, learned from how long runs of its size took whole and cut.
-
-    Other work on the machine decides as much as the network does, and it comes and goes: so the way
-    that is not chosen is tried now and then.
-
-    Args:
-        num_lanes: the most pieces.
-    """
+    """Learned from how long runs of a size took whole and cut; the other way is tried now and then."""
 
     def __init__(self, num_lanes: int) -> None:
         self._num_lanes = num_lanes
@@ -110,7 +90,6 @@ class LaneChoice:
         self._runs: Counter[tuple[int, int]] = Counter()
 
     def pieces(self, rows: int, steps: int) -> int:
-        """Into how many pieces a run is cut: one, or as many as there are lanes."""
         whole = self._whole.measured(rows, steps)
         if whole is None or whole < _WORTH_CUTTING_S:
             return 1
@@ -123,7 +102,6 @@ class LaneChoice:
         return min(self._num_lanes, rows) if cuts else 1
 
     def observe(self, rows: int, steps: int, pieces: int, seconds: float) -> None:
-        """A run of that size took so long."""
         (self._whole if pieces == 1 else self._cut).observe(rows, steps, seconds)
 
 

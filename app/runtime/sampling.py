@@ -1,7 +1,6 @@
 """Drawing the next token for a whole batch at once.
 
-Every row's result depends on that row alone: sums run along rows in a fixed order, ties go to
-the lower id, and the random number belongs to (seed, position).
+A row's result depends on that row alone: sums run along rows in a fixed order, ties go to the lower id.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from app.core.numbers import log_softmax
 from app.core.sequence import Token
 from app.runtime.philox import uniform
 
@@ -24,13 +24,8 @@ _MAX_AHEAD = 32
 class SamplingBatch:
     """Parameters of the rows, each ``[n]``; see :class:`~app.core.sequence.Sampling`.
 
-    Attributes:
-        temperature: float64.
-        top_k: int64, 0 for all.
-        top_p: float64.
-        seed: uint64.
-        position: uint64, of the first token drawn.
-        alternatives: int64, -1 for no probabilities.
+    ``position`` is that of the first token drawn; a ``top_k`` of 0 keeps all, ``alternatives`` of -1 ask for
+    no probabilities.
     """
 
     temperature: NDArray[np.float64]
@@ -42,17 +37,7 @@ class SamplingBatch:
 
 
 class Sampler:
-    """Draws for the same rows again and again; each call takes the next position of each row.
-
-    What does not change from call to call is worked out once.
-
-    Args:
-        batch: how to draw.
-        banned: per row, ids that are never drawn; reported probabilities are as without it.
-
-    Attributes:
-        num_drawn: tokens drawn for each row.
-    """
+    """Each call draws the next position of each row; ``banned`` are per row ids that are never drawn."""
 
     def __init__(self, batch: SamplingBatch, banned: Sequence[tuple[int, ...]] = ()) -> None:
         self._batch = batch
@@ -127,13 +112,7 @@ def _weights(logits: NDArray[np.float32], temperature: NDArray[np.float64]) -> N
 
 
 def keep_top(weights: NDArray[np.float64], top_k: NDArray[np.int64], top_p: NDArray[np.float64]) -> None:
-    """Zero what top-k and then top-p (nucleus sampling, Holtzman et al. 2020) leave out, in place.
-
-    Args:
-        weights: ``[n, vocabulary]``, not negative.
-        top_k: ``[n]``, 0 for all.
-        top_p: ``[n]``.
-    """
+    """Zero what top-k and then top-p (nucleus sampling, Holtzman et al. 2020) leave out, in place."""
     size = weights.shape[1]
     counted = np.flatnonzero((top_k > 0) & (top_k < size))
     if counted.size:
@@ -191,11 +170,3 @@ def _with_logprobs(
         listed = tuple((int(other), float(logprobs[other])) for other in best)
         tokens.append(Token(token, float(logprobs[token]), listed))
     return tokens
-
-
-def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Natural logs of the probabilities of one row, ``[vocabulary]``."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max()
-    shifted -= np.log(np.exp(shifted).sum())
-    return shifted

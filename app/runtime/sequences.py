@@ -9,21 +9,62 @@ from numpy.typing import NDArray
 
 from app.core.errors import RunFailed
 from app.core.plan import BatchResult, DecodeBatch, PrefillBatch
-from app.core.sequence import FinishReason, Read, StopRule, Token
-from app.runtime.runner import Runner, RunResult, row_errors
-from app.runtime.sampling import Sampler
-from app.runtime.slots import Slots
+from app.core.sequence import FinishReason, Read, SequenceRequest, StopRule, Token
+from app.runtime.runner import Runner, row_errors
+from app.runtime.sampling import Sampler, SamplingBatch
+
+
+class Slots:
+    """One entry for each slot: its row ``[S]``, what is still to be fed, and how tokens are drawn.
+
+    ``cursor`` counts supplied steps consumed, ``position`` is that of the next token to be drawn, ``last``
+    the token that was drawn last. Who owns which slot is the engine's business.
+    """
+
+    def __init__(self, num_slots: int, start: NDArray[np.float32]) -> None:
+        self._start = np.ascontiguousarray(start, np.float32)
+        self.rows = np.zeros((num_slots, start.size), np.float32)
+        self.requests: list[SequenceRequest | None] = [None] * num_slots
+        self.cursor = np.zeros(num_slots, np.int64)
+        self.position = np.zeros(num_slots, np.uint64)
+        self.last = np.zeros(num_slots, np.int64)
+        self._temperature = np.ones(num_slots, np.float64)
+        self._top_k = np.zeros(num_slots, np.int64)
+        self._top_p = np.ones(num_slots, np.float64)
+        self._seed = np.zeros(num_slots, np.uint64)
+        self._alternatives = np.full(num_slots, -1, np.int64)
+
+    def admit(self, slot: int, request: SequenceRequest) -> None:
+        self.rows[slot] = self._start if request.start is None else request.start
+        self.requests[slot] = request
+        self.cursor[slot] = 0
+        if request.feedback is not None:
+            sampling = request.feedback.sampling
+            self._temperature[slot] = sampling.temperature
+            self._top_k[slot] = sampling.top_k
+            self._top_p[slot] = sampling.top_p
+            self._seed[slot] = sampling.seed
+            self._alternatives[slot] = -1 if sampling.alternatives is None else sampling.alternatives
+            self.position[slot] = sampling.first_position
+
+    def requests_of(self, slots: NDArray[np.intp]) -> list[SequenceRequest]:
+        found = [request for slot in slots.tolist() if (request := self.requests[slot]) is not None]
+        if len(found) != len(slots):
+            raise AssertionError("only slots that sequences hold are planned. This is a bug.")
+        return found
+
+    def sampling(self, slots: NDArray[np.intp]) -> SamplingBatch:
+        return SamplingBatch(
+            self._temperature[slots],
+            self._top_k[slots],
+            self._top_p[slots],
+            self._seed[slots],
+            self.position[slots],
+            self._alternatives[slots],
+        )
 
 
 class SequenceRuns:
-    """Runs the batches of slots.
-
-    Args:
-        runner: runs the graph.
-        dtype: of steps.
-        slots: what they hold.
-    """
-
     def __init__(self, runner: Runner, dtype: np.dtype[np.generic], slots: Slots) -> None:
         self._runner = runner
         self._dtype = dtype
@@ -31,7 +72,6 @@ class SequenceRuns:
         self._groups: dict[int, _DecodeGroup] = {}
 
     def prefill(self, batch: PrefillBatch) -> BatchResult:
-        """Supplied steps, and the first token of those that feed back after them."""
         slots = self._slots
         indices = np.array(batch.slots, np.intp)
         requests = slots.requests_of(indices)
@@ -44,7 +84,13 @@ class SequenceRuns:
             steps[row] = request.steps[cursor : cursor + batch.length]
         run = self._runner.run(steps, slots.rows.take(indices, axis=0), _head_from(batch))
         errors = row_errors(run, [run.rows, *run.outputs])
-        self._store(indices, run)
+        if run.failed:
+            good = np.ones(batch.rows, np.bool_)
+            for first, last, _ in run.failed:
+                good[first:last] = False
+            slots.rows[indices[good]] = run.rows[good]
+        else:
+            slots.rows[indices] = run.rows
         slots.cursor[indices] += batch.length
         result = BatchResult(tuple(run.outputs), errors=errors)
         sampled = [place for place, wanted in enumerate(batch.sample) if wanted]
@@ -60,15 +106,6 @@ class SequenceRuns:
         result: BatchResult,
         errors: dict[int, RunFailed],
     ) -> BatchResult:
-        """Add first tokens to a result.
-
-        Args:
-            indices: slots of the batch.
-            sampled: rows of the batch that draw.
-            logits: theirs, ``[len(sampled), vocabulary]``.
-            result: of the batch.
-            errors: rows of the batch that failed.
-        """
         failed = {index: errors[row] for index, row in enumerate(sampled) if row in errors}
         if failed:
             logits[list(failed)] = 0  # so that drawing has numbers to work on; nobody gets these tokens
@@ -80,7 +117,6 @@ class SequenceRuns:
         return result
 
     def decode(self, batch: DecodeBatch) -> BatchResult:
-        """One step of sequences that feed back."""
         group = self._group(batch)
         run = self._runner.run(group.drawing.last[:, None], group.rows, 0)
         logits = run.outputs[0][:, 0]
@@ -109,33 +145,17 @@ class SequenceRuns:
             for member in group.batch.slots:
                 del self._groups[member]
 
-    def _store(self, indices: NDArray[np.intp], run: RunResult) -> None:
-        if not run.failed:
-            self._slots.rows[indices] = run.rows
-            return
-        good = np.ones(len(indices), np.bool_)
-        for first, last, _ in run.failed:
-            good[first:last] = False
-        self._slots.rows[indices[good]] = run.rows[good]
-
 
 class Drawing:
-    """Draws for the same slots again and again. What is the same for each step is worked out once.
-
-    Args:
-        slots: where their parameters are; they are behind until :meth:`save`.
-        indices: slots whose sequences feed back.
-
-    Attributes:
-        last: ``[n]``, the token of each that was drawn last.
-    """
+    """Draws for the same slots again and again; these are behind until :meth:`save`."""
 
     __slots__ = ("_end_places", "_end_tokens", "_indices", "_rules", "_sampler", "_slots", "last")
 
     def __init__(self, slots: Slots, indices: NDArray[np.intp]) -> None:
         self._slots = slots
         self._indices = indices
-        feedbacks = slots.feedbacks(indices)
+        requests = slots.requests_of(indices)
+        feedbacks = [request.feedback for request in requests if request.feedback is not None]
         self._sampler = Sampler(slots.sampling(indices), [feedback.banned for feedback in feedbacks])
         ends = [(place, token) for place, feedback in enumerate(feedbacks) for token in feedback.end_tokens]
         self._end_places = np.array([place for place, _ in ends], np.intp)
@@ -148,12 +168,7 @@ class Drawing:
     def draw(
         self, logits: NDArray[np.float32], errors: dict[int, RunFailed]
     ) -> tuple[Sequence[Token | int], dict[int, FinishReason]]:
-        """The next token of each, and by row what it ended.
-
-        Args:
-            logits: ``[n, vocabulary]``, finite.
-            errors: rows that failed. A stop rule that raises fails its own row: it is added.
-        """
+        """The next token of each, and by row what it ended; a failed stop rule is added to ``errors``."""
         ids = self.last = self._sampler.draw(logits)
         ended: dict[int, FinishReason] = {}
         if self._end_places.size:
@@ -171,7 +186,7 @@ class Drawing:
         return self._sampler.tokens(logits, ids), ended
 
     def save(self) -> None:
-        """Write last tokens and positions back. Called once, at the end."""
+        """Called once, at the end."""
         self._slots.last[self._indices] = self.last
         self._slots.position[self._indices] += np.uint64(self._sampler.num_drawn)
 
@@ -179,11 +194,8 @@ class Drawing:
 class _DecodeGroup:
     """The slots of one decode batch, while nobody joins or leaves.
 
-    The rows that a run gives are the rows that the next one takes: nothing is gathered or scattered, and
-    the slots' own rows are behind. Before anybody else looks at one of them the group is written back.
-
-    Attributes:
-        rows: ``[n, S]``, the present ones.
+    The rows ``[n, S]`` that a run gives are those that the next one takes: nothing is gathered or scattered,
+    and the slots' own rows are behind. Before anybody else looks at one the group is written back.
     """
 
     __slots__ = ("_indices", "batch", "drawing", "rows")

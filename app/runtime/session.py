@@ -24,18 +24,10 @@ _DTYPES: dict[str, str] = {"int64": "tensor(int64)", "float32": "tensor(float)"}
 
 
 class GraphSession:
-    """A graph on a device, with the border that the manifest promises.
+    """A graph on a device; raises DeviceUnavailable, or InvalidManifest where its border is another.
 
-    Args:
-        graph: bytes of the ONNX model.
-        manifest: what the graph's inputs and outputs must be.
-        device: where it runs.
-        threads: of ONNX Runtime inside one run. One is the fastest for small recurrent
-            networks, and the only number for which the bits never depend on the batch.
-
-    Raises:
-        DeviceUnavailable: the device's execution provider is not installed or does not start.
-        InvalidManifest: the graph does not load, or its border is not the manifest's.
+    One thread inside one run is the fastest for small recurrent networks, and the only number for which the
+    bits never depend on the batch.
     """
 
     def __init__(self, graph: bytes, manifest: Manifest, device: Device = "cpu", threads: int = 1) -> None:
@@ -67,11 +59,7 @@ class GraphSession:
 
     @contextlib.contextmanager
     def bounded(self, seconds: float) -> Iterator[None]:
-        """Give up runs that have not ended by then: a graph may loop without end. Not for serving.
-
-        Raises:
-            RunFailed: in the run that is given up.
-        """
+        """Runs that take longer raise RunFailed: a graph may loop without end. Not for serving."""
         options = self._run_options = ort.RunOptions()
         options.log_severity_level = 4
         _bounded.add(options)
@@ -92,20 +80,7 @@ class GraphSession:
     def run(
         self, steps: NDArray[np.generic], state: NDArray[np.float32], head_from: int
     ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
-        """Advance a batch.
-
-        Args:
-            steps: ``[batch, time, ...]`` in the graph's input type.
-            state: ``[batch, S]``.
-            head_from: outputs are computed for steps ``head_from`` to ``time - 1``.
-
-        Returns:
-            The outputs in manifest order, each ``[batch, time - head_from, ...]``, and the next
-            rows ``[batch, S]``.
-
-        Raises:
-            RunFailed: ONNX Runtime refused the batch.
-        """
+        """Outputs in manifest order and next rows, of steps ``[batch, time, ...]`` and rows ``[n, S]``."""
         feeds = {self._input: steps, "state": state, "head_from": np.array([head_from], np.int64)}
         try:
             *outputs, state_out = self._session.run(self._fetches, feeds, self._run_options)

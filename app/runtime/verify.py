@@ -21,62 +21,40 @@ def golden_difference(
     chunk: int | None = None,
     alone: bool = False,
 ) -> float:
-    """The largest difference between a session and the golden vectors.
+    """The largest absolute difference over all outputs and rows between a session and the golden vectors.
 
-    Args:
-        session: the graph under test.
-        start: ``[S]``, the start row.
-        golden: PyTorch's answer.
-        chunk: feed so many steps at a time; ``None`` feeds all at once.
-        alone: run each sequence by itself instead of in one batch.
-
-    Returns:
-        The largest absolute difference over all outputs and rows, divided by the largest golden
-        magnitude of that array where it is above one.
-
-    Raises:
-        ParityError: the graph cannot run on them, or not in ``VERIFY_S``.
+    It is divided by the largest golden magnitude of that array where it is above one. ``chunk`` feeds so many
+    steps at a time; ``alone`` runs each sequence by itself. ParityError: the graph does not run.
     """
+    batch, time = golden.steps.shape[:2]
+    groups = [slice(index, index + 1) for index in range(batch)] if alone else [slice(0, batch)]
+    worst = 0.0
     try:
         with session.bounded(VERIFY_S):
-            return _difference_of_runs(session, start, golden, chunk, alone)
+            for group in groups:
+                steps = golden.steps[group]
+                rows = np.repeat(start[None], steps.shape[0], axis=0)
+                pieces: list[list[NDArray[np.float32]]] = []
+                for first in range(0, time, chunk or time):
+                    outputs, rows = session.run(
+                        np.ascontiguousarray(steps[:, first : first + (chunk or time)]),
+                        np.ascontiguousarray(rows),
+                        0,
+                    )
+                    pieces.append(outputs)
+                for index, name in enumerate(session.output_names):
+                    whole = np.concatenate([outputs[index] for outputs in pieces], axis=1)
+                    worst = max(worst, _difference(whole, golden.outputs[name][group], golden.outputs[name]))
+                worst = max(worst, _difference(rows, golden.state_out[group], golden.state_out))
     except RunFailed as error:
         raise ParityError(
             f"the graph did not run on its golden vectors within {VERIFY_S:g} s: {error.message}"
         ) from None
-
-
-def _difference_of_runs(
-    session: GraphSession, start: NDArray[np.float32], golden: Golden, chunk: int | None, alone: bool
-) -> float:
-    batch, time = golden.steps.shape[:2]
-    groups = [slice(index, index + 1) for index in range(batch)] if alone else [slice(0, batch)]
-    worst = 0.0
-    for group in groups:
-        steps = golden.steps[group]
-        rows = np.repeat(start[None], steps.shape[0], axis=0)
-        pieces: list[list[NDArray[np.float32]]] = []
-        for first in range(0, time, chunk or time):
-            outputs, rows = session.run(
-                np.ascontiguousarray(steps[:, first : first + (chunk or time)]), np.ascontiguousarray(rows), 0
-            )
-            pieces.append(outputs)
-        for index, name in enumerate(session.output_names):
-            whole = np.concatenate([outputs[index] for outputs in pieces], axis=1)
-            worst = max(worst, _difference(whole, golden.outputs[name][group], golden.outputs[name]))
-        worst = max(worst, _difference(rows, golden.state_out[group], golden.state_out))
     return worst
 
 
 def verify_bundle(bundle: Bundle, session: GraphSession) -> float:
-    """Replay the golden vectors in one batch.
-
-    Returns:
-        The difference found.
-
-    Raises:
-        ParityError: it is above the manifest's bound.
-    """
+    """Replay the golden vectors in one batch; raises ParityError above the manifest's bound."""
     difference = golden_difference(session, bundle.start, bundle.golden)
     bound = bundle.manifest.parity.bound
     if not difference <= bound:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import Overloaded
-from app.engine.intake import Intake
+from app.engine.handover import Intake
 from app.engine.load import QueueLimits
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from app.core.sequence import Event, Finished, FinishReason, SequenceRequest, Usage
-from app.engine.outbox import Outbox
+from app.engine.handover import Outbox
 from app.engine.sequence_job import SequenceEvent, SequenceJob, TokenDelivery
 from app.engine.ticket import EngineTicket
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.core.numbers import log_softmax
 from app.core.sequence import Token
-from app.runtime.sampling import Sampler, SamplingBatch, log_softmax
+from app.runtime.sampling import Sampler, SamplingBatch
 
 
 def batch(

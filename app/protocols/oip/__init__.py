@@ -4,9 +4,9 @@ from fastapi import APIRouter, FastAPI
 
 from app.edge.edge import Edge
 from app.edge.protocol import Protocol
-from app.protocols.oip import repository, router, stats
-from app.protocols.oip.errors import as_oip_error
+from app.protocols.oip import repository, router
 from app.protocols.oip.infer import infer_router
+from app.protocols.oip.routing import as_oip_error
 from app.protocols.oip.service import TensorService
 
 
@@ -15,8 +15,7 @@ def _open(app: FastAPI) -> tuple[APIRouter, ...]:
     sessions = None if edge.sessions is None else edge.sessions.service
     app.state.tensors = TensorService(edge.service, sessions, edge.limits)
     examples = {key: example for task in edge.tasks for key, example in task.tensor_examples.items()}
-    # First the statistics of all models: ``stats`` could be the name of one.
-    return (stats.router, router.router, infer_router(examples), repository.router)
+    return (router.router, infer_router(examples), repository.router)
 
 
 OIP = Protocol(

@@ -1,14 +1,12 @@
-"""Tensors to and from the wire: JSON, and the bytes of the binary tensor data extension.
+"""Tensors to and from the wire, as JSON and as binary tensor data, and as rows.
 
-Numbers are little-endian, row-major, without padding; an element of ``BYTES`` is four bytes of length
-and then itself. Every size is checked against the shape and against what is there before
-anything is allocated, so what a request can make the server hold is bounded by its body.
+Sizes are checked before anything is allocated, so the body bounds what a request makes us hold.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from math import prod
 from typing import Any
@@ -18,13 +16,12 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
 from app.protocols.oip.schema import InputTensor
-from app.tasks.tensor_table import DTYPES, Tensor, TensorInput, TensorSpec
+from app.tasks.tensor_table import DTYPES, Row, Tensor, TensorInput, TensorSpec
 
 _LENGTH = struct.Struct("<I")
-_Kinds = tuple[frozenset[type], str]
-_NUMBERS: _Kinds = (frozenset({int, float, type(None)}), "numbers")
-_INTEGERS: _Kinds = (frozenset({int}), "integers")
-_ELEMENTS: dict[str, _Kinds] = {
+_NUMBERS: tuple[frozenset[type], str] = (frozenset({int, float, type(None)}), "numbers")
+_INTEGERS = (frozenset({int}), "integers")
+_ELEMENTS: dict[str, tuple[frozenset[type], str]] = {
     "BYTES": (frozenset({str}), "texts"),
     "FP32": _NUMBERS,
     "FP64": _NUMBERS,
@@ -37,16 +34,7 @@ _ELEMENTS: dict[str, _Kinds] = {
 def decode(
     inputs: Sequence[InputTensor], binary: memoryview, specs: Sequence[TensorInput]
 ) -> dict[str, Tensor]:
-    """The tensors of a request, by name.
-
-    Args:
-        inputs: as they were sent.
-        binary: what came behind the JSON, of all inputs that say so, in their order.
-        specs: the inputs of the model.
-
-    Raises:
-        InvalidInput: an input is unknown, twice there or not what it says.
-    """
+    """The tensors of a request, by name; ``binary`` came behind the JSON, of all inputs in their order."""
     known = {spec.name: spec for spec in specs}
     tensors: dict[str, Tensor] = {}
     start = 0
@@ -71,13 +59,9 @@ def decode(
 
 
 def raw_input(spec: TensorSpec, binary: memoryview) -> InputTensor:
-    """The only input of a request whose whole body is its data: one text, or one row of numbers.
-
-    Raises:
-        InvalidInput: the body is not a whole number of elements.
-    """
+    """The only input of a request whose whole body is its data: one text, or one row of numbers."""
     if spec.datatype == "BYTES":
-        return InputTensor(name=spec.name, datatype="BYTES", shape=[1], data=[utf8(binary, spec.name)])
+        return InputTensor(name=spec.name, datatype="BYTES", shape=[1], data=[_utf8(binary, spec.name)])
     width, size, datatype = DTYPES[spec.datatype].itemsize, len(binary), spec.datatype
     if not size or size % width:
         raise InvalidInput("body", f"a raw body of {datatype} has a multiple of {width} bytes, not {size}")
@@ -85,12 +69,7 @@ def raw_input(spec: TensorSpec, binary: memoryview) -> InputTensor:
     return InputTensor(name=spec.name, datatype=datatype, shape=[1, size // width], parameters=parameters)
 
 
-def utf8(data: bytes | memoryview, name: str) -> str:
-    """A text of a ``BYTES`` element.
-
-    Raises:
-        InvalidInput: it is not UTF-8.
-    """
+def _utf8(data: bytes | memoryview, name: str) -> str:
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:
@@ -98,10 +77,7 @@ def utf8(data: bytes | memoryview, name: str) -> str:
 
 
 def encode(tensor: Tensor, *, binary: bool) -> tuple[dict[str, Any], bytes]:
-    """An output for the answer's JSON, and the bytes that follow behind it, if any.
-
-    In JSON a number that is not finite is null.
-    """
+    """An output for the answer's JSON, where a number that is not finite is null, and the bytes behind it."""
     array = np.ascontiguousarray(tensor.array)
     shown: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(array.shape)}
     texts = tensor.datatype == "BYTES"
@@ -117,6 +93,17 @@ def encode(tensor: Tensor, *, binary: bool) -> tuple[dict[str, Any], bytes]:
         shown["parameters"] = dict(tensor.parameters)
     shown["data"] = [str(text, "utf-8") for text in flat] if texts else flat
     return shown, b""
+
+
+def rows_of(inputs: Sequence[TensorInput], tensors: Mapping[str, Tensor]) -> tuple[TensorInput, list[Row]]:
+    """The input that was given, one of the model's, and its rows."""
+    if len(tensors) != 1:
+        expected = ", or ".join(f"{spec.name!r}, of {spec.datatype}" for spec in inputs)
+        names = [spec.name for spec in inputs]
+        raise _wrong(f"expected one input: {expected}", allowed=names)
+    (tensor,) = tensors.values()
+    spec = next(spec for spec in inputs if spec.name == tensor.name)
+    return spec, _texts(tensor) if spec.datatype == "BYTES" else _numbers(spec, tensor)
 
 
 def _wrong(message: str, allowed: Any = None) -> InvalidInput:
@@ -215,3 +202,34 @@ def _flat(given: InputTensor, data: list[Any]) -> list[Any]:
     if len(level) != prod(shape):
         raise _wrong(f"{name}: {len(level)} elements of data, but {prod(shape)} of shape {shape}")
     return level
+
+
+def _texts(tensor: Tensor) -> list[Row]:
+    array = tensor.array
+    if array.ndim > 2 or array.size != len(array):
+        raise _unexpected(tensor, "[batch]")
+    return [_utf8(text, tensor.name) for text in array.ravel()]
+
+
+def _numbers(spec: TensorInput, tensor: Tensor) -> list[Row]:
+    array = tensor.array[None] if tensor.array.ndim == 1 else tensor.array
+    if array.ndim != 2:
+        raise _unexpected(tensor, "[batch, time]")
+    if spec.largest is not None:
+        largest = spec.largest
+        if np.any(np.abs(array) > largest):
+            raise _wrong(
+                f"input {tensor.name!r}: a value is NaN where missing, else at most {largest:g} in magnitude",
+                allowed={"min": -largest, "max": largest},
+            )
+        # The nearest number of FP32 may be a little larger.
+        array = np.clip(array.astype(np.float64), -largest, largest)
+    rows: list[Row] = array.tolist()
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        rows = [[None if value != value else value for value in row] for row in rows]
+    return rows
+
+
+def _unexpected(tensor: Tensor, expected: str) -> InvalidInput:
+    shape = list(tensor.array.shape)
+    return _wrong(f"unexpected shape for input {tensor.name!r}. Expected {expected}, got {shape}")

@@ -10,13 +10,16 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.core.errors import InvalidInput
 from app.edge.edge import owner_of
 from app.edge.http.routing import server_timing
 from app.protocols.oip.codec import encode
 from app.protocols.oip.router import tensors_of
-from app.protocols.oip.routing import HEADER_LENGTH, ModelPath, OipRoute, by_version, header_length
+from app.protocols.oip.routing import ModelPath, OipRoute, by_version
 from app.protocols.oip.schema import InferAnswer, InferRequest
 from app.tasks.session import Examples
+
+_LENGTH = "Inference-Header-Content-Length"
 
 
 class InferRoute(OipRoute):
@@ -27,11 +30,16 @@ class InferRoute(OipRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        """The request in ``body``, with its binary data."""
-        length = header_length(request, body)
-        if length is None:
+        given = request.headers.get(_LENGTH)
+        if given is None:
             return InferRequest.model_validate_json(body)
-        view = memoryview(body)
+        if not (given.isascii() and given.isdigit() and len(given) <= 10 and int(given) <= len(body)):
+            raise InvalidInput(
+                _LENGTH,
+                f"{_LENGTH} is a number of bytes of the body, which has {len(body)}",
+                allowed={"min": 0, "max": len(body)},
+            )
+        length, view = int(given), memoryview(body)
         if length == 0 and body:
             path = request.path_params
             return tensors_of(request).raw(path["model"], path.get("version"), view)
@@ -53,19 +61,18 @@ async def infer(body: InferRequest, request: Request, model: ModelPath) -> Respo
     headers = {} if answer.timing is None else {"server-timing": server_timing(answer.timing)}
     if not any(answer.binary):
         return Response(head, headers=headers, media_type="application/json")
-    headers[HEADER_LENGTH] = str(len(head))
+    headers[_LENGTH] = str(len(head))
     data = b"".join([head, *(data for _, data in parts)])
     return Response(data, headers=headers, media_type="application/octet-stream")
 
 
 def infer_router(examples: Examples) -> APIRouter:
-    """The route, which the documentation shows with these requests."""
     binary = {
         "description": "the JSON, and behind it the data of binary tensors",
         "schema": {"type": "string", "format": "binary"},
     }
     length = {
-        "name": "Inference-Header-Content-Length",
+        "name": _LENGTH,
         "in": "header",
         "required": False,
         "description": "bytes of JSON at the beginning of the body, where binary data follows",

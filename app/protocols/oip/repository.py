@@ -42,8 +42,22 @@ router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
 )
 async def index(body: IndexRequest, request: Request) -> Response:
     """Every version of every model, and whether it answers requests."""
-    states = _states(edge_of(request))
-    entries = [_entry(state) for state in states if state.status == "ready" or not body.ready]
+    edge = edge_of(request)
+    states = (
+        [ModelState(manifest.name, manifest.version, "ready") for manifest in manifests_of(edge)]
+        if edge.models is None
+        else edge.models.index()
+    )
+    entries = [
+        {
+            "name": state.name,
+            "version": state.version,
+            "state": _STATES[state.status],
+            "reason": state.reason or "",
+        }
+        for state in states
+        if state.status == "ready" or not body.ready
+    ]
     return bytes_response(orjson.dumps(entries))
 
 
@@ -64,21 +78,6 @@ async def unload(body: RepositoryRequest, request: Request, model: ModelPath) ->
     """Serve no version of a model until it is loaded again."""
     await _control(edge_of(request)).unload(model)
     return Response(status_code=200)
-
-
-def _states(edge: Edge) -> list[ModelState]:
-    if edge.models is not None:
-        return edge.models.index()
-    return [ModelState(manifest.name, manifest.version, "ready") for manifest in manifests_of(edge)]
-
-
-def _entry(state: ModelState) -> dict[str, Any]:
-    return {
-        "name": state.name,
-        "version": state.version,
-        "state": _STATES[state.status],
-        "reason": state.reason or "",
-    }
 
 
 def _control(edge: Edge) -> ModelControl:

@@ -1,4 +1,4 @@
-"""``/v2`` of the Open Inference Protocol: the server, its health, and what its models read and give."""
+"""``/v2`` of the Open Inference Protocol: the server, its health and statistics, and what its models read."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from app.edge.http.routing import json_response
 from app.edge.routes.health import readiness
 from app.protocols.oip.routing import ERRORS, ModelPath, OipRoute, by_version
 from app.protocols.oip.schema import (
+    DurationStat,
+    InferenceStats,
     Live,
     ModelConfig,
     ModelMetadata,
     ModelReady,
+    ModelStats,
     OipError,
     Ready,
     ServerMetadata,
+    Statistics,
     TensorConfig,
     TensorMetadata,
 )
@@ -32,28 +36,38 @@ BACKEND = "onnxruntime"
 _EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics")
 _SEQUENCES = ("sequence", "sequence(string_id)")
 
+# First come the statistics of all models: ``stats`` could be the name of one.
 router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
 
 
 def tensors_of(request: Request) -> TensorService:
-    """Inference on tensors of the application that received a request."""
     service: TensorService = request.app.state.tensors
     return service
 
 
 def found(request: Request) -> Deployment:
-    """The deployment that the path names.
-
-    Raises:
-        UnknownModel: there is none.
-    """
+    """The deployment that the path names; raises UnknownModel."""
     path = request.path_params
     return tensors_of(request).find(path["model"], path.get("version"))
 
 
 def manifests_of(edge: Edge) -> list[Manifest]:
-    """Of everything that is served."""
     return [deployment.manifest for deployment in edge.service.catalog.deployments.values()]
+
+
+@router.get("/v2/models/stats", response_model=Statistics, responses=ERRORS)
+async def all_stats(request: Request) -> Response:
+    """The counts of every model version that is served."""
+    return _stats(request, manifests_of(edge_of(request)))
+
+
+@by_version(router, "GET", "stats", response_model=Statistics)
+async def model_stats(request: Request, model: ModelPath) -> Response:
+    """The counts of every version of a model, or of one."""
+    manifest = found(request).manifest
+    if "version" in request.path_params:
+        return _stats(request, [manifest])
+    return _stats(request, [one for one in manifests_of(edge_of(request)) if one.name == manifest.name])
 
 
 @router.get("/v2", response_model=ServerMetadata, responses=ERRORS)
@@ -135,3 +149,24 @@ def _configured(spec: TensorSpec) -> TensorConfig:
     kind = "STRING" if spec.datatype == "BYTES" else spec.datatype
     optional = (isinstance(spec, TensorInput) and spec.optional) or None
     return TensorConfig(name=spec.name, data_type=f"TYPE_{kind}", dims=list(spec.shape), optional=optional)
+
+
+def _stats(request: Request, manifests: list[Manifest]) -> Response:
+    return json_response(Statistics(model_stats=[_counted(request, manifest) for manifest in manifests]))
+
+
+def _counted(request: Request, manifest: Manifest) -> ModelStats:
+    model = tensors_of(request).counts[manifest.reference]
+    durations = {
+        name: DurationStat(count=model.counts.get(name, 0), ns=int(model.seconds.get(name, 0.0) * 1e9))
+        for name in InferenceStats.model_fields
+    }
+    return ModelStats(
+        name=manifest.name,
+        version=manifest.version,
+        last_inference=int(model.last_at * 1e3),
+        inference_count=model.rows,
+        execution_count=durations["success"].count,
+        inference_stats=InferenceStats(**durations),
+        batch_stats=[],
+    )

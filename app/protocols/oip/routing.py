@@ -1,7 +1,4 @@
-"""The routes of ``/v2``: a body may be absent, or JSON with tensors' bytes behind it.
-
-body --Inference-Header-Content-Length--> JSON | binary data
-"""
+"""The routes of ``/v2``: a body may be absent, or JSON with tensors' bytes behind it."""
 
 from __future__ import annotations
 
@@ -15,14 +12,29 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.core.errors import InvalidInput
+from app.core.problem import Problem
+from app.edge.errors import TYPE_PREFIX, ErrorBody
 from app.edge.http.routing import BytesRoute
 from app.protocols.oip.schema import OipError
 
-HEADER_LENGTH = "inference-header-content-length"
 ERRORS: dict[int | str, dict[str, Any]] = {
     "default": {"model": OipError, "description": "what was wrong, and what is allowed"}
 }
+_BAD_REQUEST = frozenset(
+    {
+        "invalid-input",
+        "invalid-state",
+        "load-failed",
+        "model-mismatch",
+        "session-gone",
+        "state-quarantined",
+        "unknown-session",
+    }
+)
+
+_NAMED = frozenset({"body", "inputs", "outputs", "sequence_id"})
+"""Fields whose sentences say where they belong."""
+
 ModelPath = Annotated[str, Path(description="the model's name")]
 VersionPath = Annotated[str, Path(description="a version, or a label")]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -36,21 +48,13 @@ class OipRoute(BytesRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        """The request in ``body``; raises ValidationError."""
         return model.model_validate_json(body)
 
 
 def by_version(
     router: APIRouter, method: str, action: str, **documented: Any
 ) -> Callable[[Endpoint], Endpoint]:
-    """Add an endpoint on a model, with and without a version in its path, which it reads from there.
-
-    Args:
-        router: that it becomes part of.
-        method: of HTTP.
-        action: the end of the path.
-        documented: as :meth:`fastapi.APIRouter.add_api_route` takes it.
-    """
+    """Add an endpoint on a model, with and without a version in its path, which it reads from there."""
     documented["responses"] = {**ERRORS, **documented.get("responses", {})}
     end = f"/{action}" if action else ""
 
@@ -75,19 +79,10 @@ def by_version(
     return add
 
 
-def header_length(request: Request, body: bytes) -> int | None:
-    """Bytes of JSON at the beginning of the body; ``None`` where all of it is.
-
-    Raises:
-        InvalidInput: the header is no such number.
-    """
-    given = request.headers.get(HEADER_LENGTH)
-    if given is None:
-        return None
-    if not (given.isascii() and given.isdigit() and len(given) <= 10 and int(given) <= len(body)):
-        raise InvalidInput(
-            "Inference-Header-Content-Length",
-            f"Inference-Header-Content-Length is a number of bytes of the body, which has {len(body)}",
-            allowed={"min": 0, "max": len(body)},
-        )
-    return int(given)
+def as_oip_error(problem: Problem) -> ErrorBody:
+    """What is wrong with a request is 400 there, whatever the native routes say."""
+    field = problem.errors[0].field if problem.errors else ""
+    named = not field or field in problem.detail or field.partition(".")[0] in _NAMED
+    body = OipError.model_construct(error=problem.detail if named else f"{field}: {problem.detail}")
+    status = 400 if problem.type.removeprefix(TYPE_PREFIX) in _BAD_REQUEST else problem.status
+    return ErrorBody(status, body.__pydantic_serializer__.to_json(body), "application/json")

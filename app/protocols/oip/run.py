@@ -1,9 +1,4 @@
-"""One model's rows answered at once, or fed to a sequence, as its table of tensors says.
-
-rows --requests of the task------------------------> outputs
-     --session steps--> outputs step_... --last----> outputs
-     --from_state: an action of the session--------> outputs
-"""
+"""One model's rows answered at once, or fed to a sequence, as its table of tensors says."""
 
 from __future__ import annotations
 
@@ -30,15 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorCall:
-    """An inference request.
-
-    Attributes:
-        source: the input that was given.
-        rows: of it.
-        parameters: the model's own.
-        asked: names of outputs; empty leaves them to the model.
-        owner: whose sessions it may touch.
-    """
+    """``rows`` are of the input ``source``; without names ``asked`` the model chooses its outputs."""
 
     deployment: Deployment
     source: TensorInput
@@ -59,7 +46,6 @@ class TensorCall:
         return any(spec.name in self.asked for spec in self.table.outputs if spec.each_step is steps)
 
     def tensors(self, rows: Sequence[Any], *, steps: bool) -> list[Tensor]:
-        """The outputs ``step_...``, or the others, of what became of the rows."""
         return [spec.tensor(rows) for spec in self.table.outputs if spec.each_step is steps]
 
 
@@ -109,11 +95,7 @@ class TensorRuns:
         return tensors, timing
 
     def plan(self, call: TensorCall, seq: int | None) -> Feed:
-        """What a request does to its sequence; ``seq`` is 1 for the first one.
-
-        Raises:
-            InvalidInput: what :meth:`step` would refuse, before anything is fed.
-        """
+        """What a request does to its sequence; refuses what :meth:`step` would, before anything is fed."""
         state, options = call.table.from_state, call.table.options(call.parameters)
         if options and seq is None:
             raise InvalidInput(next(iter(options)), f"{', '.join(options)}: only at the start of a sequence")
@@ -136,11 +118,7 @@ class TensorRuns:
         return None, fields
 
     async def step(self, call: TensorCall, feed: Feed, session: str, seq: int | None) -> list[Tensor]:
-        """Feed a session.
-
-        Raises:
-            RnnserveError: the session is as it was, unless its action failed after the row was fed.
-        """
+        """Feed a session; where that fails it is as it was, unless the row was fed and its action failed."""
         table, (row, fields) = call.table, feed
         tensors: list[Tensor] = []
         if row is not None:

@@ -1,8 +1,6 @@
 """The Open Inference Protocol, version 2, and Triton's extensions of it, as JSON shapes.
 
-Names are those of KServe's ``required_api.md`` and of Triton's ``docs/protocol``. Fields that are not
-known are passed over, as that protocol wants it; parameters that are not known are refused, since a
-misspelt one would silently change the answer.
+Unknown fields are passed over, as that protocol wants it; an unknown parameter would change the answer.
 """
 
 from __future__ import annotations
@@ -10,12 +8,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic_core import PydanticCustomError
 
-from app.core.schema import Answer
+from app.core.schema import Answer, Request
 from app.tasks.tensor_table import Datatype
 
 MAX_RANK = 8
 MAX_TENSORS = 32
+MAX_SEQUENCE_ID = 128
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Parameters = Annotated[
     dict[str, Any],
@@ -74,6 +74,28 @@ class InferRequest(Lenient):
         """The same request, with what came behind the JSON."""
         self._binary = binary
         return self
+
+
+def _sequence_id(value: object) -> object:
+    number = type(value) is int and 0 <= value < 2**64
+    if number or (isinstance(value, str) and len(value) <= MAX_SEQUENCE_ID):
+        return value
+    raise PydanticCustomError(
+        "sequence_id",
+        "is a whole number from 0 to 2^64 - 1, or a text of at most {max_length} characters",
+        {"max_length": MAX_SEQUENCE_ID},
+    )
+
+
+class SequenceParameters(Request):
+    """What Triton reserves; a `sequence_id` of 0 or the empty text names no sequence."""
+
+    sequence_id: Annotated[int | str, BeforeValidator(_sequence_id)] = 0
+    sequence_start: bool = False
+    sequence_end: bool = False
+    binary_data_output: bool = False
+    timeout: int = Field(default=0, ge=0, lt=2**64, description="microseconds; 0 leaves it to the server")
+    priority: int = Field(default=0, ge=0, lt=2**64, description="without effect")
 
 
 class OutputTensor(Answer):
@@ -174,3 +196,43 @@ class RepositoryRequest(Lenient):
     """The configuration is the bundle's own."""
 
     parameters: Parameters = Field(default_factory=dict)
+
+
+class DurationStat(Answer):
+    """How often, and how many nanoseconds in all."""
+
+    count: int
+    ns: int
+
+
+class InferenceStats(Answer):
+    """Where the time of the requests went; what is not told apart here is always zero."""
+
+    success: DurationStat
+    fail: DurationStat
+    queue: DurationStat = Field(description="until the first run of the network; of sequences not known")
+    compute_input: DurationStat
+    compute_infer: DurationStat = Field(description="in runs of the network; of sequences not known")
+    compute_output: DurationStat
+    cache_hit: DurationStat
+    cache_miss: DurationStat
+
+
+class ModelStats(Answer):
+    """Of one model version."""
+
+    name: str
+    version: str
+    last_inference: int = Field(
+        description="end of the last request, milliseconds since the epoch; 0 before it"
+    )
+    inference_count: int = Field(description="rows answered")
+    execution_count: int = Field(description="requests answered")
+    inference_stats: InferenceStats
+    batch_stats: list[Any]
+
+
+class Statistics(Answer):
+    """Of the versions asked for."""
+
+    model_stats: list[ModelStats]

@@ -1,13 +1,4 @@
-"""Triton's sequences on sessions: a start opens one, an end closes it, and each request feeds it.
-
-    sequence_start --> close what has the id, open --+
-                                                     +--> feed --> (sequence_end) close
-    neither        --> the session must be open -----+
-
-A sequence belongs to a model's name, not to a version of it: it stays on the version it began on
-while others are loaded. Requests of one sequence that arrive while another one is worked on wait
-for their turn, in the order in which they came to this process.
-"""
+"""Triton's sequences on sessions: a start opens one, an end closes it, and each request feeds it."""
 
 from __future__ import annotations
 
@@ -28,8 +19,8 @@ from app.core.errors import (
     SessionGone,
     UnknownSession,
 )
-from app.protocols.oip.parameters import SequenceParameters
 from app.protocols.oip.run import TensorCall, TensorRuns
+from app.protocols.oip.schema import SequenceParameters
 from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.schema import CreateSession
@@ -44,8 +35,6 @@ _ENDED = (UnknownSession, SessionGone)
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """The sequence of a request, the session that keeps it, and whether the request begins or ends it."""
-
     id: str
     session: str
     start: bool
@@ -53,11 +42,6 @@ class Sequence:
 
 
 def sequence_of(parameters: SequenceParameters, model: str) -> Sequence | None:
-    """The sequence of a model that a request's parameters name, or ``None``.
-
-    Raises:
-        InvalidInput: a start or an end without an id.
-    """
     given = parameters.sequence_id
     if given in (0, ""):
         if parameters.sequence_start or parameters.sequence_end:
@@ -70,10 +54,7 @@ def sequence_of(parameters: SequenceParameters, model: str) -> Sequence | None:
 
 
 def session_id(sequence: int | str, model: str) -> str:
-    """The session of a sequence, another one for each model, kind of id and id.
-
-    ``v2.MODEL.n.42``, ``v2.MODEL.s.text``, or ``v2.MODEL.h.DIGEST`` for a text that no session id can hold.
-    """
+    """``v2.MODEL.n.42``, ``v2.MODEL.s.text``, or ``v2.MODEL.h.DIGEST`` for what no session id can hold."""
     if isinstance(sequence, int):
         return f"v2.{model}.n.{sequence}"
     if _PLAIN.fullmatch(sequence):
@@ -94,11 +75,7 @@ class Sequences:
     async def deployment(
         self, sequence: Sequence, asked: Deployment, owner: str, *, pinned: bool
     ) -> Deployment:
-        """The version that a sequence is on; ``asked`` is who would answer a request by itself.
-
-        Raises:
-            InvalidInput: the sequence has not begun, or is on another version than the one named.
-        """
+        """The version that a sequence is on; ``asked`` is who would answer a request by itself."""
         sessions, name = self._runs.sessions, asked.manifest.name
         served = self._inference.catalog.deployments
         if sequence.start or sum(one.manifest.name == name for one in served.values()) == 1:
@@ -116,12 +93,7 @@ class Sequences:
         return found
 
     async def apply(self, sequence: Sequence, call: TensorCall) -> list[Tensor]:
-        """Feed a sequence, and begin or end it where the request says so.
-
-        Raises:
-            InvalidInput: the sequence has not begun; or the request is wrong, and changed nothing.
-            SequenceConflict: another process fed it at the same time.
-        """
+        """Feed a sequence, and begin or end it where the request says so; a wrong request changes nothing."""
         async with self._turn(sequence.session):
             seq = 1 if sequence.start else None
             feed = self._runs.plan(call, seq)
@@ -142,7 +114,7 @@ class Sequences:
 
     @asynccontextmanager
     async def _turn(self, session: str) -> AsyncIterator[None]:
-        """One request of a sequence at a time, in the order in which they came."""
+        """One request of a sequence at a time, in the order in which they came to this process."""
         lock = self._locks.setdefault(session, asyncio.Lock())
         try:
             async with asyncio.timeout(self._wait_s):

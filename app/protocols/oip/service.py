@@ -1,24 +1,22 @@
-"""Inference on tensors: find the model, read its rows, run them, give the outputs asked for.
-
-InferRequest --codec--> tensors --rows--> TensorRuns, Sequences --> tensors --those asked for--> TensorAnswer
-"""
+"""Inference on tensors: find the model, read its rows, run them, give the outputs asked for."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from app.bundle.manifest import Manifest
 from app.core.errors import DeadlineExceeded, InvalidInput
 from app.core.limits import Limits
-from app.protocols.oip.codec import decode, raw_input
-from app.protocols.oip.counts import ModelCounts
-from app.protocols.oip.parameters import split
-from app.protocols.oip.rows import rows_of
-from app.protocols.oip.run import OFF, TensorCall, TensorRuns
-from app.protocols.oip.schema import InferRequest, OutputChoice
+from app.core.schema import Request
+from app.protocols.oip.codec import decode, raw_input, rows_of
+from app.protocols.oip.run import TensorCall, TensorRuns
+from app.protocols.oip.schema import InferRequest, OutputChoice, SequenceParameters
 from app.protocols.oip.sequences import Sequences, sequence_of
 from app.service.call import Timing
 from app.service.catalog import Deployment
@@ -27,17 +25,12 @@ from app.sessions.service import SessionService
 from app.tasks.tensor_table import Tensor, TensorInput, TensorOutput, TensorTable
 
 _UNSERVED = {"classification": "the classification extension", "shared_memory_region": "shared memory"}
+_PASSED_OVER = frozenset({"headers", "content_type"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorAnswer:
-    """The outputs of a request, in the order in which they were asked for.
-
-    Attributes:
-        manifest: of who answered.
-        binary: for each, whether its data is to follow the JSON.
-        timing: where the time went; ``None`` in a sequence.
-    """
+    """The outputs asked for; ``binary`` ones follow the JSON. There is no ``timing`` in a sequence."""
 
     manifest: Manifest
     tensors: list[Tensor]
@@ -45,19 +38,27 @@ class TensorAnswer:
     timing: Timing | None
 
 
-class TensorService:
-    """The served models by their tensors; ``sessions`` is ``None`` where sessions are turned off."""
+@dataclass(slots=True)
+class ModelCounts:
+    """What the requests to a model version came to since it was first asked; ``rows`` were answered."""
 
+    rows: int = 0
+    last_at: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+
+class TensorService:
     def __init__(self, inference: InferenceService, sessions: SessionService | None, limits: Limits) -> None:
         self._inference = inference
-        self._counts: dict[str, ModelCounts] = {}
+        self.counts: defaultdict[str, ModelCounts] = defaultdict(ModelCounts)
         self._runs = TensorRuns(inference, sessions)
         self._sequences = Sequences(inference, self._runs, limits.request_timeout_s)
         self.has_sequences = sessions is not None
-
-    def counts(self, reference: str) -> ModelCounts:
-        """What the requests to a model version came to so far."""
-        return self._counts.setdefault(reference, ModelCounts())
 
     def find(self, model: str, version: str | None) -> Deployment:
         """Who answers; ``None`` leaves the version to the server. Raises UnknownModel."""
@@ -68,45 +69,37 @@ class TensorService:
         return [spec for spec in table.inputs if self.has_sequences or not spec.optional]
 
     def outputs(self, table: TensorTable) -> list[TensorOutput]:
-        """The outputs that can be asked for."""
         return [spec for spec in table.outputs if self.has_sequences or not spec.each_step]
 
     def raw(self, model: str, version: str | None, body: memoryview) -> InferRequest:
-        """The request whose body is nothing but the data of the model's first input.
-
-        Raises:
-            UnknownModel: no such model.
-            InvalidInput: the body cannot be that.
-        """
         spec = self.find(model, version).model.tensors.inputs[0]
         request = InferRequest(inputs=[raw_input(spec, body)])
         return request if spec.datatype == "BYTES" else request.carrying(body)
 
     async def infer(self, model: str, version: str | None, request: InferRequest, owner: str) -> TensorAnswer:
-        """Answer a request with the sequences of this owner.
-
-        Raises:
-            UnknownModel: no such model.
-            InvalidInput, ValidationError: the request is wrong.
-            DeadlineExceeded: the request's own timeout passed.
-        """
         deployment = self.find(model, version)
-        with self.counts(deployment.manifest.reference).request() as count:
+        counts = self.counts[deployment.manifest.reference]
+        started, outcome = time.perf_counter(), "fail"
+        try:
             answer = await self._infer(deployment, version, request, owner)
-            count.timing = answer.timing
-            count.rows = len(answer.tensors[0].array)
-        return answer
+            counts.rows += len(answer.tensors[0].array)
+            outcome = "success"
+            if answer.timing is not None:
+                counts.add("queue", answer.timing.queue_s)
+                counts.add("compute_infer", answer.timing.compute_s)
+            return answer
+        finally:
+            counts.add(outcome, time.perf_counter() - started)
+            counts.last_at = time.time()
 
     async def _infer(
         self, deployment: Deployment, version: str | None, request: InferRequest, owner: str
     ) -> TensorAnswer:
-        reserved, parameters = split(request.parameters, deployment.model.tensors.parameters)
+        reserved, parameters = _split(request.parameters, deployment.model.tensors.parameters)
         sequence = sequence_of(reserved, deployment.manifest.name)
         choices = request.outputs or ()
         async with _within(reserved.timeout):
             if sequence is not None:
-                if not self.has_sequences:
-                    raise InvalidInput("sequence_id", f"{OFF} sequences")
                 pinned = version is not None
                 deployment = await self._sequences.deployment(sequence, deployment, owner, pinned=pinned)
             table: TensorTable = deployment.model.tensors
@@ -123,6 +116,17 @@ class TensorService:
         usual = reserved.binary_data_output
         follows = [usual if (said := binary.get(tensor.name)) is None else said for tensor in chosen]
         return TensorAnswer(deployment.manifest, chosen, follows, timing)
+
+
+def _split(given: Mapping[str, Any], model: type[Request]) -> tuple[SequenceParameters, Any]:
+    """The reserved parameters of a request, and the model's as its own class; raises ValidationError."""
+    reserved, others = {}, {}
+    for name, value in given.items():
+        if name in SequenceParameters.model_fields:
+            reserved[name] = value
+        elif name not in _PASSED_OVER and not name.startswith("triton_"):
+            others[name] = value
+    return SequenceParameters.model_validate(reserved), model.model_validate(others)
 
 
 def _asked(

@@ -1,7 +1,4 @@
-"""Engine events become chunks of a completion, and these the whole.
-
-events --FrameAssembler--> text of a choice --CompletionAssembler--> chunks --> joined and chosen from
-"""
+"""Engine events become chunks of a completion, and these the whole."""
 
 from __future__ import annotations
 
@@ -27,13 +24,6 @@ _FINGERPRINT = 10
 class CompletionAssembler:
     """See :class:`app.tasks.model.Assembler`. A chunk is sent as its text becomes certain; the last one of a
     choice says why it ended, and the last of all has the usage.
-
-    Args:
-        request: what was asked for.
-        prepared: the same, as sequences.
-        codec: of the model that answers.
-        manifest: of its bundle.
-        id: of the completion.
     """
 
     event_id = None
@@ -60,16 +50,13 @@ class CompletionAssembler:
 
     @property
     def ended(self) -> bool:
-        """Whether every choice has ended."""
         return self._frames.ended
 
     @property
     def summary(self) -> Summary:
-        """Reasons of the choices, and tokens."""
         return self._frames.summary
 
     def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[Completion]:
-        """The chunks that became certain."""
         for frame in self._frames.push(events):
             yield self._completion([self._part(frame)])
         for choice, event in events:
@@ -125,7 +112,6 @@ class CompletionAssembler:
         return sorted(group, key=per_token, reverse=True)[:wanted]
 
     def _part(self, frame: TokenFrame) -> CompletionChoice:
-        """A frame's text, behind the echo where it is the choice's first."""
         choice, tokens = frame.choice, frame.logprobs or ()
         text, logprobs, offset = self._opening(choice)
         total, count = self._likelihoods[choice]
@@ -140,7 +126,6 @@ class CompletionAssembler:
         return _choice(choice, text + frame.text, logprobs)
 
     def _last_part(self, choice: int, event: Finished) -> CompletionChoice:
-        """Why a choice ended; and the echo, if it has no text at all."""
         text, logprobs, _ = self._opening(choice)
         ended_at_once = event.reason is FinishReason.END and not event.usage.produced
         if logprobs is not None and self._prepared.scores and ended_at_once:

@@ -1,8 +1,4 @@
-"""Failures as the OpenAI API words them: ``{"error": {"message", "type", "param", "code"}}``.
-
-Problem --> status, error object. Clients map the status to their exception classes and read the
-code; a field that is wrong is 400 there, where the native routes say 422.
-"""
+"""Failures as the OpenAI API words them; a field that is wrong is 400 there."""
 
 from __future__ import annotations
 
@@ -19,34 +15,24 @@ _CODES_BY_STATUS = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 
 
 def as_openai_error(problem: Problem) -> ErrorBody:
-    """The answer to an HTTP request."""
-    status = _status(problem)
+    status = 400 if problem.status == 422 else problem.status
     body = openai_error(problem)
     return ErrorBody(status, body.__pydantic_serializer__.to_json(body), "application/json")
 
 
 def openai_error(problem: Problem) -> OpenAIErrorAnswer:
     """The error object, which is also an event of a stream."""
-    slug = problem.type.removeprefix(TYPE_PREFIX)
-    code = _CODES_BY_STATUS.get(problem.status) or _CODES.get(slug) or slug.replace("-", "_")
-    return OpenAIErrorAnswer.model_construct(
-        error=OpenAIError.model_construct(
-            message=problem.detail, type=_type(problem.status), param=_param(problem), code=code
-        )
-    )
-
-
-def _status(problem: Problem) -> int:
-    return 400 if problem.status == 422 else problem.status
-
-
-def _type(status: int) -> str:
-    if status == 429:
-        return "rate_limit_error"
-    return "invalid_request_error" if status < 500 else "server_error"
-
-
-def _param(problem: Problem) -> str | None:
-    """The parameter that is wrong; the message says where in it."""
+    slug, status = problem.type.removeprefix(TYPE_PREFIX), problem.status
+    # The message says where in the parameter it is wrong.
     name = problem.errors[0].field.partition(".")[0] if problem.errors else "body"
-    return None if name in ("body", "content-type") else name
+    if status == 429:
+        kind = "rate_limit_error"
+    else:
+        kind = "invalid_request_error" if status < 500 else "server_error"
+    error = OpenAIError.model_construct(
+        message=problem.detail,
+        type=kind,
+        param=None if name in ("body", "content-type") else name,
+        code=_CODES_BY_STATUS.get(status) or _CODES.get(slug) or slug.replace("-", "_"),
+    )
+    return OpenAIErrorAnswer.model_construct(error=error)

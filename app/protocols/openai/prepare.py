@@ -1,7 +1,4 @@
-"""A completion request as one submission: a sequence for each prompt and choice.
-
-CompletionRequest --text_requests--> TextRequest each --model.prepare--> PreparedCompletion
-"""
+"""A completion request as one submission: a sequence for each prompt and choice."""
 
 from __future__ import annotations
 
@@ -26,14 +23,7 @@ _MS_PER_SEQUENCE = 0.02
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedCompletion:
-    """A validated request. Choice ``i`` of prompt ``p`` is sequence ``p * candidates + i``.
-
-    Attributes:
-        text: the sequences of all prompts, and the tokens of these.
-        candidates: sequences of each prompt.
-        prompts: that come back; empty without ``echo``.
-        scores: of each sequence; empty where they are not wanted.
-    """
+    """Choice ``i`` of prompt ``p`` is sequence ``p * candidates + i``; ``prompts`` come back."""
 
     text: PreparedText
     candidates: int
@@ -42,11 +32,7 @@ class PreparedCompletion:
 
 
 def text_requests(request: CompletionRequest) -> list[TextRequest]:
-    """What is to be generated for each prompt; null means the default, as that API has it.
-
-    Raises:
-        InvalidInput: parameters contradict each other.
-    """
+    """What to write for each prompt; null means the default, as that API has it."""
     num, candidates = request.n or 1, request.candidates
     if candidates < num:
         raise InvalidInput("best_of", f"best_of is {candidates}, less than n, which is {num}")
@@ -84,17 +70,7 @@ def milliseconds(requests: Sequence[TextRequest]) -> float:
 def prepare_completion(
     request: CompletionRequest, requests: Sequence[TextRequest], model: TextModel, max_steps: int
 ) -> PreparedCompletion:
-    """One sequence for each prompt and choice; each is what the prompt alone gives.
-
-    Args:
-        request: what was asked for.
-        requests: the same, for each prompt.
-        model: its limits bound the prompts, and their tokens where these are scored.
-        max_steps: of all sequences together.
-
-    Raises:
-        InvalidInput: a field is over its limit.
-    """
+    """Each sequence is what its prompt alone gives; all together have at most ``max_steps``."""
     limits = model.decoding
     if len(requests) > limits.max_texts:
         raise InvalidInput(

@@ -6,16 +6,15 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
+from fastapi.openapi.models import Example
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.bundle.manifest import Manifest
 from app.core.errors import UnknownModel
 from app.edge.docs.events import event_data
 from app.edge.edge import Edge, edge_of, request_id_of
 from app.edge.http.routing import BytesRoute, bytes_response, json_response
-from app.protocols.openai import examples
 from app.protocols.openai.schema import (
     Completion,
     CompletionRequest,
@@ -27,7 +26,6 @@ from app.protocols.openai.stream import (
     DONE,
     CompletionEvents,
     json_of,
-    num_listed,
     start_completion,
     text_tasks,
 )
@@ -58,6 +56,30 @@ COMPLETION: dict[int | str, dict[str, Any]] = {
     }
 }
 
+EXAMPLES: dict[str, Example] = {
+    "one": {
+        "summary": "One prompt, up to an empty line",
+        "value": {
+            "model": "shakespeare",
+            "prompt": "ROMEO:",
+            "max_tokens": 80,
+            "temperature": 0.7,
+            "seed": 1,
+            "stop": "\n\n",
+        },
+    },
+    "scored": {
+        "summary": "How likely two texts are to the model; no text is made",
+        "value": {
+            "model": "shakespeare",
+            "prompt": ["The king is dead.", "The king is bread."],
+            "max_tokens": 0,
+            "echo": True,
+            "logprobs": 0,
+        },
+    },
+}
+
 router = APIRouter(route_class=BytesRoute, prefix="/v1", tags=["OpenAI"])
 
 
@@ -85,13 +107,9 @@ async def predict(request: Request, model: str) -> Response:
     raise HTTPException(404, text)
 
 
-@router.post(
-    "/completions",
-    response_model=Completion,
-    responses=ERRORS | COMPLETION,
-)
+@router.post("/completions", response_model=Completion, responses=ERRORS | COMPLETION)
 async def complete(
-    body: Annotated[CompletionRequest, Body(openapi_examples=examples.COMPLETION)], request: Request
+    body: Annotated[CompletionRequest, Body(openapi_examples=EXAMPLES)], request: Request
 ) -> Response:
     """Continue one prompt or several; each text is what its prompt alone gives with the same seed."""
     edge = edge_of(request)
@@ -100,23 +118,21 @@ async def complete(
     if body.stream:
         return CompletionEvents(stream, edge.limits.socket_send_s, request_id, with_usage=body.with_usage)
     answer: Any = await stream.whole()
-    return bytes_response(await json_of(answer, num_listed(answer)), stream.timing())
+    return bytes_response(await json_of(answer), stream.timing())
 
 
 def _models(edge: Edge) -> dict[str, OpenAIModel]:
     """By every id that a request may give: `name`, `name@version` and `name@label`."""
     catalog, tasks = edge.service.catalog, text_tasks(edge)
-    ids: dict[str, None] = {}
-    for reference, one in catalog.deployments.items():
-        if one.manifest.task in tasks:
-            name = one.manifest.name
-            ids |= dict.fromkeys(
-                [name, reference, *(f"{name}@{label}" for label in catalog.labels(reference))]
-            )
-    found = {id: catalog.base(id) for id in sorted(ids)}
-    return {id: _described(id, one.manifest) for id, one in found.items() if one is not None}
-
-
-def _described(id: str, manifest: Manifest) -> OpenAIModel:
-    created = int(datetime.fromisoformat(manifest.provenance.created).timestamp())
-    return OpenAIModel(id=id, object="model", created=created, owned_by=OWNER)
+    ids: set[str] = set()
+    for reference, deployment in catalog.deployments.items():
+        if deployment.manifest.task in tasks:
+            name = deployment.manifest.name
+            ids |= {name, reference, *(f"{name}@{label}" for label in catalog.labels(reference))}
+    models: dict[str, OpenAIModel] = {}
+    for id in sorted(ids):
+        found = catalog.base(id)
+        if found is not None:
+            created = int(datetime.fromisoformat(found.manifest.provenance.created).timestamp())
+            models[id] = OpenAIModel(id=id, object="model", created=created, owned_by=OWNER)
+    return models

@@ -1,8 +1,4 @@
-"""``/v1``: models and completions as the OpenAI API shapes them.
-
-Names and shapes are those of its reference ("Models", "Completions"); ``top_k`` and the parameters
-after it are extensions that vLLM's clients send.
-"""
+"""``/v1``: models and completions as the OpenAI API shapes them; ``top_k`` and what follows are vLLM's."""
 
 from __future__ import annotations
 
@@ -107,7 +103,6 @@ class CompletionRequest(Request):
 
     @property
     def prompts(self) -> list[str] | list[list[int]]:
-        """The prompts, in order."""
         if self.prompt is None or isinstance(self.prompt, str):
             return [self.prompt or ""]
         if isinstance(self.prompt[0], int):
@@ -116,17 +111,14 @@ class CompletionRequest(Request):
 
     @property
     def stops(self) -> list[str]:
-        """The stop strings, in order."""
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
     @property
     def candidates(self) -> int:
-        """Texts to generate for each prompt."""
         return self.best_of or self.n or 1
 
     @property
     def with_usage(self) -> bool:
-        """Whether a stream ends with the usage."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
 

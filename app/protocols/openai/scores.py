@@ -1,7 +1,4 @@
-"""How likely each token of an echoed prompt was.
-
-outputs of supplied steps --PromptScores--> ScoredTokens of the prompt
-"""
+"""How likely each token of an echoed prompt was."""
 
 from __future__ import annotations
 
@@ -22,11 +19,7 @@ _LOGITS_PER_MS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class EchoedPrompt:
-    """A prompt as text and as tokens.
-
-    Attributes:
-        starts: where in the text each token begins, in characters.
-    """
+    """A prompt as text and as tokens; ``starts`` is where in the text each token begins, in characters."""
 
     text: str
     ids: list[int]
@@ -34,7 +27,6 @@ class EchoedPrompt:
 
 
 def echoed(codec: TextCodec, prompt: str | list[int]) -> EchoedPrompt:
-    """A prompt in both forms, whichever it was sent in."""
     if isinstance(prompt, str):
         ids, offsets = codec.encode_with_offsets(prompt)
         return EchoedPrompt(prompt, ids, [start for start, _ in offsets])
@@ -46,14 +38,7 @@ def echoed(codec: TextCodec, prompt: str | list[int]) -> EchoedPrompt:
 
 
 class PromptScores:
-    """Collects how likely each token of one prompt was, under the model's unmodified distribution.
-
-    Args:
-        codec: of the tokens.
-        prompt: whose.
-        sequence: that the prompt became.
-        alternatives: how many of the most likely tokens to keep for each.
-    """
+    """Collects how likely each token of one prompt was, under the model's unmodified distribution."""
 
     def __init__(
         self, codec: TextCodec, prompt: EchoedPrompt, sequence: SequenceRequest, alternatives: int
@@ -90,7 +75,6 @@ class PromptScores:
         self._logprobs += chosen
 
     def list_prompt(self, logprobs: CompletionLogprobs) -> None:
-        """Append the prompt's tokens, as far as they are known."""
         self._list(logprobs, slice(0, self._num_tokens))
 
     def list_ending(self, logprobs: CompletionLogprobs) -> None:
@@ -115,12 +99,7 @@ def top_of(others: Iterable[tuple[str, float]], token: str, logprob: float) -> d
 
 
 class ScoredTicket:
-    """A ticket that keeps the outputs of supplied steps to itself.
-
-    Args:
-        inner: of the engine.
-        scores: where outputs go, one for each sequence.
-    """
+    """A ticket that keeps the outputs of supplied steps to itself."""
 
     def __init__(self, inner: Ticket, scores: Sequence[PromptScores]) -> None:
         self._inner = inner
@@ -128,7 +107,6 @@ class ScoredTicket:
         self.wake, self.cancel = inner.wake, inner.cancel
 
     async def events(self) -> list[tuple[int, Event]]:
-        """Tokens and ends; see :class:`~app.core.ports.Ticket`."""
         events = await self._inner.events()
         outputs = [(index, event) for index, event in events if isinstance(event, Outputs)]
         if not outputs:

@@ -8,14 +8,13 @@ from starlette.types import Send
 
 from app.core.errors import RnnserveError, UnknownModel
 from app.core.offload import offloaded
-from app.core.schema import Answer
 from app.edge.edge import Edge
 from app.edge.errors import describe, is_internal
 from app.edge.http.event_stream import EventStream
 from app.protocols.openai.assembler import CompletionAssembler
 from app.protocols.openai.errors import openai_error
 from app.protocols.openai.prepare import milliseconds, prepare_completion, text_requests
-from app.protocols.openai.schema import Completion, CompletionRequest
+from app.protocols.openai.schema import Completion, CompletionRequest, OpenAIErrorAnswer
 from app.protocols.openai.scores import ScoredTicket
 from app.service.call import outcome_of
 from app.service.catalog import Deployment
@@ -37,11 +36,7 @@ def text_tasks(edge: Edge) -> list[str]:
 
 
 async def start_completion(edge: Edge, request: CompletionRequest, id: str) -> TaskStream:
-    """Start the texts of several prompts, all or none; frames are chunks.
-
-    Raises:
-        RnnserveError: the request is refused; nothing was started.
-    """
+    """Start the texts of several prompts, all or none; frames are chunks."""
     requests = text_requests(request)
     service, limits = edge.service, edge.limits
     found = _find(edge, request.model)
@@ -74,14 +69,7 @@ def _find(edge: Edge, model: str | None) -> Deployment:
 
 
 class CompletionEvents(EventStream):
-    """Writes the chunks of a completion; a failure is an error object in place of the next one.
-
-    Args:
-        stream: of the completion, to be given up when its client goes.
-        send_timeout_s: how long the client may leave a chunk unread.
-        request_id: named in the log of a failure.
-        with_usage: whether the last chunk is wanted, which has the usage and no choices.
-    """
+    """Writes the chunks of a completion; a failure is an error object in place of the next one."""
 
     def __init__(
         self, stream: TaskStream, send_timeout_s: float, request_id: str, *, with_usage: bool
@@ -93,7 +81,7 @@ class CompletionEvents(EventStream):
         try:
             async for chunk in self._stream:
                 if chunk.choices or self._with_usage:
-                    await self._send(await _data(chunk, num_listed(chunk)), send, more=True)
+                    await self._send(await _data(chunk), send, more=True)
         except TimeoutError:
             raise
         except Exception as error:
@@ -103,16 +91,13 @@ class CompletionEvents(EventStream):
         await self._send(b"data: %s\n\n" % DONE.encode(), send, more=False)
 
 
-def num_listed(completion: Completion) -> int:
-    """Tokens in it that have log-probabilities."""
-    return sum(len(choice.logprobs.tokens) for choice in completion.choices if choice.logprobs)
-
-
-async def json_of(answer: Answer, listed: int = 0, *, exclude_unset: bool = False) -> bytes:
+async def json_of(answer: Completion | OpenAIErrorAnswer, *, exclude_unset: bool = False) -> bytes:
     """An answer as JSON, written beside the event loop where it lists many tokens."""
+    choices = answer.choices if isinstance(answer, Completion) else []
+    listed = sum(len(choice.logprobs.tokens) for choice in choices if choice.logprobs)
     write = answer.__pydantic_serializer__.to_json
     return await offloaded(listed / _LISTED_PER_MS, write, answer, exclude_unset=exclude_unset)
 
 
-async def _data(answer: Answer, listed: int = 0) -> bytes:
-    return b"data: %s\n\n" % await json_of(answer, listed, exclude_unset=True)
+async def _data(answer: Completion | OpenAIErrorAnswer) -> bytes:
+    return b"data: %s\n\n" % await json_of(answer, exclude_unset=True)

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.protocols.oip.parameters import SequenceParameters
-from app.protocols.oip.schema import InferAnswer, ModelMetadata
+from app.protocols.oip.schema import InferAnswer, ModelMetadata, SequenceParameters
 from app.registered import TASKS
 from app.tasks.forecast.tensors import ForecastParameters
 from app.tasks.generate.tensors import GenerateParameters

@@ -13,8 +13,7 @@ from tritonclient.http import InferenceServerClient as Client
 from tritonclient.utils import InferenceServerException
 
 from app.access.api_key import new_key, shown_digest
-from app.protocols.oip.schema import IndexEntry
-from app.protocols.oip.stats import Statistics
+from app.protocols.oip.schema import IndexEntry, Statistics
 from tests.e2e.server import ServerProcess
 from tests.protocols.oip.inputs import numbers, texts
 

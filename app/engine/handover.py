@@ -1,13 +1,18 @@
-"""From the event loop to the engine's turns: new jobs and jobs given up, within the queue's bounds."""
+"""Between the event loop and the engine's turns: jobs on their way in, deliveries on their way out."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import threading
+from collections import deque
 from collections.abc import Sequence
 
 from app.core.errors import Draining, EngineDead, Overloaded
-from app.engine.job import Job
+from app.engine.job import Delivery, Job
 from app.engine.load import EngineLoad, QueueLimits
+
+logger = logging.getLogger(__name__)
 
 _HIGH_WATER = 0.99
 """Above this part of a limit, a refusal marks the queue as full; what is merely too large does not."""
@@ -15,17 +20,16 @@ _LOW_WATER = 0.75
 """Below this part of both limits, a full queue takes work again."""
 DEAD = "this model has stopped and needs the server to be restarted"
 
+# Streams of small networks produce tokens faster than they should be sent one by one: a frame costs more
+# than a step does. Tokens wait for those that follow, the longer the more streams there are to be written
+# to, and far less than anybody notices. First tokens and all other answers go at once.
+_TOKENS_WAIT_S = 1e-3
+_EACH_WAITS_S = 1e-4
+_LONGEST_WAIT_S = 1e-2
+
 
 class Intake:
-    """The queue's front and its books, shared by both threads and guarded by its lock.
-
-    Args:
-        limits: of the queue.
-
-    Attributes:
-        stopping: the engine is to stop after its present tick.
-        dead: it has stopped.
-    """
+    """The queue's front and its books, shared by both threads and guarded by its lock."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self.stopping = False
@@ -42,33 +46,20 @@ class Intake:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something to take; read without the lock."""
+        """Read without the lock."""
         return bool(self._new or self._given_up)
 
     @property
     def full_for_s(self) -> float | None:
-        """While the queue is full, about how many seconds of work it holds; read without the lock.
-
-        It is full from the first refusal above the high-water mark until it is below the low-water mark,
-        so that most of a rush can be refused before anything is read of it.
-        """
+        """While the queue is full, about how many seconds of work it holds; read without the lock."""
         return self._wait_s() if self._full else None
 
     def load(self) -> EngineLoad:
-        """What is queued now, running included."""
         with self._lock:
             return EngineLoad(self._steps, self._sequences)
 
     def reserve(self, steps: int, sequences: int) -> None:
-        """Book what is about to be queued, if there is room for all of it.
-
-        Args:
-            steps: of all sequences together, at most.
-            sequences: how many.
-
-        Raises:
-            Overloaded, Draining, EngineDead: nothing was booked.
-        """
+        """Book what is about to be queued, or raise Overloaded, Draining or EngineDead."""
         with self._lock:
             if self.dead:
                 raise EngineDead(DEAD)
@@ -81,11 +72,7 @@ class Intake:
             self._sequences += sequences
 
     def put(self, jobs: Sequence[Job]) -> None:
-        """Queue jobs that are booked.
-
-        Raises:
-            Draining, EngineDead: the engine has ended since, and nothing is booked any more.
-        """
+        """Queue what is booked; raises Draining or EngineDead where the engine has ended since."""
         with self._lock:
             if self.dead:
                 raise Draining("the server is shutting down") if self.stopping else EngineDead(DEAD)
@@ -104,14 +91,7 @@ class Intake:
             return new, given_up
 
     def settle(self, steps: int, sequences: int, rate: float | None = None) -> int:
-        """Steps were taken or given up and sequences have ended.
-
-        Args:
-            rate: steps a second of the tick, if it ran any.
-
-        Returns:
-            The steps still queued.
-        """
+        """Book what was done or has left, and the tick's steps a second, if any; the steps still queued."""
         with self._lock:
             if rate is not None:
                 self._steps_per_s = 0.9 * self._steps_per_s + 0.1 * rate if self._steps_per_s else rate
@@ -122,12 +102,10 @@ class Intake:
             return self._steps
 
     def drain(self) -> None:
-        """Refuse new work from now on."""
         with self._lock:
             self._draining = True
 
     def stop(self) -> None:
-        """Refuse new work and let the engine stop after its present tick."""
         with self._lock:
             self._draining = self.stopping = True
 
@@ -150,3 +128,72 @@ class Intake:
     def _wait_s(self) -> float:
         wait = self._steps / self._steps_per_s if self._steps_per_s else 1.0
         return min(60.0, max(1.0, wait))
+
+
+class Outbox:
+    """Deliveries on their way; those of one job arrive in the order in which they were put."""
+
+    def __init__(self, *, on_loop: bool = False) -> None:
+        self._on_loop = on_loop
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # What somebody waits for; of a job it comes before anything that is held.
+        self._urgent: deque[Delivery] = deque()
+        self._held: deque[Delivery] = deque()
+        self._held_is_due = False
+        self._scheduled = False
+        self._published_at = 0.0
+        self._wait_s = _TOKENS_WAIT_S
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def put(self, delivery: Delivery) -> None:
+        (self._held if delivery.held else self._urgent).append(delivery)
+
+    def pace(self, num_streams: int) -> None:
+        self._wait_s = min(_TOKENS_WAIT_S + _EACH_WAITS_S * num_streams, _LONGEST_WAIT_S)
+
+    def publish_paced(self, now: float) -> None:
+        """As :meth:`publish`, but what is held waits for a while after the last time. Jobs are left."""
+        if now - self._published_at >= self._wait_s:
+            self._published_at = now
+            self.publish()
+        elif self._urgent:
+            self._wake()
+
+    def publish(self) -> None:
+        if self._held:
+            self._held_is_due = True
+        if self._held or self._urgent:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._scheduled or self._loop is None:
+            return
+        if self._on_loop:
+            self._deliver()
+            return
+        # Set before the loop is told, cleared by it before it looks: what is put meanwhile is
+        # either seen by the callback that is under way or gets one of its own.
+        self._scheduled = True
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:  # the loop is closed, so nobody waits any more
+            logger.debug("deliveries after the loop closed")
+            self._urgent.clear()
+            self._held.clear()
+
+    def _deliver(self) -> None:
+        self._scheduled = False
+        due = 0
+        if self._held_is_due:
+            # Cleared before the look: what is put and published between the two has a callback of its own,
+            # which must find it due.
+            self._held_is_due = False
+            due = len(self._held)
+        # Bounded by what was there: the engine may put more than one callback can deliver. Counted after
+        # what is held: a job's beginning was put before its end, and is delivered before it.
+        for _ in range(len(self._urgent)):
+            self._urgent.popleft().deliver()
+        for _ in range(due):
+            self._held.popleft().deliver()
