@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -108,7 +109,7 @@ async def test_steps_that_do_not_fit_are_refused_and_sending_them_again_cures_it
                     seq = len(outputs) + 1
                     question = f"/sessions/{id}/steps", {"seq": seq, "inputs": inputs}
                     while (answer := await ask(http, question, told)) is None:
-                        await asyncio.sleep(0.3)
+                        await asyncio.sleep(random.uniform(0.2, 1.0))
                     found = json.loads(answer)
                     outputs += found["outputs"]
                     assert (found["seq"], found["step"]) == (seq, len(outputs))
