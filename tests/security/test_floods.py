@@ -129,6 +129,56 @@ def test_a_flood_of_frames_is_cut_off(server: ServerProcess, name: str) -> None:
         assert close_code(raw) == 1008
 
 
+ENDLESS = {
+    "pipelined": (b"", b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" * 2000),
+    "chunks-of-one-byte": (CHUNKED, b"1\r\n[\r\n" * 10_000),
+    "empty-texts": (None, frame(TEXT) * 10_000),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_client_that_asks_without_end_does_not_hold_up_its_neighbour(
+    server: ServerProcess, name: str
+) -> None:
+    """What it may send is taken a little at a time."""
+    first, piece = ENDLESS[name]
+    attack = open_websocket(server.port) if first is None else connect(server.port)
+    with attack as raw, Neighbour(server.port) as neighbour, contextlib.suppress(OSError):
+        raw.settimeout(2)
+        raw.sendall(first or b"")
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            raw.sendall(piece)
+    assert neighbour.longest_s < MAX_WAIT_S
+
+
+def test_requests_and_frames_in_one_piece_are_all_answered(server: ServerProcess) -> None:
+    """However many, in their order, with bodies, and with a WebSocket at the end."""
+    bodies = [b'{"values": [1, 2, %d], "horizon": 1}' % value for value in range(1000)]
+    with connect(server.port, 60) as raw:
+        sending = threading.Thread(target=raw.sendall, args=(b"".join(map(post, bodies)),))
+        sending.start()
+        with raw.makefile("rb") as stream:
+            means = [read_answer(stream).document["forecasts"][0]["mean"][0] for _ in bodies]
+        sending.join()
+    assert len(set(means)) > 900
+    alone = []
+    with connect(server.port) as raw, raw.makefile("rb") as stream:
+        for body in bodies[::100]:
+            raw.sendall(post(body))
+            alone.append(read_answer(stream).document["forecasts"][0]["mean"][0])
+    assert means[::100] == alone
+    with open_websocket(server.port) as raw:
+        markers = [b'{"type": "marker", "marker": "%d"}' % index for index in range(3000)]
+        sending = threading.Thread(target=raw.sendall, args=(b"".join(frame(TEXT, one) for one in markers),))
+        sending.start()
+        with raw.makefile("rb") as stream:
+            for index in range(3000):
+                _, length = stream.read(2)
+                assert b'"%d"' % index in stream.read(length)
+        sending.join()
+
+
 def test_what_is_no_flood_is_taken(server: ServerProcess) -> None:
     """Bytes one by one in chunks of their own, some trailers, a message in many fragments, and pings."""
     small = b"".join(b"1\r\n%c\r\n" % byte for byte in FORECAST)

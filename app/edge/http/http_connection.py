@@ -28,6 +28,7 @@ from app.edge.http.transports import (
     LINGER_S,
     ON_LOST,
     RESPOND,
+    SLICE_BYTES,
     Lingering,
     address_of,
     refusal,
@@ -78,6 +79,7 @@ class HttpConnection(asyncio.Protocol):
         self._on_loss: Callable[[], None] | None = None
         self._refusal: tuple[int, str] | None = None
         self._held = 0
+        self._rest = b""
         self._unheard = 0
         self._is_deaf = False
         self._eof = False
@@ -121,6 +123,22 @@ class HttpConnection(asyncio.Protocol):
             if self._unheard > LINGER_BYTES:
                 self.transport.abort()
             return
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        if len(data) <= SLICE_BYTES:
+            self._read(data)
+            return
+        for start in range(0, len(data), SLICE_BYTES):
+            self._read(data[start : start + SLICE_BYTES])
+            if self._behind or self._is_deaf or not self._reader.is_open:
+                self._rest = data[start + SLICE_BYTES :]
+                break
+        successor: Any = self.transport.get_protocol()
+        if self._rest and successor is not self:
+            rest, self._rest = self._rest, b""
+            successor.data_received(rest)
+
+    def _read(self, data: bytes) -> None:
         self._reader.feed(data)
         if self._reader.in_body and not self._is_deaf and not self._hold(self._reader.body_bytes):
             self.refuse(503, "Too many bodies are on their way; try again later.")
@@ -148,6 +166,8 @@ class HttpConnection(asyncio.Protocol):
         if self._read_paused and not self._behind and not self.transport.is_closing():
             self._read_paused = False
             self.transport.resume_reading()
+            if self._rest:
+                self.data_received(b"")
 
     def shutdown(self) -> None:
         """The server ends: close, once what runs is answered."""
@@ -264,7 +284,8 @@ class HttpConnection(asyncio.Protocol):
             self.transport.close()
         else:
             self.resume_reading()
-            self._wait_for_request()
+            if self._answering is None and not self._is_deaf:
+                self._wait_for_request()
 
     def fail(self, exchange: Exchange) -> None:
         """The application has failed to give an exchange its whole answer."""
@@ -299,7 +320,7 @@ class HttpConnection(asyncio.Protocol):
     def _end(self) -> None:
         """Nothing more is sent."""
         self._deadline.clear()
-        has_read_all = not self._reader.in_body and not self._unheard and self._refusal is None
+        has_read_all = not self._reader.in_body and not (self._unheard or self._rest or self._refusal)
         if self._eof or has_read_all:
             self.transport.close()
         else:

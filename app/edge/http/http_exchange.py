@@ -127,9 +127,9 @@ class Exchange:
                 self._told_to_send = True
                 if self._header(b"expect").lower() == b"100-continue":
                     self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            waiter = self._waiter = self._connection.loop.create_future()
             self._connection.resume_reading()
-            self._waiter = self._connection.loop.create_future()
-            await self._waiter
+            await waiter
         return _DISCONNECT
 
     async def send(self, message: Message) -> None:

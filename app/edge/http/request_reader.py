@@ -79,6 +79,11 @@ class RequestReader:
         self._head_bytes = 0
         self._framing_bytes = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are still read."""
+        return self._listener is not None
+
     def end(self) -> None:
         """Read nothing more, and know nothing: the parser and its reader are a circle of references."""
         self._listener = self._parser = None

@@ -52,6 +52,9 @@ LINGER_BYTES = 128 * 2**20
 LINGER_REFUSED_BYTES = 2**20
 """The same for one whose bytes were no request."""
 
+SLICE_BYTES = 16 * 1024
+"""What is parsed before anything else is looked at: what waits already, and what is too much."""
+
 _ids = Random()
 
 

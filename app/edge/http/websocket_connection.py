@@ -15,7 +15,15 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
-from app.edge.http.transports import GIVE_UP, SEND_NOW, SHUTDOWN_S, Lingering, refusal, unfinished
+from app.edge.http.transports import (
+    GIVE_UP,
+    SEND_NOW,
+    SHUTDOWN_S,
+    SLICE_BYTES,
+    Lingering,
+    refusal,
+    unfinished,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +35,8 @@ MAX_CONTROL_FRAMES = 128
 _RESTART = 1012
 _POLICY = 1008
 _TRY_AGAIN = 1013
-_SLICE_BYTES = 16 * 1024
-"""What is parsed before the bounds are looked at."""
+_TURN = 256
+"""Messages that wait are taken without a pause; after as many, it is the other connections' turn."""
 _LAST_WAIT_S = 0.1
 """A loop that was busy runs its timers before it reads what has come meanwhile."""
 
@@ -43,10 +51,12 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         # Without a bound method of the connection, which would be a circle of references.
         self.conn.reject = _rejection  # type: ignore[method-assign]
         self._handshake_timer: asyncio.TimerHandle | None = None
+        self._num_taken = 0
         self._num_fragments = 0
         self._num_controls = 0
         self._controls_since = 0.0
         self._held = 0
+        self._rest = b""
         self._has_spoken = False
         self._last_wait = False
         self._is_lost = False
@@ -74,13 +84,18 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._has_spoken = True
-        if len(data) <= _SLICE_BYTES:
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        if len(data) <= SLICE_BYTES:
             self._feed(data)
         else:
-            for start in range(0, len(data), _SLICE_BYTES):
+            for start in range(0, len(data), SLICE_BYTES):
                 if self.transport.is_closing() or not self.is_open:
                     return
-                self._feed(data[start : start + _SLICE_BYTES])
+                if self.read_paused:
+                    self._rest = data[start:]  # until the messages before it have been taken
+                    break
+                self._feed(data[start : start + SLICE_BYTES])
         held = len(self.conn.reader.buffer) + sum(map(len, self.frames))
         before, self._held = self._held, held
         if not unfinished.change(before, held):
@@ -153,6 +168,20 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.read_paused = True
             self.transport.pause_reading()
 
+    async def receive(self) -> Any:
+        self._num_taken += 1
+        if self._num_taken % _TURN == 0:
+            await asyncio.sleep(0)
+        message = await self.queue.get()
+        while self.read_paused and self.queue.empty() and not self.disconnected and self.is_open:
+            if not self._rest:
+                self.read_paused = False
+                self.transport.resume_reading()
+                break
+            piece, self._rest = self._rest[:SLICE_BYTES], self._rest[SLICE_BYTES:]
+            self._feed(piece)
+        return message
+
     def handle_parser_exception(self) -> None:
         """What came is no frame; the parser has made the close frame already."""
         close = self.conn.close_sent
@@ -181,6 +210,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             # The client's answer to the close frame ends the connection early.
             self.read_paused = False
             self.transport.resume_reading()
+            if self._rest:
+                self.data_received(b"")
         self.close_timer = self.loop.call_later(grace_s, self.transport.abort)
 
     def fail(self, code: int, reason: str) -> None:
@@ -280,6 +311,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             # The parser is a generator of the protocol that has it.
             self.conn.parser.close()
             self.conn.reader.discard()
+            self._rest = b""
             _forget_frames(self.conn.parser_exc)
             _forget_frames(self.conn.handshake_exc)
             self.frames = []
