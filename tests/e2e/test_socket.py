@@ -232,7 +232,7 @@ def test_a_socket_that_never_reads_is_closed_with_the_reason(tiny_models: Path) 
         with connect(
             server.websocket, sock=raw, max_queue=1, max_size=None, ping_interval=None
         ) as connection:
-            connection.send(json.dumps({"max_tokens": 400_000, "n": 16, "logprobs": 20}))
+            connection.send(json.dumps({"max_tokens": 5_900, "n": 16, "logprobs": 20}))
             server.wait_for_metric("rnnserve_websockets", 0, 60)
             server.wait_for_metric("rnnserve_requests_total", 1, outcome="cancelled")
             server.wait_for_metric("rnnserve_slots_used", 0)

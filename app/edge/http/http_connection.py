@@ -90,8 +90,6 @@ class HttpConnection(asyncio.Protocol):
         """Of every answer; the server makes the date anew each second."""
         return self._server_state.default_headers
 
-    # The connection
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         self.transport = transport
@@ -176,8 +174,6 @@ class HttpConnection(asyncio.Protocol):
         else:
             (self._behind[-1] if self._behind else self._answering).keep_alive = False
 
-    # Requests
-
     def expect_head(self) -> None:
         self._deadline.set(transports.HEAD_S, self.transport.abort)
 
@@ -259,8 +255,6 @@ class HttpConnection(asyncio.Protocol):
             "extensions": {ABORT: self.transport.abort, ON_LOST: self._on_lost, RESPOND: self._whole_answer},
         }
 
-    # Answers
-
     def _start(self, exchange: Exchange) -> None:
         self._answering = exchange
         task = self.loop.create_task(exchange.run(self._config.loaded_app))
@@ -324,8 +318,7 @@ class HttpConnection(asyncio.Protocol):
         if self._eof or has_read_all:
             self.transport.close()
         else:
-            was_request = self._refusal is None
-            Lingering(self, self.transport, LINGER_BYTES if was_request else LINGER_REFUSED_BYTES)
+            Lingering(self, self.transport, LINGER_REFUSED_BYTES if self._refusal else LINGER_BYTES)
 
     def _on_lost(self, callback: Callable[[], None] | None) -> None:
         """See :data:`ON_LOST`. Requests run one after the other, so one callback is enough."""
