@@ -69,15 +69,6 @@ def assemble(
     page: bool = False,
     protocols: tuple[Protocol, ...] = (),
 ) -> FastAPI:
-    """The ASGI application.
-
-    Args:
-        edge: what the routes use.
-        version: shown in the documentation.
-        lifespan: starts and stops what the edge needs.
-        page: whether ``GET /`` serves the page.
-        protocols: besides the service's own.
-    """
     # The documentation page comes with its scripts, so that it works where nothing else is reached.
     app = FastAPIOffline(
         title="rnnserve",
@@ -134,7 +125,6 @@ def assemble(
 
 
 def _description(tasks: Tasks) -> str:
-    """What the OpenAPI document says of the service."""
     sockets = "".join(
         f" `WS /{task.name}` takes the body of `POST /{task.name}` as a text frame; see docs/api.md."
         for task in tasks

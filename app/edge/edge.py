@@ -24,12 +24,6 @@ from app.telemetry.tracing import Tracing
 
 @dataclass(frozen=True, slots=True)
 class SessionEdge:
-    """Sessions, where they are turned on.
-
-    Attributes:
-        healthy: whether the store answers.
-    """
-
     service: SessionService
     limits: SessionLimits
     healthy: Callable[[], bool]
@@ -37,10 +31,10 @@ class SessionEdge:
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """Who may come in; see ``app.edge.http.access``.
+    """Who may come in.
 
     Attributes:
-        keys: the valid keys; ``None`` lets everybody in.
+        keys: ``None`` lets everybody in.
         admin_port: where alone metrics and admin paths are answered.
         origins: sites whose pages may call the service from a browser.
     """
@@ -55,12 +49,8 @@ class Edge:
     """The service and what bounds and counts its use.
 
     Attributes:
-        tasks: that are registered, with their limits.
         alive: by ``name@version``, whether the model's engine still runs.
-        sessions: ``None`` where they are turned off.
-        models: looks at, loads and unloads models; ``None`` where what is served never changes.
-        tracing: makes spans; ``None`` where nobody wants them.
-        access_log: whether a line is logged for each answer.
+        models: ``None`` where what is served never changes.
     """
 
     service: InferenceService
@@ -77,17 +67,12 @@ class Edge:
 
 
 def edge_of(connection: HTTPConnection) -> Edge:
-    """The edge of the application that received a request or a socket."""
     edge: Edge = connection.app.state.edge
     return edge
 
 
 def sessions_of(connection: HTTPConnection) -> SessionEdge:
-    """The sessions of the application that received a request or a socket.
-
-    Raises:
-        HTTPException: there are none here; answered as 404.
-    """
+    """The sessions of the application; raises HTTPException, a 404, where there are none."""
     sessions = edge_of(connection).sessions
     if sessions is None:
         raise HTTPException(404, "sessions are turned off on this server; --sessions says where to keep them")
@@ -95,23 +80,18 @@ def sessions_of(connection: HTTPConnection) -> SessionEdge:
 
 
 def request_id_of(connection: HTTPConnection) -> str:
-    """The id that the middleware gave the request or the socket."""
     request_id: str = connection.scope["state"]["request_id"]
     return request_id
 
 
 def owner_of(connection: HTTPConnection) -> str:
-    """Whose sessions the request or the socket may touch: the name of its key, empty without keys."""
+    """Whose sessions may be touched: the name of the key, empty without keys."""
     owner: str = connection.scope["state"].get("owner", "")
     return owner
 
 
 def known(id: str) -> str:
-    """An id that a store may be asked for.
-
-    Raises:
-        UnknownSession: no session can have it.
-    """
+    """The id, if a store may be asked for it; raises UnknownSession."""
     if not is_session_id(id):
         raise UnknownSession(id)
     return id

@@ -1,8 +1,4 @@
-"""What each failure is to a client: status, title and close code. Nothing else in ``app`` knows these.
-
-RnnserveError, ValidationError, HTTPException, anything else
-    --describe--> Problem --> application/problem+json (RFC 9457), or an error frame
-"""
+"""What each failure is to a client: status, title and close code. Nothing else in ``app`` knows these."""
 
 from __future__ import annotations
 
@@ -111,7 +107,6 @@ def is_internal(error: BaseException) -> bool:
 
 
 def describe(error: BaseException, request_id: str) -> ProblemDetail:
-    """The problem document of a failure."""
     kind = kind_of(error)
     listed: list[FieldError] = []
     if isinstance(error, ValidationError):
@@ -137,7 +132,6 @@ def describe(error: BaseException, request_id: str) -> ProblemDetail:
 
 
 def as_problem(problem: Problem) -> ErrorBody:
-    """The shape of the native routes."""
     return ErrorBody(problem.status, problem.model_dump_json(exclude_none=True).encode(), MEDIA_TYPE)
 
 
@@ -154,7 +148,6 @@ def problem_response(error: BaseException, request_id: str, shape: ErrorShape = 
 
 
 def error_frame(error: BaseException, request_id: str) -> ErrorFrame:
-    """The same as a frame of a stream."""
     problem = describe(error, request_id)
     fields = {name: getattr(problem, name) for name in ProblemDetail.model_fields if name != "type"}
     return ErrorFrame(problem=problem.type, **fields)

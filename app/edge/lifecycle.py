@@ -13,24 +13,11 @@ _POLL_S = 0.01
 
 
 class Drainable(Protocol):
-    """Something that ends by itself once it is told to."""
-
-    def drain(self) -> None:
-        """Finish what runs, then close."""
-        ...
+    def drain(self) -> None: ...
 
 
 class Lifecycle:
-    """Ready until told to drain; there is no way back.
-
-    Args:
-        started: whether the other workers of the port are ready as well.
-
-    Attributes:
-        running: requests that were admitted and have not been answered whole. What is admitted may
-            do all it needs, until the grace time is over: a text that ends while the server drains
-            is still kept in its session.
-    """
+    """Ready until told to drain; ``started`` says whether the port's other workers are ready too."""
 
     def __init__(self, started: Callable[[], bool] = lambda: True) -> None:
         self.started = started
@@ -40,19 +27,11 @@ class Lifecycle:
 
     @property
     def num_sockets(self) -> int:
-        """Open WebSockets."""
         return len(self._sockets)
 
     @contextmanager
     def admitted(self, *, again: bool = False) -> Iterator[None]:
-        """In the block a request is worked on.
-
-        Args:
-            again: it was admitted before, and goes on without a pause in between.
-
-        Raises:
-            Draining: no further one is taken.
-        """
+        """In the block a request is worked on; raises Draining unless it was admitted before (``again``)."""
         if self.draining and not again:
             raise Draining("the server is shutting down")
         self.running += 1
@@ -62,15 +41,12 @@ class Lifecycle:
             self.running -= 1
 
     def enter(self, socket: Drainable) -> None:
-        """A socket was opened."""
         self._sockets.add(socket)
 
     def leave(self, socket: Drainable) -> None:
-        """A socket was closed."""
         self._sockets.discard(socket)
 
     def drain(self) -> None:
-        """Take no new work; open sockets finish what runs and close."""
         self.draining = True
         for socket in list(self._sockets):
             socket.drain()

@@ -1,7 +1,4 @@
-"""What streams of events hold, for the OpenAPI document: the shape of one event, and what its data is.
-
-``itemSchema`` is OpenAPI 3.2's word for it; FastAPI writes it into documents of 3.1 as well.
-"""
+"""What streams of events hold, for the OpenAPI document; ``itemSchema`` is OpenAPI 3.2's word."""
 
 from __future__ import annotations
 
@@ -19,7 +16,6 @@ _REFERENCE = "#/components/schemas/{model}"
 
 
 def event_data(*frames: type[BaseModel]) -> dict[str, Any]:
-    """The data of an event that is one of these frames."""
     anyof = [{"$ref": _REFERENCE.format(model=frame.__name__)} for frame in frames]
     return {"type": "string", "contentMediaType": "application/json", "contentSchema": {"anyOf": anyof}}
 
@@ -54,7 +50,6 @@ RESUMING: dict[str, Any] = {
 
 
 def document_events(app: FastAPI, frames: Iterable[type[BaseModel]]) -> None:
-    """Put the shapes of frames into the application's OpenAPI document."""
     modes: Any = [(frame, "validation") for frame in dict.fromkeys(frames)]
     plain = app.openapi
 

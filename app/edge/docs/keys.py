@@ -16,13 +16,6 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schema
 
 
 def document_keys(app: FastAPI, rules: PathRules, foreign: tuple[str, ...]) -> None:
-    """Say in the OpenAPI document of the application that it asks for keys.
-
-    Args:
-        app: whose document it is.
-        rules: which paths are open to whom.
-        foreign: prefixes of the paths of other protocols, which write failures in shapes of their own.
-    """
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

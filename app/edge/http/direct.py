@@ -1,11 +1,4 @@
-"""The routes of requests that come by the thousand, found by one look into a table.
-
-(method, path) --table--> handler --> answer
-               --not in it--> the framework's router
-
-The router asks one route after the other and passes a request through several layers, which costs
-more than a small network. It still does so for everything that is rare, or wrong.
-"""
+"""The routes of requests that come by the thousand, found by one look into a table."""
 
 from __future__ import annotations
 
@@ -28,16 +21,7 @@ _ITEM_SEGMENTS = 4
 
 
 class DirectRoutes:
-    """Answers what is in its table, and passes everything else on; the innermost middleware.
-
-    Args:
-        app: what gets everything else.
-        routes: those of class :class:`BytesRoute` whose path is fixed, or of the form
-            ``/resource/{id}/action``, are put into the table.
-        failures: classes of exceptions with an answer of their own, which ``answer`` makes; it
-            raises those that are not for the client.
-        answer: see there.
-    """
+    """The innermost middleware; ``answer`` raises those of the ``failures`` that are not for the client."""
 
     def __init__(
         self,
@@ -67,7 +51,6 @@ class DirectRoutes:
                 self._items.setdefault(key, (route, handler, names[0]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, socket or lifespan."""
         found = self._find(scope) if scope["type"] == "http" else None
         if found is None:
             await self._app(scope, receive, send)

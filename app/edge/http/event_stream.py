@@ -1,9 +1,4 @@
-"""A stream as server-sent events, each named by the type of its frame; ``error`` when it fails.
-
-Each event has an id; the same request with the header ``Last-Event-ID`` gets the rest. The next
-frame is taken only when the last one has left, so a slow reader gets larger frames; one that
-does not read at all for a while is dropped.
-"""
+"""A stream as server-sent events; the same request with ``Last-Event-ID`` gets the rest."""
 
 from __future__ import annotations
 
@@ -30,8 +25,6 @@ _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 class FrameStream(Protocol):
-    """Frames that can be numbered."""
-
     @property
     def event_id(self) -> str | None: ...
 
@@ -41,24 +34,12 @@ class FrameStream(Protocol):
 
 
 def last_event_id(request: Request, task: Task) -> ResumePoint | None:
-    """Behind which event a client wants to go on.
-
-    Raises:
-        InvalidInput: the header is no id of ours.
-    """
+    """Behind which event a client wants to go on; raises InvalidInput."""
     text = request.headers.get(HEADER)
     return task.point(text) if text and task.point is not None else None
 
 
 class EventStream(Response):
-    """Writes the frames of a stream.
-
-    Args:
-        stream: that has been started.
-        send_timeout_s: how long the client may leave an event unread.
-        request_id: named in an error event.
-    """
-
     media_type = "text/event-stream"
 
     def __init__(self, stream: FrameStream, send_timeout_s: float, request_id: str) -> None:

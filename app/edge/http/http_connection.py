@@ -1,7 +1,4 @@
-"""HTTP/1.1 connections: each request is an exchange with the application.
-
-bytes --RequestReader--> Exchange --ASGI--> the application --> bytes
-"""
+"""HTTP/1.1 connections: each request is an exchange with the application."""
 
 from __future__ import annotations
 
@@ -41,18 +38,7 @@ PROBE_S = 1.0
 
 
 class HttpConnection(asyncio.Protocol):
-    """One connection. Its requests are answered one after the other, in their order.
-
-    Args:
-        config: of uvicorn.
-        server_state: what the server knows of all connections.
-        app_state: what the lifespan gave to all requests.
-        _loop: of asyncio.
-
-    Attributes:
-        exchange: the last request that has come.
-        writable: set while the client reads what it is sent.
-    """
+    """Answers its requests one after the other, in their order; ``exchange`` is the last that has come."""
 
     transport: asyncio.Transport
 
@@ -107,7 +93,7 @@ class HttpConnection(asyncio.Protocol):
                 self._lose(exchange)
 
     def _let_go(self) -> None:
-        """Of all that knows this connection, or that it knows: no circle of references may stay behind."""
+        """No circle of references may stay behind."""
         self._server_state.connections.discard(self)
         self._deadline.end()
         self._reader.end()
@@ -126,7 +112,7 @@ class HttpConnection(asyncio.Protocol):
             self.refuse(503, "Too many bodies are on their way; try again later.")
 
     def eof_received(self) -> bool:
-        """The client sends nothing more. It may still wait for the answers to what it has sent."""
+        """The client sends nothing more, but may still wait for answers."""
         self._eof = True
         if self._answering is None or self._reader.in_body:
             return False
@@ -150,7 +136,6 @@ class HttpConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def shutdown(self) -> None:
-        """The server ends: close, once what runs is answered."""
         if self._answering is None:
             self.transport.close()
         else:
@@ -248,7 +233,6 @@ class HttpConnection(asyncio.Protocol):
         task.add_done_callback(self._server_state.tasks.discard)
 
     def answered(self, exchange: Exchange) -> None:
-        """An exchange has sent its whole answer."""
         self._server_state.total_requests += 1
         self._answering = None
         if self.transport.is_closing():
@@ -267,7 +251,6 @@ class HttpConnection(asyncio.Protocol):
             self._wait_for_request()
 
     def fail(self, exchange: Exchange) -> None:
-        """The application has failed to give an exchange its whole answer."""
         if exchange is self._answering:
             self._lose(exchange)
             self._behind.clear()
@@ -278,7 +261,7 @@ class HttpConnection(asyncio.Protocol):
                 self._send_refusal()
 
     def _lose(self, exchange: Exchange) -> None:
-        """Tell an exchange that its client has gone, or is not heard any more."""
+        """The client has gone, or is not heard any more."""
         exchange.lost = True
         exchange.wake()
         if exchange is self._answering or self._answering is None:
@@ -297,7 +280,6 @@ class HttpConnection(asyncio.Protocol):
         self._end()
 
     def _end(self) -> None:
-        """Nothing more is sent."""
         self._deadline.clear()
         has_read_all = not self._reader.in_body and not self._unheard and self._refusal is None
         if self._eof or has_read_all:
@@ -307,7 +289,6 @@ class HttpConnection(asyncio.Protocol):
             Lingering(self, self.transport, LINGER_BYTES if was_request else LINGER_REFUSED_BYTES)
 
     def _on_lost(self, callback: Callable[[], None] | None) -> None:
-        """See :data:`ON_LOST`. Requests run one after the other, so one callback is enough."""
         self._on_loss = callback
         if callback is not None and (self._answering is None or self.transport.is_closing()):
             self._on_loss = None

@@ -1,10 +1,4 @@
-"""Around every request: its ids in and out, its count, and the last net for failures. Pure ASGI.
-
-    X-Request-ID, traceparent --> scope["state"], log lines --> X-Request-ID, traceparent
-
-``traceparent`` is of W3C's Trace Context. An answer has the trace id that came in, and a span id of
-this server's own.
-"""
+"""Around every request: its ids in and out (W3C Trace Context), its count, and the last net for failures."""
 
 from __future__ import annotations
 
@@ -51,16 +45,7 @@ _TRACE = re.compile(
 
 
 class RequestScope:
-    """Gives each request its ids, counts its answer, and turns what nobody caught into a problem.
-
-    Args:
-        app: what it surrounds.
-        metrics: where answers are counted.
-        tracing: makes a span of each request; ``None`` costs nothing.
-        access_log: write a line for each answer.
-        origins: of sites whose scripts may change something; ``None`` where keys are asked for, which a
-            script of another site has not.
-    """
+    """``origins``: of sites whose scripts may change something; ``None`` where keys are asked for."""
 
     def __init__(
         self,
@@ -78,7 +63,6 @@ class RequestScope:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, socket or lifespan."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -139,16 +123,7 @@ class RequestScope:
 
 
 class TaggedSend:
-    """An ASGI ``send`` that adds headers, and notes the status.
-
-    Args:
-        send: of the server.
-        scope: of the request.
-        added: headers.
-
-    Attributes:
-        status: that was sent; 0 before.
-    """
+    """An ASGI ``send`` that adds headers, and notes the status; 0 before."""
 
     __slots__ = ("_added", "_respond", "_scope", "_send", "status")
 
@@ -161,7 +136,6 @@ class TaggedSend:
         self.status = 0
 
     async def __call__(self, message: Message) -> None:
-        """Send one message."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message.setdefault("headers", []).extend(self._added)
@@ -179,7 +153,7 @@ _NONE: Mapping[str, Any] = {}
 
 
 def _wanted(scope: Scope) -> tuple[str, bytes | None, str | None, str | None]:
-    """The request's id, given or drawn, its ``traceparent`` if it is a valid one, routing key and origin."""
+    """The request's id, given or drawn, its ``traceparent`` if valid, routing key and origin."""
     request_id, trace, key, origin = None, None, None, None
     for name, value in scope["headers"]:
         if name in _WANTED:
@@ -196,7 +170,6 @@ def _wanted(scope: Scope) -> tuple[str, bytes | None, str | None, str | None]:
 
 
 def _own_span(trace: bytes) -> bytes:
-    """The trace with a span of this server."""
     return b"00-%b-%016x-%b" % (trace[3:35], _ids.getrandbits(64) or 1, trace[53:55])
 
 

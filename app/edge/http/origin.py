@@ -1,8 +1,4 @@
-"""Whose pages may call the service from a browser: CORS for requests, the origin for sockets.
-
-A browser keeps the answers of requests from scripts of other sites, unless the server allows them
-(CORS). It does not keep those of sockets: there the server has to look at the origin by itself.
-"""
+"""Whose pages may call the service from a browser: CORS for requests, the origin for sockets."""
 
 from __future__ import annotations
 
@@ -27,19 +23,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def check_origin(scope: Scope, origin: str, allowed: frozenset[str]) -> None:
-    """Refuse what a script of another site asks a server that asks for no keys.
-
-    A browser lets it send simple requests and open sockets, whatever CORS says of their answers; so what it
-    could change is refused here. What is no browser sends no origin.
-
-    Args:
-        scope: of a request or a socket.
-        origin: that it was sent with.
-        allowed: origins besides the server's own, ``scheme://host[:port]``; ``*`` allows all.
-
-    Raises:
-        Forbidden: it is another site's, and would open a socket or change something.
-    """
+    """Raises Forbidden for what a script of another site could change. Only browsers send an origin."""
     if "*" in allowed or origin in allowed or scope.get("method") in _SAFE:
         return
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")

@@ -1,8 +1,4 @@
-"""The route class: the body's bytes are validated in one pass, and bytes are written back.
-
-FastAPI reads an endpoint's signature for the documentation only. Its own handling of a body
-(bytes to dictionary to model, model to dictionary to bytes) costs more than a small network.
-"""
+"""The route class: the body's bytes are validated in one pass, and bytes are written back."""
 
 from __future__ import annotations
 
@@ -72,12 +68,6 @@ class BytesRoute(APIRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        """The request in ``body``.
-
-        Raises:
-            UnsupportedMedia: the content type is not read here.
-            ValidationError: the body is not what the model says.
-        """
         if not is_json(content_type):
             raise UnsupportedMedia(content_type, JSON_TYPES[:1])
         return model.model_validate_json(body)
@@ -87,7 +77,6 @@ class BytesRoute(APIRoute):
         return None
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler that Starlette calls."""
         endpoint: Callable[..., Coroutine[Any, Any, Response]] = self.endpoint
         parameters = inspect.signature(endpoint, eval_str=True).parameters
         first = next(iter(parameters.values()))
@@ -120,12 +109,7 @@ class BytesRoute(APIRoute):
 
 
 def query_of(request: Request, model: type[ModelT]) -> ModelT:
-    """The query as a model that reads text.
-
-    Raises:
-        InvalidInput: a parameter is given twice.
-        ValidationError: one is unknown, missing or wrong.
-    """
+    """The query as a model that reads text; raises InvalidInput and ValidationError."""
     items = request.query_params.multi_items()
     given = dict(items)
     if len(given) != len(items):
@@ -136,7 +120,6 @@ def query_of(request: Request, model: type[ModelT]) -> ModelT:
 def json_response(
     answer: BaseModel, timing: Timing | None = None, status: int = 200, location: str | None = None
 ) -> Response:
-    """An answer as JSON, with a ``Server-Timing`` header in milliseconds."""
     headers = []
     if timing is not None:
         headers.append((b"server-timing", server_timing(timing).encode("ascii")))
@@ -146,13 +129,11 @@ def json_response(
 
 
 def bytes_response(body: bytes, timing: Timing | None = None) -> Response:
-    """An answer that is JSON already, with a ``Server-Timing`` header in milliseconds."""
     headers = () if timing is None else ((b"server-timing", server_timing(timing).encode("ascii")),)
     return JsonBytes(body, headers=headers)
 
 
 def server_timing(timing: Timing) -> str:
-    """``queue``, ``compute`` and ``total`` as the header's value."""
     return (
         f"queue;dur={timing.queue_s * 1e3:.3f}, compute;dur={timing.compute_s * 1e3:.3f}, "
         f"total;dur={timing.total_s * 1e3:.3f}"

@@ -34,8 +34,6 @@ _LAST_WAIT_S = 0.1
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
-    """One connection, from the head of its handshake on."""
-
     scope: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -204,10 +202,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         Lingering(self, self.transport)
 
     def shutdown(self) -> None:
-        """Close because the server ends; it waits for a while for the connection to be over.
+        """Close, and wait for a while for the connection to be over.
 
-        uvicorn drops the connection at once. What the client has sent meanwhile then makes TCP reset
-        it, and the client loses the last frames and the close code.
+        uvicorn drops it at once. What the client has sent meanwhile then makes TCP reset it,
+        and the close code is lost.
         """
         self.stop_keepalive()
         if not self.is_open:
@@ -225,8 +223,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """Drop a client that does not answer a ping, if it has said nothing else and all was read.
 
-        While the application takes no further message nothing is read, answers to pings included; later
-        they lie behind all that came before them. Who sends anything is there.
+        While the application takes no further message nothing is read, answers to pings included.
         """
         if self.read_paused or self._has_spoken:
             self.pong_timer = None
@@ -275,7 +272,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._let_go()
 
     def _let_go(self) -> None:
-        """Of all that knows this connection, or that it knows: no circle of references may stay behind."""
+        """No circle of references may stay behind."""
         if self._is_lost:
             # The parser is a generator of the protocol that has it.
             self.conn.parser.close()

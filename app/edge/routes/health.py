@@ -29,7 +29,6 @@ async def readyz(request: Request) -> Response:
 
 
 def readiness(edge: Edge) -> Readiness:
-    """Whether requests should be sent to a server, and why not."""
     dead = _dead(edge)
     if edge.lifecycle.draining:
         reason = "shutting down"

@@ -43,7 +43,6 @@ async def get_model(request: Request, name: ModelPath) -> Response:
 
 
 def model_list(edge: Edge) -> ModelList:
-    """What is known of every version."""
     deployments = edge.service.catalog.deployments
     return ModelList(
         models=[

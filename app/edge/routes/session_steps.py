@@ -1,7 +1,4 @@
-"""``POST /sessions/{id}/steps`` and ``POST /sessions/steps``: events of one session, or of many.
-
-A step's answer is JSON bytes already; it is passed on, and joined into larger answers, as it is.
-"""
+"""``POST /sessions/{id}/steps`` and ``POST /sessions/steps``: events of one session, or of many."""
 
 from __future__ import annotations
 

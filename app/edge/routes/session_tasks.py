@@ -23,7 +23,6 @@ Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 
 
 def session_tasks_router(tasks: Tasks) -> APIRouter:
-    """The routes, for these tasks."""
     router = APIRouter(route_class=BytesRoute, tags=["sessions"])
     names = tuple(tasks.by_name)
     router.add_api_route(

@@ -28,17 +28,13 @@ from app.tasks.task import BodyReader, Task
 
 
 class TaskRoute(BytesRoute):
-    """A route of one task. While all models of the task are full, a request is refused unread.
-
-    In a rush refusals must cost little, or nothing is left for what was accepted.
-    """
+    """While all models of the task are full, a request is refused unread: refusals must cost little."""
 
     task: ClassVar[Task]
 
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        """The request in ``body`` and, for some content types, in the query."""
         task = self.task
         for reader in task.reads:
             if content_type in reader.media_types:
@@ -53,7 +49,7 @@ class TaskRoute(BytesRoute):
         return model.model_validate_json(body) if task.parse is None else task.parse(body)
 
     def refusal(self, request: Request) -> Response | None:
-        """503, which says how long the model whose queue is the shortest needs; counted as any other."""
+        """503, which says how long the shortest queue needs; counted as any other."""
         service = edge_of(request).service
         wait_s = service.full_for_s(self.task.name)
         if wait_s is None:
@@ -63,10 +59,7 @@ class TaskRoute(BytesRoute):
 
 
 def _busy(request_id: str, wait_s: float) -> JsonBytes:
-    """The answer to a request that is refused unread, as any failure is answered.
-
-    In a rush there are thousands, so all of it but the id is made once: 1 us instead of 100.
-    """
+    """In a rush there are thousands, so all of it but the id is made once: 1 us instead of 100."""
     seconds = max(1, math.ceil(wait_s))
     body = orjson.dumps({**_full(seconds), "request_id": request_id})
     return JsonBytes(body, 503, [(b"retry-after", b"%d" % seconds)], MEDIA_TYPE.encode())
@@ -79,7 +72,6 @@ def _full(seconds: int) -> dict[str, Any]:
 
 
 def task_router(task: Task) -> APIRouter:
-    """The routes of a task."""
     kind = type("TaskRoute", (TaskRoute,), {"task": task})
     router = APIRouter(route_class=kind)
     responses, extra = dict(PROBLEMS), _openapi(task.reads)
@@ -147,7 +139,6 @@ def _refuse_query(task: Task, request: Request) -> None:
 
 
 def _openapi(readers: tuple[BodyReader, ...]) -> dict[str, Any]:
-    """Further content types, and the queries that go with them."""
     if not readers:
         return {}
     content = {

@@ -25,8 +25,6 @@ class StopMessage(Request):
 
 
 class State(Enum):
-    """Where a conversation stands."""
-
     IDLE = "idle"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -37,8 +35,6 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What can happen to it."""
-
     REQUEST = "request"
     STOP = "stop"
     ENDED = "ended"
@@ -88,17 +84,11 @@ _REFUSED = {
 
 
 class Conversation:
-    """One socket's state."""
-
     def __init__(self) -> None:
         self.state = State.IDLE
 
     def on(self, event: Event) -> State:
-        """Take an event and return the state that follows.
-
-        Raises:
-            InvalidInput: the client may not send this now.
-        """
+        """The state that follows; raises InvalidInput when the client may not send this now."""
         following = TABLE[self.state].get(event)
         if following is None:
             message = _REFUSED.get(self.state, f"{event.value} is not possible when {self.state.value}")
@@ -108,19 +98,7 @@ class Conversation:
 
 
 def read_message(text: str | None, max_bytes: int, request: type[BaseModel]) -> BaseModel:
-    """What a client's frame says.
-
-    Args:
-        text: of a text frame; ``None`` for a binary one.
-        max_bytes: the largest frame.
-        request: class of a request; any other message is a :class:`StopMessage`.
-
-    Raises:
-        UnsupportedMedia: the frame is binary.
-        PayloadTooLarge: it is over the limit.
-        InvalidInput: its ``type`` is unknown.
-        ValidationError: it is not JSON, or a field is wrong.
-    """
+    """What a client's frame says: a :class:`StopMessage`, or a request of this class."""
     text = checked_text(text, max_bytes)
     if '"type"' in text:
         document = _document(text)

@@ -6,16 +6,6 @@ from app.core.errors import PayloadTooLarge, UnsupportedMedia
 
 
 def checked_text(text: str | None, max_bytes: int) -> str:
-    """The text of a frame.
-
-    Args:
-        text: of a text frame; ``None`` for a binary one.
-        max_bytes: the largest frame.
-
-    Raises:
-        UnsupportedMedia: the frame is binary.
-        PayloadTooLarge: it is over the limit.
-    """
     if text is None:
         raise UnsupportedMedia("binary frame", ("text frame",))
     if len(text) > max_bytes or len(text.encode("utf-8", "surrogatepass")) > max_bytes:

@@ -1,10 +1,7 @@
 """``WS /sessions/{id}`` and ``WS /sessions``: events in, outputs out, several in flight.
 
-    messages --receive task--> SessionInbox --one worker--> service.steps --> frames out
-
-The worker takes all that has arrived while the last batch was being applied, so a busy socket
-makes larger batches and an idle one waits for nothing. When the inbox is full the socket is not
-read, so a client that sends faster than its events are applied is slowed down, not buffered.
+The worker takes all that has arrived while the last batch was applied. When the inbox is full the socket is
+not read: a client that sends too fast is slowed down, not buffered.
 """
 
 from __future__ import annotations
@@ -50,7 +47,6 @@ _FRAME_BYTES = 256 * 1024
 
 @router.websocket("/sessions/{id}")
 async def one_session(websocket: WebSocket) -> None:
-    """Events of one session; see docs/sessions.md."""
     try:
         if (refused := refusal(edge_of(websocket))) is not None:
             raise refused
@@ -64,7 +60,6 @@ async def one_session(websocket: WebSocket) -> None:
 
 @router.websocket("/sessions")
 async def many_sessions(websocket: WebSocket) -> None:
-    """Events of any number of sessions; see docs/sessions.md."""
     try:
         if (refused := refusal(edge_of(websocket))) is not None:
             raise refused
@@ -76,14 +71,6 @@ async def many_sessions(websocket: WebSocket) -> None:
 
 
 class SessionSocket(Connection):
-    """One open socket.
-
-    Args:
-        websocket: not yet accepted.
-        sessions: the service and its limits.
-        info: of the socket's session; ``None`` when it carries many.
-    """
-
     def __init__(self, websocket: WebSocket, sessions: SessionEdge, info: SessionInfo | None) -> None:
         super().__init__(websocket)
         self._sessions = sessions
@@ -103,7 +90,6 @@ class SessionSocket(Connection):
             self._watch.seen(self._only, time.time())
 
     def drain(self) -> None:
-        """Let the running batch end, then say where the session is and close."""
         self._draining = True
         self._arrived.set()
 
@@ -177,7 +163,6 @@ class SessionSocket(Connection):
         await self._send_results(ready)
 
     def _result(self, call: StepCall, outcome: bytes | Exception) -> bytes:
-        """An output or an error frame, as JSON."""
         if isinstance(outcome, bytes):
             self._watch.seen(call.id, time.time())
             return named(call.id, outcome, b'{"type":"output",')

@@ -1,8 +1,4 @@
-"""``WS /{task}`` of a task that streams: one receive task, one send task while a stream runs.
-
-Nothing is queued: the send task takes the next frame when the last one has left, and a frame
-carries all that was produced meanwhile.
-"""
+"""``WS /{task}`` of a task that streams; a frame carries all that was produced since the last one left."""
 
 from __future__ import annotations
 
@@ -22,13 +18,6 @@ logger = logging.getLogger(__name__)
 
 
 class TaskSocket(Connection):
-    """Any number of requests in turn; see docs/api.md.
-
-    Args:
-        websocket: not yet accepted.
-        task: that streams.
-    """
-
     def __init__(self, websocket: WebSocket, task: Task) -> None:
         super().__init__(websocket)
         self._task = task
@@ -37,16 +26,13 @@ class TaskSocket(Connection):
         self._sender: asyncio.Task[None] | None = None
 
     def drain(self) -> None:
-        """Let the running stream end, then close."""
         if self._conversation.on(Event.DRAIN) is State.CLOSED:
             self.finish_draining()
 
     def lost(self) -> None:
-        """Nothing may begin any more."""
         self._conversation.on(Event.LOST)
 
     async def take(self, text: str | None) -> None:
-        """Begin a stream, or stop the running one."""
         message = read_message(text, self._edge.limits.max_frame_bytes, self._task.request)
         if isinstance(message, StopMessage):
             if self._conversation.on(Event.STOP) is not State.IDLE and self._stream is not None:
