@@ -17,9 +17,6 @@ from starlette.types import ASGIApp
 
 from app.core.errors import RnnserveError
 from app.core.problem import ErrorFrame
-from app.edge.docs.events import document_events
-from app.edge.docs.keys import document_keys
-from app.edge.docs.tasks import document_tasks
 from app.edge.edge import Edge, request_id_of
 from app.edge.errors import is_internal
 from app.edge.http.access import Access, PathRules
@@ -27,19 +24,17 @@ from app.edge.http.allowed import with_all_methods
 from app.edge.http.direct import DirectRoutes
 from app.edge.http.middleware import RequestScope
 from app.edge.http.origin import allow_origins
+from app.edge.openapi import document
 from app.edge.protocol import Protocol, error_response
 from app.edge.routes import (
     admin_models,
     health,
     metrics,
     models,
-    session_history,
-    session_state,
-    session_steps,
     sessions,
 )
 from app.edge.routes.page import page_router
-from app.edge.routes.session_tasks import session_tasks_router
+from app.edge.routes.session_steps import session_steps_router
 from app.edge.routes.tasks import task_router
 from app.edge.sockets import session_socket
 from app.tasks.task import Tasks
@@ -47,10 +42,7 @@ from app.tasks.task import Tasks
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 _RESOURCES = (
-    session_steps,
     sessions,
-    session_history,
-    session_state,
     session_socket,
     models,
     admin_models,
@@ -80,15 +72,11 @@ def assemble(
         # Its router, which hot requests do not pass, would have to name the spans; ours do it: app.telemetry.
         telemetry=_NO_TELEMETRY,
     )
-    document_tasks(app, list(edge.tasks.by_name))
-    actions = (action for task in edge.tasks for action in task.actions)
-    streaming = (*edge.tasks, *actions, *protocols)
-    document_events(app, (*(frame for each in streaming for frame in each.frames), ErrorFrame))
     app.state.edge = edge
     app.state.protocols = protocols
     routers = [
         *(task_router(task) for task in edge.tasks),
-        session_tasks_router(edge.tasks),
+        session_steps_router(edge.tasks),
         *(module.router for module in _RESOURCES),
     ]
     for protocol in protocols:
@@ -109,8 +97,11 @@ def assemble(
         app.add_middleware(
             Access, keys=access.keys, rules=rules, admin_port=access.admin_port, refused=edge.metrics.refused
         )
-    if access.keys is not None:
-        document_keys(app, rules, tuple(protocol.prefix for protocol in protocols))
+    actions = (action for task in edge.tasks for action in task.actions)
+    frames = [frame for each in (*edge.tasks, *actions, *protocols) for frame in each.frames]
+    foreign = tuple(protocol.prefix for protocol in protocols)
+    asked = None if access.keys is None else rules
+    document(app, list(edge.tasks.by_name), (*frames, ErrorFrame), asked, foreign)
     app.add_middleware(
         RequestScope,
         metrics=edge.metrics,

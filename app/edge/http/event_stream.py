@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import error_frame, is_internal
 from app.edge.http.body import ClientGone, while_connected
 from app.edge.http.transports import ABORT
@@ -33,10 +34,16 @@ class FrameStream(Protocol):
     def cancel(self) -> None: ...
 
 
-def last_event_id(request: Request, task: Task) -> ResumePoint | None:
-    """Behind which event a client wants to go on; raises InvalidInput."""
+async def stream_events(
+    request: Request, task: Task, start: Callable[[ResumePoint | None], Awaitable[FrameStream]]
+) -> Response:
+    """Start a stream behind the event that the client saw last, if it names one; raises InvalidInput."""
     text = request.headers.get(HEADER)
-    return task.point(text) if text and task.point is not None else None
+    point = task.point(text) if text and task.point is not None else None
+    if point is not None and point.complete:
+        # It has everything; this status tells an EventSource not to come again.
+        return Response(status_code=204)
+    return EventStream(await start(point), edge_of(request).limits.socket_send_s, request_id_of(request))
 
 
 class EventStream(Response):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
+from fastapi import Body
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -15,17 +16,17 @@ from app.core.errors import InvalidInput, UnsupportedMedia
 from app.edge.edge import edge_of
 from app.edge.http.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
 from app.service.call import Timing
+from app.tasks.session import Examples
 
+Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 CLIENT_CLOSED = 499
 """Never sent, since nobody is there; it is what the metrics say."""
 
+PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetail"}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": text,
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetail"}}},
-    }
+    status: {"description": text, "content": PROBLEM_CONTENT}
     for status, text in (
         (404, "no such model"),
         (413, "the body is over the limit"),
@@ -77,7 +78,7 @@ class BytesRoute(APIRoute):
         return None
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        endpoint: Callable[..., Coroutine[Any, Any, Response]] = self.endpoint
+        endpoint: Endpoint = self.endpoint
         parameters = inspect.signature(endpoint, eval_str=True).parameters
         first = next(iter(parameters.values()))
         annotation = getattr(first.annotation, "__origin__", first.annotation)
@@ -106,6 +107,23 @@ class BytesRoute(APIRoute):
                 return Response(status_code=CLIENT_CLOSED)
 
         return handle_body
+
+
+def reading(endpoint: Endpoint, request: Any, examples: Examples) -> Endpoint:
+    """The endpoint with the class that its body is read as, and examples of it."""
+    openapi_examples: Any = dict(examples)
+    endpoint.__annotations__ |= {
+        "body": Annotated[request, Body(openapi_examples=openapi_examples)],
+        "request": Request,
+        "return": Response,
+    }
+    return endpoint
+
+
+def query_parameters(model: type[BaseModel]) -> dict[str, Any]:
+    """What the OpenAPI document says of a query that is read with :func:`query_of`."""
+    fields = model.model_json_schema()["properties"]
+    return {"parameters": [{"name": name, "in": "query", "schema": field} for name, field in fields.items()]}
 
 
 def query_of(request: Request, model: type[ModelT]) -> ModelT:

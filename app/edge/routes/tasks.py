@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Coroutine
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import orjson
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,12 +16,12 @@ from starlette.websockets import WebSocket
 
 from app.core.errors import InvalidInput, Overloaded, UnsupportedMedia
 from app.core.offload import offloaded
-from app.edge.docs.events import RESUMING, stream_responses
 from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import MEDIA_TYPE, describe
 from app.edge.http.body import JSON_TYPES, is_json
-from app.edge.http.event_stream import EventStream, last_event_id
-from app.edge.http.routing import PROBLEMS, BytesRoute, JsonBytes, json_response, query_of
+from app.edge.http.event_stream import stream_events
+from app.edge.http.routing import PROBLEMS, BytesRoute, Endpoint, JsonBytes, json_response, query_of, reading
+from app.edge.openapi import RESUMING, stream_responses
 from app.edge.sockets.connection import deny, refusal
 from app.edge.sockets.task_socket import TaskSocket
 from app.tasks.task import BodyReader, Task
@@ -91,7 +91,7 @@ def task_router(task: Task) -> APIRouter:
     return router
 
 
-def _endpoint(task: Task) -> Callable[..., Coroutine[Any, Any, Response]]:
+def _endpoint(task: Task) -> Endpoint:
     async def whole(body: Any, request: Request) -> Response:
         answer, timing = await edge_of(request).service.answer(task, body)
         return json_response(answer, timing)
@@ -99,24 +99,12 @@ def _endpoint(task: Task) -> Callable[..., Coroutine[Any, Any, Response]]:
     async def streamed(body: Any, request: Request) -> Response:
         if not body.stream:
             return await whole(body, request)
-        edge = edge_of(request)
-        point = last_event_id(request, task)
-        if point is not None and point.complete:
-            # It has everything; this status tells an EventSource not to come again.
-            return Response(status_code=204)
-        stream = await edge.service.stream(task, body, point)
-        return EventStream(stream, edge.limits.socket_send_s, request_id_of(request))
+        service = edge_of(request).service
+        return await stream_events(request, task, lambda point: service.stream(task, body, point))
 
     endpoint = streamed if task.frames else whole
-    # What the OpenAPI document says of the route, and what its body is read as.
     endpoint.__name__, endpoint.__doc__ = task.name, task.doc
-    examples: Any = dict(task.examples)
-    endpoint.__annotations__ = {
-        "body": Annotated[task.request, Body(openapi_examples=examples)],
-        "request": Request,
-        "return": Response,
-    }
-    return endpoint
+    return reading(endpoint, task.request, task.examples)
 
 
 def _socket(task: Task) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:
