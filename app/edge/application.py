@@ -10,9 +10,10 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from app.core.errors import RnnserveError
@@ -20,10 +21,8 @@ from app.core.problem import ErrorFrame
 from app.edge.edge import Edge, request_id_of
 from app.edge.errors import is_internal
 from app.edge.http.access import Access, PathRules
-from app.edge.http.allowed import with_all_methods
 from app.edge.http.direct import DirectRoutes
 from app.edge.http.middleware import RequestScope
-from app.edge.http.origin import allow_origins
 from app.edge.openapi import document
 from app.edge.protocol import Protocol, error_response
 from app.edge.routes import (
@@ -49,6 +48,15 @@ _RESOURCES = (
     health,
     metrics,
 )
+_EXPOSED = (
+    "Inference-Header-Content-Length",
+    "Location",
+    "Retry-After",
+    "Server-Timing",
+    "Traceparent",
+    "X-Request-ID",
+)
+_PREFLIGHT_S = 600
 _FAILURES: tuple[type[Exception], ...] = (RnnserveError, ValidationError, HTTPException)
 _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
@@ -110,7 +118,15 @@ def assemble(
         origins=None if access.keys is not None else frozenset(access.origins),
     )
     if access.origins:
-        allow_origins(app, access.origins)
+        # There are no cookies, so every header is harmless.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(access.origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
+            max_age=_PREFLIGHT_S,
+        )
     app.middleware_stack = _own_layers(app)
     return app
 
@@ -141,5 +157,13 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
     if is_internal(error):
         # The middleware logs it whole and answers with one constant sentence.
         raise error
-    error = with_all_methods(error, request.app.state.routes, request.scope)
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        # The router names the methods of its first such route alone; RFC 9110, 15.5.6 asks for all.
+        routes: list[Route] = request.app.state.routes
+        first = next(
+            (route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None
+        )
+        methods = {method for route in routes if route.path == first for method in route.methods or ()}
+        if methods:
+            error = HTTPException(error.status_code, error.detail, {"allow": ", ".join(sorted(methods))})
     return error_response(error, request_id_of(request), request.scope)

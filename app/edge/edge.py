@@ -1,17 +1,18 @@
-"""What every route needs, as one value on the application's state."""
+"""What every route needs, as one value on the application's state; whether the process takes new work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from app.access.key_ring import KeyRing
-from app.core.errors import UnknownSession
+from app.core.errors import Draining, UnknownSession
 from app.core.limits import Limits
-from app.edge.lifecycle import Lifecycle
 from app.service.inference import InferenceService
 from app.service.model_control import ModelControl
 from app.sessions.limits import SessionLimits
@@ -20,6 +21,55 @@ from app.sessions.service import SessionService
 from app.tasks.task import Tasks
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
+
+_POLL_S = 0.01
+
+
+class Lifecycle:
+    """Ready until told to drain; ``started`` says whether the port's other workers are ready too."""
+
+    def __init__(self, started: Callable[[], bool] = lambda: True) -> None:
+        self.started = started
+        self.draining = False
+        self.running = 0
+        self._sockets: set[Callable[[], None]] = set()
+
+    @property
+    def num_sockets(self) -> int:
+        return len(self._sockets)
+
+    @contextmanager
+    def admitted(self, *, again: bool = False) -> Iterator[None]:
+        """In the block a request is worked on; raises Draining unless it was admitted before (``again``)."""
+        if self.draining and not again:
+            raise Draining("the server is shutting down")
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
+
+    def enter(self, drain: Callable[[], None]) -> None:
+        """A socket was opened, which ends by itself once ``drain`` is called."""
+        self._sockets.add(drain)
+
+    def leave(self, drain: Callable[[], None]) -> None:
+        self._sockets.discard(drain)
+
+    def drain(self) -> None:
+        self.draining = True
+        for drain in list(self._sockets):
+            drain()
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Wait until nothing runs and every socket is closed; whether that was so in time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while self.running or self._sockets:
+            if loop.time() >= until:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +15,8 @@ from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import error_frame, is_internal
 from app.edge.http.body import ClientGone, while_connected
 from app.edge.http.transports import ABORT
+from app.service.stream import TaskStream
+from app.sessions.actions import LastFrame, SessionStream
 from app.tasks.model import ResumePoint
 from app.tasks.task import Task
 
@@ -25,13 +27,7 @@ logger = logging.getLogger(__name__)
 _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
-class FrameStream(Protocol):
-    @property
-    def event_id(self) -> str | None: ...
-
-    def __aiter__(self) -> AsyncIterator[Any]: ...
-
-    def cancel(self) -> None: ...
+FrameStream = TaskStream | SessionStream | LastFrame
 
 
 async def stream_events(

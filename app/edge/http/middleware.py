@@ -8,13 +8,13 @@ import time
 from collections.abc import Mapping
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.context import REQUEST, RequestContext
 from app.core.errors import Forbidden
 from app.edge.errors import is_internal
-from app.edge.http.origin import check_origin
 from app.edge.http.transports import RESPOND
 from app.edge.protocol import error_response
 from app.telemetry.logging import log_access
@@ -32,6 +32,8 @@ _TRACEPARENT = b"traceparent"
 _ROUTING_KEY = b"x-routing-key"
 _ORIGIN = b"origin"
 _WANTED = frozenset({_REQUEST_ID, _TRACEPARENT, _ROUTING_KEY, _ORIGIN})
+# A browser lets scripts of other sites send these, and keeps the answers from them unless CORS allows it.
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # Without it a browser may take an answer for something else than it says it is.
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
@@ -84,7 +86,7 @@ class RequestScope:
         if scope["type"] == "websocket":
             try:
                 if origin is not None and self._origins is not None:
-                    check_origin(scope, origin, self._origins)
+                    _check_origin(scope, origin, self._origins)
                 await self._app(scope, receive, _choosing(scope, send))
             except Forbidden as error:
                 await error_response(error, request_id, scope)(scope, receive, send)
@@ -98,7 +100,7 @@ class RequestScope:
         tagged = TaggedSend(send, scope, added)
         try:
             if origin is not None and self._origins is not None:
-                check_origin(scope, origin, self._origins)
+                _check_origin(scope, origin, self._origins)
             await self._app(scope, receive, tagged)
         except Exception as error:
             if is_internal(error):
@@ -167,6 +169,20 @@ def _wanted(scope: Scope) -> tuple[str, bytes | None, str | None, str | None]:
             elif (found := _TRACE.fullmatch(value)) and (found[1] != b"00" or found[4] is None):
                 trace = value
     return request_id or f"{_ids.getrandbits(64):016x}", trace, key, origin
+
+
+def _check_origin(scope: Scope, origin: str, allowed: frozenset[str]) -> None:
+    """Raises Forbidden for what a script of another site could change. Only browsers send an origin."""
+    if "*" in allowed or origin in allowed or scope.get("method") in _SAFE:
+        return
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    try:
+        same = urlsplit(origin).netloc.lower() == host.decode("latin-1").lower()
+    except ValueError:
+        same = False
+    if not same:
+        what = "open no socket" if scope["type"] == "websocket" else "change nothing"
+        raise Forbidden(f"a page of {origin} may {what} here; --cors-origins says whose pages may")
 
 
 def _own_span(trace: bytes) -> bytes:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.core.errors import Draining, Overloaded, RnnserveError
+from app.core.errors import Draining, Overloaded, PayloadTooLarge, RnnserveError, UnsupportedMedia
 from app.core.schema import Answer
 from app.edge.edge import Edge, edge_of, request_id_of
 from app.edge.errors import (
@@ -50,8 +50,8 @@ class Connection(ABC):
         self._idle_since: float | None = None
 
     @abstractmethod
-    async def take(self, text: str | None) -> None:
-        """Handle one message, ``None`` for a binary one; the client is told of what this raises."""
+    async def take(self, text: str) -> None:
+        """Handle one message; the client is told of what this raises."""
 
     @abstractmethod
     def drain(self) -> None: ...
@@ -65,7 +65,7 @@ class Connection(ABC):
     async def run(self) -> None:
         """Serve the socket until it ends; everything started here has ended when this returns."""
         await self._websocket.accept()
-        self._edge.lifecycle.enter(self)
+        self._edge.lifecycle.enter(self.drain)
         self._edge.metrics.sockets.inc()
         self.own(self._receive_all())
         self.wait_for_request()
@@ -77,7 +77,7 @@ class Connection(ABC):
             end = await self._end
         finally:
             self.lost()
-            self._edge.lifecycle.leave(self)
+            self._edge.lifecycle.leave(self.drain)
             self._edge.metrics.sockets.dec()
             if self._idle is not None:
                 self._idle.cancel()
@@ -147,7 +147,7 @@ class Connection(ABC):
                 self.finish()
                 return
             try:
-                await self.take(message.get("text"))
+                await self.take(checked_text(message.get("text"), self._edge.limits.max_frame_bytes))
             except (RnnserveError, ValidationError) as error:
                 await self.send(error_frame(error, self._request_id))
 
@@ -171,6 +171,14 @@ class Connection(ABC):
                 await self._websocket.close(code, reason)
         except (TimeoutError, WebSocketDisconnect):
             logger.warning("a socket could not be closed: the client does not read")
+
+
+def checked_text(text: str | None, max_bytes: int) -> str:
+    if text is None:
+        raise UnsupportedMedia("binary frame", ("text frame",))
+    if len(text) > max_bytes or len(text.encode("utf-8", "surrogatepass")) > max_bytes:
+        raise PayloadTooLarge(max_bytes)
+    return text
 
 
 def refusal(edge: Edge) -> RnnserveError | None:

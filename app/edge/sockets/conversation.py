@@ -15,7 +15,6 @@ from pydantic_core import from_json
 
 from app.core.errors import InvalidInput
 from app.core.schema import Request
-from app.edge.sockets.frames import checked_text
 
 
 class StopMessage(Request):
@@ -97,9 +96,8 @@ class Conversation:
         return following
 
 
-def read_message(text: str | None, max_bytes: int, request: type[BaseModel]) -> BaseModel:
+def read_message(text: str, request: type[BaseModel]) -> BaseModel:
     """What a client's frame says: a :class:`StopMessage`, or a request of this class."""
-    text = checked_text(text, max_bytes)
     if '"type"' in text:
         document = _document(text)
         if isinstance(document, dict) and "type" in document:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pydantic_core import from_json
 
 from app.core.errors import InvalidInput
-from app.edge.sockets.frames import checked_text
 from app.sessions.socket_schema import MarkerMessage, SessionStepMessage, StepMessage, StepsMessage
 from app.sessions.steps.calls import StepCall
 
@@ -23,9 +22,8 @@ class Marker:
 Item = StepCall | Marker
 
 
-def read_message(text: str | None, max_bytes: int, only: str | None) -> list[Item]:
+def read_message(text: str, only: str | None) -> list[Item]:
     """The calls, or the marker, in a client's frame; ``only`` is the session of a socket for one."""
-    text = checked_text(text, max_bytes)
     try:
         document = from_json(text, allow_inf_nan=False)
     except ValueError as error:

@@ -93,10 +93,10 @@ class SessionSocket(Connection):
         self._draining = True
         self._arrived.set()
 
-    async def take(self, text: str | None) -> None:
+    async def take(self, text: str) -> None:
         """Put the message's calls into the inbox, and wait while that is full."""
-        items = read_message(text, self._edge.limits.max_frame_bytes, self._only)
-        self._inbox.put(items, len(text or ""))
+        items = read_message(text, self._only)
+        self._inbox.put(items, len(text))
         self._arrived.set()
         while self._inbox.full:
             self._room.clear()

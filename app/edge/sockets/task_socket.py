@@ -32,8 +32,8 @@ class TaskSocket(Connection):
     def lost(self) -> None:
         self._conversation.on(Event.LOST)
 
-    async def take(self, text: str | None) -> None:
-        message = read_message(text, self._edge.limits.max_frame_bytes, self._task.request)
+    async def take(self, text: str) -> None:
+        message = read_message(text, self._task.request)
         if isinstance(message, StopMessage):
             if self._conversation.on(Event.STOP) is not State.IDLE and self._stream is not None:
                 self._stream.stop()
