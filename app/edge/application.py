@@ -25,13 +25,7 @@ from app.edge.http.direct import DirectRoutes
 from app.edge.http.middleware import RequestScope
 from app.edge.openapi import document
 from app.edge.protocol import Protocol, error_response
-from app.edge.routes import (
-    admin_models,
-    health,
-    metrics,
-    models,
-    sessions,
-)
+from app.edge.routes import health, models, sessions
 from app.edge.routes.page import page_router
 from app.edge.routes.session_steps import session_steps_router
 from app.edge.routes.tasks import task_router
@@ -40,14 +34,7 @@ from app.tasks.task import Tasks
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
-_RESOURCES = (
-    sessions,
-    session_socket,
-    models,
-    admin_models,
-    health,
-    metrics,
-)
+_RESOURCES = (sessions.router, session_socket.router, models.router, models.admin_router, health.router)
 _EXPOSED = (
     "Inference-Header-Content-Length",
     "Location",
@@ -85,7 +72,7 @@ def assemble(
     routers = [
         *(task_router(task) for task in edge.tasks),
         session_steps_router(edge.tasks),
-        *(module.router for module in _RESOURCES),
+        *_RESOURCES,
     ]
     for protocol in protocols:
         routers += protocol.open(app)

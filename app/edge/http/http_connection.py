@@ -18,18 +18,6 @@ from app.edge.http import transports
 from app.edge.http.deadline import Deadline
 from app.edge.http.http_exchange import STATUS_LINES, Exchange, WholeAnswer
 from app.edge.http.request_reader import RequestHead, RequestReader
-from app.edge.http.transports import (
-    ABORT,
-    LINGER_BYTES,
-    LINGER_REFUSED_BYTES,
-    LINGER_S,
-    ON_LOST,
-    RESPOND,
-    Lingering,
-    address_of,
-    refusal,
-    unfinished,
-)
 
 HIGH_WATER_BYTES = 64 * 1024
 """What is buffered of a body before the application asks for more."""
@@ -79,8 +67,8 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         self.transport = transport
-        self._server = address_of(transport, "sockname")
-        self._client = address_of(transport, "peername")
+        self._server = transports.address_of(transport, "sockname")
+        self._client = transports.address_of(transport, "peername")
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self.expect_head()
 
@@ -104,7 +92,7 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_deaf:
             self._unheard += len(data)
-            if self._unheard > LINGER_BYTES:
+            if self._unheard > transports.LINGER_BYTES:
                 self.transport.abort()
             return
         self._reader.feed(data)
@@ -221,7 +209,11 @@ class HttpConnection(asyncio.Protocol):
             "server": self._server,
             "client": self._client,
             "state": self._app_state.copy(),
-            "extensions": {ABORT: self.transport.abort, ON_LOST: self._on_lost, RESPOND: self._whole_answer},
+            "extensions": {
+                transports.ABORT: self.transport.abort,
+                transports.ON_LOST: self._on_lost,
+                transports.RESPOND: self._whole_answer,
+            },
         }
 
     # Answers
@@ -272,7 +264,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _send_refusal(self) -> None:
         assert self._refusal is not None
-        response = refusal(*self._refusal)
+        response = transports.refusal(*self._refusal)
         headers = b"".join(
             b"%b: %b\r\n" % header for header in (*self.default_headers, *response.raw_headers)
         )
@@ -286,7 +278,11 @@ class HttpConnection(asyncio.Protocol):
             self.transport.close()
         else:
             was_request = self._refusal is None
-            Lingering(self, self.transport, LINGER_BYTES if was_request else LINGER_REFUSED_BYTES)
+            transports.Lingering(
+                self,
+                self.transport,
+                transports.LINGER_BYTES if was_request else transports.LINGER_REFUSED_BYTES,
+            )
 
     def _on_lost(self, callback: Callable[[], None] | None) -> None:
         self._on_loss = callback
@@ -295,14 +291,14 @@ class HttpConnection(asyncio.Protocol):
             callback()
 
     def _hold(self, size: int) -> bool:
-        """So much of an unfinished body is here; whether that is not too much, with all others."""
+        """So much of an transports.unfinished body is here; whether that is not too much, with all others."""
         before, self._held = self._held, size
-        return before == size or unfinished.change(before, size)
+        return before == size or transports.unfinished.change(before, size)
 
     def _wait_for_request(self) -> None:
         if self._reader.in_body:
             # The rest of a body that was answered unread.
-            self._deadline.set(LINGER_S, self.transport.abort)
+            self._deadline.set(transports.LINGER_S, self.transport.abort)
         else:
             self._deadline.set(self._config.timeout_keep_alive, self.transport.close)
 

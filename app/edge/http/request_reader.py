@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import httptools
+
+if TYPE_CHECKING:
+    from app.edge.http.http_connection import HttpConnection
 
 MAX_HEAD_BYTES = 64 * 1024
 
@@ -30,27 +33,9 @@ class RequestHead:
         return b"\r\n".join([*lines, b"", b""])
 
 
-class Listener(Protocol):
-    def expect_head(self) -> None: ...
-
-    def begin_request(self, head: RequestHead) -> None: ...
-
-    def take_body(self, piece: bytes) -> None: ...
-
-    def end_request(self) -> None: ...
-
-    def takes_websocket(self, head: RequestHead) -> bool:
-        """Whether the rest of the connection may be a WebSocket."""
-
-    def become_websocket(self, head: RequestHead, rest: bytes) -> None: ...
-
-    def refuse(self, status: int, detail: str) -> None:
-        """What comes is no request; nothing more is read."""
-
-
 class RequestReader:
-    def __init__(self, listener: Listener) -> None:
-        self._listener: Listener | None = listener
+    def __init__(self, listener: HttpConnection) -> None:
+        self._listener: HttpConnection | None = listener
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 
 from app.core.errors import CapacityError, RnnserveError, SessionGone
 from app.edge.edge import SessionEdge, edge_of, known, owner_of, sessions_of
-from app.edge.errors import CLOSE_IDLE, describe, is_internal
+from app.edge.errors import CLOSE_IDLE, error_frame, is_internal
 from app.edge.routes.session_steps import named
 from app.edge.sockets.connection import Connection, deny, refusal
 from app.edge.sockets.session_messages import Marker, SessionInbox, read_message
@@ -168,9 +168,7 @@ class SessionSocket(Connection):
             return named(call.id, outcome, b'{"type":"output",')
         if isinstance(outcome, SessionGone):
             self._watch.forget(call.id)
-        problem = describe(outcome, self._request_id)
-        fields = {name: getattr(problem, name) for name in type(problem).model_fields if name != "type"}
-        frame = SessionErrorFrame(problem=problem.type, id=call.id, seq=call.seq, **fields)
+        frame = error_frame(outcome, self._request_id, SessionErrorFrame, id=call.id, seq=call.seq)
         return frame.__pydantic_serializer__.to_json(frame, exclude_none=True)
 
     async def _send_results(self, results: list[bytes]) -> None:
