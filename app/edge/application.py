@@ -21,8 +21,8 @@ from app.core.problem import ErrorFrame
 from app.edge.edge import Edge, request_id_of
 from app.edge.errors import is_internal
 from app.edge.http.access import Access, PathRules
-from app.edge.http.direct import DirectRoutes
 from app.edge.http.middleware import RequestScope
+from app.edge.http.routing import DirectRoutes
 from app.edge.openapi import document
 from app.edge.protocol import Protocol, error_response
 from app.edge.routes import health, models, sessions

@@ -81,13 +81,7 @@ class SessionEdge:
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """Who may come in.
-
-    Attributes:
-        keys: ``None`` lets everybody in.
-        admin_port: where alone metrics and admin paths are answered.
-        origins: sites whose pages may call the service from a browser.
-    """
+    """``keys`` of ``None`` let everybody in; ``admin_port`` alone answers metrics and admin paths."""
 
     keys: KeyRing | None = None
     admin_port: int | None = None
@@ -96,12 +90,7 @@ class AccessRules:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The service and what bounds and counts its use.
-
-    Attributes:
-        alive: by ``name@version``, whether the model's engine still runs.
-        models: ``None`` where what is served never changes.
-    """
+    """``alive`` is by ``name@version``; ``models`` is ``None`` where what is served never changes."""
 
     service: InferenceService
     limits: Limits

@@ -63,12 +63,8 @@ def document(
 ) -> None:
     """Complete the application's document.
 
-    Args:
-        app: whose document it is.
-        tasks: what a field ``task`` can be.
-        frames: classes in its streams.
-        rules: which paths are open to whom; ``None`` where no keys are asked for.
-        foreign: prefixes of the paths of other protocols, which write failures in shapes of their own.
+    ``rules`` are ``None`` where no keys are asked for; behind the prefixes ``foreign`` failures have other
+    shapes.
     """
     modes: Any = [(frame, "validation") for frame in dict.fromkeys(frames)]
     plain = app.openapi

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from app.core.errors import InvalidInput, PayloadTooLarge, UnsupportedMedia
 from app.edge.sockets.connection import checked_text
-from app.edge.sockets.conversation import TABLE, Conversation, Event, State, StopMessage, read_message
+from app.edge.sockets.task_socket import TABLE, Conversation, Event, State, StopMessage, read_message
 from app.tasks.generate.schema import GenerateRequest
 
 

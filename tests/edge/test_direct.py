@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from app.core.errors import InvalidInput
-from app.edge.http.direct import DirectRoutes
+from app.edge.http.routing import DirectRoutes
 from app.edge.routes.session_steps import session_steps_router
 from app.edge.routes.tasks import task_router
 from app.registered import TASKS

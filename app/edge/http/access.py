@@ -37,14 +37,7 @@ _LOG_S = 1.0
 
 
 class PathRules:
-    """Which paths are open to whom, over all protocols.
-
-    Attributes:
-        health: answered without a key, on every port and at any rate.
-        public: answered without a key, those of ``health`` included.
-        admin: prefixes of paths that need the role admin.
-        admin_port: prefixes of paths that are answered on the admin port alone, where there is one.
-    """
+    """Which paths are open to whom, over all protocols; ``public`` has those of ``health`` too."""
 
     def __init__(self, protocols: Iterable[Protocol] = ()) -> None:
         protocols = tuple(protocols)

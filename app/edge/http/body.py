@@ -64,12 +64,8 @@ async def read_body(
 ) -> tuple[Head, bytes]:
     """The whole body, as it was before it was compressed; ``absent`` stands for an empty one.
 
-    Raises:
-        UnsupportedMedia: it is compressed otherwise than by gzip or deflate.
-        PayloadTooLarge: at once, with the rest unread.
-        InvalidInput: it is empty, or not compressed as it says.
-        DeadlineExceeded: it did not arrive in time.
-        ClientGone: the client closed the connection.
+    Raises UnsupportedMedia, PayloadTooLarge (at once, with the rest unread), InvalidInput, DeadlineExceeded
+    when it did not arrive in time, and ClientGone.
     """
     head = head_of(scope)
     if head.encoding and head.encoding not in _ENCODINGS:

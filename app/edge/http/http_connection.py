@@ -18,6 +18,7 @@ from app.edge.http import transports
 from app.edge.http.deadline import Deadline
 from app.edge.http.http_exchange import STATUS_LINES, Exchange, WholeAnswer
 from app.edge.http.request_reader import RequestHead, RequestReader
+from app.edge.http.transports import ABORT, ON_LOST, RESPOND
 
 HIGH_WATER_BYTES = 64 * 1024
 """What is buffered of a body before the application asks for more."""
@@ -61,8 +62,6 @@ class HttpConnection(asyncio.Protocol):
     def default_headers(self) -> list[tuple[bytes, bytes]]:
         """Of every answer; the server makes the date anew each second."""
         return self._server_state.default_headers
-
-    # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._server_state.connections.add(self)  # type: ignore[arg-type]
@@ -128,8 +127,6 @@ class HttpConnection(asyncio.Protocol):
             self.transport.close()
         else:
             (self._behind[-1] if self._behind else self._answering).keep_alive = False
-
-    # Requests
 
     def expect_head(self) -> None:
         self._deadline.set(transports.HEAD_S, self.transport.abort)
@@ -209,14 +206,8 @@ class HttpConnection(asyncio.Protocol):
             "server": self._server,
             "client": self._client,
             "state": self._app_state.copy(),
-            "extensions": {
-                transports.ABORT: self.transport.abort,
-                transports.ON_LOST: self._on_lost,
-                transports.RESPOND: self._whole_answer,
-            },
+            "extensions": {ABORT: self.transport.abort, ON_LOST: self._on_lost, RESPOND: self._whole_answer},
         }
-
-    # Answers
 
     def _start(self, exchange: Exchange) -> None:
         self._answering = exchange
@@ -253,7 +244,6 @@ class HttpConnection(asyncio.Protocol):
                 self._send_refusal()
 
     def _lose(self, exchange: Exchange) -> None:
-        """The client has gone, or is not heard any more."""
         exchange.lost = True
         exchange.wake()
         if exchange is self._answering or self._answering is None:
@@ -277,12 +267,8 @@ class HttpConnection(asyncio.Protocol):
         if self._eof or has_read_all:
             self.transport.close()
         else:
-            was_request = self._refusal is None
-            transports.Lingering(
-                self,
-                self.transport,
-                transports.LINGER_BYTES if was_request else transports.LINGER_REFUSED_BYTES,
-            )
+            max_bytes = transports.LINGER_BYTES if self._refusal is None else transports.LINGER_REFUSED_BYTES
+            transports.Lingering(self, self.transport, max_bytes)
 
     def _on_lost(self, callback: Callable[[], None] | None) -> None:
         self._on_loss = callback
@@ -291,7 +277,7 @@ class HttpConnection(asyncio.Protocol):
             callback()
 
     def _hold(self, size: int) -> bool:
-        """So much of an transports.unfinished body is here; whether that is not too much, with all others."""
+        """So much of an unfinished body is here; whether that is not too much, with all others."""
         before, self._held = self._held, size
         return before == size or transports.unfinished.change(before, size)
 

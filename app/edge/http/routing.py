@@ -1,4 +1,4 @@
-"""The route class: the body's bytes are validated in one pass, and bytes are written back."""
+"""The route class, which validates a body's bytes in one pass, and the table of the routes asked most."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.errors import InvalidInput, UnsupportedMedia
 from app.edge.edge import edge_of
 from app.edge.http.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
+from app.edge.http.middleware import TaggedSend
 from app.service.call import Timing
 from app.tasks.session import Examples
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Answer = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
+_ITEM_SEGMENTS = 4
+"""Of ``/resource/{id}/action`` when it is split at its slashes."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 CLIENT_CLOSED = 499
@@ -77,7 +84,7 @@ class BytesRoute(APIRoute):
         """The answer to a request that would be refused whatever its body says, which is not read then."""
         return None
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         endpoint: Endpoint = self.endpoint
         parameters = inspect.signature(endpoint, eval_str=True).parameters
         first = next(iter(parameters.values()))
@@ -109,6 +116,69 @@ class BytesRoute(APIRoute):
         return handle_body
 
 
+class DirectRoutes:
+    """The innermost middleware; ``answer`` raises those of the ``failures`` that are not for the client."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        routes: Iterable[BaseRoute],
+        failures: tuple[type[Exception], ...],
+        answer: Answer,
+    ) -> None:
+        self._app = app
+        self._failures = failures
+        self._answer = answer
+        self._fixed: dict[tuple[str, str], tuple[BytesRoute, Handler]] = {}
+        self._items: dict[tuple[str, str, str], tuple[BytesRoute, Handler, str]] = {}
+        for route in routes:
+            if isinstance(route, BytesRoute):
+                self._add(route)
+
+    def _add(self, route: BytesRoute) -> None:
+        handler = route.get_route_handler()
+        names = list(route.param_convertors)
+        segments = route.path_format.split("/")
+        for method in route.methods or ():
+            if not names:
+                self._fixed.setdefault((method, route.path_format), (route, handler))
+            elif len(segments) == _ITEM_SEGMENTS and segments[2] == f"{{{names[0]}}}" and len(names) == 1:
+                key = (method, segments[1], segments[3])
+                self._items.setdefault(key, (route, handler, names[0]))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._find(scope) if scope["type"] == "http" else None
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"], handler, scope["path_params"] = found
+        request = Request(scope, receive, send)
+        try:
+            response = await handler(request)
+        except self._failures as error:
+            response = await self._answer(request, error)
+        if (
+            type(response) is JsonBytes
+            and type(send) is TaggedSend
+            and send.at_once(response.status_code, response.raw_headers, bytes(response.body))
+        ):
+            return
+        await response(scope, receive, send)
+
+    def _find(self, scope: Scope) -> tuple[BytesRoute, Handler, dict[str, str]] | None:
+        if scope["root_path"]:
+            return None
+        path = scope["path"]
+        fixed = self._fixed.get((scope["method"], path))
+        if fixed is not None:
+            return *fixed, {}
+        segments = path.split("/")
+        if len(segments) != _ITEM_SEGMENTS or not segments[2]:
+            return None
+        item = self._items.get((scope["method"], segments[1], segments[3]))
+        return None if item is None else (item[0], item[1], {item[2]: segments[2]})
+
+
 def reading(endpoint: Endpoint, request: Any, examples: Examples) -> Endpoint:
     """The endpoint with the class that its body is read as, and examples of it."""
     openapi_examples: Any = dict(examples)
@@ -138,17 +208,18 @@ def query_of(request: Request, model: type[ModelT]) -> ModelT:
 def json_response(
     answer: BaseModel, timing: Timing | None = None, status: int = 200, location: str | None = None
 ) -> Response:
+    return bytes_response(answer.__pydantic_serializer__.to_json(answer), timing, status, location)
+
+
+def bytes_response(
+    body: bytes, timing: Timing | None = None, status: int = 200, location: str | None = None
+) -> Response:
     headers = []
     if timing is not None:
         headers.append((b"server-timing", server_timing(timing).encode("ascii")))
     if location is not None:
         headers.append((b"location", location.encode("latin-1")))
-    return JsonBytes(answer.__pydantic_serializer__.to_json(answer), status, headers)
-
-
-def bytes_response(body: bytes, timing: Timing | None = None) -> Response:
-    headers = () if timing is None else ((b"server-timing", server_timing(timing).encode("ascii")),)
-    return JsonBytes(body, headers=headers)
+    return JsonBytes(body, status, headers)
 
 
 def server_timing(timing: Timing) -> str:

@@ -55,8 +55,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """Whether it is still this connection's bytes that come, and not what is read behind its end."""
         return self.transport.get_protocol() is self
 
-    # From the client
-
     def expect_handshake(self, deadline: float | None) -> None:
         """Drop the client unless the application has answered the handshake by then."""
         if deadline is not None:
@@ -157,8 +155,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         code, reason = (1006, "") if close is None else (close.code, close.reason)
         self._close_failed(code, reason)
 
-    # To the client
-
     def send_now(self, data: bytes) -> bool:
         """Send UTF-8 text, unless that would have to wait or the socket is not open."""
         if not self.writable.is_set() or self.disconnected or self.close_sent or not self.handshake_complete:
@@ -214,8 +210,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.queue.put_nowait({"type": "websocket.disconnect", "code": _RESTART})
             self.give_up(_RESTART, "the server is shutting down", SHUTDOWN_S)
 
-    # Pings
-
     def send_keepalive_ping(self) -> None:
         self._has_spoken = self._last_wait = False
         super().send_keepalive_ping()
@@ -233,8 +227,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.pong_timer = self.loop.call_later(_LAST_WAIT_S, self.keepalive_timeout)
         else:
             super().keepalive_timeout()
-
-    # The end
 
     async def run_asgi(self) -> None:
         """Have the application serve the socket. What a client does is no error of the server."""

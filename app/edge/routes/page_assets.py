@@ -66,7 +66,6 @@ class PageAssets:
     index: Asset
     files: Mapping[str, Asset]
     digest: str
-    charts: bool
 
 
 def charts_folder() -> Path | None:
@@ -97,7 +96,7 @@ def collect_assets(
     # Relative, so that the page also works below a path of a reverse proxy.
     index = index.replace(_BASE, f"page/{digest}".encode())
     files = {name: Asset.of(name, content) for name, content in contents.items()}
-    return PageAssets(Asset.of(INDEX, index), files, digest, charts is not None)
+    return PageAssets(Asset.of(INDEX, index), files, digest)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -46,28 +46,19 @@ _FRAME_BYTES = 256 * 1024
 
 
 @router.websocket("/sessions/{id}")
-async def one_session(websocket: WebSocket) -> None:
+@router.websocket("/sessions")
+async def serve(websocket: WebSocket) -> None:
+    id, info = websocket.path_params.get("id"), None
     try:
         if (refused := refusal(edge_of(websocket))) is not None:
             raise refused
         sessions = sessions_of(websocket)
-        info = await sessions.service.view(known(websocket.path_params["id"]), owner_of(websocket))
+        if id is not None:
+            info = await sessions.service.view(known(id), owner_of(websocket))
     except (RnnserveError, HTTPException) as error:
         await deny(websocket, error)
         return
     await SessionSocket(websocket, sessions, info).run()
-
-
-@router.websocket("/sessions")
-async def many_sessions(websocket: WebSocket) -> None:
-    try:
-        if (refused := refusal(edge_of(websocket))) is not None:
-            raise refused
-        sessions = sessions_of(websocket)
-    except (RnnserveError, HTTPException) as error:
-        await deny(websocket, error)
-        return
-    await SessionSocket(websocket, sessions, None).run()
 
 
 class SessionSocket(Connection):
