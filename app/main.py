@@ -19,8 +19,7 @@ from app.access.metering import MeteredSubmitter
 from app.core.errors import ConfigurationError
 from app.core.ports import Submitter
 from app.edge.application import assemble
-from app.edge.edge import AccessRules, Edge, SessionEdge
-from app.edge.lifecycle import Lifecycle
+from app.edge.edge import AccessRules, Edge, Lifecycle, SessionEdge
 from app.protocols.oip import OIP
 from app.protocols.openai import OPENAI
 from app.registry.opening import open_registry

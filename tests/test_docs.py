@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from app.core.problem import ErrorFrame
 from app.edge import errors
-from app.edge.sockets.conversation import StopMessage
+from app.edge.sockets.task_socket import StopMessage
 from app.tasks.decoded.schema import DoneFrame, TokenFrame
 from app.tasks.forecast.schema import ForecastRequest
 from app.tasks.generate.schema import GenerateRequest

@@ -10,53 +10,40 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from app.core.errors import RnnserveError
 from app.core.problem import ErrorFrame
-from app.edge.docs.events import document_events
-from app.edge.docs.keys import document_keys
-from app.edge.docs.tasks import document_tasks
 from app.edge.edge import Edge, request_id_of
 from app.edge.errors import is_internal
 from app.edge.http.access import Access, PathRules
-from app.edge.http.allowed import with_all_methods
-from app.edge.http.direct import DirectRoutes
 from app.edge.http.middleware import RequestScope
-from app.edge.http.origin import allow_origins
+from app.edge.http.routing import DirectRoutes
+from app.edge.openapi import document
 from app.edge.protocol import Protocol, error_response
-from app.edge.routes import (
-    admin_models,
-    health,
-    metrics,
-    models,
-    session_history,
-    session_state,
-    session_steps,
-    sessions,
-)
+from app.edge.routes import health, models, sessions
 from app.edge.routes.page import page_router
-from app.edge.routes.session_tasks import session_tasks_router
+from app.edge.routes.session_steps import session_steps_router
 from app.edge.routes.tasks import task_router
 from app.edge.sockets import session_socket
 from app.tasks.task import Tasks
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
-_RESOURCES = (
-    session_steps,
-    sessions,
-    session_history,
-    session_state,
-    session_socket,
-    models,
-    admin_models,
-    health,
-    metrics,
+_RESOURCES = (sessions.router, session_socket.router, models.router, models.admin_router, health.router)
+_EXPOSED = (
+    "Inference-Header-Content-Length",
+    "Location",
+    "Retry-After",
+    "Server-Timing",
+    "Traceparent",
+    "X-Request-ID",
 )
+_PREFLIGHT_S = 600
 _FAILURES: tuple[type[Exception], ...] = (RnnserveError, ValidationError, HTTPException)
 _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
@@ -69,15 +56,6 @@ def assemble(
     page: bool = False,
     protocols: tuple[Protocol, ...] = (),
 ) -> FastAPI:
-    """The ASGI application.
-
-    Args:
-        edge: what the routes use.
-        version: shown in the documentation.
-        lifespan: starts and stops what the edge needs.
-        page: whether ``GET /`` serves the page.
-        protocols: besides the service's own.
-    """
     # The documentation page comes with its scripts, so that it works where nothing else is reached.
     app = FastAPIOffline(
         title="rnnserve",
@@ -89,16 +67,12 @@ def assemble(
         # Its router, which hot requests do not pass, would have to name the spans; ours do it: app.telemetry.
         telemetry=_NO_TELEMETRY,
     )
-    document_tasks(app, list(edge.tasks.by_name))
-    actions = (action for task in edge.tasks for action in task.actions)
-    streaming = (*edge.tasks, *actions, *protocols)
-    document_events(app, (*(frame for each in streaming for frame in each.frames), ErrorFrame))
     app.state.edge = edge
     app.state.protocols = protocols
     routers = [
         *(task_router(task) for task in edge.tasks),
-        session_tasks_router(edge.tasks),
-        *(module.router for module in _RESOURCES),
+        session_steps_router(edge.tasks),
+        *_RESOURCES,
     ]
     for protocol in protocols:
         routers += protocol.open(app)
@@ -118,8 +92,11 @@ def assemble(
         app.add_middleware(
             Access, keys=access.keys, rules=rules, admin_port=access.admin_port, refused=edge.metrics.refused
         )
-    if access.keys is not None:
-        document_keys(app, rules, tuple(protocol.prefix for protocol in protocols))
+    actions = (action for task in edge.tasks for action in task.actions)
+    frames = [frame for each in (*edge.tasks, *actions, *protocols) for frame in each.frames]
+    foreign = tuple(protocol.prefix for protocol in protocols)
+    asked = None if access.keys is None else rules
+    document(app, list(edge.tasks.by_name), (*frames, ErrorFrame), asked, foreign)
     app.add_middleware(
         RequestScope,
         metrics=edge.metrics,
@@ -128,13 +105,20 @@ def assemble(
         origins=None if access.keys is not None else frozenset(access.origins),
     )
     if access.origins:
-        allow_origins(app, access.origins)
+        # There are no cookies, so every header is harmless.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(access.origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
+            max_age=_PREFLIGHT_S,
+        )
     app.middleware_stack = _own_layers(app)
     return app
 
 
 def _description(tasks: Tasks) -> str:
-    """What the OpenAPI document says of the service."""
     sockets = "".join(
         f" `WS /{task.name}` takes the body of `POST /{task.name}` as a text frame; see docs/api.md."
         for task in tasks
@@ -160,5 +144,13 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
     if is_internal(error):
         # The middleware logs it whole and answers with one constant sentence.
         raise error
-    error = with_all_methods(error, request.app.state.routes, request.scope)
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        # The router names the methods of its first such route alone; RFC 9110, 15.5.6 asks for all.
+        routes: list[Route] = request.app.state.routes
+        first = next(
+            (route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None
+        )
+        methods = {method for route in routes if route.path == first for method in route.methods or ()}
+        if methods:
+            error = HTTPException(error.status_code, error.detail, {"allow": ", ".join(sorted(methods))})
     return error_response(error, request_id_of(request), request.scope)

@@ -1,17 +1,18 @@
-"""What every route needs, as one value on the application's state."""
+"""What every route needs, as one value on the application's state; whether the process takes new work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from app.access.key_ring import KeyRing
-from app.core.errors import UnknownSession
+from app.core.errors import Draining, UnknownSession
 from app.core.limits import Limits
-from app.edge.lifecycle import Lifecycle
 from app.service.inference import InferenceService
 from app.service.model_control import ModelControl
 from app.sessions.limits import SessionLimits
@@ -21,15 +22,58 @@ from app.tasks.task import Tasks
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 
+_POLL_S = 0.01
+
+
+class Lifecycle:
+    """Ready until told to drain; ``started`` says whether the port's other workers are ready too."""
+
+    def __init__(self, started: Callable[[], bool] = lambda: True) -> None:
+        self.started = started
+        self.draining = False
+        self.running = 0
+        self._sockets: set[Callable[[], None]] = set()
+
+    @property
+    def num_sockets(self) -> int:
+        return len(self._sockets)
+
+    @contextmanager
+    def admitted(self, *, again: bool = False) -> Iterator[None]:
+        """In the block a request is worked on; raises Draining unless it was admitted before (``again``)."""
+        if self.draining and not again:
+            raise Draining("the server is shutting down")
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
+
+    def enter(self, drain: Callable[[], None]) -> None:
+        """A socket was opened, which ends by itself once ``drain`` is called."""
+        self._sockets.add(drain)
+
+    def leave(self, drain: Callable[[], None]) -> None:
+        self._sockets.discard(drain)
+
+    def drain(self) -> None:
+        self.draining = True
+        for drain in list(self._sockets):
+            drain()
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Wait until nothing runs and every socket is closed; whether that was so in time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while self.running or self._sockets:
+            if loop.time() >= until:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class SessionEdge:
-    """Sessions, where they are turned on.
-
-    Attributes:
-        healthy: whether the store answers.
-    """
-
     service: SessionService
     limits: SessionLimits
     healthy: Callable[[], bool]
@@ -37,13 +81,7 @@ class SessionEdge:
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """Who may come in; see ``app.edge.http.access``.
-
-    Attributes:
-        keys: the valid keys; ``None`` lets everybody in.
-        admin_port: where alone metrics and admin paths are answered.
-        origins: sites whose pages may call the service from a browser.
-    """
+    """``keys`` of ``None`` let everybody in; ``admin_port`` alone answers metrics and admin paths."""
 
     keys: KeyRing | None = None
     admin_port: int | None = None
@@ -52,16 +90,7 @@ class AccessRules:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The service and what bounds and counts its use.
-
-    Attributes:
-        tasks: that are registered, with their limits.
-        alive: by ``name@version``, whether the model's engine still runs.
-        sessions: ``None`` where they are turned off.
-        models: looks at, loads and unloads models; ``None`` where what is served never changes.
-        tracing: makes spans; ``None`` where nobody wants them.
-        access_log: whether a line is logged for each answer.
-    """
+    """``alive`` is by ``name@version``; ``models`` is ``None`` where what is served never changes."""
 
     service: InferenceService
     limits: Limits
@@ -77,17 +106,12 @@ class Edge:
 
 
 def edge_of(connection: HTTPConnection) -> Edge:
-    """The edge of the application that received a request or a socket."""
     edge: Edge = connection.app.state.edge
     return edge
 
 
 def sessions_of(connection: HTTPConnection) -> SessionEdge:
-    """The sessions of the application that received a request or a socket.
-
-    Raises:
-        HTTPException: there are none here; answered as 404.
-    """
+    """The sessions of the application; raises HTTPException, a 404, where there are none."""
     sessions = edge_of(connection).sessions
     if sessions is None:
         raise HTTPException(404, "sessions are turned off on this server; --sessions says where to keep them")
@@ -95,23 +119,18 @@ def sessions_of(connection: HTTPConnection) -> SessionEdge:
 
 
 def request_id_of(connection: HTTPConnection) -> str:
-    """The id that the middleware gave the request or the socket."""
     request_id: str = connection.scope["state"]["request_id"]
     return request_id
 
 
 def owner_of(connection: HTTPConnection) -> str:
-    """Whose sessions the request or the socket may touch: the name of its key, empty without keys."""
+    """Whose sessions may be touched: the name of the key, empty without keys."""
     owner: str = connection.scope["state"].get("owner", "")
     return owner
 
 
 def known(id: str) -> str:
-    """An id that a store may be asked for.
-
-    Raises:
-        UnknownSession: no session can have it.
-    """
+    """The id, if a store may be asked for it; raises UnknownSession."""
     if not is_session_id(id):
         raise UnknownSession(id)
     return id

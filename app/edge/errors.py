@@ -1,8 +1,4 @@
-"""What each failure is to a client: status, title and close code. Nothing else in ``app`` knows these.
-
-RnnserveError, ValidationError, HTTPException, anything else
-    --describe--> Problem --> application/problem+json (RFC 9457), or an error frame
-"""
+"""What each failure is to a client: status, title and close code. Nothing else in ``app`` knows these."""
 
 from __future__ import annotations
 
@@ -57,6 +53,7 @@ ErrorShape = Callable[[Problem], ErrorBody]
 """How one protocol writes failures; ``app.edge.protocol`` knows which path speaks which."""
 
 
+INTERNAL = Kind("internal", "Internal error", 500, public=False)
 KINDS: dict[type[Exception], Kind] = {
     tree.Unauthenticated: Kind("unauthenticated", "An API key is needed", 401),
     tree.Forbidden: Kind("forbidden", "The key does not allow this", 403),
@@ -81,12 +78,11 @@ KINDS: dict[type[Exception], Kind] = {
     tree.StateQuarantined: Kind("state-quarantined", "The step would have spoilt the session's state", 500),
     tree.CorruptSession: Kind("corrupt-session", "The stored session is damaged", 500),
     tree.EngineDead: Kind("engine-dead", "The model has stopped", 503),
-    tree.DeviceUnavailable: Kind("internal", "Internal error", 500, public=False),
-    tree.BundleError: Kind("internal", "Internal error", 500, public=False),
-    tree.ConfigurationError: Kind("internal", "Internal error", 500, public=False),
-    tree.TrainingError: Kind("internal", "Internal error", 500, public=False),
+    tree.DeviceUnavailable: INTERNAL,
+    tree.BundleError: INTERNAL,
+    tree.ConfigurationError: INTERNAL,
+    tree.TrainingError: INTERNAL,
 }
-INTERNAL = Kind("internal", "Internal error", 500, public=False)
 NOT_FOUND = Kind("not-found", "There is nothing at this address", 404)
 BAD_METHOD = Kind("method-not-allowed", "The method is not allowed here", 405)
 REFUSED = Kind("refused", "The request was refused", 400)
@@ -111,7 +107,6 @@ def is_internal(error: BaseException) -> bool:
 
 
 def describe(error: BaseException, request_id: str) -> ProblemDetail:
-    """The problem document of a failure."""
     kind = kind_of(error)
     listed: list[FieldError] = []
     if isinstance(error, ValidationError):
@@ -137,7 +132,6 @@ def describe(error: BaseException, request_id: str) -> ProblemDetail:
 
 
 def as_problem(problem: Problem) -> ErrorBody:
-    """The shape of the native routes."""
     return ErrorBody(problem.status, problem.model_dump_json(exclude_none=True).encode(), MEDIA_TYPE)
 
 
@@ -153,11 +147,12 @@ def problem_response(error: BaseException, request_id: str, shape: ErrorShape = 
     return Response(answer.body, answer.status, headers, media_type=answer.media_type)
 
 
-def error_frame(error: BaseException, request_id: str) -> ErrorFrame:
-    """The same as a frame of a stream."""
+def error_frame(
+    error: BaseException, request_id: str, kind: type[ErrorFrame] = ErrorFrame, **more: Any
+) -> ErrorFrame:
     problem = describe(error, request_id)
     fields = {name: getattr(problem, name) for name in ProblemDetail.model_fields if name != "type"}
-    return ErrorFrame(problem=problem.type, **fields)
+    return kind(problem=problem.type, **fields, **more)
 
 
 def _retry_after(error: BaseException) -> float | None:

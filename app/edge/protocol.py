@@ -1,7 +1,4 @@
-"""What another service's protocol adds to the edge: one value, which its folder exports and main passes on.
-
-Protocol --assemble--> its routes; the shape of its errors, told by the path; who may come to its paths
-"""
+"""What another protocol adds to the edge: one value, which its folder exports and main passes on."""
 
 from __future__ import annotations
 

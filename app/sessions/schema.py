@@ -65,7 +65,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    after: Annotated[str, Field(max_length=128)] = ""
+    after: str = Field(default="", max_length=128, description="`next` of the page before")
     limit: int = Field(default=100, ge=1, le=2**31 - 1, description="the server's own limit holds")
 
 

@@ -14,15 +14,13 @@ import pytest
 import yaml
 from starlette.routing import Route
 
-from app.edge.routes import health, metrics
+from app.edge.routes import health
 from app.settings import ENV_PREFIX, Settings, load_settings
 from tests.e2e.server import REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
-ROUTES = frozenset(
-    route.path for module in (health, metrics) for route in module.router.routes if isinstance(route, Route)
-)
+ROUTES = frozenset(route.path for route in health.router.routes if isinstance(route, Route))
 """Of health and metrics."""
 
 FLUSH_S = 5

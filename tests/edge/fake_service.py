@@ -11,8 +11,7 @@ from pydantic import BaseModel
 
 from app.core.limits import Limits
 from app.edge.application import assemble
-from app.edge.edge import AccessRules, Edge, SessionEdge
-from app.edge.lifecycle import Lifecycle
+from app.edge.edge import AccessRules, Edge, Lifecycle, SessionEdge
 from app.edge.protocol import Protocol
 from app.registered import TASKS
 from app.service.call import Timing

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.core.errors import InvalidInput, PayloadTooLarge, UnsupportedMedia
-from app.edge.sockets.conversation import TABLE, Conversation, Event, State, StopMessage, read_message
+from app.edge.sockets.connection import checked_text
+from app.edge.sockets.task_socket import TABLE, Conversation, Event, State, StopMessage, read_message
 from app.tasks.generate.schema import GenerateRequest
 
 
@@ -71,19 +72,16 @@ def test_at_most_one_generation_runs(events: list[Event]) -> None:
 
 def test_messages_are_told_apart() -> None:
     """A request has no type; a stop has nothing else."""
-    assert isinstance(read_message('{"type": "stop"}', 100, GenerateRequest), StopMessage)
-    request = read_message('{"prompt": "say \\"type\\"", "stop": ["\\"type\\""]}', 100, GenerateRequest)
+    assert isinstance(read_message('{"type": "stop"}', GenerateRequest), StopMessage)
+    request = read_message('{"prompt": "say \\"type\\"", "stop": ["\\"type\\""]}', GenerateRequest)
     assert isinstance(request, GenerateRequest)
     assert request.prompt == 'say "type"'
-    assert isinstance(read_message('{"prompt": "a", "stop": "type"}', 100, GenerateRequest), GenerateRequest)
+    assert isinstance(read_message('{"prompt": "a", "stop": "type"}', GenerateRequest), GenerateRequest)
 
 
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        (None, UnsupportedMedia),
-        ("x" * 101, PayloadTooLarge),
-        ("é" * 51, PayloadTooLarge),
         ('{"type": "go"}', InvalidInput),
         ('{"type": 3}', InvalidInput),
         ('{"type": "stop", "x": 1}', ValidationError),
@@ -92,7 +90,17 @@ def test_messages_are_told_apart() -> None:
         ("nonsense", ValidationError),
     ],
 )
-def test_wrong_messages_are_refused(text: str | None, error: type[Exception]) -> None:
+def test_wrong_messages_are_refused(text: str, error: type[Exception]) -> None:
     """Each with the error that says why."""
     with pytest.raises(error):
-        read_message(text, 100, GenerateRequest)
+        read_message(text, GenerateRequest)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [(None, UnsupportedMedia), ("x" * 101, PayloadTooLarge), ("é" * 51, PayloadTooLarge)]
+)
+def test_frames_have_bounds(text: str | None, error: type[Exception]) -> None:
+    """A frame is text, of at most so many bytes."""
+    assert checked_text("é" * 50, 100) == "é" * 50
+    with pytest.raises(error):
+        checked_text(text, 100)

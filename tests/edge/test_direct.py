@@ -9,10 +9,11 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from app.core.errors import InvalidInput
-from app.edge.http.direct import DirectRoutes
-from app.edge.routes import session_steps
+from app.edge.http.routing import DirectRoutes
+from app.edge.routes.session_steps import session_steps_router
 from app.edge.routes.tasks import task_router
 from app.registered import TASKS
+from app.tasks.task import Tasks
 from tests.edge.fake_service import FakeEdge
 
 
@@ -28,7 +29,10 @@ async def answer(request: Request, error: Exception) -> Response:
 
 def direct(edge: FakeEdge, root: str = "") -> TestClient:
     """A client of the table alone."""
-    routes = [*(route for task in TASKS for route in task_router(task).routes), *session_steps.router.routes]
+    routes = [
+        *(route for task in TASKS for route in task_router(task).routes),
+        *session_steps_router(Tasks(TASKS)).routes,
+    ]
     table = DirectRoutes(everything_else, routes, (InvalidInput,), answer)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

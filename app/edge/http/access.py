@@ -1,9 +1,4 @@
-"""Who may come in: the key of a request or a socket, its role and its rate; and what answers on which port.
-
-    headers --key--> KeyRing --> Principal --allowance--> scope["state"]["owner"] --> the routes
-
-Without a valid key only what tells nothing is answered: health, the documentation, the page's files.
-"""
+"""Who may come in: the key of a request or a socket, its role and its rate; what answers on which port."""
 
 from __future__ import annotations
 
@@ -42,14 +37,7 @@ _LOG_S = 1.0
 
 
 class PathRules:
-    """Which paths are open to whom, over all protocols.
-
-    Attributes:
-        health: answered without a key, on every port and at any rate.
-        public: answered without a key, those of ``health`` included.
-        admin: prefixes of paths that need the role admin.
-        admin_port: prefixes of paths that are answered on the admin port alone, where there is one.
-    """
+    """Which paths are open to whom, over all protocols; ``public`` has those of ``health`` too."""
 
     def __init__(self, protocols: Iterable[Protocol] = ()) -> None:
         protocols = tuple(protocols)
@@ -60,17 +48,6 @@ class PathRules:
 
 
 class Access:
-    """Lets in who may come in; everybody else is answered here.
-
-    Args:
-        app: what it guards.
-        keys: the valid keys; ``None`` lets everybody in.
-        rules: which paths are open to whom.
-        admin_port: where alone metrics and admin paths are answered, besides health; ``None``
-            answers them beside everything else.
-        refused: told why, for each that is not let in.
-    """
-
     def __init__(
         self,
         app: ASGIApp,
@@ -88,7 +65,6 @@ class Access:
         self._unlogged = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, socket or lifespan."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -111,14 +87,7 @@ class Access:
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> Credential | None:
-        """The credential of a request; ``None`` where none is needed.
-
-        Raises:
-            Unauthenticated: a key is needed, and there is no valid one.
-            Forbidden: the key's role is not enough.
-            RateLimited: its requests come too fast.
-            HTTPException: this port does not answer that path; 404.
-        """
+        """The credential of a request; ``None`` where none is needed. Raises what the client is told."""
         path: str = scope["path"]
         rules = self._rules
         on_admin_port = self._admin_port is not None and scope["server"][1] == self._admin_port
@@ -160,11 +129,7 @@ class Access:
 
 
 def _key_of(scope: Scope) -> bytes:
-    """The key that came with a request.
-
-    Raises:
-        Unauthenticated: none came.
-    """
+    """The key that came with a request; raises Unauthenticated."""
     given: bytes | None = None
     name: bytes
     value: bytes

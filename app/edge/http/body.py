@@ -1,7 +1,4 @@
-"""Reading a request's body within its bounds, and noticing that the client has gone.
-
-receive --> chunks --limit, deadline--> bytes --inflate, limit--> bytes --one pass of pydantic-core--> request
-"""
+"""Reading a request's body within its bounds, and noticing that the client has gone."""
 
 from __future__ import annotations
 
@@ -34,13 +31,7 @@ class ClientGone(Exception):
 
 @dataclass(slots=True, eq=False)
 class Head:
-    """What a request says of its body.
-
-    Attributes:
-        media_type: the content type without its parameters, in lower case; empty without one.
-        encoding: the content encoding; empty without one.
-        length: bytes announced; 0 where none are.
-    """
+    """What a request says of its body, in lower case; empty, and 0 for ``length``, where it says nothing."""
 
     media_type: str = ""
     encoding: str = ""
@@ -48,7 +39,7 @@ class Head:
 
 
 def head_of(scope: Scope) -> Head:
-    """Read the headers that matter here in one pass; of repeated ones the last counts."""
+    """In one pass; of repeated headers the last counts."""
     media_type, encoding, length = b"", b"", b"0"
     for name, value in scope["headers"]:
         if name == b"content-type":
@@ -65,29 +56,16 @@ def head_of(scope: Scope) -> Head:
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a body of this type is read as JSON."""
     return content_type in JSON_TYPES or content_type.endswith("+json")
 
 
 async def read_body(
     scope: Scope, receive: Receive, limit_bytes: int, timeout_s: float, absent: bytes | None = None
 ) -> tuple[Head, bytes]:
-    """What the request says of its body, and the whole of it, as it was before it was compressed.
+    """The whole body, as it was before it was compressed; ``absent`` stands for an empty one.
 
-    Args:
-        scope: of the request.
-        receive: of the request.
-        limit_bytes: for the body, on its way and afterwards.
-        timeout_s: for its arrival.
-        absent: stands for an empty body; ``None`` refuses it.
-
-    Raises:
-        UnsupportedMedia: it is compressed otherwise than by gzip or deflate.
-        PayloadTooLarge: it is announced as larger than the limit, or turns out so; in both cases
-            at once, with the rest unread.
-        InvalidInput: it is empty, or not compressed as it says.
-        DeadlineExceeded: it did not arrive in time.
-        ClientGone: the client closed the connection.
+    Raises UnsupportedMedia, PayloadTooLarge (at once, with the rest unread), InvalidInput, DeadlineExceeded
+    when it did not arrive in time, and ClientGone.
     """
     head = head_of(scope)
     if head.encoding and head.encoding not in _ENCODINGS:
@@ -114,7 +92,6 @@ async def read_body(
 
 
 def _inflated(body: bytes, encoding: str, limit_bytes: int) -> bytes:
-    """The body as it was; never more than the limit is made of it."""
     stream = zlib.decompressobj(_WINDOW_BITS[encoding])
     try:
         plain = stream.decompress(body, limit_bytes + 1)
@@ -144,16 +121,7 @@ async def _collect(receive: Receive, limit_bytes: int) -> bytes:
 
 
 async def while_connected(scope: Scope, receive: Receive, work: Coroutine[object, object, T]) -> T:
-    """Await ``work``, and cancel it as soon as the client closes the connection.
-
-    Args:
-        scope: of the request.
-        receive: of a request whose body has been read, so that only a disconnect can come.
-        work: what is given up.
-
-    Raises:
-        ClientGone: the client closed the connection first.
-    """
+    """Await ``work``; raises ClientGone, and cancels it, as soon as the client closes the connection."""
     task = asyncio.current_task()
     assert task is not None
     gone = False

@@ -7,13 +7,7 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """Something that is done at a time, unless another time is set before.
-
-    Setting a timer for each request would cost more: the one there is looks when it is due, and goes on.
-
-    Args:
-        loop: that runs it.
-    """
+    """One timer that looks when it is due, and goes on: setting one for each request would cost more."""
 
     __slots__ = ("_act", "_loop", "_timer", "_timer_due", "due")
 
@@ -25,13 +19,11 @@ class Deadline:
         self.due: float | None = None
 
     def set(self, seconds: float, act: Callable[[], object]) -> None:
-        """Do this in so many seconds, and nothing else."""
         self.due, self._act = self._loop.time() + seconds, act
         if self._timer is None or self.due < self._timer_due:
             self._set_timer(self.due)
 
     def clear(self) -> None:
-        """Do nothing."""
         self.due = self._act = None
 
     def end(self) -> None:

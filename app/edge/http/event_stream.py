@@ -1,24 +1,22 @@
-"""A stream as server-sent events, each named by the type of its frame; ``error`` when it fails.
-
-Each event has an id; the same request with the header ``Last-Event-ID`` gets the rest. The next
-frame is taken only when the last one has left, so a slow reader gets larger frames; one that
-does not read at all for a while is dropped.
-"""
+"""A stream as server-sent events; the same request with ``Last-Event-ID`` gets the rest."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import error_frame, is_internal
 from app.edge.http.body import ClientGone, while_connected
 from app.edge.http.transports import ABORT
+from app.service.stream import TaskStream
+from app.sessions.actions import LastFrame, SessionStream
 from app.tasks.model import ResumePoint
 from app.tasks.task import Task
 
@@ -29,36 +27,22 @@ logger = logging.getLogger(__name__)
 _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
-class FrameStream(Protocol):
-    """Frames that can be numbered."""
-
-    @property
-    def event_id(self) -> str | None: ...
-
-    def __aiter__(self) -> AsyncIterator[Any]: ...
-
-    def cancel(self) -> None: ...
+FrameStream = TaskStream | SessionStream | LastFrame
 
 
-def last_event_id(request: Request, task: Task) -> ResumePoint | None:
-    """Behind which event a client wants to go on.
-
-    Raises:
-        InvalidInput: the header is no id of ours.
-    """
+async def stream_events(
+    request: Request, task: Task, start: Callable[[ResumePoint | None], Awaitable[FrameStream]]
+) -> Response:
+    """Start a stream behind the event that the client saw last, if it names one; raises InvalidInput."""
     text = request.headers.get(HEADER)
-    return task.point(text) if text and task.point is not None else None
+    point = task.point(text) if text and task.point is not None else None
+    if point is not None and point.complete:
+        # It has everything; this status tells an EventSource not to come again.
+        return Response(status_code=204)
+    return EventStream(await start(point), edge_of(request).limits.socket_send_s, request_id_of(request))
 
 
 class EventStream(Response):
-    """Writes the frames of a stream.
-
-    Args:
-        stream: that has been started.
-        send_timeout_s: how long the client may leave an event unread.
-        request_id: named in an error event.
-    """
-
     media_type = "text/event-stream"
 
     def __init__(self, stream: FrameStream, send_timeout_s: float, request_id: str) -> None:

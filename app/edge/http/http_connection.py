@@ -1,7 +1,4 @@
-"""HTTP/1.1 connections: each request is an exchange with the application.
-
-bytes --RequestReader--> Exchange --ASGI--> the application --> bytes
-"""
+"""HTTP/1.1 connections: each request is an exchange with the application."""
 
 from __future__ import annotations
 
@@ -21,19 +18,7 @@ from app.edge.http import transports
 from app.edge.http.deadline import Deadline
 from app.edge.http.http_exchange import STATUS_LINES, Exchange, WholeAnswer
 from app.edge.http.request_reader import RequestHead, RequestReader
-from app.edge.http.transports import (
-    ABORT,
-    LINGER_BYTES,
-    LINGER_REFUSED_BYTES,
-    LINGER_S,
-    ON_LOST,
-    RESPOND,
-    SLICE_BYTES,
-    Lingering,
-    address_of,
-    refusal,
-    unfinished,
-)
+from app.edge.http.transports import ABORT, ON_LOST, RESPOND
 
 HIGH_WATER_BYTES = 64 * 1024
 """What is buffered of a body before the application asks for more."""
@@ -42,18 +27,7 @@ PROBE_S = 1.0
 
 
 class HttpConnection(asyncio.Protocol):
-    """One connection. Its requests are answered one after the other, in their order.
-
-    Args:
-        config: of uvicorn.
-        server_state: what the server knows of all connections.
-        app_state: what the lifespan gave to all requests.
-        _loop: of asyncio.
-
-    Attributes:
-        exchange: the last request that has come.
-        writable: set while the client reads what it is sent.
-    """
+    """Answers its requests one after the other, in their order; ``exchange`` is the last that has come."""
 
     transport: asyncio.Transport
 
@@ -93,8 +67,8 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         self.transport = transport
-        self._server = address_of(transport, "sockname")
-        self._client = address_of(transport, "peername")
+        self._server = transports.address_of(transport, "sockname")
+        self._client = transports.address_of(transport, "peername")
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self.expect_head()
 
@@ -107,7 +81,7 @@ class HttpConnection(asyncio.Protocol):
                 self._lose(exchange)
 
     def _let_go(self) -> None:
-        """Of all that knows this connection, or that it knows: no circle of references may stay behind."""
+        """No circle of references may stay behind."""
         self._server_state.connections.discard(self)
         self._deadline.end()
         self._reader.end()
@@ -118,18 +92,18 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_deaf:
             self._unheard += len(data)
-            if self._unheard > LINGER_BYTES:
+            if self._unheard > transports.LINGER_BYTES:
                 self.transport.abort()
             return
         if self._rest:
             data, self._rest = self._rest + data, b""
-        if len(data) <= SLICE_BYTES:
+        if len(data) <= transports.SLICE_BYTES:
             self._read(data)
             return
-        for start in range(0, len(data), SLICE_BYTES):
-            self._read(data[start : start + SLICE_BYTES])
+        for start in range(0, len(data), transports.SLICE_BYTES):
+            self._read(data[start : start + transports.SLICE_BYTES])
             if self._behind or self._is_deaf or not self._reader.is_open:
-                self._rest = data[start + SLICE_BYTES :]
+                self._rest = data[start + transports.SLICE_BYTES :]
                 break
         successor: Any = self.transport.get_protocol()
         if self._rest and successor is not self:
@@ -142,7 +116,7 @@ class HttpConnection(asyncio.Protocol):
             self.refuse(503, "Too many bodies are on their way; try again later.")
 
     def eof_received(self) -> bool:
-        """The client sends nothing more. It may still wait for the answers to what it has sent."""
+        """The client sends nothing more, but may still wait for answers."""
         self._eof = True
         if self._answering is None or self._reader.in_body:
             return False
@@ -168,7 +142,6 @@ class HttpConnection(asyncio.Protocol):
                 self.data_received(b"")
 
     def shutdown(self) -> None:
-        """The server ends: close, once what runs is answered."""
         if self._answering is None:
             self.transport.close()
         else:
@@ -262,7 +235,6 @@ class HttpConnection(asyncio.Protocol):
         task.add_done_callback(self._server_state.tasks.discard)
 
     def answered(self, exchange: Exchange) -> None:
-        """An exchange has sent its whole answer."""
         self._server_state.total_requests += 1
         self._answering = None
         if self.transport.is_closing():
@@ -282,7 +254,6 @@ class HttpConnection(asyncio.Protocol):
                 self._wait_for_request()
 
     def fail(self, exchange: Exchange) -> None:
-        """The application has failed to give an exchange its whole answer."""
         if exchange is self._answering:
             self._lose(exchange)
             self._behind.clear()
@@ -293,7 +264,6 @@ class HttpConnection(asyncio.Protocol):
                 self._send_refusal()
 
     def _lose(self, exchange: Exchange) -> None:
-        """Tell an exchange that its client has gone, or is not heard any more."""
         exchange.lost = True
         exchange.wake()
         if exchange is self._answering or self._answering is None:
@@ -304,7 +274,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _send_refusal(self) -> None:
         assert self._refusal is not None
-        response = refusal(*self._refusal)
+        response = transports.refusal(*self._refusal)
         headers = b"".join(
             b"%b: %b\r\n" % header for header in (*self.default_headers, *response.raw_headers)
         )
@@ -312,16 +282,15 @@ class HttpConnection(asyncio.Protocol):
         self._end()
 
     def _end(self) -> None:
-        """Nothing more is sent."""
         self._deadline.clear()
         has_read_all = not self._reader.in_body and not (self._unheard or self._rest or self._refusal)
         if self._eof or has_read_all:
             self.transport.close()
         else:
-            Lingering(self, self.transport, LINGER_REFUSED_BYTES if self._refusal else LINGER_BYTES)
+            max_bytes = transports.LINGER_BYTES if self._refusal is None else transports.LINGER_REFUSED_BYTES
+            transports.Lingering(self, self.transport, max_bytes)
 
     def _on_lost(self, callback: Callable[[], None] | None) -> None:
-        """See :data:`ON_LOST`. Requests run one after the other, so one callback is enough."""
         self._on_loss = callback
         if callback is not None and (self._answering is None or self.transport.is_closing()):
             self._on_loss = None
@@ -330,12 +299,12 @@ class HttpConnection(asyncio.Protocol):
     def _hold(self, size: int) -> bool:
         """So much of an unfinished body is here; whether that is not too much, with all others."""
         before, self._held = self._held, size
-        return before == size or unfinished.change(before, size)
+        return before == size or transports.unfinished.change(before, size)
 
     def _wait_for_request(self) -> None:
         if self._reader.in_body:
             # The rest of a body that was answered unread.
-            self._deadline.set(LINGER_S, self.transport.abort)
+            self._deadline.set(transports.LINGER_S, self.transport.abort)
         else:
             self._deadline.set(self._config.timeout_keep_alive, self.transport.close)
 

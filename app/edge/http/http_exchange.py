@@ -31,20 +31,6 @@ _DISCONNECT: Message = {"type": "http.disconnect"}
 
 
 class Exchange:
-    """One request and its answer.
-
-    Args:
-        connection: that it came on.
-        scope: of ASGI.
-        keep_alive: whether the connection is kept for another request.
-
-    Attributes:
-        arrived: the whole body is here.
-        started: the answer's head has been sent.
-        answered: the whole answer has been sent.
-        lost: the client has gone.
-    """
-
     __slots__ = (
         "_chunked",
         "_connection",
@@ -79,7 +65,6 @@ class Exchange:
         self._to_send = 0
 
     async def run(self, app: ASGIApp) -> None:
-        """Have the application answer."""
         try:
             await app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
@@ -94,7 +79,7 @@ class Exchange:
                 self._connection.fail(self)
 
     def take_body(self, piece: bytes) -> int:
-        """A part of the body is here; returns how many bytes wait to be received."""
+        """Returns how many bytes wait to be received."""
         if self.answered or self.lost:
             return 0
         self._pieces.append(piece)
@@ -103,13 +88,11 @@ class Exchange:
         return self._size
 
     def arrive(self) -> None:
-        """The whole body is here."""
         self.arrived = True
         self.scope["extensions"][ARRIVED] = True
         self.wake()
 
     def wake(self) -> None:
-        """Have ``receive`` look again."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -197,7 +180,6 @@ class Exchange:
             self.finish()
 
     def finish(self) -> None:
-        """The whole answer has been sent."""
         self.answered = True
         self._pieces.clear()
         self.wake()
@@ -205,14 +187,7 @@ class Exchange:
 
 
 class WholeAnswer:
-    """What a connection does with the two messages of an answer, for one that is here as a whole.
-
-    It is told the request's scope each time, and keeps nothing of a request: the scope knows it, and an
-    exchange would keep every request's memory until the garbage collector comes by.
-
-    Args:
-        connection: whose requests are answered.
-    """
+    """Keeps nothing of a request, whose memory would stay until the garbage collector comes by."""
 
     __slots__ = ("_connection",)
 

@@ -1,10 +1,4 @@
-"""Around every request: its ids in and out, its count, and the last net for failures. Pure ASGI.
-
-    X-Request-ID, traceparent --> scope["state"], log lines --> X-Request-ID, traceparent
-
-``traceparent`` is of W3C's Trace Context. An answer has the trace id that came in, and a span id of
-this server's own.
-"""
+"""Around every request: its ids in and out (W3C Trace Context), its count, and the last net for failures."""
 
 from __future__ import annotations
 
@@ -14,13 +8,13 @@ import time
 from collections.abc import Mapping
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.context import REQUEST, RequestContext
 from app.core.errors import Forbidden
 from app.edge.errors import is_internal
-from app.edge.http.origin import check_origin
 from app.edge.http.transports import RESPOND
 from app.edge.protocol import error_response
 from app.telemetry.logging import log_access
@@ -38,6 +32,8 @@ _TRACEPARENT = b"traceparent"
 _ROUTING_KEY = b"x-routing-key"
 _ORIGIN = b"origin"
 _WANTED = frozenset({_REQUEST_ID, _TRACEPARENT, _ROUTING_KEY, _ORIGIN})
+# A browser lets scripts of other sites send these, and keeps the answers from them unless CORS allows it.
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # Without it a browser may take an answer for something else than it says it is.
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
@@ -51,16 +47,7 @@ _TRACE = re.compile(
 
 
 class RequestScope:
-    """Gives each request its ids, counts its answer, and turns what nobody caught into a problem.
-
-    Args:
-        app: what it surrounds.
-        metrics: where answers are counted.
-        tracing: makes a span of each request; ``None`` costs nothing.
-        access_log: write a line for each answer.
-        origins: of sites whose scripts may change something; ``None`` where keys are asked for, which a
-            script of another site has not.
-    """
+    """``origins``: of sites whose scripts may change something; ``None`` where keys are asked for."""
 
     def __init__(
         self,
@@ -78,7 +65,6 @@ class RequestScope:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, socket or lifespan."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -100,7 +86,7 @@ class RequestScope:
         if scope["type"] == "websocket":
             try:
                 if origin is not None and self._origins is not None:
-                    check_origin(scope, origin, self._origins)
+                    _check_origin(scope, origin, self._origins)
                 await self._app(scope, receive, _choosing(scope, send))
             except Forbidden as error:
                 await error_response(error, request_id, scope)(scope, receive, send)
@@ -114,7 +100,7 @@ class RequestScope:
         tagged = TaggedSend(send, scope, added)
         try:
             if origin is not None and self._origins is not None:
-                check_origin(scope, origin, self._origins)
+                _check_origin(scope, origin, self._origins)
             await self._app(scope, receive, tagged)
         except Exception as error:
             if is_internal(error):
@@ -139,16 +125,7 @@ class RequestScope:
 
 
 class TaggedSend:
-    """An ASGI ``send`` that adds headers, and notes the status.
-
-    Args:
-        send: of the server.
-        scope: of the request.
-        added: headers.
-
-    Attributes:
-        status: that was sent; 0 before.
-    """
+    """An ASGI ``send`` that adds headers, and notes the status; 0 before."""
 
     __slots__ = ("_added", "_respond", "_scope", "_send", "status")
 
@@ -161,7 +138,6 @@ class TaggedSend:
         self.status = 0
 
     async def __call__(self, message: Message) -> None:
-        """Send one message."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message.setdefault("headers", []).extend(self._added)
@@ -179,7 +155,7 @@ _NONE: Mapping[str, Any] = {}
 
 
 def _wanted(scope: Scope) -> tuple[str, bytes | None, str | None, str | None]:
-    """The request's id, given or drawn, its ``traceparent`` if it is a valid one, routing key and origin."""
+    """The request's id, given or drawn, its ``traceparent`` if valid, routing key and origin."""
     request_id, trace, key, origin = None, None, None, None
     for name, value in scope["headers"]:
         if name in _WANTED:
@@ -195,8 +171,21 @@ def _wanted(scope: Scope) -> tuple[str, bytes | None, str | None, str | None]:
     return request_id or f"{_ids.getrandbits(64):016x}", trace, key, origin
 
 
+def _check_origin(scope: Scope, origin: str, allowed: frozenset[str]) -> None:
+    """Raises Forbidden for what a script of another site could change. Only browsers send an origin."""
+    if "*" in allowed or origin in allowed or scope.get("method") in _SAFE:
+        return
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    try:
+        same = urlsplit(origin).netloc.lower() == host.decode("latin-1").lower()
+    except ValueError:
+        same = False
+    if not same:
+        what = "open no socket" if scope["type"] == "websocket" else "change nothing"
+        raise Forbidden(f"a page of {origin} may {what} here; --cors-origins says whose pages may")
+
+
 def _own_span(trace: bytes) -> bytes:
-    """The trace with a span of this server."""
     return b"00-%b-%016x-%b" % (trace[3:35], _ids.getrandbits(64) or 1, trace[53:55])
 
 

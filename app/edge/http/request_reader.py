@@ -1,16 +1,14 @@
-"""What a client sends, taken apart by httptools: heads and bodies, within bounds, in step.
-
-bytes --parser--> begin_request, take_body, end_request
-      --an offer to speak WebSocket--> become_websocket
-      --anything else--> refuse
-"""
+"""What a client sends, taken apart by httptools: heads and bodies, within bounds, in step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import httptools
+
+if TYPE_CHECKING:
+    from app.edge.http.http_connection import HttpConnection
 
 MAX_HEAD_BYTES = 64 * 1024
 
@@ -21,7 +19,7 @@ _FRAMING_RATIO = 10
 
 @dataclass(slots=True, eq=False)
 class RequestHead:
-    """What stands before a body. Names of headers are lower-case."""
+    """Names of headers are lower-case."""
 
     method: str
     url: bytes
@@ -30,46 +28,14 @@ class RequestHead:
     keep_alive: bool
 
     def serialized(self, without: bytes = b"") -> bytes:
-        """As it came, but for the headers of one name."""
         lines = [b"%b %b HTTP/%b" % (self.method.encode(), self.url, self.version.encode())]
         lines += [b"%b: %b" % header for header in self.headers if header[0] != without]
         return b"\r\n".join([*lines, b"", b""])
 
 
-class Listener(Protocol):
-    """Who is told of what is read."""
-
-    def expect_head(self) -> None:
-        """The first byte of a head has come."""
-
-    def begin_request(self, head: RequestHead) -> None: ...
-
-    def take_body(self, piece: bytes) -> None: ...
-
-    def end_request(self) -> None: ...
-
-    def takes_websocket(self, head: RequestHead) -> bool:
-        """Whether the rest of the connection may be a WebSocket."""
-
-    def become_websocket(self, head: RequestHead, rest: bytes) -> None: ...
-
-    def refuse(self, status: int, detail: str) -> None:
-        """What comes is no request; nothing more is read."""
-
-
 class RequestReader:
-    """Reads the requests of one connection.
-
-    Args:
-        listener: told of them.
-
-    Attributes:
-        in_body: a head has been read whole, and its body has not.
-        body_bytes: of the present body so far.
-    """
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener: Listener | None = listener
+    def __init__(self, listener: HttpConnection) -> None:
+        self._listener: HttpConnection | None = listener
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -85,11 +51,10 @@ class RequestReader:
         return self._listener is not None
 
     def end(self) -> None:
-        """Read nothing more, and know nothing: the parser and its reader are a circle of references."""
+        """The parser and its reader are a circle of references."""
         self._listener = self._parser = None
 
     def feed(self, data: bytes) -> None:
-        """Read on."""
         was_in_body, turns, body_bytes = self.in_body, self._num_turns, self.body_bytes
         self._parse(data)
         # Only what lies wholly inside one head or one body is counted: there is no other way to tell.

@@ -32,12 +32,8 @@ _BREAK_OFF_S = 1.0
 class GracefulServer(uvicorn.Server):
     """Serves until SIGTERM or SIGINT; then drains, with the port still answering, and exits with 0.
 
-    Args:
-        config: of uvicorn.
-        drain: ends the running work; awaited before connections are closed.
-        announce: called once, when requests are being accepted.
-        hangup: called on the event loop at each SIGHUP, and for one that came before the start.
-        deaf_to_interrupt: pass SIGINT over; somebody else answers it with a SIGTERM.
+    ``hangup`` is called at each SIGHUP, ``announce`` when requests are accepted. With ``deaf_to_interrupt``
+    somebody else answers SIGINT with a SIGTERM.
     """
 
     def __init__(
@@ -56,7 +52,6 @@ class GracefulServer(uvicorn.Server):
         self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
         _raise_descriptor_limit()
         await super().startup(sockets=sockets)
         _settle_memory()
@@ -113,9 +108,8 @@ def _raise_descriptor_limit() -> None:
 def _settle_memory() -> None:
     """Have the garbage collector leave alone what lives as long as the process.
 
-    It would walk through all modules and models again and again: measured, a third of the event
-    loop's time when thousands of sessions advance. What requests allocate is short-lived and is
-    freed by its reference counts; the collector is for the rare cycle, such as a traceback.
+    Walking through all modules and models again took, measured, a third of the event loop's time when
+    thousands of sessions advance. What requests allocate is freed by its reference counts.
     """
     gc.collect()
     gc.freeze()
@@ -123,14 +117,6 @@ def _settle_memory() -> None:
 
 
 def server_config(app: ASGIApp, limits: Limits, trusted_proxies: str = "") -> uvicorn.Config:
-    """uvicorn's configuration: our protocols, our limits, no log of requests.
-
-    Args:
-        app: what is served.
-        limits: of sockets.
-        trusted_proxies: addresses and networks, by commas, whose word on a client's address and
-            scheme is taken; ``*`` for all.
-    """
     # Several of the largest bodies fit beside what others have sent.
     unfinished.limit = max(unfinished.limit, 4 * limits.max_body_bytes)
     return uvicorn.Config(
@@ -156,13 +142,7 @@ def server_config(app: ASGIApp, limits: Limits, trusted_proxies: str = "") -> uv
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; whoever connects waits until the server has started.
-
-    Listening at once is what makes the port ours: two sockets may be bound to one port.
-
-    Raises:
-        ConfigurationError: the port is taken, or the address cannot be used here.
-    """
+    """A listening socket: two may be bound to one port, so it listens at once. Raises ConfigurationError."""
     listener: socket.socket | None = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

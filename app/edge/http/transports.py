@@ -1,8 +1,4 @@
-"""What HTTP and WebSocket connections share: the names of their extensions, their bounds, and how they end.
-
-ASGI has no word for dropping a client: a close waits until the client has read what is buffered,
-which one that never reads will not do, and its connection would stay for ever.
-"""
+"""What HTTP and WebSocket connections share: names of their extensions, their bounds, and how they end."""
 
 from __future__ import annotations
 
@@ -59,12 +55,7 @@ _ids = Random()
 
 
 class Unfinished:
-    """Bytes of bodies and messages that have not arrived whole, over all connections of the process.
-
-    Attributes:
-        limit: above it, the connection that sends more is refused.
-        held: now.
-    """
+    """Bytes of bodies and messages that have not arrived whole, over all connections of the process."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -82,13 +73,7 @@ unfinished = Unfinished(256 * 2**20)
 class Lingering(asyncio.Protocol):
     """The last phase of a connection: all is said, and what the client still sends is thrown away.
 
-    To close with bytes unread, or still to come, makes TCP reset the connection, and the client
-    loses the answer it has not read yet.
-
-    Args:
-        protocol: whose connection it was; told when it is lost.
-        transport: of the connection.
-        max_bytes: that are still read.
+    To close with bytes unread makes TCP reset the connection, and the client loses the answer.
     """
 
     def __init__(
@@ -124,7 +109,6 @@ class Lingering(asyncio.Protocol):
 
 
 def refusal(status: int, detail: str) -> Response:
-    """The answer to what never became a request of the application."""
     request_id = f"{_ids.getrandbits(64):016x}"
     response = problem_response(HTTPException(status, detail), request_id)
     response.headers["x-request-id"] = request_id
@@ -134,6 +118,5 @@ def refusal(status: int, detail: str) -> Response:
 
 
 def address_of(transport: asyncio.BaseTransport, name: str) -> tuple[str, Any] | None:
-    """One end of a connection: ``peername`` or ``sockname``."""
     address = transport.get_extra_info(name)
     return (str(address[0]), address[1]) if isinstance(address, (tuple, list)) else None

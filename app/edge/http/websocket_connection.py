@@ -42,8 +42,6 @@ _LAST_WAIT_S = 0.1
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
-    """One connection, from the head of its handshake on."""
-
     scope: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -66,8 +64,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def is_open(self) -> bool:
         """Whether it is still this connection's bytes that come, and not what is read behind its end."""
         return self.transport.get_protocol() is self
-
-    # From the client
 
     def expect_handshake(self, deadline: float | None) -> None:
         """Drop the client unless the application has answered the handshake by then."""
@@ -188,8 +184,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         code, reason = (1006, "") if close is None else (close.code, close.reason)
         self._close_failed(code, reason)
 
-    # To the client
-
     def send_now(self, data: bytes) -> bool:
         """Send UTF-8 text, unless that would have to wait or the socket is not open."""
         if not self.writable.is_set() or self.disconnected or self.close_sent or not self.handshake_complete:
@@ -235,10 +229,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         Lingering(self, self.transport)
 
     def shutdown(self) -> None:
-        """Close because the server ends; it waits for a while for the connection to be over.
+        """Close, and wait for a while for the connection to be over.
 
-        uvicorn drops the connection at once. What the client has sent meanwhile then makes TCP reset
-        it, and the client loses the last frames and the close code.
+        uvicorn drops it at once. What the client has sent meanwhile then makes TCP reset it,
+        and the close code is lost.
         """
         self.stop_keepalive()
         if not self.is_open:
@@ -247,8 +241,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.queue.put_nowait({"type": "websocket.disconnect", "code": _RESTART})
             self.give_up(_RESTART, "the server is shutting down", SHUTDOWN_S)
 
-    # Pings
-
     def send_keepalive_ping(self) -> None:
         self._has_spoken = self._last_wait = False
         super().send_keepalive_ping()
@@ -256,8 +248,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """Drop a client that does not answer a ping, if it has said nothing else and all was read.
 
-        While the application takes no further message nothing is read, answers to pings included; later
-        they lie behind all that came before them. Who sends anything is there.
+        While the application takes no further message nothing is read, answers to pings included.
         """
         if self.read_paused or self._has_spoken:
             self.pong_timer = None
@@ -267,8 +258,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.pong_timer = self.loop.call_later(_LAST_WAIT_S, self.keepalive_timeout)
         else:
             super().keepalive_timeout()
-
-    # The end
 
     async def run_asgi(self) -> None:
         """Have the application serve the socket. What a client does is no error of the server."""
@@ -306,7 +295,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._let_go()
 
     def _let_go(self) -> None:
-        """Of all that knows this connection, or that it knows: no circle of references may stay behind."""
+        """No circle of references may stay behind."""
         if self._is_lost:
             # The parser is a generator of the protocol that has it.
             self.conn.parser.close()

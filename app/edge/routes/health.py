@@ -1,16 +1,35 @@
-"""``GET /healthz``: is the process worth keeping? ``GET /readyz``: should it get requests?"""
+"""``GET /healthz``: is the process worth keeping? ``/readyz``: should it get requests? And ``/metrics``."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from starlette.requests import Request
-from starlette.responses import Response
+import asyncio
+from typing import Literal
 
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from app.core.schema import Answer
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import BytesRoute, json_response
-from app.edge.routes.health_schema import Health, Readiness
 
 router = APIRouter(route_class=BytesRoute, tags=["operations"])
+
+
+class Health(Answer):
+    """``GET /healthz``."""
+
+    status: Literal["ok", "failed"]
+    dead: list[str] = Field(description="models whose engine has stopped; the process should be replaced")
+
+
+class Readiness(Answer):
+    """``GET /readyz``."""
+
+    ready: bool
+    reason: str | None = Field(description="why not")
+    models: list[str]
 
 
 @router.get("/healthz", response_model=Health, responses={503: {"model": Health}})
@@ -28,8 +47,15 @@ async def readyz(request: Request) -> Response:
     return json_response(found, status=200 if found.ready else 503)
 
 
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Counters, gauges and histograms in Prometheus' text format."""
+    # Putting several workers together takes tens of milliseconds, which no request should wait for.
+    body, content_type = await asyncio.to_thread(edge_of(request).metrics.exposition)
+    return Response(body, headers={"content-type": content_type})
+
+
 def readiness(edge: Edge) -> Readiness:
-    """Whether requests should be sent to a server, and why not."""
     dead = _dead(edge)
     if edge.lifecycle.draining:
         reason = "shutting down"

@@ -1,24 +1,86 @@
-"""``GET /models`` and ``GET /models/{name}``: what is served, and the public part of the manifests."""
+"""``/models``: what is served, the public part of the manifests; ``/admin/models``: what changes it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
+from pydantic import Field
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.bundle.manifest import Manifest
 from app.core.errors import UnknownModel
+from app.core.schema import Answer
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
-from app.edge.routes.models_schema import ModelDetail, ModelList, ModelSummary, QualityFigure
 from app.service.catalog import Deployment
-from app.service.model_control import ModelState
+from app.service.model_control import ModelControl, ModelState, ModelStatus
 
+NamePath = Annotated[str, Path(description="the model's name, without a version")]
 ModelPath = Annotated[str, Path(description="`name`, `name@version` or `name@label`")]
 
 router = APIRouter(route_class=BytesRoute, tags=["models"])
+admin_router = APIRouter(route_class=BytesRoute, prefix="/admin/models", tags=["administration"])
+
+_TROUBLE: dict[int | str, dict[str, Any]] = {
+    404: PROBLEMS[404],
+    409: {**PROBLEMS[422], "description": "no version of it can be served"},
+    504: PROBLEMS[504],
+}
+
+
+class ModelSummary(Answer):
+    """One model version. Only ready ones answer requests, and say what they are."""
+
+    name: str
+    version: str
+    status: ModelStatus = Field(
+        "ready",
+        description="loading: being verified; ready; broken: failed verification; draining: takes no new "
+        "requests; unloaded: not served",
+    )
+    reason: str | None = Field(None, description="why it is not ready; or what is wrong with its replacement")
+    labels: list[str] = Field([], description="it is also asked by these, name@label")
+    traffic: float = Field(
+        0.0, description="share, 0 to 1, of the requests that name the model but no version"
+    )
+    task: str | None = None
+    cell: Literal["rnn", "lstm", "gru"] | None = None
+    description: str | None = None
+    default: bool = Field(False, description="whether requests of its task that name no model go here")
+
+
+class ModelList(Answer):
+    """Every model version that is served, or lies where models are looked for."""
+
+    models: list[ModelSummary]
+
+
+class QualityFigure(Answer):
+    """A measured figure and the baselines measured beside it."""
+
+    metric: str
+    dataset: str
+    split: str
+    value: float
+    higher_is_better: bool
+    baselines: dict[str, float]
+    references: dict[str, float]
+
+
+class ModelDetail(ModelSummary):
+    """What a caller needs to know of one model."""
+
+    versions: list[str] = Field(description="versions of this name that are served, newest first")
+    network: dict[str, Any] = Field(description="layers, hidden size, parameters")
+    inputs: dict[str, Any] = Field(description="the task's own terms: horizon, frequencies, labels, unit")
+    limits: dict[str, Any] = Field(description="what a request to this model may ask for")
+    state: dict[str, Any] = Field(description="size and named fields of the state row")
+    quality: list[QualityFigure]
+    provenance: dict[str, Any]
 
 
 @router.get("/models", response_model=ModelList)
@@ -42,14 +104,45 @@ async def get_model(request: Request, name: ModelPath) -> Response:
     return json_response(_detail(found, state, versions, edge))
 
 
+@admin_router.post("/reload", response_model=ModelList, responses={504: PROBLEMS[504]})
+async def reload_models(request: Request) -> Response:
+    """Look for new, changed and removed bundles and labels now; answers when they are served or refused."""
+    edge = edge_of(request)
+    await _control(edge).reload()
+    return json_response(model_list(edge))
+
+
+@admin_router.post("/{name}/load", response_model=ModelList, responses=_TROUBLE)
+async def load_model(request: Request, name: NamePath) -> Response:
+    """Serve what there is of a model; undoes `unload`, and tries broken bundles again."""
+    edge = edge_of(request)
+    await _control(edge).load(name)
+    return json_response(model_list(edge))
+
+
+@admin_router.post(
+    "/{name}/unload", response_model=ModelList, responses={status: _TROUBLE[status] for status in (404, 504)}
+)
+async def unload_model(request: Request, name: NamePath) -> Response:
+    """Serve no version of a model until it is loaded again, or the server starts anew."""
+    edge = edge_of(request)
+    await _control(edge).unload(name)
+    return json_response(model_list(edge))
+
+
+def _control(edge: Edge) -> ModelControl:
+    if edge.models is None:
+        raise HTTPException(404, "what this server serves does not change")
+    return edge.models
+
+
 def model_list(edge: Edge) -> ModelList:
-    """What is known of every version."""
     deployments = edge.service.catalog.deployments
     return ModelList(
         models=[
             ModelSummary(**_summary(state, deployments[state.reference].manifest, edge))
             if state.status == "ready"
-            else ModelSummary(**_standing(state))
+            else ModelSummary(**asdict(state))
             for state in _states(edge)
         ]
     )
@@ -65,19 +158,8 @@ def _states(edge: Edge) -> list[ModelState]:
     ]
 
 
-def _standing(state: ModelState) -> dict[str, Any]:
-    return {
-        "name": state.name,
-        "version": state.version,
-        "status": state.status,
-        "reason": state.reason,
-        "labels": list(state.labels),
-        "traffic": state.traffic,
-    }
-
-
 def _summary(state: ModelState, manifest: Manifest, edge: Edge) -> dict[str, Any]:
-    return _standing(state) | {
+    return asdict(state) | {
         "task": manifest.task,
         "cell": manifest.network.cell,
         "description": manifest.description,

@@ -38,11 +38,6 @@ _NO_GZIP = re.compile(r"gzip\s*;\s*q\s*=\s*0(?:\.0*)?\s*(?:,|$)")
 
 
 def page_router(panels: Mapping[str, Path]) -> APIRouter:
-    """The page's routes.
-
-    Args:
-        panels: as :func:`collect_assets` takes them.
-    """
     assets = collect_assets(panels=panels, charts=charts_folder())
     router = APIRouter(include_in_schema=False)
     methods = ["GET", "HEAD"]

@@ -1,10 +1,4 @@
-"""The files of the page: read once, named by their content, compressed beforehand.
-
-    app/page/**, the panels' folders, the chart library --collect_assets--> {path: Asset} under one digest
-
-The digest is part of each address, so that a browser may keep an asset for good and never mixes
-two versions. The chart library is not part of this repository: the extra ``page`` installs a
-package that carries it, and without it the page shows its figures as tables.
+"""The files of the page: read once, named by the digest of their content, compressed beforehand.
 
 The folder of a panel holds ``panel.html``, its section of the document; ``panel.js``, a module that exports
 ``panel()``; ``panel.css`` where it needs one; and whatever these load.
@@ -47,14 +41,7 @@ _LIBRARY_TAGS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asset:
-    """One file as it is sent.
-
-    Attributes:
-        content_type: with its charset.
-        body: as it is.
-        packed: with gzip, where that is smaller.
-        etag: weak, since the packed body shares it.
-    """
+    """``packed``: with gzip, where that is smaller. ``etag`` is weak, since the packed body shares it."""
 
     content_type: str
     body: bytes
@@ -63,7 +50,6 @@ class Asset:
 
     @classmethod
     def of(cls, path: str, body: bytes) -> Asset:
-        """The asset of a file with this name and content."""
         packed = gzip.compress(body, 9, mtime=0)
         return cls(
             content_type=_TYPES[Path(path).suffix],
@@ -75,23 +61,15 @@ class Asset:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PageAssets:
-    """The page and what it loads.
-
-    Attributes:
-        index: the document.
-        files: by path below the digest.
-        digest: of all files together.
-        charts: whether the chart library is installed.
-    """
+    """``files`` by path below ``digest``, which is that of all files together."""
 
     index: Asset
     files: Mapping[str, Asset]
     digest: str
-    charts: bool
 
 
 def charts_folder() -> Path | None:
-    """Where the package with the chart library is, found without importing it."""
+    """Where the chart library's package is, found without importing it."""
     spec = importlib.util.find_spec(_CHARTS_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -102,17 +80,7 @@ def charts_folder() -> Path | None:
 def collect_assets(
     folder: Path = FOLDER, panels: Mapping[str, Path] | None = None, charts: Path | None = None
 ) -> PageAssets:
-    """Read the page.
-
-    Args:
-        folder: of what every page has.
-        panels: folders of further panels by name, in the order in which they are shown, before the others.
-        charts: folder of the package with the chart library, or ``None`` to do without.
-
-    Raises:
-        OSError: a file cannot be read.
-        ValueError: the section of a panel has no heading by which it can be linked.
-    """
+    """Read the page; ``panels`` are folders by name, in the order in which they are shown."""
     panels = panels or {}
     contents = _contents(folder)
     for name, of_panel in panels.items():
@@ -128,11 +96,10 @@ def collect_assets(
     # Relative, so that the page also works below a path of a reverse proxy.
     index = index.replace(_BASE, f"page/{digest}".encode())
     files = {name: Asset.of(name, content) for name, content in contents.items()}
-    return PageAssets(Asset.of(INDEX, index), files, digest, charts is not None)
+    return PageAssets(Asset.of(INDEX, index), files, digest)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    """What is sent of a folder, by path within it."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -141,7 +108,6 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 def _document(index: bytes, panels: Mapping[str, Path], contents: Mapping[str, bytes]) -> bytes:
-    """The document with the panels' links, files and sections put in."""
     links, files, sections = [], [], []
     for name, folder in panels.items():
         section = (folder / SECTION).read_bytes()

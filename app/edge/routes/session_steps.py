@@ -1,36 +1,90 @@
-"""``POST /sessions/{id}/steps`` and ``POST /sessions/steps``: events of one session, or of many.
-
-A step's answer is JSON bytes already; it is passed on, and joined into larger answers, as it is.
-"""
+"""The session routes that the registered tasks shape: opening one, steps, with and without one, actions."""
 
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from collections.abc import Callable
+from typing import Any
 
 import orjson
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.errors import RnnserveError
-from app.edge.docs import session_examples as examples
 from app.edge.edge import known, owner_of, request_id_of, sessions_of
 from app.edge.errors import describe, is_internal
-from app.edge.http.routing import BytesRoute, bytes_response
+from app.edge.http.event_stream import stream_events
+from app.edge.http.routing import BytesRoute, Endpoint, bytes_response, json_response, reading
+from app.edge.openapi import RESUMING, stream_responses
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath
-from app.sessions.schema import StepAnswer, StepRequest, StepsAnswer, StepsRequest
+from app.sessions.schema import (
+    CreateSession,
+    SessionInfo,
+    StatelessAnswer,
+    StatelessRequest,
+    StepAnswer,
+    StepRequest,
+    StepsAnswer,
+    StepsRequest,
+    of_tasks,
+)
 from app.sessions.steps.calls import StepCall, StepClock
+from app.tasks.session import Examples, SessionAction
+from app.tasks.task import Task, Tasks
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(route_class=BytesRoute, tags=["sessions"])
+
+def session_steps_router(tasks: Tasks) -> APIRouter:
+    router = APIRouter(route_class=BytesRoute, tags=["sessions"], responses=SESSION_PROBLEMS)
+
+    def post(path: str, endpoint: Endpoint, body: Any, examples: Examples, answer: Any, **more: Any) -> None:
+        endpoint = reading(endpoint, body, examples)
+        router.add_api_route(path, endpoint, methods=["POST"], response_model=answer, **more)
+
+    names = tuple(tasks.by_name)
+    creating = {
+        name: {"summary": f"On the default model of {name}", "value": {"task": name}} for name in names
+    }
+    post("/sessions", create, of_tasks(CreateSession, names), creating, SessionInfo, status_code=201)
+    starting = _examples(tasks, lambda name, step: {"task": name, "inputs": step["inputs"]})
+    post("/steps", stateless, of_tasks(StatelessRequest, names), starting, StatelessAnswer)
+    two = _examples(tasks, lambda name, step: {"steps": [{"id": id, **step} for id in ("a", "b")]})
+    post("/sessions/steps", many, StepsRequest, two, StepsAnswer)
+    steps = {f"{task.name}_{key}": step for task in tasks for key, step in task.step_examples.items()}
+    post("/sessions/{id}/steps", one, StepRequest, steps, StepAnswer)
+    for task in tasks:
+        for action in task.actions:
+            more: Any = {}
+            if action.frames:
+                more = {"responses": stream_responses(action.frames), "openapi_extra": RESUMING}
+            path, endpoint = f"/sessions/{{id}}/{action.name}", _action(task, action)
+            post(path, endpoint, action.request, action.examples, action.answer, **more)
+    return router
 
 
-@router.post("/sessions/steps", response_model=StepsAnswer, responses=SESSION_PROBLEMS)
-async def many(
-    body: Annotated[StepsRequest, Body(openapi_examples=examples.MANY_STEPS)], request: Request
-) -> Response:
+def _examples(tasks: Tasks, of_step: Callable[[str, Any], Any]) -> Examples:
+    """Requests that work when pressed in ``/docs``, made from the first step of each task's examples."""
+    return {
+        task.name: {"summary": example["summary"], "value": of_step(task.name, example["value"])}
+        for task in tasks
+        for example in list(task.step_examples.values())[:1]
+    }
+
+
+async def create(body: CreateSession, request: Request) -> Response:
+    """Open a session on a model, at its start or from a downloaded state."""
+    info = await sessions_of(request).service.create(body, owner_of(request))
+    return json_response(info, status=201, location=f"/sessions/{info.id}")
+
+
+async def stateless(body: StatelessRequest, request: Request) -> Response:
+    """Steps on a state that the client carries; the server keeps nothing."""
+    return json_response(await sessions_of(request).service.states.stateless(body))
+
+
+async def many(body: StepsRequest, request: Request) -> Response:
     """Events of many sessions in one request, each answered on its own, in the order of the calls."""
     calls = [StepCall(step.id, step.inputs, step.seq) for step in body.steps]
     clock = StepClock()
@@ -41,10 +95,7 @@ async def many(
     return bytes_response(answer, clock.timing())
 
 
-@router.post("/sessions/{id}/steps", response_model=StepAnswer, responses=SESSION_PROBLEMS)
-async def one(
-    body: Annotated[StepRequest, Body(openapi_examples=examples.STEP)], request: Request, id: SessionPath
-) -> Response:
+async def one(body: StepRequest, request: Request, id: SessionPath) -> Response:
     """Apply one event or several as one: whole or not at all, and with `seq` exactly once."""
     call = StepCall(known(id), body.inputs, body.seq)
     clock = StepClock()
@@ -69,3 +120,17 @@ def _result(call: StepCall, outcome: bytes | RnnserveError, request_id: str) -> 
     return named(
         call.id, orjson.dumps(fields | {"error": problem.model_dump(mode="json", exclude_none=True)})
     )
+
+
+def _action(task: Task, action: SessionAction) -> Endpoint:
+    async def endpoint(body: Any, request: Request, id: str) -> Response:
+        actions, owner = sessions_of(request).service.actions, owner_of(request)
+        if not (action.frames and body.stream):
+            return bytes_response(await actions.answer(known(id), action, body, owner))
+        return await stream_events(
+            request, task, lambda point: actions.stream(known(id), action, body, owner, point)
+        )
+
+    endpoint.__name__, endpoint.__doc__ = action.name, action.doc
+    endpoint.__annotations__["id"] = SessionPath
+    return endpoint

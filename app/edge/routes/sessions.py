@@ -1,4 +1,4 @@
-"""``/sessions``: look, list, fork, migrate and close."""
+"""``/sessions``: look, list, fork, migrate and close; snapshots, and the state as a value."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from fastapi import APIRouter, Body, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.edge.docs import session_examples as examples
 from app.edge.edge import known, owner_of, sessions_of
-from app.edge.http.routing import PROBLEMS, BytesRoute, json_response, query_of
+from app.edge.http.routing import PROBLEMS, BytesRoute, json_response, query_of, query_parameters
 from app.sessions.schema import (
     ForkRequest,
     MigrateRequest,
     PageQuery,
+    RewindRequest,
+    RowQuery,
     SessionInfo,
     SessionPage,
+    SessionRow,
+    SnapshotInfo,
+    SnapshotList,
+    SnapshotRequest,
+    StateAnswer,
 )
 
 SessionPath = Annotated[str, Path(description="the session's id")]
@@ -34,59 +40,84 @@ SESSION_PROBLEMS = PROBLEMS | {
     )
 }
 
-router = APIRouter(route_class=BytesRoute, tags=["sessions"])
+_Fork = Annotated[ForkRequest, Body(openapi_examples={"copy": {"summary": "An id is drawn", "value": {}}})]
+_Rewind = Annotated[
+    RewindRequest,
+    Body(
+        openapi_examples={
+            "name": {"summary": "To a named snapshot", "value": {"to": "calm"}},
+            "start": {"summary": "To the start", "value": {"to": 0}},
+        }
+    ),
+]
+
+router = APIRouter(route_class=BytesRoute, tags=["sessions"], responses=SESSION_PROBLEMS)
 
 
-@router.get(
-    "/sessions",
-    response_model=SessionPage,
-    responses=SESSION_PROBLEMS,
-    openapi_extra={
-        "parameters": [
-            {
-                "name": "after",
-                "in": "query",
-                "schema": {"type": "string", "maxLength": 128},
-                "description": "`next` of the page before",
-            },
-            {
-                "name": "limit",
-                "in": "query",
-                "schema": {"type": "integer", "default": 100, "minimum": 1, "maximum": 2**31 - 1},
-            },
-        ]
-    },
-)
+@router.get("/sessions", response_model=SessionPage, openapi_extra=query_parameters(PageQuery))
 async def page(request: Request) -> Response:
     """Open sessions in the order of their ids, a page at a time."""
     query = query_of(request, PageQuery)
     return json_response(await sessions_of(request).service.page(query.after, query.limit, owner_of(request)))
 
 
-@router.get("/sessions/{id}", response_model=SessionInfo, responses=SESSION_PROBLEMS)
+@router.get("/sessions/{id}", response_model=SessionInfo)
 async def view(request: Request, id: SessionPath) -> Response:
     """One session, without its state."""
     return json_response(await sessions_of(request).service.view(known(id), owner_of(request)))
 
 
-@router.delete("/sessions/{id}", status_code=204, responses=SESSION_PROBLEMS)
+@router.delete("/sessions/{id}", status_code=204)
 async def close(request: Request, id: SessionPath) -> Response:
     """End a session. For a while its id answers 410, so that others learn what became of it."""
     await sessions_of(request).service.close(known(id), owner_of(request))
     return Response(status_code=204)
 
 
-@router.post("/sessions/{id}/fork", status_code=201, response_model=SessionInfo, responses=SESSION_PROBLEMS)
-async def fork(
-    body: Annotated[ForkRequest, Body(openapi_examples=examples.FORK)], request: Request, id: SessionPath
-) -> Response:
+@router.post("/sessions/{id}/fork", status_code=201, response_model=SessionInfo)
+async def fork(body: _Fork, request: Request, id: SessionPath) -> Response:
     """An independent copy of the present state, under an id of its own."""
     info = await sessions_of(request).service.fork(known(id), body, owner_of(request))
     return json_response(info, status=201, location=f"/sessions/{info.id}")
 
 
-@router.post("/sessions/{id}/migrate", response_model=SessionInfo, responses=SESSION_PROBLEMS)
+@router.post("/sessions/{id}/migrate", response_model=SessionInfo)
 async def migrate(body: MigrateRequest, request: Request, id: SessionPath) -> Response:
     """Go on with another version of the model, when its rows mean the same."""
     history = sessions_of(request).service.history
     return json_response(await history.migrate(known(id), body.model, owner_of(request)))
+
+
+@router.post("/sessions/{id}/snapshots", status_code=201, response_model=SnapshotInfo)
+async def snapshot(body: SnapshotRequest, request: Request, id: SessionPath) -> Response:
+    """Keep the present state under a name."""
+    info = await sessions_of(request).service.history.snapshot(known(id), body.name, owner_of(request))
+    return json_response(info, status=201)
+
+
+@router.get("/sessions/{id}/snapshots", response_model=SnapshotList)
+async def snapshots(request: Request, id: SessionPath) -> Response:
+    """The kept states, oldest first; automatic ones make room for new ones, named ones stay."""
+    history = sessions_of(request).service.history
+    return json_response(await history.snapshots(known(id), owner_of(request)))
+
+
+@router.post("/sessions/{id}/rewind", response_model=SessionInfo)
+async def rewind(body: _Rewind, request: Request, id: SessionPath) -> Response:
+    """Go back to a kept state, by its name or its step; 0 is the start."""
+    history = sessions_of(request).service.history
+    return json_response(await history.rewind(known(id), body.to, owner_of(request)))
+
+
+@router.get("/sessions/{id}/state", response_model=StateAnswer)
+async def state(request: Request, id: SessionPath) -> Response:
+    """The portable state, signed and bound to the model's graph, for `POST /sessions` or `POST /steps`."""
+    return json_response(await sessions_of(request).service.states.export(known(id), owner_of(request)))
+
+
+@router.get("/sessions/{id}/row", response_model=SessionRow, openapi_extra=query_parameters(RowQuery))
+async def row(request: Request, id: SessionPath) -> Response:
+    """The numbers of the state, by the names that `state` of `GET /models/{name}` gives: to look at."""
+    names = tuple(filter(None, query_of(request, RowQuery).fields.split(",")))
+    states = sessions_of(request).service.states
+    return json_response(await states.row(known(id), names, owner_of(request)))

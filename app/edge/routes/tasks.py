@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Coroutine
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import orjson
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,29 +16,25 @@ from starlette.websockets import WebSocket
 
 from app.core.errors import InvalidInput, Overloaded, UnsupportedMedia
 from app.core.offload import offloaded
-from app.edge.docs.events import RESUMING, stream_responses
 from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import MEDIA_TYPE, describe
 from app.edge.http.body import JSON_TYPES, is_json
-from app.edge.http.event_stream import EventStream, last_event_id
-from app.edge.http.routing import PROBLEMS, BytesRoute, JsonBytes, json_response, query_of
+from app.edge.http.event_stream import stream_events
+from app.edge.http.routing import PROBLEMS, BytesRoute, Endpoint, JsonBytes, json_response, query_of, reading
+from app.edge.openapi import RESUMING, stream_responses
 from app.edge.sockets.connection import deny, refusal
 from app.edge.sockets.task_socket import TaskSocket
 from app.tasks.task import BodyReader, Task
 
 
 class TaskRoute(BytesRoute):
-    """A route of one task. While all models of the task are full, a request is refused unread.
-
-    In a rush refusals must cost little, or nothing is left for what was accepted.
-    """
+    """While all models of the task are full, a request is refused unread: refusals must cost little."""
 
     task: ClassVar[Task]
 
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        """The request in ``body`` and, for some content types, in the query."""
         task = self.task
         for reader in task.reads:
             if content_type in reader.media_types:
@@ -53,7 +49,7 @@ class TaskRoute(BytesRoute):
         return model.model_validate_json(body) if task.parse is None else task.parse(body)
 
     def refusal(self, request: Request) -> Response | None:
-        """503, which says how long the model whose queue is the shortest needs; counted as any other."""
+        """503, which says how long the shortest queue needs; counted as any other."""
         service = edge_of(request).service
         wait_s = service.full_for_s(self.task.name)
         if wait_s is None:
@@ -63,10 +59,7 @@ class TaskRoute(BytesRoute):
 
 
 def _busy(request_id: str, wait_s: float) -> JsonBytes:
-    """The answer to a request that is refused unread, as any failure is answered.
-
-    In a rush there are thousands, so all of it but the id is made once: 1 us instead of 100.
-    """
+    """In a rush there are thousands, so all of it but the id is made once: 1 us instead of 100."""
     seconds = max(1, math.ceil(wait_s))
     body = orjson.dumps({**_full(seconds), "request_id": request_id})
     return JsonBytes(body, 503, [(b"retry-after", b"%d" % seconds)], MEDIA_TYPE.encode())
@@ -79,7 +72,6 @@ def _full(seconds: int) -> dict[str, Any]:
 
 
 def task_router(task: Task) -> APIRouter:
-    """The routes of a task."""
     kind = type("TaskRoute", (TaskRoute,), {"task": task})
     router = APIRouter(route_class=kind)
     responses, extra = dict(PROBLEMS), _openapi(task.reads)
@@ -99,7 +91,7 @@ def task_router(task: Task) -> APIRouter:
     return router
 
 
-def _endpoint(task: Task) -> Callable[..., Coroutine[Any, Any, Response]]:
+def _endpoint(task: Task) -> Endpoint:
     async def whole(body: Any, request: Request) -> Response:
         answer, timing = await edge_of(request).service.answer(task, body)
         return json_response(answer, timing)
@@ -107,24 +99,12 @@ def _endpoint(task: Task) -> Callable[..., Coroutine[Any, Any, Response]]:
     async def streamed(body: Any, request: Request) -> Response:
         if not body.stream:
             return await whole(body, request)
-        edge = edge_of(request)
-        point = last_event_id(request, task)
-        if point is not None and point.complete:
-            # It has everything; this status tells an EventSource not to come again.
-            return Response(status_code=204)
-        stream = await edge.service.stream(task, body, point)
-        return EventStream(stream, edge.limits.socket_send_s, request_id_of(request))
+        service = edge_of(request).service
+        return await stream_events(request, task, lambda point: service.stream(task, body, point))
 
     endpoint = streamed if task.frames else whole
-    # What the OpenAPI document says of the route, and what its body is read as.
     endpoint.__name__, endpoint.__doc__ = task.name, task.doc
-    examples: Any = dict(task.examples)
-    endpoint.__annotations__ = {
-        "body": Annotated[task.request, Body(openapi_examples=examples)],
-        "request": Request,
-        "return": Response,
-    }
-    return endpoint
+    return reading(endpoint, task.request, task.examples)
 
 
 def _socket(task: Task) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:
@@ -147,7 +127,6 @@ def _refuse_query(task: Task, request: Request) -> None:
 
 
 def _openapi(readers: tuple[BodyReader, ...]) -> dict[str, Any]:
-    """Further content types, and the queries that go with them."""
     if not readers:
         return {}
     content = {

@@ -1,10 +1,4 @@
-"""What every WebSocket has: one receive task, a send that is not left unread, and one reason to end.
-
-    frames in --receive task--> take() --> send() --frames out-->
-    idle timer, drain, unread frames, lost connection --> the end
-
-What a socket is for is its subclass: ``generate_socket``, ``session_socket``.
-"""
+"""What every WebSocket has: one receive task, a send that is not left unread, and one reason to end."""
 
 from __future__ import annotations
 
@@ -18,7 +12,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.core.errors import Draining, Overloaded, RnnserveError
+from app.core.errors import Draining, Overloaded, PayloadTooLarge, RnnserveError, UnsupportedMedia
 from app.core.schema import Answer
 from app.edge.edge import Edge, edge_of, request_id_of
 from app.edge.errors import (
@@ -43,12 +37,6 @@ class _End:
 
 
 class Connection(ABC):
-    """One open socket.
-
-    Args:
-        websocket: not yet accepted.
-    """
-
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
         self._edge: Edge = edge_of(websocket)
@@ -62,30 +50,22 @@ class Connection(ABC):
         self._idle_since: float | None = None
 
     @abstractmethod
-    async def take(self, text: str | None) -> None:
-        """Handle one message; the next one is read when this returns.
-
-        Args:
-            text: of a text frame; ``None`` for a binary one.
-
-        Raises:
-            RnnserveError, ValidationError: the client is told, and the socket lives on.
-        """
+    async def take(self, text: str) -> None:
+        """Handle one message; the client is told of what this raises."""
 
     @abstractmethod
-    def drain(self) -> None:
-        """Finish what runs, then close."""
+    def drain(self) -> None: ...
 
     def opened(self) -> None:  # noqa: B027  most need nothing here
-        """The socket was accepted."""
+        ...
 
     def lost(self) -> None:  # noqa: B027
-        """The socket is over; its tasks are cancelled next."""
+        ...
 
     async def run(self) -> None:
         """Serve the socket until it ends; everything started here has ended when this returns."""
         await self._websocket.accept()
-        self._edge.lifecycle.enter(self)
+        self._edge.lifecycle.enter(self.drain)
         self._edge.metrics.sockets.inc()
         self.own(self._receive_all())
         self.wait_for_request()
@@ -97,7 +77,7 @@ class Connection(ABC):
             end = await self._end
         finally:
             self.lost()
-            self._edge.lifecycle.leave(self)
+            self._edge.lifecycle.leave(self.drain)
             self._edge.metrics.sockets.dec()
             if self._idle is not None:
                 self._idle.cancel()
@@ -117,15 +97,10 @@ class Connection(ABC):
         return task
 
     async def send(self, frame: Answer) -> None:
-        """Send a frame; raises as :meth:`send_bytes`."""
         await self.send_bytes(frame.__pydantic_serializer__.to_json(frame, exclude_none=True))
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send JSON as a text frame, or end the socket when the client does not read.
-
-        Raises:
-            WebSocketDisconnect: the client has gone, or has been given up.
-        """
+        """Send JSON as a text frame; raises WebSocketDisconnect when the client has gone or does not read."""
         if self._send_now is not None and not self._sending.locked() and self._send_now(data):
             return
         timeout_s = self._edge.limits.socket_send_s
@@ -143,17 +118,14 @@ class Connection(ABC):
             self._end.set_result(_End(code, reason))
 
     def finish_draining(self) -> None:
-        """End the socket because the server does."""
         self.finish(CLOSE_RESTART, "the server is shutting down")
 
     def wait_for_request(self) -> None:
-        """Start the idle time anew."""
         self._idle_since = self._loop.time()
         if self._idle is None:
             self._idle = self._loop.call_later(self._edge.limits.socket_idle_s, self._check_idle)
 
     def cancel_idle(self) -> None:
-        """The socket is busy."""
         self._idle_since = None
 
     def _check_idle(self) -> None:
@@ -175,7 +147,7 @@ class Connection(ABC):
                 self.finish()
                 return
             try:
-                await self.take(message.get("text"))
+                await self.take(checked_text(message.get("text"), self._edge.limits.max_frame_bytes))
             except (RnnserveError, ValidationError) as error:
                 await self.send(error_frame(error, self._request_id))
 
@@ -201,6 +173,14 @@ class Connection(ABC):
             logger.warning("a socket could not be closed: the client does not read")
 
 
+def checked_text(text: str | None, max_bytes: int) -> str:
+    if text is None:
+        raise UnsupportedMedia("binary frame", ("text frame",))
+    if len(text) > max_bytes or len(text.encode("utf-8", "surrogatepass")) > max_bytes:
+        raise PayloadTooLarge(max_bytes)
+    return text
+
+
 def refusal(edge: Edge) -> RnnserveError | None:
     """Why no further socket is opened now, if so."""
     if edge.lifecycle.draining:
@@ -211,5 +191,4 @@ def refusal(edge: Edge) -> RnnserveError | None:
 
 
 async def deny(websocket: WebSocket, error: RnnserveError | HTTPException) -> None:
-    """Answer the handshake with a problem."""
     await websocket.send_denial_response(problem_response(error, request_id_of(websocket)))

@@ -1,7 +1,4 @@
-"""What a client says on a session socket, and what waits to be applied. Pure.
-
-text --read_message--> calls and markers --SessionInbox, bounded--> the next batch
-"""
+"""What a client says on a session socket, and what waits to be applied. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ from dataclasses import dataclass
 from pydantic_core import from_json
 
 from app.core.errors import InvalidInput
-from app.edge.sockets.frames import checked_text
 from app.sessions.socket_schema import MarkerMessage, SessionStepMessage, StepMessage, StepsMessage
 from app.sessions.steps.calls import StepCall
 
@@ -26,21 +22,8 @@ class Marker:
 Item = StepCall | Marker
 
 
-def read_message(text: str | None, max_bytes: int, only: str | None) -> list[Item]:
-    """The calls, or the marker, in a client's frame.
-
-    Args:
-        text: of a text frame; ``None`` for a binary one.
-        max_bytes: the largest frame.
-        only: the session of a socket for one session; ``None`` on one for many.
-
-    Raises:
-        UnsupportedMedia: the frame is binary.
-        PayloadTooLarge: it is over the limit.
-        InvalidInput: it is not JSON, or its ``type`` is unknown.
-        ValidationError: a field is wrong.
-    """
-    text = checked_text(text, max_bytes)
+def read_message(text: str, only: str | None) -> list[Item]:
+    """The calls, or the marker, in a client's frame; ``only`` is the session of a socket for one."""
     try:
         document = from_json(text, allow_inf_nan=False)
     except ValueError as error:
@@ -64,14 +47,7 @@ def read_message(text: str | None, max_bytes: int, only: str | None) -> list[Ite
 
 
 class SessionInbox:
-    """What has arrived and waits, bounded in items and in bytes.
-
-    One message is always taken, so that any that is within the frame limit gets through.
-
-    Args:
-        max_items: calls and markers that wait, before no further message is read.
-        max_bytes: of the messages that wait.
-    """
+    """Bounded; one message is always taken, so that any within the frame limit gets through."""
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
         self._max_items = max_items
@@ -81,7 +57,6 @@ class SessionInbox:
 
     @property
     def full(self) -> bool:
-        """Whether the next message has to wait."""
         return len(self._items) >= self._max_items or self._bytes >= self._max_bytes
 
     def put(self, items: list[Item], size: int) -> None:

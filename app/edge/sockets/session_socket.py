@@ -1,10 +1,7 @@
 """``WS /sessions/{id}`` and ``WS /sessions``: events in, outputs out, several in flight.
 
-    messages --receive task--> SessionInbox --one worker--> service.steps --> frames out
-
-The worker takes all that has arrived while the last batch was being applied, so a busy socket
-makes larger batches and an idle one waits for nothing. When the inbox is full the socket is not
-read, so a client that sends faster than its events are applied is slowed down, not buffered.
+The worker takes all that has arrived while the last batch was applied. When the inbox is full the socket is
+not read: a client that sends too fast is slowed down, not buffered.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ from starlette.websockets import WebSocket
 
 from app.core.errors import CapacityError, RnnserveError, SessionGone
 from app.edge.edge import SessionEdge, edge_of, known, owner_of, sessions_of
-from app.edge.errors import CLOSE_IDLE, describe, is_internal
+from app.edge.errors import CLOSE_IDLE, error_frame, is_internal
 from app.edge.routes.session_steps import named
 from app.edge.sockets.connection import Connection, deny, refusal
 from app.edge.sockets.session_messages import Marker, SessionInbox, read_message
@@ -49,41 +46,22 @@ _FRAME_BYTES = 256 * 1024
 
 
 @router.websocket("/sessions/{id}")
-async def one_session(websocket: WebSocket) -> None:
-    """Events of one session; see docs/sessions.md."""
+@router.websocket("/sessions")
+async def serve(websocket: WebSocket) -> None:
+    id, info = websocket.path_params.get("id"), None
     try:
         if (refused := refusal(edge_of(websocket))) is not None:
             raise refused
         sessions = sessions_of(websocket)
-        info = await sessions.service.view(known(websocket.path_params["id"]), owner_of(websocket))
+        if id is not None:
+            info = await sessions.service.view(known(id), owner_of(websocket))
     except (RnnserveError, HTTPException) as error:
         await deny(websocket, error)
         return
     await SessionSocket(websocket, sessions, info).run()
 
 
-@router.websocket("/sessions")
-async def many_sessions(websocket: WebSocket) -> None:
-    """Events of any number of sessions; see docs/sessions.md."""
-    try:
-        if (refused := refusal(edge_of(websocket))) is not None:
-            raise refused
-        sessions = sessions_of(websocket)
-    except (RnnserveError, HTTPException) as error:
-        await deny(websocket, error)
-        return
-    await SessionSocket(websocket, sessions, None).run()
-
-
 class SessionSocket(Connection):
-    """One open socket.
-
-    Args:
-        websocket: not yet accepted.
-        sessions: the service and its limits.
-        info: of the socket's session; ``None`` when it carries many.
-    """
-
     def __init__(self, websocket: WebSocket, sessions: SessionEdge, info: SessionInfo | None) -> None:
         super().__init__(websocket)
         self._sessions = sessions
@@ -103,14 +81,13 @@ class SessionSocket(Connection):
             self._watch.seen(self._only, time.time())
 
     def drain(self) -> None:
-        """Let the running batch end, then say where the session is and close."""
         self._draining = True
         self._arrived.set()
 
-    async def take(self, text: str | None) -> None:
+    async def take(self, text: str) -> None:
         """Put the message's calls into the inbox, and wait while that is full."""
-        items = read_message(text, self._edge.limits.max_frame_bytes, self._only)
-        self._inbox.put(items, len(text or ""))
+        items = read_message(text, self._only)
+        self._inbox.put(items, len(text))
         self._arrived.set()
         while self._inbox.full:
             self._room.clear()
@@ -177,15 +154,12 @@ class SessionSocket(Connection):
         await self._send_results(ready)
 
     def _result(self, call: StepCall, outcome: bytes | Exception) -> bytes:
-        """An output or an error frame, as JSON."""
         if isinstance(outcome, bytes):
             self._watch.seen(call.id, time.time())
             return named(call.id, outcome, b'{"type":"output",')
         if isinstance(outcome, SessionGone):
             self._watch.forget(call.id)
-        problem = describe(outcome, self._request_id)
-        fields = {name: getattr(problem, name) for name in type(problem).model_fields if name != "type"}
-        frame = SessionErrorFrame(problem=problem.type, id=call.id, seq=call.seq, **fields)
+        frame = error_frame(outcome, self._request_id, SessionErrorFrame, id=call.id, seq=call.seq)
         return frame.__pydantic_serializer__.to_json(frame, exclude_none=True)
 
     async def _send_results(self, results: list[bytes]) -> None:

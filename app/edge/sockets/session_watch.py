@@ -1,7 +1,6 @@
 """When the sessions of a socket may end, so that their end can be announced. Pure: time is an argument.
 
-A session is looked at once when it is first stepped, and then only when its last known time has
-come; a step in between has moved that, which the next look finds out (second chance).
+A session is looked at when it is first stepped, and then when its last known time has come (second chance).
 """
 
 from __future__ import annotations
@@ -11,11 +10,7 @@ from collections import OrderedDict
 
 
 class SessionWatch:
-    """The sessions that one socket has stepped.
-
-    Args:
-        max_sessions: how many are watched; beyond, the one stepped longest ago is given up.
-    """
+    """Beyond ``max_sessions`` the one stepped longest ago is given up."""
 
     def __init__(self, max_sessions: int) -> None:
         self._max_sessions = max_sessions
@@ -26,7 +21,6 @@ class SessionWatch:
         return len(self._planned)
 
     def seen(self, id: str, now: float) -> None:
-        """A session was stepped."""
         if id in self._planned:
             self._planned.move_to_end(id)
             return
@@ -39,7 +33,6 @@ class SessionWatch:
         heapq.heappush(self._queue, (at, id))
 
     def forget(self, id: str) -> None:
-        """It has ended, or its end was told."""
         self._planned.pop(id, None)
 
     def due(self, now: float, limit: int) -> list[str]:

@@ -113,7 +113,7 @@ request, with the horizon and the rest in the query.""",
     step_examples={
         "one": {"summary": "A value", "value": {"seq": 1, "inputs": 112.0}},
         "several": {
-            "summary": "Several, one with its time",
+            "summary": "Several, one with its time, in a session with a freq",
             "value": {"seq": 1, "inputs": [112.0, None, {"value": 118.5, "time": "2024-01-01T02:00"}]},
         },
     },

@@ -1,1 +1,0 @@
-"""What the OpenAPI document says besides the routes."""
