@@ -21,11 +21,10 @@ from app.core.errors import (
     UnknownSession,
 )
 from app.service.inference import Deployment, InferenceService
-from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.limits import SessionLimits
 from app.sessions.observer import SessionObserver
 from app.sessions.portable import PortableState
-from app.sessions.record import SessionRecord, decode_record, encode_record, store_key
+from app.sessions.record import SessionRecord, SessionState, decode_record, encode_record, store_key
 from app.sessions.schema import SessionInfo
 from app.sessions.stores.store import AsyncStore, Snapshot, Stored, Write
 
@@ -192,9 +191,9 @@ class SessionAccess:
         keep = self.limits.session_keep_automatic
         return Write(before.key, before.revision, stored_of(after), snapshot=snapshot, keep_automatic=keep)
 
-    def ending(self, record: SessionRecord, event: SessionEvent) -> Write:
+    def ending(self, record: SessionRecord, state: SessionState) -> Write:
         """The write that turns a session into a tombstone."""
-        tombstone = record.ended(event, self.clock(), self.limits.session_tombstone_s)
+        tombstone = record.ended(state, self.clock(), self.limits.session_tombstone_s)
         return Write(record.key, record.revision, stored_of(tombstone), live=False, drop_snapshots=True)
 
 

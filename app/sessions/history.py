@@ -7,7 +7,6 @@ from typing import Any
 from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE, Manifest
 from app.core.errors import InvalidInput, ModelMismatch
 from app.sessions.access import SessionAccess, iso
-from app.sessions.lifecycle import SessionEvent
 from app.sessions.record import NO_ROW, SessionRecord, decode_record, encode_record, store_key
 from app.sessions.schema import SessionInfo, SnapshotInfo, SnapshotList
 from app.sessions.stores.store import SessionStore, Snapshot, Write
@@ -39,7 +38,7 @@ class SessionHistory:
         async def change(record: SessionRecord) -> Write:
             # A snapshot is a write, so none can come between this look and the write below.
             self._check_room(id, name, await self._access.store.call(SessionStore.snapshots, record.key))
-            after = record.after(SessionEvent.SNAPSHOT, self._access.clock())
+            after = record.after(self._access.clock())
             made.append(Snapshot(name, record.step, False, after.updated_at, encode_record(after)))
             return self._access.replacing(record, after, made[-1])
 
@@ -69,7 +68,7 @@ class SessionHistory:
                 )
             else:
                 fields = {name: getattr(target, name) for name in ("step", "row", "last", "context")}
-            after = record.after(SessionEvent.REWIND, self._access.clock(), call=None, **fields)
+            after = record.after(self._access.clock(), call=None, **fields)
             return self._access.replacing(record, after)
 
         record = await self._access.change(id, owner, change)
@@ -91,9 +90,7 @@ class SessionHistory:
             raise ModelMismatch(f"a session cannot go from {old.reference} to {new.reference}: {difference}")
 
         async def change(record: SessionRecord) -> Write:
-            after = record.after(
-                SessionEvent.MIGRATE, self._access.clock(), model=new.reference, graph=new.files[GRAPH_FILE]
-            )
+            after = record.after(self._access.clock(), model=new.reference, graph=new.files[GRAPH_FILE])
             return self._access.replacing(record, after)
 
         record = await self._access.change(id, owner, change)

@@ -14,6 +14,7 @@ import secrets
 import struct
 import zlib
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from numpy.typing import NDArray
 
 from app.core.errors import CorruptSession
 from app.sessions.codec import pack, unpack
-from app.sessions.lifecycle import SessionEvent, SessionState, next_state
 
 _MAGIC = b"RSR2"
 _SUM = struct.Struct("<I")
@@ -32,6 +32,14 @@ _WRITER = secrets.token_hex(8)
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 NO_ROW: NDArray[np.float32] = np.zeros(0, np.float32)
 """The row of a session before its first step: the model's start row is taken."""
+
+
+class SessionState(Enum):
+    """One that is not open is a tombstone: for a while its client learns when, why and after which step."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +107,8 @@ class SessionRecord:
         """When it ends if nothing is written."""
         return self.updated_at + self.ttl_s
 
-    def after(self, event: SessionEvent, now: float, **changes: Any) -> SessionRecord:
-        """The record after an event.
-
-        Raises:
-            IllegalTransition: the session's state does not allow it.
-        """
-        state = next_state(self.state, event)
-        return replace(self, state=state, revision=self.revision + 1, updated_at=now, **changes)
+    def after(self, now: float, **changes: Any) -> SessionRecord:
+        return replace(self, revision=self.revision + 1, updated_at=now, **changes)
 
     def stepped(
         self,
@@ -137,10 +139,10 @@ class SessionRecord:
             self.state,
         )
 
-    def ended(self, event: SessionEvent, now: float, keep_s: float) -> SessionRecord:
-        """The tombstone that remembers why and after which step; kept for ``keep_s`` seconds."""
+    def ended(self, state: SessionState, now: float, keep_s: float) -> SessionRecord:
+        """The tombstone, which is kept for ``keep_s`` seconds."""
         empty: dict[str, Any] = {"row": NO_ROW, "last": None, "context": {}, "origin": None, "metadata": {}}
-        return self.after(event, now, ttl_s=keep_s, call=None, **empty)
+        return self.after(now, state=state, ttl_s=keep_s, call=None, **empty)
 
 
 def first_revision(now: float) -> int:

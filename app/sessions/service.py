@@ -21,12 +21,12 @@ from app.service.inference import InferenceService
 from app.sessions.access import Quota, SessionAccess
 from app.sessions.actions import SessionActions
 from app.sessions.history import SessionHistory
-from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.limits import SessionLimits
 from app.sessions.observer import SessionObserver
 from app.sessions.portable import StateSigner
 from app.sessions.record import (
     SessionRecord,
+    SessionState,
     decode_record,
     first_revision,
     id_of_key,
@@ -161,7 +161,7 @@ class SessionService:
         """End a session; its id answers 410 for a while."""
 
         async def change(record: SessionRecord) -> Write:
-            return self._access.ending(record, SessionEvent.CLOSE)
+            return self._access.ending(record, SessionState.CLOSED)
 
         await self._access.change(id, owner, change)
         self._stepper.forget(store_key(id, owner))
@@ -250,7 +250,7 @@ class SessionService:
                 forgotten.append((key, stored.revision))
                 continue
             if record.state is SessionState.OPEN:
-                endings.append(self._access.ending(record, SessionEvent.EXPIRE))
+                endings.append(self._access.ending(record, SessionState.EXPIRED))
             else:
                 forgotten.append((key, stored.revision))
         if endings:
