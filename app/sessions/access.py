@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -22,7 +22,6 @@ from app.core.errors import (
 )
 from app.service.inference import Deployment, InferenceService
 from app.sessions.limits import SessionLimits
-from app.sessions.observer import SessionObserver
 from app.sessions.portable import PortableState
 from app.sessions.record import SessionRecord, SessionState, decode_record, encode_record, store_key
 from app.sessions.schema import SessionInfo
@@ -32,6 +31,23 @@ Quota = Callable[[str], int | None]
 
 # A session that somebody steps on all the time may change between reading and writing it.
 _ATTEMPTS = 5
+
+
+class SessionObserver(Protocol):
+    def session(self, event: str, count: int = 1) -> None:
+        """``created``, ``forked``, ``closed``, ``expired``, ``conflict``, ``replayed``, ``rewound``,
+        ``migrated``, ``snapshot``, ``exported``, ``imported``, ``quarantined``, ``corrupt`` or ``refused``
+        happened.
+        """
+        ...
+
+    def session_calls(self, ok: int, failed: Sequence[str], seconds: float) -> None:
+        """Step calls that came together ended: how many well, and the outcomes of the others."""
+        ...
+
+    def session_steps(self, model: str, count: int) -> None:
+        """Steps were applied and stored."""
+        ...
 
 
 class SessionAccess:

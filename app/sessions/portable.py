@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidState
-from app.sessions.codec import pack, unpack
+from app.sessions.record import pack, unpack
 
 _PREFIX = "rs1"
 _MAX_CHARS = 16 * 1024 * 1024

@@ -9,6 +9,7 @@ somebody who may write to the store; states that clients carry are signed (see `
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import struct
@@ -18,13 +19,13 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from app.core.errors import CorruptSession
-from app.sessions.codec import pack, unpack
 
 _MAGIC = b"RSR2"
-_SUM = struct.Struct("<I")
+_U32 = struct.Struct("<I")
 # Writes are idempotent by value: a store that holds the very bytes says that they were written. So records
 # name their writer, else two processes that apply equal events to one step would both be told so.
 _WRITER = secrets.token_hex(8)
@@ -204,7 +205,7 @@ def encode_record(record: SessionRecord) -> bytes:
     }
     answer = b"" if record.call is None else record.call.answer
     body = b"".join((_MAGIC, pack(header, record.row, record.last), answer))
-    return body + _SUM.pack(zlib.crc32(body))
+    return body + _U32.pack(zlib.crc32(body))
 
 
 def decode_record(id: str, data: bytes) -> SessionRecord:
@@ -213,8 +214,8 @@ def decode_record(id: str, data: bytes) -> SessionRecord:
     Raises:
         CorruptSession: they are not that.
     """
-    body, found = data[: -_SUM.size], data[-_SUM.size :]
-    if not body.startswith(_MAGIC) or _SUM.pack(zlib.crc32(body)) != found:
+    body, found = data[: -_U32.size], data[-_U32.size :]
+    if not body.startswith(_MAGIC) or _U32.pack(zlib.crc32(body)) != found:
         raise CorruptSession(id)
     header, row, last, end = unpack(body, len(_MAGIC))
     if header["id"] != id:
@@ -230,3 +231,28 @@ def decode_record(id: str, data: bytes) -> SessionRecord:
         call=call,
         state=SessionState(header["state"]),
     )
+
+
+def pack(header: dict[str, Any], row: NDArray[np.float32], last: NDArray[np.float32] | None) -> bytes:
+    """The bytes; fills in the header's ``row`` and ``last``, which say how many numbers there are."""
+    header["row"] = row.size
+    header["last"] = None if last is None else list(last.shape)
+    head = orjson.dumps(header)
+    return b"".join((_U32.pack(len(head)), head, row.tobytes(), b"" if last is None else last.tobytes()))
+
+
+def unpack(
+    data: bytes, start: int = 0
+) -> tuple[dict[str, Any], NDArray[np.float32], NDArray[np.float32] | None, int]:
+    """Header, row, last output, and where the bytes end that :func:`pack` made."""
+    (length,) = _U32.unpack_from(data, start)
+    start += _U32.size
+    header = orjson.loads(data[start : start + length])
+    start += length
+    row = np.frombuffer(data, np.float32, header["row"], start)
+    start += row.nbytes
+    last = None
+    if header["last"] is not None:
+        last = np.frombuffer(data, np.float32, math.prod(header["last"]), start).reshape(header["last"])
+        start += last.nbytes
+    return header, row, last, start

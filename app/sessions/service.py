@@ -18,11 +18,10 @@ from app.core.errors import CorruptSession, InvalidInput, RnnserveError, StoreUn
 from app.service.call import outcome_of
 from app.service.deployment import Deployment
 from app.service.inference import InferenceService
-from app.sessions.access import Quota, SessionAccess
+from app.sessions.access import Quota, SessionAccess, SessionObserver
 from app.sessions.actions import SessionActions
 from app.sessions.history import SessionHistory
 from app.sessions.limits import SessionLimits
-from app.sessions.observer import SessionObserver
 from app.sessions.portable import StateSigner
 from app.sessions.record import (
     SessionRecord,

@@ -92,17 +92,6 @@ class PendingCall:
     digest: str = ""
     charged: bool = False
 
-    def charge(self, steps: int) -> None:
-        """Count its steps, once. A batch serves many callers, so no context says whose they are.
-
-        Raises:
-            RateLimited: the principal has asked for too many steps lately.
-        """
-        principal = self.submission.principal
-        if principal is not None and principal.counts_steps and not self.charged:
-            principal.take_steps(steps)
-            self.charged = True
-
     def settle(self, outcome: Outcome) -> None:
         """Note its outcome; the last one of a submission tells the caller."""
         submission = self.submission

@@ -136,8 +136,12 @@ class Stepper:
             if isinstance(found, EncodedInputs):
                 if session.calls and session.length + len(found.steps) > self._limits.session_max_call_steps:
                     break
+                # A batch serves many callers, so no context says whose steps these are.
+                principal = pending.submission.principal
                 try:
-                    pending.charge(len(found.steps))
+                    if principal is not None and principal.counts_steps and not pending.charged:
+                        principal.take_steps(len(found.steps))
+                        pending.charged = True
                 except RnnserveError as error:
                     found = error
                 else:

@@ -1,6 +1,6 @@
 """What lies in an LMDB session store, and how one transaction reads and changes it.
 
-    records    id                         -> planned f64 | record (see ``values``)
+    records    id                         -> planned f64 | record (see ``store``)
     live       id                         -> nothing; the index of listings and the count
     plan       planned time f64, then id  -> nothing; when ``due`` looks at a record
     snapshots  id NUL name                -> snapshot
@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import lmdb
 
-from app.sessions.stores.store import Snapshot, Stored, Write, Written
-from app.sessions.stores.values import (
+from app.sessions.stores.store import (
     HEADER,
     MAX_NAME_BYTES,
+    Snapshot,
+    Stored,
+    Write,
+    Written,
     by_age,
     owner_of,
     pack_record,

@@ -24,10 +24,12 @@ from redis.retry import Retry
 
 from app.core.errors import ConfigurationError, StoreUnavailable
 from app.sessions.stores.redis_scripts import DUE, LIST, REMOVE, SNAPSHOTS, WRITE
-from app.sessions.stores.store import Snapshot, Stored, Write, Written
-from app.sessions.stores.values import (
+from app.sessions.stores.store import (
+    Snapshot,
+    Stored,
+    Write,
+    Written,
     by_age,
-    check_write,
     pack_record,
     pack_snapshot,
     unpack_record,
@@ -94,8 +96,6 @@ class RedisStore:
 
     def write(self, writes: Sequence[Write]) -> list[Written]:
         """Apply changes, each by itself, in one exchange."""
-        for write in writes:
-            check_write(write)
         if not writes:
             return []
         commands = [

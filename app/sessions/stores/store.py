@@ -7,9 +7,18 @@ each other: a write names the revision it saw, and loses when the store holds an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+# Two of them and a little more must fit in an LMDB key of 511 bytes.
+MAX_NAME_BYTES = 200
+HEADER = struct.Struct(">QdB")
+"""Before a record: revision, expires_at, live. Before a snapshot: step, created_at, automatic.
+
+The stores compare and sort by these bytes, in Python and in Lua.
+"""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +75,10 @@ class Write:
         drop_snapshots: remove all snapshots of the session first, in the same change.
         max_owned: live sessions that may share the part of the id before its slash, which names
             their owner; looked at when a session of an owner begins to live. ``None``: any number.
+
+    Raises:
+        ValueError: an id or a snapshot's name does not have 1 to 200 bytes of UTF-8 without NUL (the
+            edge refuses such names), or the revision does not grow.
     """
 
     id: str
@@ -76,6 +89,15 @@ class Write:
     keep_automatic: int = 0
     drop_snapshots: bool = False
     max_owned: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_name(self.id)
+        if self.snapshot is not None:
+            _check_name(self.snapshot.name)
+        if self.stored.revision <= self.expected:
+            raise ValueError(
+                f"revision {self.stored.revision} of {self.id!r} does not follow {self.expected}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +124,6 @@ class SessionStore(Protocol):
     Raises (every method):
         StoreUnavailable: the store cannot be reached or does not answer; whether a change was
             applied is not known, and sending it again is safe.
-        ValueError: an id or a snapshot's name that is written does not have 1 to 200 bytes of
-            UTF-8 without NUL, or a revision does not grow; nothing of the group is written.
     """
 
     def get(self, ids: Sequence[str]) -> list[Stored | None]:
@@ -174,3 +194,41 @@ class AsyncStore(Protocol):
     async def call(
         self, method: Callable[Concatenate[SessionStore, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T: ...
+
+
+def pack_record(stored: Stored, live: bool) -> bytes:
+    return HEADER.pack(stored.revision, stored.expires_at, live) + stored.record
+
+
+def unpack_record(value: bytes | memoryview) -> tuple[Stored, bool]:
+    """What :func:`pack_record` packed: the record, and whether it is live."""
+    revision, expires_at, live = HEADER.unpack_from(value)
+    return Stored(revision, expires_at, bytes(value[HEADER.size :])), bool(live)
+
+
+def pack_snapshot(snapshot: Snapshot) -> bytes:
+    """The bytes held under a session's id and the snapshot's name."""
+    return HEADER.pack(snapshot.step, snapshot.created_at, snapshot.automatic) + snapshot.record
+
+
+def unpack_snapshot(name: str, value: bytes | memoryview, *, with_record: bool) -> Snapshot:
+    """What :func:`pack_snapshot` packed; ``value`` may end with its header if the record is not wanted."""
+    step, created_at, automatic = HEADER.unpack_from(value)
+    record = bytes(value[HEADER.size :]) if with_record else b""
+    return Snapshot(name, step, bool(automatic), created_at, record)
+
+
+def by_age(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
+    """Oldest first; the order in which automatic ones make room."""
+    return sorted(snapshots, key=lambda snapshot: (snapshot.created_at, snapshot.step, snapshot.name))
+
+
+def owner_of(key: bytes) -> bytes:
+    """Whose session it is: the part of a stored id before its slash; empty where there is none."""
+    return key.rpartition(b"/")[0]
+
+
+def _check_name(name: str) -> None:
+    encoded = name.encode()
+    if not 0 < len(encoded) <= MAX_NAME_BYTES or b"\0" in encoded:
+        raise ValueError(f"a name in a store has 1 to {MAX_NAME_BYTES} bytes and no NUL, not {name!r}")

@@ -13,19 +13,94 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from app.core.errors import Overloaded, StoreUnavailable
 from app.sessions.stores.store import SessionStore, Stored, Write, Written
-from app.sessions.stores.values import check_write
-from app.sessions.stores.waiting import TOGETHER, Backlog, Waiting
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+TOGETHER = ("write", "get")
+"""Methods whose one argument is a list: those of many callers become one call."""
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """What one caller asks of the store.
+
+    Attributes:
+        method: of the store.
+        arguments: of the call; the elements of its list where calls go together.
+        count: its share of what may wait.
+        ids: sessions that it changes.
+    """
+
+    future: asyncio.Future[Any]
+    method: str
+    arguments: Sequence[Any]
+    count: int = 1
+    ids: frozenset[str] = frozenset()
+
+
+class Backlog:
+    """Waiting calls in the order of their arrival.
+
+    Args:
+        max_group: sessions in one group; a larger single call is a group by itself.
+    """
+
+    def __init__(self, max_group: int) -> None:
+        self._max_group = max_group
+        self._together: dict[str, deque[Waiting]] = {method: deque() for method in TOGETHER}
+        self._others: deque[Waiting] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._others or any(self._together.values()))
+
+    def add(self, item: Waiting) -> None:
+        self._together.get(item.method, self._others).append(item)
+
+    def take(self) -> list[list[Waiting]]:
+        """A group of writes, one of reads, and one other call, of what there is.
+
+        No session is written twice in a group, and the writes of a session keep their order.
+        """
+        groups = [self._group(waiting) for waiting in self._together.values() if waiting]
+        if self._others:
+            groups.append([self._others.popleft()])
+        return groups
+
+    def take_all(self) -> list[Waiting]:
+        """Everything, to be told that it will not be done."""
+        everything = [item for waiting in self._together.values() for item in waiting]
+        everything += self._others
+        for waiting in (*self._together.values(), self._others):
+            waiting.clear()
+        return everything
+
+    def _group(self, waiting: deque[Waiting]) -> list[Waiting]:
+        group: list[Waiting] = []
+        later: list[Waiting] = []
+        seen: set[str] = set()
+        size = 0
+        while waiting and size < self._max_group:
+            item = waiting.popleft()
+            fits = not group or size + item.count <= self._max_group
+            if fits and seen.isdisjoint(item.ids):
+                group.append(item)
+                size += item.count
+            else:
+                later.append(item)
+            # What waits longer blocks its sessions too, else a later change could overtake it.
+            seen |= item.ids
+        waiting.extendleft(reversed(later))
+        return group
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +207,14 @@ class StoreWorker:
         callers, are in successive groups, in the order of handing in.
 
         Raises:
-            ValueError: an id appears twice, is no name, or a revision does not grow.
+            ValueError: an id appears twice.
         """
         if not writes:
             return []
-        ids = set()
-        for write in writes:
-            check_write(write)  # before it shares a group with others
-            ids.add(write.id)
+        ids = frozenset([write.id for write in writes])
         if len(ids) != len(writes):
             raise ValueError("a session is written twice in one group")
-        outcomes: list[Written] = await self._ask("write", writes, len(writes), frozenset(ids))
+        outcomes: list[Written] = await self._ask("write", writes, len(writes), ids)
         return outcomes
 
     async def call(
