@@ -45,21 +45,12 @@ class SessionObserver(Protocol):
         """Step calls that came together ended: how many well, and the outcomes of the others."""
         ...
 
-    def session_steps(self, model: str, count: int) -> None:
-        """Steps were applied and stored."""
-        ...
+    def session_steps(self, model: str, count: int) -> None: ...
 
 
 class SessionAccess:
-    """Opens stored sessions, and is what the parts of the session service share.
-
-    Args:
-        inference: the served models.
-        store: where sessions are.
-        limits: what sessions may ask for.
-        observe: counts.
-        clock: seconds since the epoch.
-        quota: live sessions that an owner may have; ``None`` without a limit.
+    """Opens stored sessions, and is what the parts of the session service share. ``clock`` gives seconds
+    since the epoch.
     """
 
     def __init__(
@@ -102,16 +93,11 @@ class SessionAccess:
         return record
 
     async def open(self, id: str, owner: str) -> SessionRecord:
-        """One open session; raises as :meth:`decode`, and StoreUnavailable."""
         (stored,) = await self.store.get([store_key(id, owner)])
         return self.decode(id, stored, owner)
 
     def deployment(self, state: SessionRecord | PortableState) -> Deployment:
-        """The model version that a session's or a portable state's row belongs to.
-
-        Raises:
-            ModelMismatch: it is not served here, or its graph has changed under the same version.
-        """
+        """The model version that a state's row belongs to; raises ``ModelMismatch``."""
         deployments = self.inference.catalog.deployments
         found = deployments.get(state.model)
         if found is not None and found.manifest.files[GRAPH_FILE] == state.graph:
@@ -123,12 +109,8 @@ class SessionAccess:
         raise ModelMismatch(f"{what} belongs to {state.model}, which is not served here (served: {served})")
 
     async def insert(self, record: SessionRecord) -> None:
-        """Store a new session.
-
-        Raises:
-            SequenceConflict: a session of that id is open.
-            SessionLimit: the owner has as many as it may.
-            StoreFull: there is no room.
+        """Store a new session; raises ``SequenceConflict`` (the id is in use), ``SessionLimit`` and
+        ``StoreFull``.
         """
         most = self._quota(record.owner)
         (written,) = await self.store.write([Write(record.key, 0, stored_of(record), max_owned=most)])
@@ -152,11 +134,7 @@ class SessionAccess:
     async def change(
         self, id: str, owner: str, change: Callable[[SessionRecord], Awaitable[Write]]
     ) -> SessionRecord:
-        """Apply a change to the present record, again when somebody stepped in between.
-
-        Raises:
-            SequenceConflict: others changed it every time.
-        """
+        """Apply a change to the present record, again when somebody stepped in between."""
         step = 0
         for _ in range(_ATTEMPTS):
             record = await self.open(id, owner)
@@ -170,7 +148,6 @@ class SessionAccess:
         )
 
     def info(self, record: SessionRecord) -> SessionInfo:
-        """The session as its owner sees it."""
         deployment = self.inference.deployments.get(record.model)
         return SessionInfo.model_construct(
             id=record.id,
@@ -184,11 +161,7 @@ class SessionAccess:
         )
 
     def check_size(self, field: str, value: dict[str, Any]) -> None:
-        """Refuse metadata or options that are too large to keep.
-
-        Raises:
-            InvalidInput: with the limit in bytes.
-        """
+        """Refuse metadata or options that are too large to keep."""
         try:
             size = len(orjson.dumps(value))
         except (TypeError, orjson.JSONEncodeError) as error:
@@ -203,7 +176,6 @@ class SessionAccess:
     def replacing(
         self, before: SessionRecord, after: SessionRecord, snapshot: Snapshot | None = None
     ) -> Write:
-        """The write that puts one record in another's place."""
         keep = self.limits.session_keep_automatic
         return Write(before.key, before.revision, stored_of(after), snapshot=snapshot, keep_automatic=keep)
 

@@ -26,24 +26,12 @@ from app.tasks.session import SessionAction, SessionView
 
 
 class SessionActions:
-    """Answers from sessions.
-
-    Args:
-        access: opens sessions.
-        stepper: applies what was produced.
-    """
-
     def __init__(self, access: SessionAccess, stepper: Stepper) -> None:
         self._access = access
         self._stepper = stepper
 
     async def answer(self, id: str, action: SessionAction, request: Any, owner: str = "") -> bytes:
-        """The whole answer as JSON bytes.
-
-        Raises:
-            InvalidInput: the session's model has no such action, or a field is wrong.
-            SequenceConflict: ``seq`` is not the next one, or the session moved on meanwhile.
-        """
+        """The whole answer as JSON bytes."""
         record = await self._access.open(id, owner)
         if action.look is not None:
             deployment = self._access.deployment(record)
@@ -74,15 +62,7 @@ class SessionActions:
     ) -> SessionStream | LastFrame:
         """The same as frames; the last one comes after the session has advanced.
 
-        Args:
-            id: of the session.
-            action: that streams.
-            request: of its class.
-            owner: of the session.
-            point: go on behind this place of an earlier answer to the same request.
-
-        Raises:
-            SequenceConflict: the session has moved on since, or ``seq`` is not the next one.
+        ``point``: go on behind this place of an earlier answer to the same request.
         """
         record = await self._access.open(id, owner)
         digest = _digest(request)
@@ -169,7 +149,7 @@ class SessionActions:
 
 
 class SessionStream:
-    """Frames of an action that goes on from a session; see :class:`~app.service.stream.TaskStream`."""
+    """Frames of an action that goes on from a session."""
 
     def __init__(
         self,
@@ -221,7 +201,7 @@ class LastFrame:
         yield self._frame
 
     def cancel(self) -> None:
-        """Nothing runs."""
+        pass
 
 
 def _kept_frame(
@@ -240,7 +220,6 @@ def _kept_frame(
 
 
 def _kept(action: SessionAction, stream: TaskStream, request: Any) -> list[Any]:
-    """What the session is to be fed."""
     return action.kept(stream.assembler) if request.advance and action.kept is not None else []
 
 

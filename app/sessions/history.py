@@ -13,8 +13,6 @@ from app.sessions.stores.store import SessionStore, Snapshot, Write
 
 
 class SessionHistory:
-    """Snapshots, rewinding and migration."""
-
     def __init__(self, access: SessionAccess) -> None:
         self._access = access
 
@@ -28,11 +26,6 @@ class SessionHistory:
         )
 
     async def snapshot(self, id: str, name: str, owner: str = "") -> SnapshotInfo:
-        """Keep the present state under a name.
-
-        Raises:
-            InvalidInput: the name is taken, or there are as many as are allowed.
-        """
         made: list[Snapshot] = []
 
         async def change(record: SessionRecord) -> Write:
@@ -47,11 +40,7 @@ class SessionHistory:
         return _snapshot_info(made[-1])
 
     async def rewind(self, id: str, to: str | int, owner: str = "") -> SessionInfo:
-        """Go back to a snapshot, by name or step, or to the start (0).
-
-        Raises:
-            InvalidInput: there is no such snapshot; says which there are.
-        """
+        """Go back to a snapshot, by name or step, or to the start (0)."""
         begun = await self._access.open(id, owner)
         # A snapshot that was taken at the start may be of a model that the session has left since.
         from_start = to == 0 and begun.origin is not None
@@ -76,12 +65,7 @@ class SessionHistory:
         return self._access.info(record)
 
     async def migrate(self, id: str, model: str, owner: str = "") -> SessionInfo:
-        """Go on with another version of the model, when its rows mean the same.
-
-        Raises:
-            UnknownModel: it is not served.
-            ModelMismatch: its rows, inputs or outputs are others; says which.
-        """
+        """Go on with another version of the model, when its rows mean the same."""
         record = await self._access.open(id, owner)
         old = self._access.deployment(record).manifest
         new = self._access.inference.find(old.task, model).manifest

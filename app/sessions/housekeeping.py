@@ -1,7 +1,5 @@
-"""What is done for sessions in the background: expiry, and a count of those that live.
-
-One bounded batch at a time with pauses between, so that no step waits behind it; the store may
-go away and come back meanwhile. Any number of servers may do it on one store.
+"""What is done for sessions in the background: expiry, and a count of those that live. Any number of
+servers may do it on one store.
 """
 
 from __future__ import annotations
@@ -20,13 +18,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often.
-
-    Attributes:
-        sweep_s: between sweeps that found nothing.
-        pause_s: between batches of one that did.
-        count_s: between counts.
-        retry_s: after the store failed.
+    """``sweep_s`` after a sweep that found nothing, ``pause_s`` after one that did, so that no step waits
+    behind it.
     """
 
     sweep_s: float = 1.0
@@ -36,15 +29,6 @@ class Pace:
 
 
 class Housekeeper:
-    """Ends what has expired, until it is cancelled.
-
-    Args:
-        sessions: swept.
-        store: where they are.
-        report: told how many live there.
-        pace: how often.
-    """
-
     def __init__(
         self,
         sessions: SessionService,

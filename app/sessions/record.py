@@ -2,9 +2,8 @@
 
     "RSR2" | header length | header JSON | row | last output | stored answer | CRC-32
 
-The sum covers everything before it, and the header names the session, so a record that was cut,
-altered or filed under another id does not pass for one. It guards against damage, not against
-somebody who may write to the store; states that clients carry are signed (see ``portable``).
+The header names the session, so a record that was cut, altered or filed under another id is found out.
+It guards against damage, not against somebody who may write to the store.
 """
 
 from __future__ import annotations
@@ -45,12 +44,8 @@ class SessionState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LastCall:
-    """The last applied call, so that its retry is told from another call.
-
-    Attributes:
-        seq: number of the first step it wrote.
-        digest: of its inputs.
-        answer: JSON bytes that it was answered with.
+    """The last applied call, so that its retry is told from another call: the number of the first step it
+    wrote, a digest of its inputs, and the JSON bytes of its answer.
     """
 
     seq: int
@@ -63,22 +58,15 @@ class SessionRecord:
     """One session.
 
     Attributes:
-        id: of the session.
         model: ``name@version``.
         graph: sha256 of the model's graph, which the row belongs to.
-        revision: grows with every write.
-        step: steps applied so far.
-        created_at: seconds since the epoch, as the following times.
-        updated_at: of the last write.
+        created_at: seconds since the epoch, as ``updated_at``.
         ttl_s: how long it lives after a write.
         row: ``[S]`` float32, the recurrent state; empty before the first step.
         last: output of the last step, ``[...]`` float32; ``None`` before the first.
         context: what the task must remember besides, as JSON.
-        origin: the context it was opened with, when it was opened at step 0; else ``None``.
-        metadata: the client's own, as JSON.
+        origin: the context it was opened with, when it was opened at step 0.
         owner: name of the key that made it; empty without keys.
-        call: the last call, or ``None``.
-        state: where it is in its life.
     """
 
     id: str
@@ -100,12 +88,10 @@ class SessionRecord:
 
     @property
     def key(self) -> str:
-        """What a store holds it under."""
         return store_key(self.id, self.owner)
 
     @property
     def expires_at(self) -> float:
-        """When it ends if nothing is written."""
         return self.updated_at + self.ttl_s
 
     def after(self, now: float, **changes: Any) -> SessionRecord:
@@ -141,16 +127,13 @@ class SessionRecord:
         )
 
     def ended(self, state: SessionState, now: float, keep_s: float) -> SessionRecord:
-        """The tombstone, which is kept for ``keep_s`` seconds."""
         empty: dict[str, Any] = {"row": NO_ROW, "last": None, "context": {}, "origin": None, "metadata": {}}
         return self.after(now, state=state, ttl_s=keep_s, call=None, **empty)
 
 
 def first_revision(now: float) -> int:
-    """The revision that a session begins with: the microsecond.
-
-    So one that is made after another of the same id was forgotten never comes by a revision that
-    the other had, and whoever still remembers that one cannot take the new for it.
+    """The microsecond, so that a session made after another of the same id was forgotten never comes by a
+    revision that the other had, and whoever still remembers that one cannot take the new for it.
     """
     return max(1, int(now * 1e6))
 
@@ -167,10 +150,7 @@ def is_session_id(text: str) -> bool:
 
 
 def store_key(id: str, owner: str) -> str:
-    """What a store holds a session under: each owner has ids of its own, so that none can be told taken.
-
-    Neither an id nor an owner's name has a slash.
-    """
+    """What a store holds a session under: each owner has ids of its own. Neither has a slash."""
     return f"{owner}/{id}" if owner else id
 
 
@@ -209,11 +189,7 @@ def encode_record(record: SessionRecord) -> bytes:
 
 
 def decode_record(id: str, data: bytes) -> SessionRecord:
-    """The record of bytes that :func:`encode_record` made for this id.
-
-    Raises:
-        CorruptSession: they are not that.
-    """
+    """The record in bytes that :func:`encode_record` made for this id; raises ``CorruptSession``."""
     body, found = data[: -_U32.size], data[-_U32.size :]
     if not body.startswith(_MAGIC) or _U32.pack(zlib.crc32(body)) != found:
         raise CorruptSession(id)
@@ -234,7 +210,7 @@ def decode_record(id: str, data: bytes) -> SessionRecord:
 
 
 def pack(header: dict[str, Any], row: NDArray[np.float32], last: NDArray[np.float32] | None) -> bytes:
-    """The bytes; fills in the header's ``row`` and ``last``, which say how many numbers there are."""
+    """The header, which gets the sizes of the arrays, and the arrays."""
     header["row"] = row.size
     header["last"] = None if last is None else list(last.shape)
     head = orjson.dumps(header)

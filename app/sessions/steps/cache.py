@@ -1,8 +1,7 @@
 """Records that this process has just read or written, so that the next step need not read them again.
 
-What is kept may be out of date: another process may have written since. So it may only be built
-upon where a compare-and-set on its revision follows; whoever answers without writing reads the
-store. A revision is never used twice for an id (see ``first_revision``).
+They may be out of date: another process may have written since. So a cached record may only be built upon
+where a compare-and-set on its revision follows; whoever answers without writing reads the store.
 """
 
 from __future__ import annotations
@@ -16,11 +15,7 @@ _OVERHEAD_BYTES = 2048
 
 
 class RecordCache:
-    """The most recently used records, bounded in bytes. Used on one event loop only.
-
-    Args:
-        max_bytes: of all records, about; 0 keeps none.
-    """
+    """The most recently used records, bounded in bytes (0 keeps none). Used on one event loop only."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -31,7 +26,6 @@ class RecordCache:
         return len(self._records)
 
     def get(self, key: str) -> SessionRecord | None:
-        """The record that was last put under a key, if it is still here."""
         found = self._records.get(key)
         if found is None:
             return None
@@ -39,7 +33,6 @@ class RecordCache:
         return found[0]
 
     def put(self, key: str, record: SessionRecord) -> None:
-        """Keep a record instead of an older one, and forget those that were not used for longest."""
         size = record.row.nbytes + _OVERHEAD_BYTES
         size += 0 if record.last is None else record.last.nbytes
         size += 0 if record.call is None else len(record.call.answer)
@@ -55,7 +48,6 @@ class RecordCache:
             self._bytes -= dropped
 
     def drop(self, key: str) -> None:
-        """Forget a record, if it is here."""
         old = self._records.pop(key, None)
         if old is not None:
             self._bytes -= old[1]

@@ -1,7 +1,5 @@
-"""Calls on sessions on their way through the engines.
-
-calls of a session --coalesced--> one run, stored by one write
-runs --by model and length--> blocks --engines, side by side--> rows and outputs of each run
+"""Calls on sessions on their way through the engines: coalesced to one run a session, and runs to one block a
+model and length.
 """
 
 from __future__ import annotations
@@ -32,10 +30,8 @@ class Run:
     Attributes:
         start: ``[S]`` row to start from; ``None`` takes the model's start row.
         steps: ``[time, ...]`` in the graph's input type.
-        row: ``[S]`` after the last step, to be kept.
+        row: ``[S]`` after the last step.
         outputs: ``[time, ...]`` of the first output.
-        usage: what the block cost that it ran in.
-        error: set instead of ``row`` and ``outputs`` when it failed.
     """
 
     deployment: Deployment
@@ -47,11 +43,7 @@ class Run:
     error: RnnserveError | None = None
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Row and outputs.
-
-        Raises:
-            RnnserveError: the run failed.
-        """
+        """Row and outputs; raises why the run failed."""
         if self.error is not None:
             raise self.error
         if self.row is None or self.outputs is None:
@@ -61,12 +53,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunCall:
-    """A call that has passed its checks.
-
-    Attributes:
-        seq: number of the first step it writes.
-        start: its first step in the sequence.
-    """
+    """A call that has passed its checks: the number of its first step, and where that is in the sequence."""
 
     pending: PendingCall
     seq: int
@@ -79,8 +66,6 @@ class SessionRun:
     """What a batch does with one session.
 
     Attributes:
-        queue: where the calls come from.
-        record: what they begin from.
         cached: whether the record may be out of date, which the write will tell.
         step, context: behind the calls so far.
         length: of the sequence so far.
@@ -96,7 +81,6 @@ class SessionRun:
     length: int = 0
 
     def add(self, pending: PendingCall, encoded: EncodedInputs) -> None:
-        """The call at the head of the queue runs behind the others."""
         self.calls.append(RunCall(pending, self.step + 1, encoded, self.length))
         self.step += len(encoded.reported)
         self.length += len(encoded.steps)
@@ -110,7 +94,6 @@ class SessionRun:
         return Run(self.deployment, self.record.row if self.record.row.size else None, steps)
 
     def stored(self, run: Run, answer: bytes, now: float) -> SessionRecord:
-        """The record behind the last call, which got this answer."""
         row, outputs = run.result()
         last = self.calls[-1]
         call = LastCall(last.seq, last.pending.digest, answer)
@@ -119,12 +102,7 @@ class SessionRun:
 
 
 async def run_all(runs: Sequence[Run], deadline: float) -> None:
-    """Run sequences to their ends; what became of each is put into it.
-
-    Args:
-        runs: of any models and lengths.
-        deadline: of all, on the engines' clock.
-    """
+    """Run sequences of any models and lengths; what became of each is put into it."""
     groups: dict[tuple[Deployment, int], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.deployment, len(run.steps)), []).append(run)

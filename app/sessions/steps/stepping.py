@@ -1,10 +1,6 @@
 """Applying calls to sessions: read, check, run, write as one group, then answer.
 
-    calls --cache, store.get--> sequences --engines--> store.write (compare-and-set) --> answers
-
-A batch takes the calls of many sessions, whoever sent them, so that all pay for one read, one
-submission and one write. Each call is answered on its own. The compare-and-set alone decides
-who wins: nothing here is locked, so any process may serve any session.
+The compare-and-set alone decides who wins: nothing here is locked, so any process may serve any session.
 """
 
 from __future__ import annotations
@@ -30,15 +26,12 @@ from app.tasks.session import Context, EncodedInputs
 
 
 class Stepper:
-    """Applies batches of calls."""
-
     def __init__(self, access: SessionAccess) -> None:
         self._access = access
         self._limits = access.limits
         self._cache = RecordCache(access.limits.session_cache_bytes)
 
     def forget(self, key: str) -> None:
-        """Keep no record of a session that has ended."""
         self._cache.drop(key)
 
     async def apply(self, queues: Sequence[SessionQueue]) -> None:
@@ -118,9 +111,6 @@ class Stepper:
 
         From a record that may be out of date nothing is settled: what needs no write would not be
         checked by anything.
-
-        Raises:
-            ModelMismatch: the record's model is not served here.
         """
         deployment = self._access.deployment(record)
         session = SessionRun(queue, record, deployment, cached, record.step, record.context)
@@ -154,11 +144,7 @@ class Stepper:
         return session if session.calls else None
 
     def _due(self, session: SessionRun, pending: PendingCall) -> EncodedInputs | bytes:
-        """The inputs of a call that is to run, or the stored answer of one that did.
-
-        Raises:
-            RnnserveError: it can be neither.
-        """
+        """The inputs of a call that is to run, or the stored answer of one that did."""
         call = pending.call
         if call.seq is None and session.queue.key in pending.submission.failed:
             # A queued call without seq fails when the call before it failed: its position would be a guess.
@@ -174,11 +160,7 @@ class Stepper:
         return self.encode(session.deployment, session.context, session.step, call.inputs)
 
     def encode(self, deployment: Deployment, context: Context, step: int, inputs: Any) -> EncodedInputs:
-        """Inputs to steps, within the limit of a call.
-
-        Raises:
-            InvalidInput: the inputs are wrong or too many.
-        """
+        """Inputs to steps, within the limit of a call."""
         encoded: EncodedInputs = deployment.model.session.encode(context, step, inputs)
         most, num_steps = self._limits.session_max_call_steps, len(encoded.reported)
         if num_steps > most:
@@ -189,18 +171,13 @@ class Stepper:
     async def feed(
         self, deployment: Deployment, state: SessionRecord | PortableState, inputs: Any
     ) -> tuple[EncodedInputs, NDArray[np.float32], NDArray[np.float32]]:
-        """Run inputs from a state by themselves: as they were encoded, the row after them, and the outputs.
-
-        Raises:
-            RnnserveError: the inputs are wrong, or the run failed.
-        """
+        """Run inputs from a state: as they were encoded, the row after them, and the outputs."""
         encoded = self.encode(deployment, state.context, state.step, inputs)
         run = Run(deployment, state.row if state.row.size else None, encoded.steps)
         await run_all([run], self._access.inference.deadline())
         return encoded, *run.result()
 
     def _write(self, session: SessionRun, after: SessionRecord) -> Write:
-        """The change that stores a step, with an automatic snapshot where one is due."""
         before, every = session.record, self._limits.session_snapshot_every
         stored = stored_of(after)
         snapshot = None
@@ -223,7 +200,6 @@ class Stepper:
         session.queue.finish([error])
 
     def _lost(self, session: SessionRun, written: Written) -> None:
-        """Somebody else wrote first."""
         self._cache.drop(session.queue.key)
         if session.cached:
             # They may have written long ago; begin again from what the store holds.
@@ -251,11 +227,7 @@ class Stepper:
 
 
 def check_seq(record: SessionRecord, seq: int | None, digest: str) -> bytes | None:
-    """The stored answer when ``seq`` and inputs are the last call's; ``None`` when the call is due.
-
-    Raises:
-        SequenceConflict: it is neither.
-    """
+    """The stored answer when ``seq`` and inputs are the last call's; ``None`` when the call is due."""
     if seq is None or seq == record.step + 1:
         return None
     if record.call is not None and seq == record.call.seq:
@@ -274,11 +246,7 @@ def check_seq(record: SessionRecord, seq: int | None, digest: str) -> bytes | No
 
 
 def digest_of(inputs: Any) -> str:
-    """Tells the inputs of one call from another's; equal JSON values have equal digests.
-
-    Raises:
-        InvalidInput: the inputs hold an integer that no JSON writer of ours can hold.
-    """
+    """Equal JSON values have equal digests."""
     try:
         data = orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)
     except (TypeError, orjson.JSONEncodeError) as error:

@@ -1,9 +1,7 @@
 """Sessions in an LMDB directory: memory-mapped, transactional, shared by any number of processes.
 
-A process may be killed at any instruction: a write transaction is in the file whole or not at
-all, its locks are taken back, and the reader slot it leaves is freed by the next process that looks.
-All processes must see each other's process ids (one machine, one PID namespace), and a store
-must be opened after a fork, not before.
+A process may be killed at any instruction: a write transaction is in the file whole or not at all. All
+processes must share one PID namespace, and a store must be opened after a fork, not before.
 """
 
 from __future__ import annotations
@@ -83,20 +81,14 @@ class FileLock:
 
 
 class LmdbStore:
-    """Implements ``app.sessions.stores.store.SessionStore`` over a directory.
+    """A :class:`SessionStore` over a directory.
 
     Args:
-        path: the directory; made when it is missing.
-        max_sessions: live sessions it takes, of all processes together.
         power_safe: each group is on the disk before it is acknowledged. Without, it is in the
             system's page cache: the death of any process loses nothing, that of the machine
             may lose the latest groups or damage the file.
         timeout_s: how long another process may keep a write from beginning.
         map_bytes: address space to begin with; it grows by doubling.
-
-    Raises:
-        ConfigurationError: the directory cannot be made or is not such a store.
-        StoreUnavailable: another process kept its lock.
     """
 
     def __init__(
@@ -157,7 +149,6 @@ class LmdbStore:
         self.count()
 
     def close(self) -> None:
-        """Bring what was written to the disk and release the directory."""
         opened, self._open = self._open, None
         if opened is not None:
             try:
@@ -201,7 +192,6 @@ class LmdbStore:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run ``work`` in one transaction."""
         try:
             env, db = self._open = self._open or self._open_environment()
 

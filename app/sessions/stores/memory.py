@@ -13,8 +13,6 @@ from app.sessions.stores.store import Snapshot, Stored, Write, Written, by_age
 
 @dataclass(slots=True)
 class _Entry:
-    """A session. ``planned`` is the time at which :meth:`MemoryStore.due` looks at it."""
-
     stored: Stored
     live: bool
     planned: float
@@ -22,11 +20,7 @@ class _Entry:
 
 
 class MemoryStore:
-    """Implements ``app.sessions.stores.store.SessionStore`` in this process's memory; never unavailable.
-
-    Args:
-        max_sessions: live sessions it takes.
-    """
+    """A :class:`SessionStore` in this process's memory; never unavailable."""
 
     def __init__(self, max_sessions: int) -> None:
         self._max_sessions = max_sessions
@@ -83,7 +77,7 @@ class MemoryStore:
         return len(self._live)
 
     def check(self) -> None:
-        """Return at once."""
+        pass
 
     def close(self) -> None:
         self._entries.clear()
@@ -118,7 +112,6 @@ class MemoryStore:
         return Written(ok=True)
 
     def _owned(self, owner: str) -> int:
-        """Live sessions whose ids begin with the owner and a slash."""
         return bisect_left(self._live, f"{owner}0") - bisect_left(self._live, f"{owner}/")  # 0 follows /
 
     def _replan(self, id: str, entry: _Entry) -> None:

@@ -1,8 +1,7 @@
 """A session store: keys, opaque records, and outcomes of writing them.
 
-A record is bytes to a store; what is in them is ``app.sessions.record``'s business. Every
-record has a revision, which each write raises by at least one, and by which writers exclude
-each other: a write names the revision it saw, and loses when the store holds another.
+Writers exclude each other by revisions: each write raises a record's by at least one, names the one it saw,
+and loses when the store holds another.
 """
 
 from __future__ import annotations
@@ -26,13 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a store holds under an id.
-
-    Attributes:
-        revision: of the record, at least 1.
-        expires_at: when it may be swept, seconds since the epoch.
-        record: opaque bytes.
-    """
+    """What a store holds under an id: opaque bytes, and when they may be swept (seconds since the epoch)."""
 
     revision: int
     expires_at: float
@@ -41,14 +34,8 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A kept copy of an earlier record.
-
-    Attributes:
-        name: unique in its session.
-        step: of the record it holds.
-        automatic: made by the server; the oldest of these make room for new ones.
-        created_at: seconds since the epoch.
-        record: opaque bytes; empty in listings.
+    """A copy of an earlier record, kept under a name that is unique in its session; ``record`` is empty in
+    listings.
     """
 
     name: str
@@ -63,13 +50,10 @@ class Write:
     """One session's change, applied whole or not at all.
 
     Attributes:
-        id: of the session.
         expected: revision the store must hold; 0 means the id must be free.
-        stored: what to hold next; its revision is larger than ``expected``.
-        live: false for a tombstone, which remembers why a session ended; it does not count
-            against ``max_sessions``.
-        snapshot: a snapshot to put in the same change; it takes the place of its namesake, but an
-            automatic one never that of a named one.
+        live: false for a tombstone, which does not count against ``max_sessions``.
+        snapshot: put in the same change; it takes the place of its namesake, but an automatic one never
+            that of a named one.
         keep_automatic: how many automatic snapshots stay, the youngest ones, when ``snapshot`` is
             automatic; without one nothing is taken away.
         drop_snapshots: remove all snapshots of the session first, in the same change.
@@ -77,8 +61,8 @@ class Write:
             their owner; looked at when a session of an owner begins to live. ``None``: any number.
 
     Raises:
-        ValueError: an id or a snapshot's name does not have 1 to 200 bytes of UTF-8 without NUL (the
-            edge refuses such names), or the revision does not grow.
+        ValueError: a name does not have 1 to 200 bytes of UTF-8 without NUL (the edge refuses such names),
+            or the revision does not grow.
     """
 
     id: str
@@ -105,8 +89,8 @@ class Written:
     """Outcome of a :class:`Write`.
 
     Attributes:
-        ok: whether it was applied. Writing the very bytes that are there already is applied too,
-            so that a write whose answer was lost can be sent again: writes are idempotent by value.
+        ok: whether it was applied. Writes are idempotent by value: the very bytes that are there already are
+            applied too, so that a write whose answer was lost can be sent again.
         current: what the store holds instead, when it was not applied; ``None`` when nothing.
         full: it was refused because the store holds as many live sessions as it may.
         crowded: it was refused because its owner has as many as ``max_owned``.
@@ -121,21 +105,14 @@ class Written:
 class SessionStore(Protocol):
     """Holds sessions. Called by one thread at a time; every call may block and has a deadline of its own.
 
-    Raises (every method):
-        StoreUnavailable: the store cannot be reached or does not answer; whether a change was
-            applied is not known, and sending it again is safe.
+    Every method raises ``StoreUnavailable`` when the store cannot be reached or does not answer. Whether a
+    change was applied is not known then, and sending it again is safe.
     """
 
-    def get(self, ids: Sequence[str]) -> list[Stored | None]:
-        """What is held under each id, in order."""
-        ...
+    def get(self, ids: Sequence[str]) -> list[Stored | None]: ...
 
     def write(self, writes: Sequence[Write]) -> list[Written]:
-        """Apply changes as one group, each by itself; the outcomes in order.
-
-        When this returns, applied changes survive what the store's durability promises. An id
-        appears at most once in a group.
-        """
+        """Apply changes as one group, each by itself; an id appears at most once in it."""
         ...
 
     def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
@@ -143,38 +120,31 @@ class SessionStore(Protocol):
         ...
 
     def snapshots(self, id: str) -> list[Snapshot]:
-        """The snapshots of a session, oldest first, without their records."""
+        """Oldest first, without their records."""
         ...
 
-    def snapshot(self, id: str, name: str) -> Snapshot | None:
-        """One snapshot with its record."""
-        ...
+    def snapshot(self, id: str, name: str) -> Snapshot | None: ...
 
     def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
         """Up to ``limit`` records, live or not, that may have expired by ``now``.
 
-        A candidate whose time has come later than first planned is planned anew and not
-        returned (second chance), so that a step need not touch the plan. One call plans a
-        bounded number anew: when it returns fewer than ``limit``, a later call may find more.
-        What it returned is returned again until it is written with a later time, or removed.
+        One whose time has come later than first planned is planned anew instead (second chance), so that a
+        step need not touch the plan; a bounded number in one call, so a later call may find more. What was
+        returned is returned again until it is written with a later time, or removed.
         """
         ...
 
     def remove(self, ids: Sequence[tuple[str, int]]) -> None:
-        """Forget records and their snapshots wholly, each only if it still has the given revision."""
+        """Forget records and their snapshots, each only if it still has the given revision."""
         ...
 
-    def count(self) -> int:
-        """Live sessions held."""
-        ...
+    def count(self) -> int: ...
 
     def check(self) -> None:
         """Return when the store answers."""
         ...
 
-    def close(self) -> None:
-        """Release what it holds open."""
-        ...
+    def close(self) -> None: ...
 
 
 class AsyncStore(Protocol):
@@ -182,9 +152,6 @@ class AsyncStore(Protocol):
 
     Reads and writes of many callers share one call of the store. All else is named:
     ``await store.call(SessionStore.due, now, 10)``.
-
-    Raises (every method):
-        StoreUnavailable: the store does not answer.
     """
 
     async def get(self, ids: Sequence[str]) -> list[Stored | None]: ...
@@ -201,18 +168,16 @@ def pack_record(stored: Stored, live: bool) -> bytes:
 
 
 def unpack_record(value: bytes | memoryview) -> tuple[Stored, bool]:
-    """What :func:`pack_record` packed: the record, and whether it is live."""
     revision, expires_at, live = HEADER.unpack_from(value)
     return Stored(revision, expires_at, bytes(value[HEADER.size :])), bool(live)
 
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:
-    """The bytes held under a session's id and the snapshot's name."""
     return HEADER.pack(snapshot.step, snapshot.created_at, snapshot.automatic) + snapshot.record
 
 
 def unpack_snapshot(name: str, value: bytes | memoryview, *, with_record: bool) -> Snapshot:
-    """What :func:`pack_snapshot` packed; ``value`` may end with its header if the record is not wanted."""
+    """``value`` may end with its header if the record is not wanted."""
     step, created_at, automatic = HEADER.unpack_from(value)
     record = bytes(value[HEADER.size :]) if with_record else b""
     return Snapshot(name, step, bool(automatic), created_at, record)
@@ -224,7 +189,6 @@ def by_age(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
 
 
 def owner_of(key: bytes) -> bytes:
-    """Whose session it is: the part of a stored id before its slash; empty where there is none."""
     return key.rpartition(b"/")[0]
 
 

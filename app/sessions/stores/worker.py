@@ -1,9 +1,7 @@
 """The asyncio side of a store: one thread, which does what waits in groups.
 
-    callers --get, write, call--> backlog --> store thread --one callback a group--> callers
-
-While one group is in the store the next one gathers; nothing waits for a group to fill. Callers
-await futures; the thread wakes the event loop once for each group.
+While one group is in the store the next one gathers; nothing waits for a group to fill. The thread wakes the
+event loop once for each group.
 """
 
 from __future__ import annotations
@@ -32,14 +30,7 @@ TOGETHER = ("write", "get")
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """What one caller asks of the store.
-
-    Attributes:
-        method: of the store.
-        arguments: of the call; the elements of its list where calls go together.
-        count: its share of what may wait.
-        ids: sessions that it changes.
-    """
+    """What one caller asks of the store: ``count`` is its share of what may wait, ``ids`` what it changes."""
 
     future: asyncio.Future[Any]
     method: str
@@ -49,10 +40,8 @@ class Waiting:
 
 
 class Backlog:
-    """Waiting calls in the order of their arrival.
-
-    Args:
-        max_group: sessions in one group; a larger single call is a group by itself.
+    """Waiting calls in the order of their arrival. ``max_group`` bounds the sessions in one group; a larger
+    single call is a group by itself.
     """
 
     def __init__(self, max_group: int) -> None:
@@ -77,7 +66,6 @@ class Backlog:
         return groups
 
     def take_all(self) -> list[Waiting]:
-        """Everything, to be told that it will not be done."""
         everything = [item for waiting in self._together.values() for item in waiting]
         everything += self._others
         for waiting in (*self._together.values(), self._others):
@@ -105,14 +93,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """How much may wait for the store, and how long.
-
-    Attributes:
-        max_waiting: sessions read and written, and other calls, that wait at once.
-        max_group: sessions in one group; a larger single hand-in is a group by itself.
-        wait_s: from handing in to the answer.
-        check_every_s: an idle store is asked this often whether it answers.
-    """
+    """``max_waiting`` counts sessions and other calls. An idle store is checked every ``check_every_s``."""
 
     max_waiting: int = 16_384
     max_group: int = 256
@@ -122,14 +103,7 @@ class WorkerLimits:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """One call of the store, for whoever counts.
-
-    Attributes:
-        operation: ``get``, ``write`` or the name of another method.
-        size: sessions in the group, 1 for other calls.
-        seconds: in the store.
-        ok: false when it raised.
-    """
+    """One call of the store; ``size`` is the sessions in the group, 1 for other calls."""
 
     operation: str
     size: int
@@ -140,15 +114,10 @@ class StoreStats:
 class StoreWorker:
     """Gives asyncio callers a store. Made, started and called on one event loop.
 
-    Every call raises ``StoreUnavailable`` when the store does, when no answer came in
-    ``wait_s`` (then a change may or may not have been applied), and after :meth:`close`; and
-    ``Overloaded`` when too much waits. A caller may be cancelled: what has not been begun is
-    then not done, what has been begun is finished.
-
-    Args:
-        store: closed by :meth:`close`.
-        limits: how much may wait, and how long.
-        observe: called on the store's thread after each call of the store; must be quick.
+    Calls raise ``StoreUnavailable`` when the store does, when no answer came in ``wait_s`` (then a change may
+    or may not have been applied), and after :meth:`close`; ``Overloaded`` when too much waits. A caller may
+    be cancelled: what has not been begun is then not done, what has been begun is finished. ``observe`` is
+    called on the store's thread.
     """
 
     def __init__(
@@ -185,30 +154,20 @@ class StoreWorker:
 
     @property
     def num_waiting(self) -> int:
-        """Sessions and calls that wait or are in the store."""
         return self._num_waiting
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to work; answers are delivered on ``loop``."""
         self._loop = loop
         self._thread.start()
 
     async def get(self, ids: Sequence[str]) -> list[Stored | None]:
-        """As the store's; those of many callers become one."""
         if not ids:
             return []
         found: list[Stored | None] = await self._ask("get", ids, len(ids))
         return found
 
     async def write(self, writes: Sequence[Write]) -> list[Written]:
-        """As the store's; those of many callers become one.
-
-        The changes of one call are in one group. Changes of one session, handed in by several
-        callers, are in successive groups, in the order of handing in.
-
-        Raises:
-            ValueError: an id appears twice.
-        """
+        """Those of many callers become one; changes of one session are in successive groups, in order."""
         if not writes:
             return []
         ids = frozenset([write.id for write in writes])
