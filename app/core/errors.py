@@ -125,14 +125,13 @@ class SequenceConflict(CallerError):
 
     Args:
         message: what clashed.
-        step: the session's last applied step.
-        expected: the ``seq`` that would be applied next.
+        step: the session's last applied step; ``expected`` is the ``seq`` that would be applied next.
     """
 
-    def __init__(self, message: str, *, step: int, expected: int) -> None:
+    def __init__(self, message: str, step: int) -> None:
         super().__init__(message)
         self.step = step
-        self.expected = expected
+        self.expected = step + 1
 
 
 class ModelMismatch(CallerError):

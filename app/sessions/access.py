@@ -129,7 +129,7 @@ class SessionAccess:
             raise SessionLimit(f"at most {most} sessions may be open with this key", retry_after_s=5.0)
         if not written.ok:
             step = 0 if held is None else held.step
-            raise SequenceConflict(f"session {record.id!r} exists already", step=step, expected=step + 1)
+            raise SequenceConflict(f"session {record.id!r} exists already", step)
 
     async def change(
         self, id: str, owner: str, change: Callable[[SessionRecord], Awaitable[Write]]
@@ -143,9 +143,7 @@ class SessionAccess:
             (written,) = await self.store.write([write])
             if written.ok:
                 return decode_record(id, write.stored.record)
-        raise SequenceConflict(
-            f"session {id!r} is changed by others all the time; try again", step=step, expected=step + 1
-        )
+        raise SequenceConflict(f"session {id!r} is changed by others all the time; try again", step)
 
     def info(self, record: SessionRecord) -> SessionInfo:
         deployment = self.inference.deployments.get(record.model)

@@ -78,7 +78,7 @@ class SessionActions:
             text = f"session {id!r} is not where the text began that this event belongs to"
         else:
             return SessionStream(self, record, action, request, self._start(record, action, request, point))
-        raise SequenceConflict(text, step=record.step, expected=record.step + 1)
+        raise SequenceConflict(text, record.step)
 
     async def finish(
         self,
@@ -141,9 +141,7 @@ class SessionActions:
             self._access.observe.session("conflict")
             now = self._access.decode(record.id, written.current, record.owner)
             raise SequenceConflict(
-                f"session {record.id!r} moved on while the text was generated; it was not kept",
-                step=now.step,
-                expected=now.step + 1,
+                f"session {record.id!r} moved on while the text was generated; it was not kept", now.step
             )
         self._access.observe.session_steps(record.model, step - record.step)
 

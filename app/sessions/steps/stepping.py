@@ -220,9 +220,7 @@ class Stepper:
             return stored
         self._access.observe.session("conflict")
         return SequenceConflict(
-            f"another call on session {session.queue.id!r} was applied first",
-            step=record.step,
-            expected=record.step + 1,
+            f"another call on session {session.queue.id!r} was applied first", record.step
         )
 
 
@@ -234,14 +232,10 @@ def check_seq(record: SessionRecord, seq: int | None, digest: str) -> bytes | No
         if record.call.digest == digest:
             return record.call.answer
         raise SequenceConflict(
-            f"seq {seq} was applied with other inputs; the next is {record.step + 1}",
-            step=record.step,
-            expected=record.step + 1,
+            f"seq {seq} was applied with other inputs; the next is {record.step + 1}", record.step
         )
     raise SequenceConflict(
-        f"the session holds step {record.step}, so the next seq is {record.step + 1}, not {seq}",
-        step=record.step,
-        expected=record.step + 1,
+        f"the session holds step {record.step}, so the next seq is {record.step + 1}, not {seq}", record.step
     )
 
 
