@@ -27,7 +27,7 @@ from app.registry import ModelRegistry, Siblings
 from app.registry.opening import open_registry
 from app.registry.options import RemotePlaces, Source
 from app.service.inference import InferenceService
-from app.sessions.housekeeping import Housekeeper
+from app.sessions.housekeeping import keep_house
 from app.sessions.keys import state_secret
 from app.sessions.portable import StateSigner
 from app.sessions.service import SessionService
@@ -215,8 +215,7 @@ async def _running(sessions: _Sessions | None, metrics: Metrics) -> AsyncIterato
         yield
         return
     sessions.store.start(asyncio.get_running_loop())
-    keeper = Housekeeper(sessions.service, sessions.store, metrics.live_sessions)
-    sweeper = asyncio.create_task(keeper.run())
+    sweeper = asyncio.create_task(keep_house(sessions.service, sessions.store, metrics.live_sessions))
     try:
         yield
     finally:

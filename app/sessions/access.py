@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -48,26 +48,18 @@ class SessionObserver(Protocol):
     def session_steps(self, model: str, count: int) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class SessionAccess:
     """Opens stored sessions, and is what the parts of the session service share. ``clock`` gives seconds
     since the epoch.
     """
 
-    def __init__(
-        self,
-        inference: InferenceService,
-        store: AsyncStore,
-        limits: SessionLimits,
-        observe: SessionObserver,
-        clock: Callable[[], float],
-        quota: Quota,
-    ) -> None:
-        self.inference = inference
-        self.store = store
-        self.limits = limits
-        self.observe = observe
-        self.clock = clock
-        self._quota = quota
+    inference: InferenceService
+    store: AsyncStore
+    limits: SessionLimits
+    observe: SessionObserver
+    clock: Callable[[], float]
+    quota: Quota
 
     def decode(self, id: str, stored: Stored | None, owner: str) -> SessionRecord:
         """The open session in what a store held, for its owner.
@@ -112,7 +104,7 @@ class SessionAccess:
         """Store a new session; raises ``SequenceConflict`` (the id is in use), ``SessionLimit`` and
         ``StoreFull``.
         """
-        most = self._quota(record.owner)
+        most = self.quota(record.owner)
         (written,) = await self.store.write([Write(record.key, 0, stored_of(record), max_owned=most)])
         held = None if written.current is None else decode_record(record.id, written.current.record)
         if held is not None and (held.state is not SessionState.OPEN or held.expires_at <= self.clock()):
@@ -172,10 +164,19 @@ class SessionAccess:
             )
 
     def replacing(
-        self, before: SessionRecord, after: SessionRecord, snapshot: Snapshot | None = None
+        self,
+        before: SessionRecord,
+        after: SessionRecord,
+        snapshot: str | None = None,
+        automatic: bool = False,
     ) -> Write:
+        """The write that puts one record in another's place, and keeps it under a snapshot's name too."""
+        stored = stored_of(after)
+        kept = None
+        if snapshot is not None:
+            kept = Snapshot(snapshot, after.step, automatic, after.updated_at, stored.record)
         keep = self.limits.session_keep_automatic
-        return Write(before.key, before.revision, stored_of(after), snapshot=snapshot, keep_automatic=keep)
+        return Write(before.key, before.revision, stored, snapshot=kept, keep_automatic=keep)
 
     def ending(self, record: SessionRecord, state: SessionState) -> Write:
         """The write that turns a session into a tombstone."""

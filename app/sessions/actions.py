@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -47,7 +48,7 @@ class SessionActions:
             said = await stream.whole()
             kept = _kept(action, stream, request)
             body = _json(_ended(action, said, record.step + len(kept)))
-            await self._advance(record, kept, digest, body)
+            await self.advance(record, kept, digest, body)
             return body
         finally:
             stream.cancel()
@@ -80,22 +81,6 @@ class SessionActions:
             return SessionStream(self, record, action, request, self._start(record, action, request, point))
         raise SequenceConflict(text, record.step)
 
-    async def finish(
-        self,
-        record: SessionRecord,
-        action: SessionAction,
-        request: Any,
-        stream: TaskStream,
-        frames: list[BaseModel],
-    ) -> BaseModel:
-        """The last frame, once the session has advanced where that was asked for."""
-        kept = _kept(action, stream, request)
-        step = record.step + len(kept)
-        if kept:
-            body = _json(_ended(action, stream.assembler.answer(frames), step))
-            await self._advance(record, kept, _digest(request), body)
-        return _ended(action, frames[-1], step)
-
     def _check(self, record: SessionRecord, deployment: Deployment, action: SessionAction) -> None:
         if action.name not in (known.name for known in deployment.task.actions):
             raise InvalidInput("id", f"session {record.id!r} is on {record.model}, which {action.lacking}")
@@ -127,7 +112,7 @@ class SessionActions:
             call.report(outcome_of(error))
             raise
 
-    async def _advance(self, record: SessionRecord, kept: list[Any], digest: str, body: bytes) -> None:
+    async def advance(self, record: SessionRecord, kept: list[Any], digest: str, body: bytes) -> None:
         """Feed what was produced to the session, as one call."""
         if not kept:
             return
@@ -146,57 +131,57 @@ class SessionActions:
         self._access.observe.session_steps(record.model, step - record.step)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class SessionStream:
     """Frames of an action that goes on from a session."""
 
-    def __init__(
-        self,
-        actions: SessionActions,
-        record: SessionRecord,
-        action: SessionAction,
-        request: Any,
-        stream: TaskStream,
-    ) -> None:
-        self._actions = actions
-        self._record = record
-        self._action = action
-        self._request = request
-        self._stream = stream
+    actions: SessionActions
+    record: SessionRecord
+    action: SessionAction
+    request: Any
+    inner: TaskStream
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         frames: list[BaseModel] = []
-        async for frame in self._stream:
-            last = not isinstance(frame, self._action.frames[:-1])
-            if last or self._request.advance:
+        async for frame in self.inner:
+            last = not isinstance(frame, self.action.frames[:-1])
+            if last or self.request.advance:
                 frames.append(frame)
             if last:
-                frame = await self._actions.finish(
-                    self._record, self._action, self._request, self._stream, frames
-                )
+                frame = await self._finish(frames)
             yield frame
+
+    async def _finish(self, frames: list[BaseModel]) -> BaseModel:
+        """The last frame, once the session has advanced where that was asked for."""
+        kept = _kept(self.action, self.inner, self.request)
+        step = self.record.step + len(kept)
+        if kept:
+            body = _json(_ended(self.action, self.inner.assembler.answer(frames), step))
+            await self.actions.advance(self.record, kept, _digest(self.request), body)
+        return _ended(self.action, frames[-1], step)
 
     @property
     def event_id(self) -> str | None:
-        return self._stream.event_id
+        return self.inner.event_id
 
     def stop(self) -> None:
         """End the stream early; the session keeps what was given out."""
-        self._stream.stop()
+        self.inner.stop()
 
     def cancel(self) -> None:
         """Give the stream up; the session stays as it was."""
-        self._stream.cancel()
+        self.inner.cancel()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class LastFrame:
     """The last frame again, of a stream whose session has advanced and whose reader lost that frame alone."""
 
-    def __init__(self, frame: BaseModel, event_id: str) -> None:
-        self._frame = frame
-        self.event_id = event_id
+    frame: BaseModel
+    event_id: str
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        yield self._frame
+        yield self.frame
 
     def cancel(self) -> None:
         pass

@@ -7,7 +7,7 @@ from typing import Any
 from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE, Manifest
 from app.core.errors import InvalidInput, ModelMismatch
 from app.sessions.access import SessionAccess, iso
-from app.sessions.record import NO_ROW, SessionRecord, decode_record, encode_record, store_key
+from app.sessions.record import NO_ROW, SessionRecord, decode_record, store_key
 from app.sessions.schema import SessionInfo, SnapshotInfo, SnapshotList
 from app.sessions.stores.store import SessionStore, Snapshot, Write
 
@@ -32,8 +32,10 @@ class SessionHistory:
             # A snapshot is a write, so none can come between this look and the write below.
             self._check_room(id, name, await self._access.store.call(SessionStore.snapshots, record.key))
             after = record.after(self._access.clock())
-            made.append(Snapshot(name, record.step, False, after.updated_at, encode_record(after)))
-            return self._access.replacing(record, after, made[-1])
+            write = self._access.replacing(record, after, name)
+            assert write.snapshot is not None
+            made.append(write.snapshot)
+            return write
 
         await self._access.change(id, owner, change)
         self._access.observe.session("snapshot")

@@ -164,25 +164,10 @@ def id_of_key(key: str) -> str:
 
 def encode_record(record: SessionRecord) -> bytes:
     # In this order, so that a record has the bytes that it had with every earlier version.
-    header: dict[str, Any] = {
-        "id": record.id,
-        "writer": _WRITER,
-        "model": record.model,
-        "graph": record.graph,
-        "revision": record.revision,
-        "step": record.step,
-        "created_at": record.created_at,
-        "updated_at": record.updated_at,
-        "ttl_s": record.ttl_s,
-        "context": record.context,
-        "origin": record.origin,
-        "metadata": record.metadata,
-        "owner": record.owner,
-        "state": record.state.value,
-        "row": 0,
-        "last": None,
-        "call": None if record.call is None else [record.call.seq, record.call.digest],
-    }
+    header: dict[str, Any] = {"id": record.id, "writer": _WRITER}
+    header |= {name: getattr(record, name) for name in _AS_IT_IS}
+    header |= {"state": record.state.value, "row": 0, "last": None}
+    header["call"] = None if record.call is None else [record.call.seq, record.call.digest]
     answer = b"" if record.call is None else record.call.answer
     body = b"".join((_MAGIC, pack(header, record.row, record.last), answer))
     return body + _U32.pack(zlib.crc32(body))

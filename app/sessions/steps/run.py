@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import orjson
@@ -18,7 +17,7 @@ from app.core.sequence import BlockRequest, BlockResult, Read, Usage
 from app.service.deployment import Deployment
 from app.sessions.record import LastCall, SessionRecord
 from app.sessions.steps.calls import PendingCall, SessionQueue
-from app.tasks.session import AppliedInputs, Context, EncodedInputs
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
 _NOTHING = Usage()
 
@@ -59,6 +58,10 @@ class RunCall:
     seq: int
     encoded: EncodedInputs
     start: int
+
+    def answer(self, outputs: Sequence[Output]) -> bytes:
+        step = self.seq - 1 + len(self.encoded.reported)
+        return orjson.dumps({"seq": self.seq, "step": step, "outputs": outputs})
 
 
 @dataclass(slots=True, eq=False)
@@ -125,37 +128,22 @@ async def run_all(runs: Sequence[Run], deadline: float) -> None:
 
 def answers(runs: Sequence[tuple[SessionRun, Run]]) -> list[list[bytes]]:
     """The JSON bytes of the answer to each call; the calls of a model are described together."""
-    by_model: dict[str, list[AppliedInputs]] = {}
-    describers: dict[str, Any] = {}
+    applied: dict[Deployment, list[AppliedInputs]] = {}
     for session, run in runs:
         outputs = run.result()[1]
-        applied = by_model.setdefault(session.record.model, [])
-        describers[session.record.model] = session.deployment.model.session
         for call in session.calls:
             before = outputs[call.start - 1] if call.start else session.record.last
             steps = outputs[call.start : call.start + len(call.encoded.steps)]
-            applied.append(AppliedInputs(call.encoded, before, steps))
-    described = {model: iter(describers[model].describe(applied)) for model, applied in by_model.items()}
-    answered: list[list[bytes]] = []
-    for session, _ in runs:
-        of_model = described[session.record.model]
-        answered.append(
-            [
-                orjson.dumps(
-                    {
-                        "seq": call.seq,
-                        "step": call.seq - 1 + len(call.encoded.reported),
-                        "outputs": next(of_model),
-                    }
-                )
-                for call in session.calls
-            ]
-        )
-    return answered
+            applied.setdefault(session.deployment, []).append(AppliedInputs(call.encoded, before, steps))
+    described = {each: iter(each.model.session.describe(inputs)) for each, inputs in applied.items()}
+    return [
+        [call.answer(next(described[session.deployment])) for call in session.calls] for session, _ in runs
+    ]
 
 
 def _block(members: Sequence[Run]) -> BlockRequest:
-    steps = _stacked([run.steps for run in members])
+    arrays = [run.steps for run in members]
+    steps = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)  # no copy of one alone
     given = [run.start for run in members if run.start is not None]
     if len(given) == len(members):
         return BlockRequest(steps, Read.ALL, np.stack(given))
@@ -179,8 +167,3 @@ def _deal(result: BlockResult, members: Sequence[Run]) -> None:
 def _fail(members: Sequence[Run], error: RnnserveError) -> None:
     for run in members:
         run.error = error
-
-
-def _stacked(arrays: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
-    """As ``np.stack``, without a copy of one alone."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput, NotFinite, RnnserveError, SequenceConflict, StateQuarantined
 from app.service.deployment import Deployment
-from app.sessions.access import SessionAccess, stored_of
+from app.sessions.access import SessionAccess
 from app.sessions.portable import PortableState
 from app.sessions.record import SessionRecord
 from app.sessions.steps.cache import RecordCache
 from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue
 from app.sessions.steps.run import Run, RunCall, SessionRun, answers, run_all
-from app.sessions.stores.store import Snapshot, Write, Written
+from app.sessions.stores.store import Write, Written
 from app.tasks.session import Context, EncodedInputs
 
 
@@ -54,9 +54,13 @@ class Stepper:
         now = self._access.clock()
         records: list[SessionRecord] = []
         writes: list[Write] = []
+        every = self._limits.session_snapshot_every
         for (session, run), of_session in zip(applied, answered, strict=True):
-            records.append(session.stored(run, of_session[-1], now))
-            writes.append(self._write(session, records[-1]))
+            after = session.stored(run, of_session[-1], now)
+            due = every and after.step // every > session.record.step // every
+            name = f"step-{after.step}" if due else None
+            records.append(after)
+            writes.append(self._access.replacing(session.record, after, name, automatic=True))
         try:
             written = await self._access.store.write(writes)
         except BaseException:
@@ -176,15 +180,6 @@ class Stepper:
         run = Run(deployment, state.row if state.row.size else None, encoded.steps)
         await run_all([run], self._access.inference.deadline())
         return encoded, *run.result()
-
-    def _write(self, session: SessionRun, after: SessionRecord) -> Write:
-        before, every = session.record, self._limits.session_snapshot_every
-        stored = stored_of(after)
-        snapshot = None
-        if every and after.step // every > before.step // every:
-            snapshot = Snapshot(f"step-{after.step}", after.step, True, after.updated_at, stored.record)
-        keep = self._limits.session_keep_automatic
-        return Write(session.queue.key, before.revision, stored, snapshot=snapshot, keep_automatic=keep)
 
     def _failed(self, session: SessionRun, error: RnnserveError) -> None:
         """A run failed: its calls are tried again one by one, so that good ones stay good."""

@@ -161,29 +161,26 @@ class LmdbStore:
 
     def _open_environment(self) -> tuple[lmdb.Environment, Tables]:
         with self._lock:
-            return self._open_locked()
-
-    def _open_locked(self) -> tuple[lmdb.Environment, Tables]:
-        env = lmdb.open(
-            str(self._path),
-            map_size=self._map_bytes,
-            sync=self._power_safe,
-            metasync=self._power_safe,
-            # Rows are read at random; what the kernel would read ahead is other sessions'.
-            readahead=False,
-            max_readers=_MAX_READERS,
-            max_dbs=len(tables.NAMES),
-            max_spare_txns=1,
-            mode=0o600,
-        )
-        try:
-            env.reader_check()
-            opened = self._patiently(env, lambda: Tables(*(env.open_db(name) for name in tables.NAMES)))
-            env.begin().abort()  # takes a reader slot, and keeps it as the spare transaction
-            return env, opened
-        except BaseException:
-            env.close()
-            raise
+            env = lmdb.open(
+                str(self._path),
+                map_size=self._map_bytes,
+                sync=self._power_safe,
+                metasync=self._power_safe,
+                # Rows are read at random; what the kernel would read ahead is other sessions'.
+                readahead=False,
+                max_readers=_MAX_READERS,
+                max_dbs=len(tables.NAMES),
+                max_spare_txns=1,
+                mode=0o600,
+            )
+            try:
+                env.reader_check()
+                opened = self._patiently(env, lambda: Tables(*(env.open_db(name) for name in tables.NAMES)))
+                env.begin().abort()  # takes a reader slot, and keeps it as the spare transaction
+                return env, opened
+            except BaseException:
+                env.close()
+                raise
 
     def _run(
         self,
@@ -220,17 +217,12 @@ class LmdbStore:
             try:
                 return transact()
             except lmdb.MapFullError:
-                _grow(env)
+                if env.reader_check() == 0:  # pages that a dead reader held are room too
+                    size = env.info()["map_size"]
+                    env.set_mapsize(size + min(size, _MAX_GROWTH_BYTES))
             except lmdb.MapResizedError:
                 env.set_mapsize(0)  # another process grew it: take its size
             except lmdb.ReadersFullError:
                 if not env.reader_check():
                     raise
         raise StoreUnavailable("the session store's map fills faster than it grows", retry_after_s=1.0)
-
-
-def _grow(env: lmdb.Environment) -> None:
-    # Pages that a dead reader holds are room too.
-    if env.reader_check() == 0:
-        size = env.info()["map_size"]
-        env.set_mapsize(size + min(size, _MAX_GROWTH_BYTES))

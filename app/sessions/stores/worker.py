@@ -46,29 +46,28 @@ class Backlog:
 
     def __init__(self, max_group: int) -> None:
         self._max_group = max_group
-        self._together: dict[str, deque[Waiting]] = {method: deque() for method in TOGETHER}
-        self._others: deque[Waiting] = deque()
+        self._queues: dict[str, deque[Waiting]] = {method: deque() for method in (*TOGETHER, "other")}
 
     def __bool__(self) -> bool:
-        return bool(self._others or any(self._together.values()))
+        return any(self._queues.values())
 
     def add(self, item: Waiting) -> None:
-        self._together.get(item.method, self._others).append(item)
+        self._queues.get(item.method, self._queues["other"]).append(item)
 
     def take(self) -> list[list[Waiting]]:
         """A group of writes, one of reads, and one other call, of what there is.
 
         No session is written twice in a group, and the writes of a session keep their order.
         """
-        groups = [self._group(waiting) for waiting in self._together.values() if waiting]
-        if self._others:
-            groups.append([self._others.popleft()])
-        return groups
+        return [
+            self._group(waiting) if method in TOGETHER else [waiting.popleft()]
+            for method, waiting in self._queues.items()
+            if waiting
+        ]
 
     def take_all(self) -> list[Waiting]:
-        everything = [item for waiting in self._together.values() for item in waiting]
-        everything += self._others
-        for waiting in (*self._together.values(), self._others):
+        everything = [item for waiting in self._queues.values() for item in waiting]
+        for waiting in self._queues.values():
             waiting.clear()
         return everything
 
