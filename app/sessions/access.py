@@ -164,19 +164,15 @@ class SessionAccess:
             )
 
     def replacing(
-        self,
-        before: SessionRecord,
-        after: SessionRecord,
-        snapshot: str | None = None,
-        automatic: bool = False,
+        self, before: SessionRecord, after: SessionRecord, name: str | None = None, automatic: bool = False
     ) -> Write:
-        """The write that puts one record in another's place, and keeps it under a snapshot's name too."""
+        """The write that puts one record in another's place; with a name, also as a snapshot."""
         stored = stored_of(after)
-        kept = None
-        if snapshot is not None:
-            kept = Snapshot(snapshot, after.step, automatic, after.updated_at, stored.record)
+        snapshot = None
+        if name is not None:
+            snapshot = Snapshot(name, after.step, automatic, after.updated_at, stored.record)
         keep = self.limits.session_keep_automatic
-        return Write(before.key, before.revision, stored, snapshot=kept, keep_automatic=keep)
+        return Write(before.key, before.revision, stored, snapshot=snapshot, keep_automatic=keep)
 
     def ending(self, record: SessionRecord, state: SessionState) -> Write:
         """The write that turns a session into a tombstone."""

@@ -30,7 +30,13 @@ class SessionHistory:
 
         async def change(record: SessionRecord) -> Write:
             # A snapshot is a write, so none can come between this look and the write below.
-            self._check_room(id, name, await self._access.store.call(SessionStore.snapshots, record.key))
+            kept = await self._access.store.call(SessionStore.snapshots, record.key)
+            if any(snapshot.name == name for snapshot in kept):
+                raise InvalidInput("name", f"session {id!r} has a snapshot named {name!r} already")
+            most = self._access.limits.session_max_snapshots
+            if sum(not snapshot.automatic for snapshot in kept) >= most:
+                text = f"a session keeps at most {most} named snapshots"
+                raise InvalidInput("name", text, allowed={"max": most})
             after = record.after(self._access.clock())
             write = self._access.replacing(record, after, name)
             assert write.snapshot is not None
@@ -82,16 +88,6 @@ class SessionHistory:
         record = await self._access.change(id, owner, change)
         self._access.observe.session("migrated")
         return self._access.info(record)
-
-    def _check_room(self, id: str, name: str, kept: list[Snapshot]) -> None:
-        if any(snapshot.name == name for snapshot in kept):
-            raise InvalidInput("name", f"session {id!r} has a snapshot named {name!r} already")
-        if sum(not snapshot.automatic for snapshot in kept) >= self._access.limits.session_max_snapshots:
-            raise InvalidInput(
-                "name",
-                f"a session keeps at most {self._access.limits.session_max_snapshots} named snapshots",
-                allowed={"max": self._access.limits.session_max_snapshots},
-            )
 
     async def _target(self, id: str, to: str | int, owner: str) -> SessionRecord | None:
         """The record to go back to; ``None`` for the start."""

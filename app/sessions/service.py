@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -160,11 +160,9 @@ class SessionService:
             )
         began = time.perf_counter()
         try:
-            if self._waiting is None:
+            waiting = self._waiting and self._waiting([store_key(call.id, owner) for call in calls])
+            with waiting or nullcontext():
                 outcomes = await self._queue.steps(calls, owner, clock)
-            else:
-                with self._waiting([store_key(call.id, owner) for call in calls]):
-                    outcomes = await self._queue.steps(calls, owner, clock)
         except RnnserveError as error:
             self._observe.session_calls(0, [outcome_of(error)] * len(calls), time.perf_counter() - began)
             raise

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from app.bundle.manifest import GRAPH_FILE
 from app.core.errors import InvalidInput, ModelMismatch
 from app.service.inference import Deployment
@@ -82,7 +80,10 @@ class SessionStates:
             RowField.model_construct(
                 name=field.name,
                 shape=list(field.shape),
-                values=[_short(value) for value in record.row[field.offset :][: math.prod(field.shape)]],
+                # Seven significant digits; float32 has no more to say.
+                values=[
+                    float(f"{value:.7g}") for value in record.row[field.offset :][: math.prod(field.shape)]
+                ],
             )
             for field in layout
             if record.row.size and (not names or field.name in names)
@@ -108,8 +109,3 @@ class SessionStates:
             outputs=deployment.model.session.describe([AppliedInputs(encoded, opened.last, outputs)])[0],
             state=self._signer.seal(after),
         )
-
-
-def _short(value: np.float32) -> float:
-    """Seven significant digits; float32 has no more to say."""
-    return float(f"{value:.7g}")

@@ -12,7 +12,7 @@ import pytest
 from app.core.errors import Overloaded, StoreUnavailable
 from app.sessions.stores.memory import MemoryStore
 from app.sessions.stores.store import SessionStore, Stored, Write, Written
-from app.sessions.stores.worker import StoreStats, StoreWorker, WorkerLimits
+from app.sessions.stores.worker import StoreStats, StoreWorker
 
 
 class GatedStore(MemoryStore):
@@ -62,7 +62,7 @@ async def start() -> AsyncIterator[Start]:
     def begin(
         store: GatedStore, observe: Callable[[StoreStats], None] | None = None, **limits: Any
     ) -> StoreWorker:
-        worker = StoreWorker(store, WorkerLimits(**limits), observe)
+        worker = StoreWorker(store, observe, **limits)
         worker.start(asyncio.get_running_loop())
         workers.append((worker, store))
         return worker

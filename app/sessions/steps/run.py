@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.core.errors import RnnserveError
 from app.core.sequence import BlockRequest, BlockResult, Read, Usage
 from app.service.deployment import Deployment
-from app.sessions.record import LastCall, SessionRecord
+from app.sessions.record import SessionRecord
 from app.sessions.steps.calls import PendingCall, SessionQueue
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
@@ -96,13 +96,6 @@ class SessionRun:
             steps = np.concatenate([call.encoded.steps for call in self.calls])
         return Run(self.deployment, self.record.row if self.record.row.size else None, steps)
 
-    def stored(self, run: Run, answer: bytes, now: float) -> SessionRecord:
-        row, outputs = run.result()
-        last = self.calls[-1]
-        call = LastCall(last.seq, last.pending.digest, answer)
-        # A view would keep the outputs of the whole block alive.
-        return self.record.stepped(now, self.step, row, outputs[-1].copy(), self.context, call)
-
 
 async def run_all(runs: Sequence[Run], deadline: float) -> None:
     """Run sequences of any models and lengths; what became of each is put into it."""
@@ -136,9 +129,11 @@ def answers(runs: Sequence[tuple[SessionRun, Run]]) -> list[list[bytes]]:
             steps = outputs[call.start : call.start + len(call.encoded.steps)]
             applied.setdefault(session.deployment, []).append(AppliedInputs(call.encoded, before, steps))
     described = {each: iter(each.model.session.describe(inputs)) for each, inputs in applied.items()}
-    return [
-        [call.answer(next(described[session.deployment])) for call in session.calls] for session, _ in runs
-    ]
+    answered = []
+    for session, _ in runs:
+        outputs_of = described[session.deployment]
+        answered.append([call.answer(next(outputs_of)) for call in session.calls])
+    return answered
 
 
 def _block(members: Sequence[Run]) -> BlockRequest:

@@ -1,8 +1,4 @@
-"""The asyncio side of a store: one thread, which does what waits in groups.
-
-While one group is in the store the next one gathers; nothing waits for a group to fill. The thread wakes the
-event loop once for each group.
-"""
+"""The asyncio side of a store: one thread, which does what waits in groups."""
 
 from __future__ import annotations
 
@@ -91,16 +87,6 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerLimits:
-    """``max_waiting`` counts sessions and other calls. An idle store is checked every ``check_every_s``."""
-
-    max_waiting: int = 16_384
-    max_group: int = 256
-    wait_s: float = 10.0
-    check_every_s: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class StoreStats:
     """One call of the store; ``size`` is the sessions in the group, 1 for other calls."""
 
@@ -122,18 +108,23 @@ class StoreWorker:
     def __init__(
         self,
         store: SessionStore,
-        limits: WorkerLimits = WorkerLimits(),
         observe: Callable[[StoreStats], None] | None = None,
+        max_waiting: int = 16_384,
+        max_group: int = 256,
+        wait_s: float = 10.0,
+        check_every_s: float = 1.0,
     ) -> None:
         self._store = store
-        self._limits = limits
+        self._max_waiting = max_waiting
+        self._wait_s = wait_s
+        self._check_every_s = check_every_s
         self._observe = observe
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._main, name="session-store", daemon=True)
         self._wake = threading.Condition()
         # Guarded by the condition; the flags below are single assignments and are not.
-        self._backlog = Backlog(limits.max_group)
-        self._num_waiting = 0
+        self._backlog = Backlog(max_group)
+        self.num_waiting = 0
         self._closing = False
         self._healthy = False
         self._checked_at = 0.0
@@ -148,12 +139,8 @@ class StoreWorker:
     def healthy(self) -> bool:
         """Whether the store answered when it was last asked, and is not silent for too long now."""
         since = self._busy_since
-        hangs = since is not None and time.monotonic() - since > self._limits.wait_s
+        hangs = since is not None and time.monotonic() - since > self._wait_s
         return self.alive and self._healthy and not hangs
-
-    @property
-    def num_waiting(self) -> int:
-        return self._num_waiting
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -201,16 +188,16 @@ class StoreWorker:
         with self._wake:
             if not self.alive:
                 raise StoreUnavailable("the session store is closed")
-            if self._num_waiting and self._num_waiting + count > self._limits.max_waiting:
+            if self.num_waiting and self.num_waiting + count > self._max_waiting:
                 raise Overloaded("too much waits for the session store", retry_after_s=1.0)
-            self._num_waiting += count
+            self.num_waiting += count
             self._backlog.add(Waiting(future, method, arguments, count, ids))
             self._wake.notify()
         try:
-            async with asyncio.timeout(self._limits.wait_s):
+            async with asyncio.timeout(self._wait_s):
                 return await future
         except TimeoutError as error:
-            text = f"the session store did not answer in {self._limits.wait_s:g} s"
+            text = f"the session store did not answer in {self._wait_s:g} s"
             raise StoreUnavailable(text, retry_after_s=1.0) from error
 
     # What follows runs on the store's thread.
@@ -231,7 +218,7 @@ class StoreWorker:
     def _turn(self) -> bool:
         """One group of each kind, or a check; false when there is nothing left to do, for good."""
         with self._wake:
-            idle_s = self._checked_at + self._limits.check_every_s - time.monotonic()
+            idle_s = self._checked_at + self._check_every_s - time.monotonic()
             if not self._backlog and not self._closing and idle_s > 0:
                 self._wake.wait(idle_s)
             if self._closing and not self._backlog:
@@ -239,7 +226,7 @@ class StoreWorker:
             groups = self._backlog.take()
         for group in groups:
             self._do(group)
-        if time.monotonic() >= self._checked_at + self._limits.check_every_s:
+        if time.monotonic() >= self._checked_at + self._check_every_s:
             self._run("check", ())
         return True
 
@@ -249,9 +236,7 @@ class StoreWorker:
         together = method in TOGETHER
         begun: list[Waiting] = []
         asked: list[Any] = []
-        num_waiting = 0
         for item in group:
-            num_waiting += item.count
             if not item.future.done():
                 begun.append(item)
                 asked += item.arguments
@@ -259,7 +244,7 @@ class StoreWorker:
         if begun:
             answer = self._run(method, (asked,), len(asked)) if together else self._run(method, asked)
         with self._wake:
-            self._num_waiting -= num_waiting
+            self.num_waiting -= sum(item.count for item in group)
         answers: list[tuple[Waiting, Any]] = []
         first = 0
         for item in begun:
@@ -289,7 +274,7 @@ class StoreWorker:
     def _give_up(self, why: str) -> None:
         with self._wake:
             left = self._backlog.take_all()
-            self._num_waiting -= sum(item.count for item in left)
+            self.num_waiting -= sum(item.count for item in left)
         self._deliver([(item, StoreUnavailable(why)) for item in left])
 
     def _deliver(self, answers: Sequence[tuple[Waiting, Any]]) -> None:
