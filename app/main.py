@@ -27,7 +27,7 @@ from app.registry.ports import RemotePlaces, Source
 from app.registry.registry import ModelRegistry
 from app.registry.unloaded import Siblings
 from app.service.inference import InferenceService
-from app.sessions.housekeeping import Housekeeper
+from app.sessions.housekeeping import keep_house
 from app.sessions.keys import state_secret
 from app.sessions.portable import StateSigner
 from app.sessions.service import SessionService
@@ -194,8 +194,7 @@ async def _running(sessions: _Sessions | None, metrics: Metrics) -> AsyncIterato
         yield
         return
     sessions.store.start(asyncio.get_running_loop())
-    keeper = Housekeeper(sessions.service, sessions.store, metrics.live_sessions)
-    sweeper = asyncio.create_task(keeper.run())
+    sweeper = asyncio.create_task(keep_house(sessions.service, sessions.store, metrics.live_sessions))
     try:
         yield
     finally:

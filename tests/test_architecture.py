@@ -19,7 +19,7 @@ SOURCES = sorted([*ROOT.glob("app/**/*.py"), *ROOT.glob("training/**/*.py")])
 MAX_LINES = 350
 ADDRESS = re.compile(r"https?://\S+")
 MAX_FILES = 20
-MAX_LINES_OF_GENERIC_APP = 22_500
+MAX_LINES_OF_GENERIC_APP = 23_500
 MAX_LINES_OF_SERVICE = 1_300
 
 

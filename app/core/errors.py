@@ -74,10 +74,10 @@ class SessionGone(CallerError):
 class SequenceConflict(CallerError):
     """The call is not the next one of its session; ``expected`` is the ``seq`` that would be."""
 
-    def __init__(self, message: str, *, step: int, expected: int) -> None:
+    def __init__(self, message: str, step: int) -> None:
         super().__init__(message)
         self.step = step
-        self.expected = expected
+        self.expected = step + 1
 
 
 class ModelMismatch(CallerError):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -22,11 +22,9 @@ from app.core.errors import (
 )
 from app.service.catalog import Deployment
 from app.service.inference import InferenceService
-from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.limits import SessionLimits
-from app.sessions.observer import SessionObserver
 from app.sessions.portable import PortableState
-from app.sessions.record import SessionRecord, decode_record, encode_record, store_key
+from app.sessions.record import SessionRecord, SessionState, decode_record, encode_record, store_key
 from app.sessions.schema import SessionInfo
 from app.sessions.stores.store import AsyncStore, Snapshot, Stored, Write
 
@@ -36,33 +34,33 @@ Quota = Callable[[str], int | None]
 _ATTEMPTS = 5
 
 
-class SessionAccess:
-    """Opens stored sessions, and is what the parts of the session service share.
+class SessionObserver(Protocol):
+    def session(self, event: str, count: int = 1) -> None:
+        """``created``, ``forked``, ``closed``, ``expired``, ``conflict``, ``replayed``, ``rewound``,
+        ``migrated``, ``snapshot``, ``exported``, ``imported``, ``quarantined``, ``corrupt`` or ``refused``
+        happened.
+        """
+        ...
 
-    Args:
-        inference: the served models.
-        store: where sessions are.
-        limits: what sessions may ask for.
-        observe: counts.
-        clock: seconds since the epoch.
-        quota: live sessions that an owner may have; ``None`` without a limit.
+    def session_calls(self, ok: int, failed: Sequence[str], seconds: float) -> None:
+        """Step calls that came together ended: how many well, and the outcomes of the others."""
+        ...
+
+    def session_steps(self, model: str, count: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionAccess:
+    """Opens stored sessions, and is what the parts of the session service share. ``clock`` gives seconds
+    since the epoch.
     """
 
-    def __init__(
-        self,
-        inference: InferenceService,
-        store: AsyncStore,
-        limits: SessionLimits,
-        observe: SessionObserver,
-        clock: Callable[[], float],
-        quota: Quota,
-    ) -> None:
-        self.inference = inference
-        self.store = store
-        self.limits = limits
-        self.observe = observe
-        self.clock = clock
-        self._quota = quota
+    inference: InferenceService
+    store: AsyncStore
+    limits: SessionLimits
+    observe: SessionObserver
+    clock: Callable[[], float]
+    quota: Quota
 
     def decode(self, id: str, stored: Stored | None, owner: str) -> SessionRecord:
         """The open session in what a store held, for its owner.
@@ -88,16 +86,11 @@ class SessionAccess:
         return record
 
     async def open(self, id: str, owner: str) -> SessionRecord:
-        """One open session; raises as :meth:`decode`, and StoreUnavailable."""
         (stored,) = await self.store.get([store_key(id, owner)])
         return self.decode(id, stored, owner)
 
     def deployment(self, state: SessionRecord | PortableState) -> Deployment:
-        """The model version that a session's or a portable state's row belongs to.
-
-        Raises:
-            ModelMismatch: it is not served here, or its graph has changed under the same version.
-        """
+        """The model version that a state's row belongs to; raises ``ModelMismatch``."""
         deployments = self.inference.catalog.deployments
         found = deployments.get(state.model)
         if found is not None and found.manifest.files[GRAPH_FILE] == state.graph:
@@ -109,14 +102,10 @@ class SessionAccess:
         raise ModelMismatch(f"{what} belongs to {state.model}, which is not served here (served: {served})")
 
     async def insert(self, record: SessionRecord) -> None:
-        """Store a new session.
-
-        Raises:
-            SequenceConflict: a session of that id is open.
-            SessionLimit: the owner has as many as it may.
-            StoreFull: there is no room.
+        """Store a new session; raises ``SequenceConflict`` (the id is in use), ``SessionLimit`` and
+        ``StoreFull``.
         """
-        most = self._quota(record.owner)
+        most = self.quota(record.owner)
         (written,) = await self.store.write([Write(record.key, 0, stored_of(record), max_owned=most)])
         held = None if written.current is None else decode_record(record.id, written.current.record)
         if held is not None and (held.state is not SessionState.OPEN or held.expires_at <= self.clock()):
@@ -133,16 +122,12 @@ class SessionAccess:
             raise SessionLimit(f"at most {most} sessions may be open with this key", retry_after_s=5.0)
         if not written.ok:
             step = 0 if held is None else held.step
-            raise SequenceConflict(f"session {record.id!r} exists already", step=step, expected=step + 1)
+            raise SequenceConflict(f"session {record.id!r} exists already", step)
 
     async def change(
         self, id: str, owner: str, change: Callable[[SessionRecord], Awaitable[Write]]
     ) -> SessionRecord:
-        """Apply a change to the present record, again when somebody stepped in between.
-
-        Raises:
-            SequenceConflict: others changed it every time.
-        """
+        """Apply a change to the present record, again when somebody stepped in between."""
         step = 0
         for _ in range(_ATTEMPTS):
             record = await self.open(id, owner)
@@ -151,12 +136,9 @@ class SessionAccess:
             (written,) = await self.store.write([write])
             if written.ok:
                 return decode_record(id, write.stored.record)
-        raise SequenceConflict(
-            f"session {id!r} is changed by others all the time; try again", step=step, expected=step + 1
-        )
+        raise SequenceConflict(f"session {id!r} is changed by others all the time; try again", step)
 
     def info(self, record: SessionRecord) -> SessionInfo:
-        """The session as its owner sees it."""
         deployment = self.inference.catalog.deployments.get(record.model)
         return SessionInfo.model_construct(
             id=record.id,
@@ -170,11 +152,7 @@ class SessionAccess:
         )
 
     def check_size(self, field: str, value: dict[str, Any]) -> None:
-        """Refuse metadata or options that are too large to keep.
-
-        Raises:
-            InvalidInput: with the limit in bytes.
-        """
+        """Refuse metadata or options that are too large to keep."""
         try:
             size = len(orjson.dumps(value))
         except (TypeError, orjson.JSONEncodeError) as error:
@@ -187,15 +165,19 @@ class SessionAccess:
             )
 
     def replacing(
-        self, before: SessionRecord, after: SessionRecord, snapshot: Snapshot | None = None
+        self, before: SessionRecord, after: SessionRecord, name: str | None = None, automatic: bool = False
     ) -> Write:
-        """The write that puts one record in another's place."""
+        """The write that puts one record in another's place; with a name, also as a snapshot."""
+        stored = stored_of(after)
+        snapshot = None
+        if name is not None:
+            snapshot = Snapshot(name, after.step, automatic, after.updated_at, stored.record)
         keep = self.limits.session_keep_automatic
-        return Write(before.key, before.revision, stored_of(after), snapshot=snapshot, keep_automatic=keep)
+        return Write(before.key, before.revision, stored, snapshot=snapshot, keep_automatic=keep)
 
-    def ending(self, record: SessionRecord, event: SessionEvent) -> Write:
+    def ending(self, record: SessionRecord, state: SessionState) -> Write:
         """The write that turns a session into a tombstone."""
-        tombstone = record.ended(event, self.clock(), self.limits.session_tombstone_s)
+        tombstone = record.ended(state, self.clock(), self.limits.session_tombstone_s)
         return Write(record.key, record.revision, stored_of(tombstone), live=False, drop_snapshots=True)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,24 +27,12 @@ from app.tasks.session import SessionAction, SessionView
 
 
 class SessionActions:
-    """Answers from sessions.
-
-    Args:
-        access: opens sessions.
-        stepper: applies what was produced.
-    """
-
     def __init__(self, access: SessionAccess, stepper: Stepper) -> None:
         self._access = access
         self._stepper = stepper
 
     async def answer(self, id: str, action: SessionAction, request: Any, owner: str = "") -> bytes:
-        """The whole answer as JSON bytes.
-
-        Raises:
-            InvalidInput: the session's model has no such action, or a field is wrong.
-            SequenceConflict: ``seq`` is not the next one, or the session moved on meanwhile.
-        """
+        """The whole answer as JSON bytes."""
         record = await self._access.open(id, owner)
         if action.look is not None:
             deployment = self._access.deployment(record)
@@ -59,7 +48,7 @@ class SessionActions:
             said = await stream.whole()
             kept = _kept(action, stream, request)
             body = _json(_ended(action, said, record.step + len(kept)))
-            await self._advance(record, kept, digest, body)
+            await self.advance(record, kept, digest, body)
             return body
         finally:
             stream.cancel()
@@ -74,15 +63,7 @@ class SessionActions:
     ) -> SessionStream | LastFrame:
         """The same as frames; the last one comes after the session has advanced.
 
-        Args:
-            id: of the session.
-            action: that streams.
-            request: of its class.
-            owner: of the session.
-            point: go on behind this place of an earlier answer to the same request.
-
-        Raises:
-            SequenceConflict: the session has moved on since, or ``seq`` is not the next one.
+        ``point``: go on behind this place of an earlier answer to the same request.
         """
         record = await self._access.open(id, owner)
         digest = _digest(request)
@@ -98,23 +79,7 @@ class SessionActions:
             text = f"session {id!r} is not where the text began that this event belongs to"
         else:
             return SessionStream(self, record, action, request, self._start(record, action, request, point))
-        raise SequenceConflict(text, step=record.step, expected=record.step + 1)
-
-    async def finish(
-        self,
-        record: SessionRecord,
-        action: SessionAction,
-        request: Any,
-        stream: TaskStream,
-        frames: list[BaseModel],
-    ) -> BaseModel:
-        """The last frame, once the session has advanced where that was asked for."""
-        kept = _kept(action, stream, request)
-        step = record.step + len(kept)
-        if kept:
-            body = _json(_ended(action, stream.assembler.answer(frames), step))
-            await self._advance(record, kept, _digest(request), body)
-        return _ended(action, frames[-1], step)
+        raise SequenceConflict(text, record.step)
 
     def _check(self, record: SessionRecord, deployment: Deployment, action: SessionAction) -> None:
         if action.name not in (known.name for known in deployment.task.actions):
@@ -147,7 +112,7 @@ class SessionActions:
             call.report(outcome_of(error))
             raise
 
-    async def _advance(self, record: SessionRecord, kept: list[Any], digest: str, body: bytes) -> None:
+    async def advance(self, record: SessionRecord, kept: list[Any], digest: str, body: bytes) -> None:
         """Feed what was produced to the session, as one call."""
         if not kept:
             return
@@ -161,67 +126,65 @@ class SessionActions:
             self._access.observe.session("conflict")
             now = self._access.decode(record.id, written.current, record.owner)
             raise SequenceConflict(
-                f"session {record.id!r} moved on while the text was generated; it was not kept",
-                step=now.step,
-                expected=now.step + 1,
+                f"session {record.id!r} moved on while the text was generated; it was not kept", now.step
             )
         self._access.observe.session_steps(record.model, step - record.step)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class SessionStream:
-    """Frames of an action that goes on from a session; see :class:`~app.service.stream.TaskStream`."""
+    """Frames of an action that goes on from a session."""
 
-    def __init__(
-        self,
-        actions: SessionActions,
-        record: SessionRecord,
-        action: SessionAction,
-        request: Any,
-        stream: TaskStream,
-    ) -> None:
-        self._actions = actions
-        self._record = record
-        self._action = action
-        self._request = request
-        self._stream = stream
+    actions: SessionActions
+    record: SessionRecord
+    action: SessionAction
+    request: Any
+    inner: TaskStream
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         frames: list[BaseModel] = []
-        async for frame in self._stream:
-            last = not isinstance(frame, self._action.frames[:-1])
-            if last or self._request.advance:
+        async for frame in self.inner:
+            last = not isinstance(frame, self.action.frames[:-1])
+            if last or self.request.advance:
                 frames.append(frame)
             if last:
-                frame = await self._actions.finish(
-                    self._record, self._action, self._request, self._stream, frames
-                )
+                frame = await self._finish(frames)
             yield frame
+
+    async def _finish(self, frames: list[BaseModel]) -> BaseModel:
+        """The last frame, once the session has advanced where that was asked for."""
+        kept = _kept(self.action, self.inner, self.request)
+        step = self.record.step + len(kept)
+        if kept:
+            body = _json(_ended(self.action, self.inner.assembler.answer(frames), step))
+            await self.actions.advance(self.record, kept, _digest(self.request), body)
+        return _ended(self.action, frames[-1], step)
 
     @property
     def event_id(self) -> str | None:
-        return self._stream.event_id
+        return self.inner.event_id
 
     def stop(self) -> None:
         """End the stream early; the session keeps what was given out."""
-        self._stream.stop()
+        self.inner.stop()
 
     def cancel(self) -> None:
         """Give the stream up; the session stays as it was."""
-        self._stream.cancel()
+        self.inner.cancel()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class LastFrame:
     """The last frame again, of a stream whose session has advanced and whose reader lost that frame alone."""
 
-    def __init__(self, frame: BaseModel, event_id: str) -> None:
-        self._frame = frame
-        self.event_id = event_id
+    frame: BaseModel
+    event_id: str
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        yield self._frame
+        yield self.frame
 
     def cancel(self) -> None:
-        """Nothing runs."""
+        pass
 
 
 def _kept_frame(
@@ -240,7 +203,6 @@ def _kept_frame(
 
 
 def _kept(action: SessionAction, stream: TaskStream, request: Any) -> list[Any]:
-    """What the session is to be fed."""
     return action.kept(stream.assembler) if request.advance and action.kept is not None else []
 
 

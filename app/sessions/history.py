@@ -7,15 +7,12 @@ from typing import Any
 from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE, Manifest
 from app.core.errors import InvalidInput, ModelMismatch
 from app.sessions.access import SessionAccess, iso
-from app.sessions.lifecycle import SessionEvent
-from app.sessions.record import NO_ROW, SessionRecord, decode_record, encode_record, store_key
+from app.sessions.record import NO_ROW, SessionRecord, decode_record, store_key
 from app.sessions.schema import SessionInfo, SnapshotInfo, SnapshotList
 from app.sessions.stores.store import SessionStore, Snapshot, Write
 
 
 class SessionHistory:
-    """Snapshots, rewinding and migration."""
-
     def __init__(self, access: SessionAccess) -> None:
         self._access = access
 
@@ -29,30 +26,29 @@ class SessionHistory:
         )
 
     async def snapshot(self, id: str, name: str, owner: str = "") -> SnapshotInfo:
-        """Keep the present state under a name.
-
-        Raises:
-            InvalidInput: the name is taken, or there are as many as are allowed.
-        """
         made: list[Snapshot] = []
 
         async def change(record: SessionRecord) -> Write:
             # A snapshot is a write, so none can come between this look and the write below.
-            self._check_room(id, name, await self._access.store.call(SessionStore.snapshots, record.key))
-            after = record.after(SessionEvent.SNAPSHOT, self._access.clock())
-            made.append(Snapshot(name, record.step, False, after.updated_at, encode_record(after)))
-            return self._access.replacing(record, after, made[-1])
+            kept = await self._access.store.call(SessionStore.snapshots, record.key)
+            if any(snapshot.name == name for snapshot in kept):
+                raise InvalidInput("name", f"session {id!r} has a snapshot named {name!r} already")
+            most = self._access.limits.session_max_snapshots
+            if sum(not snapshot.automatic for snapshot in kept) >= most:
+                text = f"a session keeps at most {most} named snapshots"
+                raise InvalidInput("name", text, allowed={"max": most})
+            after = record.after(self._access.clock())
+            write = self._access.replacing(record, after, name)
+            assert write.snapshot is not None
+            made.append(write.snapshot)
+            return write
 
         await self._access.change(id, owner, change)
         self._access.observe.session("snapshot")
         return _snapshot_info(made[-1])
 
     async def rewind(self, id: str, to: str | int, owner: str = "") -> SessionInfo:
-        """Go back to a snapshot, by name or step, or to the start (0).
-
-        Raises:
-            InvalidInput: there is no such snapshot; says which there are.
-        """
+        """Go back to a snapshot, by name or step, or to the start (0)."""
         begun = await self._access.open(id, owner)
         # A snapshot that was taken at the start may be of a model that the session has left since.
         from_start = to == 0 and begun.origin is not None
@@ -69,7 +65,7 @@ class SessionHistory:
                 )
             else:
                 fields = {name: getattr(target, name) for name in ("step", "row", "last", "context")}
-            after = record.after(SessionEvent.REWIND, self._access.clock(), call=None, **fields)
+            after = record.after(self._access.clock(), call=None, **fields)
             return self._access.replacing(record, after)
 
         record = await self._access.change(id, owner, change)
@@ -77,12 +73,7 @@ class SessionHistory:
         return self._access.info(record)
 
     async def migrate(self, id: str, model: str, owner: str = "") -> SessionInfo:
-        """Go on with another version of the model, when its rows mean the same.
-
-        Raises:
-            UnknownModel: it is not served.
-            ModelMismatch: its rows, inputs or outputs are others; says which.
-        """
+        """Go on with another version of the model, when its rows mean the same."""
         record = await self._access.open(id, owner)
         old = self._access.deployment(record).manifest
         new = self._access.inference.find(old.task, model).manifest
@@ -91,24 +82,12 @@ class SessionHistory:
             raise ModelMismatch(f"a session cannot go from {old.reference} to {new.reference}: {difference}")
 
         async def change(record: SessionRecord) -> Write:
-            after = record.after(
-                SessionEvent.MIGRATE, self._access.clock(), model=new.reference, graph=new.files[GRAPH_FILE]
-            )
+            after = record.after(self._access.clock(), model=new.reference, graph=new.files[GRAPH_FILE])
             return self._access.replacing(record, after)
 
         record = await self._access.change(id, owner, change)
         self._access.observe.session("migrated")
         return self._access.info(record)
-
-    def _check_room(self, id: str, name: str, kept: list[Snapshot]) -> None:
-        if any(snapshot.name == name for snapshot in kept):
-            raise InvalidInput("name", f"session {id!r} has a snapshot named {name!r} already")
-        if sum(not snapshot.automatic for snapshot in kept) >= self._access.limits.session_max_snapshots:
-            raise InvalidInput(
-                "name",
-                f"a session keeps at most {self._access.limits.session_max_snapshots} named snapshots",
-                allowed={"max": self._access.limits.session_max_snapshots},
-            )
 
     async def _target(self, id: str, to: str | int, owner: str) -> SessionRecord | None:
         """The record to go back to; ``None`` for the start."""

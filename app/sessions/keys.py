@@ -18,15 +18,7 @@ _KEY_BYTES = 32
 
 
 def state_secret(given: str | None, address: str) -> str:
-    """The secret of a server whose sessions are at ``address``.
-
-    Args:
-        given: by the user, if so.
-        address: of the session store, as :func:`~app.sessions.stores.open_store` reads it.
-
-    Raises:
-        ConfigurationError: the key file cannot be written or read.
-    """
+    """The secret of a server whose sessions are at ``address``: the one given, if any."""
     if given is not None:
         return given
     folder = lmdb_path(address)

@@ -1,7 +1,4 @@
-"""The configurable limits of sessions, each stated once: its default, its bounds and what it means.
-
-``app.settings`` makes a setting of each.
-"""
+"""The configurable limits of sessions, each stated once; ``app.settings`` makes a setting of each."""
 
 from __future__ import annotations
 

@@ -2,9 +2,7 @@
 
     "rs1." base64url(payload) "." base64url(HMAC-SHA256 of everything before)
 
-It is bound to the model's name, version and graph, and signed with the server's key; nothing
-in it is looked at before the signature holds. It holds no secrets: whoever has it can read the
-numbers.
+Nothing in it is looked at before the signature holds. It is not encrypted: whoever has it can read it.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import InvalidState
-from app.sessions.codec import pack, unpack
+from app.sessions.record import pack, unpack
 
 _PREFIX = "rs1"
 _MAX_CHARS = 16 * 1024 * 1024
@@ -28,15 +26,8 @@ _MAX_CHARS = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PortableState:
-    """What a state says.
-
-    Attributes:
-        model: ``name@version``.
-        graph: sha256 of the model's graph.
-        step: steps applied.
-        context: what the task must remember.
-        row: ``[S]`` float32.
-        last: output of the last step, or ``None``.
+    """``model`` is ``name@version``, ``graph`` the sha256 of its graph, ``row`` ``[S]``, ``last`` the output
+    of the last step.
     """
 
     model: str
@@ -48,11 +39,7 @@ class PortableState:
 
 
 class StateSigner:
-    """Signs and opens portable states.
-
-    Args:
-        secret: the server's key; replicas that should accept each other's states share it.
-    """
+    """Replicas that should accept each other's states share the secret."""
 
     def __init__(self, secret: bytes) -> None:
         self._key = hashlib.sha256(b"rnnserve portable state\0" + secret).digest()
@@ -64,11 +51,6 @@ class StateSigner:
         return f"{body}.{_encode(self._mac(body))}"
 
     def open(self, text: str) -> PortableState:
-        """What a signed text says.
-
-        Raises:
-            InvalidState: it is not one, is damaged, or was signed with another key.
-        """
         prefix, _, rest = text.partition(".")
         payload_text, _, mac_text = rest.partition(".")
         if prefix != _PREFIX or not mac_text or len(text) > _MAX_CHARS or not text.isascii():

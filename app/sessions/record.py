@@ -2,29 +2,29 @@
 
     "RSR2" | header length | header JSON | row | last output | stored answer | CRC-32
 
-The sum covers everything before it, and the header names the session, so a record that was cut,
-altered or filed under another id does not pass for one. It guards against damage, not against
-somebody who may write to the store; states that clients carry are signed (see ``portable``).
+The header names the session, so a record that was cut, altered or filed under another id is found out.
+It guards against damage, not against somebody who may write to the store.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import struct
 import zlib
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from app.core.errors import CorruptSession
-from app.sessions.codec import pack, unpack
-from app.sessions.lifecycle import SessionEvent, SessionState, next_state
 
 _MAGIC = b"RSR2"
-_SUM = struct.Struct("<I")
+_U32 = struct.Struct("<I")
 # Writes are idempotent by value: a store that holds the very bytes says that they were written. So records
 # name their writer, else two processes that apply equal events to one step would both be told so.
 _WRITER = secrets.token_hex(8)
@@ -34,14 +34,18 @@ NO_ROW: NDArray[np.float32] = np.zeros(0, np.float32)
 """The row of a session before its first step: the model's start row is taken."""
 
 
+class SessionState(Enum):
+    """One that is not open is a tombstone: for a while its client learns when, why and after which step."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    EXPIRED = "expired"
+
+
 @dataclass(frozen=True, slots=True)
 class LastCall:
-    """The last applied call, so that its retry is told from another call.
-
-    Attributes:
-        seq: number of the first step it wrote.
-        digest: of its inputs.
-        answer: JSON bytes that it was answered with.
+    """The last applied call, so that its retry is told from another call: the number of the first step it
+    wrote, a digest of its inputs, and the JSON bytes of its answer.
     """
 
     seq: int
@@ -54,22 +58,15 @@ class SessionRecord:
     """One session.
 
     Attributes:
-        id: of the session.
         model: ``name@version``.
         graph: sha256 of the model's graph, which the row belongs to.
-        revision: grows with every write.
-        step: steps applied so far.
-        created_at: seconds since the epoch, as the following times.
-        updated_at: of the last write.
+        created_at: seconds since the epoch, as ``updated_at``.
         ttl_s: how long it lives after a write.
         row: ``[S]`` float32, the recurrent state; empty before the first step.
         last: output of the last step, ``[...]`` float32; ``None`` before the first.
         context: what the task must remember besides, as JSON.
-        origin: the context it was opened with, when it was opened at step 0; else ``None``.
-        metadata: the client's own, as JSON.
+        origin: the context it was opened with, when it was opened at step 0.
         owner: name of the key that made it; empty without keys.
-        call: the last call, or ``None``.
-        state: where it is in its life.
     """
 
     id: str
@@ -91,22 +88,14 @@ class SessionRecord:
 
     @property
     def key(self) -> str:
-        """What a store holds it under."""
         return store_key(self.id, self.owner)
 
     @property
     def expires_at(self) -> float:
-        """When it ends if nothing is written."""
         return self.updated_at + self.ttl_s
 
-    def after(self, event: SessionEvent, now: float, **changes: Any) -> SessionRecord:
-        """The record after an event.
-
-        Raises:
-            IllegalTransition: the session's state does not allow it.
-        """
-        state = next_state(self.state, event)
-        return replace(self, state=state, revision=self.revision + 1, updated_at=now, **changes)
+    def after(self, now: float, **changes: Any) -> SessionRecord:
+        return replace(self, revision=self.revision + 1, updated_at=now, **changes)
 
     def stepped(
         self,
@@ -137,17 +126,14 @@ class SessionRecord:
             self.state,
         )
 
-    def ended(self, event: SessionEvent, now: float, keep_s: float) -> SessionRecord:
-        """The tombstone that remembers why and after which step; kept for ``keep_s`` seconds."""
+    def ended(self, state: SessionState, now: float, keep_s: float) -> SessionRecord:
         empty: dict[str, Any] = {"row": NO_ROW, "last": None, "context": {}, "origin": None, "metadata": {}}
-        return self.after(event, now, ttl_s=keep_s, call=None, **empty)
+        return self.after(now, state=state, ttl_s=keep_s, call=None, **empty)
 
 
 def first_revision(now: float) -> int:
-    """The revision that a session begins with: the microsecond.
-
-    So one that is made after another of the same id was forgotten never comes by a revision that
-    the other had, and whoever still remembers that one cannot take the new for it.
+    """The microsecond, so that a session made after another of the same id was forgotten never comes by a
+    revision that the other had, and whoever still remembers that one cannot take the new for it.
     """
     return max(1, int(now * 1e6))
 
@@ -164,10 +150,7 @@ def is_session_id(text: str) -> bool:
 
 
 def store_key(id: str, owner: str) -> str:
-    """What a store holds a session under: each owner has ids of its own, so that none can be told taken.
-
-    Neither an id nor an owner's name has a slash.
-    """
+    """What a store holds a session under: each owner has ids of its own. Neither has a slash."""
     return f"{owner}/{id}" if owner else id
 
 
@@ -181,38 +164,19 @@ def id_of_key(key: str) -> str:
 
 def encode_record(record: SessionRecord) -> bytes:
     # In this order, so that a record has the bytes that it had with every earlier version.
-    header: dict[str, Any] = {
-        "id": record.id,
-        "writer": _WRITER,
-        "model": record.model,
-        "graph": record.graph,
-        "revision": record.revision,
-        "step": record.step,
-        "created_at": record.created_at,
-        "updated_at": record.updated_at,
-        "ttl_s": record.ttl_s,
-        "context": record.context,
-        "origin": record.origin,
-        "metadata": record.metadata,
-        "owner": record.owner,
-        "state": record.state.value,
-        "row": 0,
-        "last": None,
-        "call": None if record.call is None else [record.call.seq, record.call.digest],
-    }
+    header: dict[str, Any] = {"id": record.id, "writer": _WRITER}
+    header |= {name: getattr(record, name) for name in _AS_IT_IS}
+    header |= {"state": record.state.value, "row": 0, "last": None}
+    header["call"] = None if record.call is None else [record.call.seq, record.call.digest]
     answer = b"" if record.call is None else record.call.answer
     body = b"".join((_MAGIC, pack(header, record.row, record.last), answer))
-    return body + _SUM.pack(zlib.crc32(body))
+    return body + _U32.pack(zlib.crc32(body))
 
 
 def decode_record(id: str, data: bytes) -> SessionRecord:
-    """The record of bytes that :func:`encode_record` made for this id.
-
-    Raises:
-        CorruptSession: they are not that.
-    """
-    body, found = data[: -_SUM.size], data[-_SUM.size :]
-    if not body.startswith(_MAGIC) or _SUM.pack(zlib.crc32(body)) != found:
+    """The record in bytes that :func:`encode_record` made for this id; raises ``CorruptSession``."""
+    body, found = data[: -_U32.size], data[-_U32.size :]
+    if not body.startswith(_MAGIC) or _U32.pack(zlib.crc32(body)) != found:
         raise CorruptSession(id)
     header, row, last, end = unpack(body, len(_MAGIC))
     if header["id"] != id:
@@ -228,3 +192,28 @@ def decode_record(id: str, data: bytes) -> SessionRecord:
         call=call,
         state=SessionState(header["state"]),
     )
+
+
+def pack(header: dict[str, Any], row: NDArray[np.float32], last: NDArray[np.float32] | None) -> bytes:
+    """The header, which gets the sizes of the arrays, and the arrays."""
+    header["row"] = row.size
+    header["last"] = None if last is None else list(last.shape)
+    head = orjson.dumps(header)
+    return b"".join((_U32.pack(len(head)), head, row.tobytes(), b"" if last is None else last.tobytes()))
+
+
+def unpack(
+    data: bytes, start: int = 0
+) -> tuple[dict[str, Any], NDArray[np.float32], NDArray[np.float32] | None, int]:
+    """Header, row, last output, and where the bytes end that :func:`pack` made."""
+    (length,) = _U32.unpack_from(data, start)
+    start += _U32.size
+    header = orjson.loads(data[start : start + length])
+    start += length
+    row = np.frombuffer(data, np.float32, header["row"], start)
+    start += row.nbytes
+    last = None
+    if header["last"] is not None:
+        last = np.frombuffer(data, np.float32, math.prod(header["last"]), start).reshape(header["last"])
+        start += last.nbytes
+    return header, row, last, start

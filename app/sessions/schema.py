@@ -20,7 +20,6 @@ TtlSeconds = Annotated[
     float, Field(gt=0, description="ends after so long without a write; the server's limit holds")
 ]
 PortableText = Annotated[str, Field(max_length=16 * 1024 * 1024, description="a downloaded state")]
-TaskName = str
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -39,7 +38,7 @@ class CreateSession(Request):
     """
 
     model: ModelReference = None
-    task: TaskName | None = Field(default=None, description="its default model, when `model` is left out")
+    task: str | None = Field(default=None, description="its default model, when `model` is left out")
     id: SessionId | None = None
     ttl_seconds: TtlSeconds | None = None
     metadata: dict[str, Any] = Field(default_factory=dict, description="comes back with the session")
@@ -52,7 +51,7 @@ class SessionInfo(Answer):
 
     id: str
     model: str
-    task: TaskName | None = Field(description="null while its model is not served")
+    task: str | None = Field(description="null while its model is not served")
     step: int = Field(description="steps applied so far; the next call's `seq` is one more")
     created_at: str
     updated_at: str
@@ -206,7 +205,7 @@ class StatelessRequest(Request):
     """Steps on a state that the client carries; without ``state`` they start anew."""
 
     model: ModelReference = None
-    task: TaskName | None = None
+    task: str | None = None
     options: dict[str, Any] = Field(default_factory=dict, description="when there is no state yet")
     state: PortableText | None = None
     inputs: Any

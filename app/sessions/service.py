@@ -1,7 +1,5 @@
-"""Sessions as a resource: open, look, step, fork, close, and end what has run out.
-
-Every change is a compare-and-set on the revision that was read, so whoever loses a race is told, and
-nothing is half done.
+"""Sessions as a resource. Every change is a compare-and-set on the revision that was read, so whoever loses
+a race is told, and nothing is half done.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -18,15 +16,14 @@ from app.core.errors import CorruptSession, InvalidInput, RnnserveError, StoreUn
 from app.service.call import outcome_of
 from app.service.catalog import Deployment
 from app.service.inference import InferenceService
-from app.sessions.access import Quota, SessionAccess
+from app.sessions.access import Quota, SessionAccess, SessionObserver
 from app.sessions.actions import SessionActions
 from app.sessions.history import SessionHistory
-from app.sessions.lifecycle import SessionEvent, SessionState
 from app.sessions.limits import SessionLimits
-from app.sessions.observer import SessionObserver
 from app.sessions.portable import StateSigner
 from app.sessions.record import (
     SessionRecord,
+    SessionState,
     decode_record,
     first_revision,
     id_of_key,
@@ -50,12 +47,6 @@ class SessionService:
     """The session resource on top of the served models and a store.
 
     Args:
-        inference: the served models.
-        store: where sessions are.
-        signer: of portable states.
-        limits: what sessions may ask for.
-        observe: counts sessions.
-        clock: seconds since the epoch.
         quota: live sessions that an owner may have; ``None`` without a limit.
         waiting: given the keys of sessions, a context in which the current request waits for what is done to
             them; for whoever traces.
@@ -83,17 +74,6 @@ class SessionService:
         self.actions = SessionActions(self._access, self._stepper)
 
     async def create(self, request: CreateSession, owner: str = "") -> SessionInfo:
-        """Open a session.
-
-        Raises:
-            UnknownModel: no such model.
-            ModelMismatch: the state belongs to another model than the one named.
-            InvalidState: the state does not open.
-            InvalidInput: a field is wrong.
-            SequenceConflict: a session of that id is open.
-            SessionLimit: the owner has as many as it may.
-            StoreFull: there is no room.
-        """
         self._access.check_size("metadata", request.metadata)
         self._access.check_size("options", request.options)
         opened = self.states.opened(request.model, request.task, request.options, request.state)
@@ -119,15 +99,10 @@ class SessionService:
         return self._access.info(record)
 
     def check(self, deployment: Deployment, options: dict[str, Any], inputs: Any) -> None:
-        """Refuse what a new session could not be opened and fed with; nothing is done.
-
-        Raises:
-            InvalidInput: an option or an input is wrong.
-        """
+        """Refuse what a new session could not be opened and fed with; nothing is done."""
         self._stepper.encode(deployment, deployment.model.session.open(options), 0, inputs)
 
     async def view(self, id: str, owner: str = "") -> SessionInfo:
-        """One session; raises as :meth:`SessionAccess.open`."""
         return self._access.info(await self._access.open(id, owner))
 
     async def expiries(self, ids: Sequence[str], owner: str = "") -> list[float | RnnserveError]:
@@ -161,7 +136,7 @@ class SessionService:
         """End a session; its id answers 410 for a while."""
 
         async def change(record: SessionRecord) -> Write:
-            return self._access.ending(record, SessionEvent.CLOSE)
+            return self._access.ending(record, SessionState.CLOSED)
 
         await self._access.change(id, owner, change)
         self._stepper.forget(store_key(id, owner))
@@ -172,15 +147,9 @@ class SessionService:
     ) -> list[Outcome]:
         """Apply calls, each on its own; those on one session in their order.
 
-        Args:
-            calls: of any sessions.
-            owner: of the sessions.
-            clock: is told where the time goes.
-
         Raises:
             InvalidInput: there are too many.
-            StoreUnavailable: the store answered none of them; with ``seq`` it is safe to send
-                them again.
+            StoreUnavailable: the store answered none of them; with ``seq`` it is safe to send them again.
             Overloaded: too many calls wait.
         """
         if len(calls) > self._limits.session_max_batch_calls:
@@ -191,11 +160,9 @@ class SessionService:
             )
         began = time.perf_counter()
         try:
-            if self._waiting is None:
+            waiting = self._waiting and self._waiting([store_key(call.id, owner) for call in calls])
+            with waiting or nullcontext():
                 outcomes = await self._queue.steps(calls, owner, clock)
-            else:
-                with self._waiting([store_key(call.id, owner) for call in calls]):
-                    outcomes = await self._queue.steps(calls, owner, clock)
         except RnnserveError as error:
             self._observe.session_calls(0, [outcome_of(error)] * len(calls), time.perf_counter() - began)
             raise
@@ -207,7 +174,6 @@ class SessionService:
         return outcomes
 
     async def stop(self) -> None:
-        """Take no more steps and give up those that wait; the store is closed after this."""
         await self._queue.close()
 
     async def fork(self, id: str, request: ForkRequest, owner: str = "") -> SessionInfo:
@@ -231,9 +197,8 @@ class SessionService:
         return self._access.info(copy)
 
     async def sweep(self) -> int:
-        """End sessions whose time has run out and forget old tombstones; returns how many.
-
-        One bounded batch: whoever calls it waits between batches, so a step is never blocked.
+        """End one bounded batch of sessions whose time has run out, or forget their tombstones; returns how
+        many.
         """
         now = self._access.clock()
         due = await self._access.store.call(SessionStore.due, now, _DUE_BATCH)
@@ -250,7 +215,7 @@ class SessionService:
                 forgotten.append((key, stored.revision))
                 continue
             if record.state is SessionState.OPEN:
-                endings.append(self._access.ending(record, SessionEvent.EXPIRE))
+                endings.append(self._access.ending(record, SessionState.EXPIRED))
             else:
                 forgotten.append((key, stored.revision))
         if endings:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from app.bundle.manifest import GRAPH_FILE
 from app.core.errors import InvalidInput, ModelMismatch
 from app.service.catalog import Deployment
@@ -25,14 +23,6 @@ from app.tasks.session import AppliedInputs
 
 
 class SessionStates:
-    """Portable states, and the numbers of a state.
-
-    Args:
-        access: opens sessions.
-        stepper: runs steps.
-        signer: of portable states.
-    """
-
     def __init__(self, access: SessionAccess, stepper: Stepper, signer: StateSigner) -> None:
         self._access = access
         self._stepper = stepper
@@ -41,14 +31,7 @@ class SessionStates:
     def opened(
         self, model: str | None, task: str | None, options: dict[str, Any], state: str | None
     ) -> PortableState:
-        """A fresh state of a model, or what a portable one says.
-
-        Raises:
-            UnknownModel: no such model.
-            InvalidState: the text does not open.
-            ModelMismatch: it belongs to another model than is named or served.
-            InvalidInput: an option is wrong.
-        """
+        """A fresh state of a model, or what a portable one says."""
         if state is None:
             deployment = self._find(model, task)
             manifest = deployment.manifest
@@ -86,16 +69,7 @@ class SessionStates:
         )
 
     async def row(self, id: str, names: tuple[str, ...] = (), owner: str = "") -> SessionRow:
-        """The numbers of the state, by the fields of the model's row.
-
-        Args:
-            id: of the session.
-            names: of the wanted fields; all when empty.
-            owner: of the session.
-
-        Raises:
-            InvalidInput: the model's row has no field of a name.
-        """
+        """The numbers of the state, by the fields of the model's row; of all fields without ``names``."""
         record = await self._access.open(id, owner)
         layout = self._access.deployment(record).manifest.row.fields
         known = [field.name for field in layout]
@@ -106,7 +80,10 @@ class SessionStates:
             RowField.model_construct(
                 name=field.name,
                 shape=list(field.shape),
-                values=[_short(value) for value in record.row[field.offset :][: math.prod(field.shape)]],
+                # Seven significant digits; float32 has no more to say.
+                values=[
+                    float(f"{value:.7g}") for value in record.row[field.offset :][: math.prod(field.shape)]
+                ],
             )
             for field in layout
             if record.row.size and (not names or field.name in names)
@@ -114,7 +91,6 @@ class SessionStates:
         return SessionRow.model_construct(model=record.model, step=record.step, fields=fields)
 
     async def stateless(self, request: StatelessRequest) -> StatelessAnswer:
-        """Steps on a state that the client carries; nothing is stored."""
         self._access.check_size("options", request.options)
         opened = self.opened(request.model, request.task, request.options, request.state)
         deployment = self._access.deployment(opened)
@@ -133,8 +109,3 @@ class SessionStates:
             outputs=deployment.model.session.describe([AppliedInputs(encoded, opened.last, outputs)])[0],
             state=self._signer.seal(after),
         )
-
-
-def _short(value: np.float32) -> float:
-    """Seven significant digits; float32 has no more to say."""
-    return float(f"{value:.7g}")

@@ -34,7 +34,7 @@ REFUSALS = ("unauthenticated", "forbidden", "request_rate", "port")
 class Metrics:
     """All metrics of one application: several in one process do not share counts.
 
-    Counts for :class:`app.service.call.RequestObserver`, :class:`app.sessions.observer.SessionObserver` and
+    Counts for :class:`app.service.call.RequestObserver`, :class:`app.sessions.access.SessionObserver` and
     :class:`app.registry.ports.ModelMetrics`, which say what the methods mean.
     """
 

@@ -80,7 +80,7 @@ class FakeSessions:
             return refused
         due = self.applied.get(call.id, 0) + 1
         if call.seq not in (None, due):
-            return SequenceConflict("no", step=due - 1, expected=due)
+            return SequenceConflict("no", due - 1)
         self.applied[call.id] = due
         answer = {"seq": due, "step": due, "outputs": [{"value": call.inputs}]}
         return json.dumps(answer, separators=(",", ":")).encode()

@@ -49,7 +49,7 @@ def example(kind: type[RnnserveError]) -> RnnserveError:
         UnknownModel: UnknownModel("x", ("a@1",)),
         PayloadTooLarge: PayloadTooLarge(10),
         tree.SessionGone: tree.SessionGone("s", "expired", "2024-01-01T00:00:00", 3),
-        tree.SequenceConflict: tree.SequenceConflict("late", step=3, expected=4),
+        tree.SequenceConflict: tree.SequenceConflict("late", 3),
         UnsupportedMedia: UnsupportedMedia("a/b", ("application/json",)),
     }
     return special.get(kind) or kind("a message")

@@ -24,7 +24,7 @@ CASES: list[tuple[Exception, int, str, dict[str, Any]]] = [
         {"reason": "expired", "ended_at": ENDED, "step": 7},
     ),
     (
-        errors.SequenceConflict("no", step=4, expected=5),
+        errors.SequenceConflict("no", 4),
         409,
         "sequence-conflict",
         {"step": 4, "expected": 5},

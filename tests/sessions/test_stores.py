@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,14 +83,21 @@ def test_changes_of_a_group_stand_each_by_itself(store: SessionStore) -> None:
     assert store.get(["0", "299"]) == [writes[0].stored, writes[299].stored]
 
 
-@pytest.mark.parametrize("wrong", [put("", 1), put("a\0b", 1), put("x" * 201, 1), put("a", 1, expected=1)])
-def test_a_write_that_no_caller_may_ask_for_is_refused_with_its_group(
-    store: SessionStore, wrong: Write
-) -> None:
-    """Names that cannot be keys, and revisions that do not grow, raise before anything is written."""
+@pytest.mark.parametrize(
+    ("id", "more"),
+    [
+        ("", {}),
+        ("a\0b", {}),
+        ("x" * 201, {}),
+        ("a", {"expected": 1}),
+        ("a", {"snapshot": shot("", 1.0)}),
+        ("a", {"snapshot": shot("x" * 201, 1.0)}),
+    ],
+)
+def test_a_write_that_no_caller_may_ask_for_cannot_be_made(id: str, more: dict[str, Any]) -> None:
+    """Names that cannot be keys, and revisions that do not grow, never reach a store."""
     with pytest.raises(ValueError, match=r"name|revision"):
-        store.write([put("fine", 1), wrong])
-    assert store.get(["fine"]) == [None]
+        put(id, 1, **more)
 
 
 def test_a_full_store_takes_no_new_session_but_goes_on_with_the_old(new_store: OpenStore) -> None:

@@ -20,12 +20,7 @@ Outcome = bytes | RnnserveError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepCall:
-    """One call on one session.
-
-    Attributes:
-        inputs: in the task's own terms.
-        seq: number of the first step it writes, or ``None`` for at most once.
-    """
+    """``seq`` is the number of the first step it writes, or ``None`` for at most once."""
 
     id: str
     inputs: Any
@@ -33,8 +28,6 @@ class StepCall:
 
 
 class StepClock:
-    """Where the time of calls that were submitted together goes; filled in while they are applied."""
-
     __slots__ = ("_compute_s", "_queue_s", "_started")
 
     def __init__(self) -> None:
@@ -43,7 +36,7 @@ class StepClock:
         self._compute_s = 0.0
 
     def add(self, usage: Usage) -> None:
-        """One of them has run; they run side by side, so the longest counts."""
+        """They run side by side, so the longest counts."""
         self._queue_s = max(self._queue_s, usage.queue_s)
         self._compute_s = max(self._compute_s, usage.compute_s)
 
@@ -56,11 +49,8 @@ class Submission:
     """Calls that one caller submitted together.
 
     Attributes:
-        outcomes: in the order of the calls.
         num_left: calls without an outcome.
         done: gets the outcomes once all are there; done before that, nobody waits for them any more.
-        principal: whose calls they are; ``None`` without keys.
-        clock: is told what they cost; ``None`` where nobody asks.
         failed: by session key, the first error of these calls.
     """
 
@@ -77,10 +67,8 @@ class PendingCall:
     """A call that waits for its outcome.
 
     Attributes:
-        key: under which the store holds its session.
         index: in its submission.
         alone: it is not to share a sequence, since one that it shared has failed.
-        digest: of its inputs, once it is known.
         charged: its steps have been counted against its principal's limit.
     """
 
@@ -92,19 +80,7 @@ class PendingCall:
     digest: str = ""
     charged: bool = False
 
-    def charge(self, steps: int) -> None:
-        """Count its steps, once. A batch serves many callers, so no context says whose they are.
-
-        Raises:
-            RateLimited: the principal has asked for too many steps lately.
-        """
-        principal = self.submission.principal
-        if principal is not None and principal.counts_steps and not self.charged:
-            principal.take_steps(steps)
-            self.charged = True
-
     def settle(self, outcome: Outcome) -> None:
-        """Note its outcome; the last one of a submission tells the caller."""
         submission = self.submission
         if isinstance(outcome, RnnserveError):
             submission.failed.setdefault(self.key, outcome)
@@ -119,7 +95,6 @@ class SessionQueue:
     """The calls on one session, of all callers, in the order of their arrival.
 
     Attributes:
-        key: under which the store holds the session.
         running: calls that are being applied.
         busy: whether a batch works on the session.
     """
@@ -140,13 +115,12 @@ class SessionQueue:
         return None
 
     def finish(self, outcomes: Sequence[Outcome]) -> None:
-        """The running calls have their outcomes."""
         running, self.running = self.running, []
         for pending, outcome in zip(running, outcomes, strict=True):
             pending.settle(outcome)
 
     def retry(self, *, alone: bool) -> None:
-        """The running calls are to be tried again, before those that wait."""
+        """Try the running calls again, before those that wait."""
         running, self.running = self.running, []
         for pending in running:
             pending.alone = pending.alone or alone

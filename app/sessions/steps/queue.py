@@ -1,9 +1,7 @@
 """Calls of all connections become batches: one read, one submission to the engines and one write for each.
 
-    calls of any connection --> a queue for each session --> batches, two side by side --> outcomes
-
-Nothing waits for a batch to fill: what is here when one may begin makes it up, and what arrives
-meanwhile is the next. A session is in one batch at a time, so its calls keep their order.
+Nothing waits for a batch to fill: what is here when one may begin makes it up. A session is in one batch at a
+time, so its calls keep their order.
 """
 
 from __future__ import annotations
@@ -26,12 +24,7 @@ MAX_WAITING = 16_384
 
 
 class StepQueue:
-    """Brings calls together. Used on one event loop only.
-
-    Args:
-        apply: applies calls from the head of each queue of a batch, and settles them; what it
-            raises is the outcome of every call of these queues.
-    """
+    """Used on one event loop only. What ``apply`` raises is the outcome of every call of its queues."""
 
     def __init__(self, apply: Callable[[Sequence[SessionQueue]], Awaitable[None]]) -> None:
         self._apply = apply
@@ -45,13 +38,9 @@ class StepQueue:
     async def steps(
         self, calls: Sequence[StepCall], owner: str, clock: StepClock | None = None
     ) -> list[Outcome]:
-        """Apply calls; the outcomes in their order.
+        """The outcomes of calls in their order; raises ``Overloaded`` and ``Draining``.
 
         Who is cancelled meanwhile may have had calls applied that had begun.
-
-        Raises:
-            Overloaded: too many calls wait.
-            Draining: the server is shutting down.
         """
         if self._closed:
             raise Draining("the server is shutting down")
@@ -81,7 +70,6 @@ class StepQueue:
             self._num_waiting -= len(calls)
 
     async def close(self) -> None:
-        """Take no more calls, give the batches up, and fail what waits."""
         self._closed = True
         batches = list(self._batches)
         for batch in batches:

@@ -1,7 +1,5 @@
-"""Calls on sessions on their way through the engines.
-
-calls of a session --coalesced--> one run, stored by one write
-runs --by model and length--> blocks --engines, side by side--> rows and outputs of each run
+"""Calls on sessions on their way through the engines: coalesced to one run a session, and runs to one block a
+model and length.
 """
 
 from __future__ import annotations
@@ -9,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import orjson
@@ -18,9 +15,9 @@ from numpy.typing import NDArray
 from app.core.errors import RnnserveError
 from app.core.sequence import BlockRequest, BlockResult, Read, Usage
 from app.service.catalog import Deployment
-from app.sessions.record import LastCall, SessionRecord
+from app.sessions.record import SessionRecord
 from app.sessions.steps.calls import PendingCall, SessionQueue
-from app.tasks.session import AppliedInputs, Context, EncodedInputs
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
 _NOTHING = Usage()
 
@@ -32,10 +29,8 @@ class Run:
     Attributes:
         start: ``[S]`` row to start from; ``None`` takes the model's start row.
         steps: ``[time, ...]`` in the graph's input type.
-        row: ``[S]`` after the last step, to be kept.
+        row: ``[S]`` after the last step.
         outputs: ``[time, ...]`` of the first output.
-        usage: what the block cost that it ran in.
-        error: set instead of ``row`` and ``outputs`` when it failed.
     """
 
     deployment: Deployment
@@ -47,11 +42,7 @@ class Run:
     error: RnnserveError | None = None
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Row and outputs.
-
-        Raises:
-            RnnserveError: the run failed.
-        """
+        """Row and outputs; raises why the run failed."""
         if self.error is not None:
             raise self.error
         if self.row is None or self.outputs is None:
@@ -61,17 +52,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunCall:
-    """A call that has passed its checks.
-
-    Attributes:
-        seq: number of the first step it writes.
-        start: its first step in the sequence.
-    """
+    """A call that has passed its checks: the number of its first step, and where that is in the sequence."""
 
     pending: PendingCall
     seq: int
     encoded: EncodedInputs
     start: int
+
+    def answer(self, outputs: Sequence[Output]) -> bytes:
+        step = self.seq - 1 + len(self.encoded.reported)
+        return orjson.dumps({"seq": self.seq, "step": step, "outputs": outputs})
 
 
 @dataclass(slots=True, eq=False)
@@ -79,8 +69,6 @@ class SessionRun:
     """What a batch does with one session.
 
     Attributes:
-        queue: where the calls come from.
-        record: what they begin from.
         cached: whether the record may be out of date, which the write will tell.
         step, context: behind the calls so far.
         length: of the sequence so far.
@@ -96,7 +84,6 @@ class SessionRun:
     length: int = 0
 
     def add(self, pending: PendingCall, encoded: EncodedInputs) -> None:
-        """The call at the head of the queue runs behind the others."""
         self.calls.append(RunCall(pending, self.step + 1, encoded, self.length))
         self.step += len(encoded.reported)
         self.length += len(encoded.steps)
@@ -109,22 +96,9 @@ class SessionRun:
             steps = np.concatenate([call.encoded.steps for call in self.calls])
         return Run(self.deployment, self.record.row if self.record.row.size else None, steps)
 
-    def stored(self, run: Run, answer: bytes, now: float) -> SessionRecord:
-        """The record behind the last call, which got this answer."""
-        row, outputs = run.result()
-        last = self.calls[-1]
-        call = LastCall(last.seq, last.pending.digest, answer)
-        # A view would keep the outputs of the whole block alive.
-        return self.record.stepped(now, self.step, row, outputs[-1].copy(), self.context, call)
-
 
 async def run_all(runs: Sequence[Run], deadline: float) -> None:
-    """Run sequences to their ends; what became of each is put into it.
-
-    Args:
-        runs: of any models and lengths.
-        deadline: of all, on the engines' clock.
-    """
+    """Run sequences of any models and lengths; what became of each is put into it."""
     groups: dict[tuple[Deployment, int], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.deployment, len(run.steps)), []).append(run)
@@ -147,37 +121,24 @@ async def run_all(runs: Sequence[Run], deadline: float) -> None:
 
 def answers(runs: Sequence[tuple[SessionRun, Run]]) -> list[list[bytes]]:
     """The JSON bytes of the answer to each call; the calls of a model are described together."""
-    by_model: dict[str, list[AppliedInputs]] = {}
-    describers: dict[str, Any] = {}
+    applied: dict[Deployment, list[AppliedInputs]] = {}
     for session, run in runs:
         outputs = run.result()[1]
-        applied = by_model.setdefault(session.record.model, [])
-        describers[session.record.model] = session.deployment.model.session
         for call in session.calls:
             before = outputs[call.start - 1] if call.start else session.record.last
             steps = outputs[call.start : call.start + len(call.encoded.steps)]
-            applied.append(AppliedInputs(call.encoded, before, steps))
-    described = {model: iter(describers[model].describe(applied)) for model, applied in by_model.items()}
-    answered: list[list[bytes]] = []
+            applied.setdefault(session.deployment, []).append(AppliedInputs(call.encoded, before, steps))
+    described = {each: iter(each.model.session.describe(inputs)) for each, inputs in applied.items()}
+    answered = []
     for session, _ in runs:
-        of_model = described[session.record.model]
-        answered.append(
-            [
-                orjson.dumps(
-                    {
-                        "seq": call.seq,
-                        "step": call.seq - 1 + len(call.encoded.reported),
-                        "outputs": next(of_model),
-                    }
-                )
-                for call in session.calls
-            ]
-        )
+        outputs_of = described[session.deployment]
+        answered.append([call.answer(next(outputs_of)) for call in session.calls])
     return answered
 
 
 def _block(members: Sequence[Run]) -> BlockRequest:
-    steps = _stacked([run.steps for run in members])
+    arrays = [run.steps for run in members]
+    steps = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)  # no copy of one alone
     given = [run.start for run in members if run.start is not None]
     if len(given) == len(members):
         return BlockRequest(steps, Read.ALL, np.stack(given))
@@ -201,8 +162,3 @@ def _deal(result: BlockResult, members: Sequence[Run]) -> None:
 def _fail(members: Sequence[Run], error: RnnserveError) -> None:
     for run in members:
         run.error = error
-
-
-def _stacked(arrays: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
-    """As ``np.stack``, without a copy of one alone."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

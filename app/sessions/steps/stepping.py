@@ -1,15 +1,12 @@
 """Applying calls to sessions: read, check, run, write as one group, then answer.
 
-    calls --cache, store.get--> sequences --engines--> store.write (compare-and-set) --> answers
-
-A batch takes the calls of many sessions, whoever sent them, so that all pay for one read, one
-submission and one write. Each call is answered on its own. The compare-and-set alone decides
-who wins: nothing here is locked, so any process may serve any session.
+The compare-and-set alone decides who wins: nothing here is locked, so any process may serve any session.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,26 +16,65 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput, NotFinite, RnnserveError, SequenceConflict, StateQuarantined
 from app.service.catalog import Deployment
-from app.sessions.access import SessionAccess, stored_of
+from app.sessions.access import SessionAccess
 from app.sessions.portable import PortableState
-from app.sessions.record import SessionRecord
-from app.sessions.steps.cache import RecordCache
+from app.sessions.record import LastCall, SessionRecord
 from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue
 from app.sessions.steps.run import Run, RunCall, SessionRun, answers, run_all
-from app.sessions.stores.store import Snapshot, Write, Written
+from app.sessions.stores.store import Write, Written
 from app.tasks.session import Context, EncodedInputs
+
+_OVERHEAD_BYTES = 2048
+"""About what a record takes beside its arrays and its answer."""
+
+
+class RecordCache:
+    """The most recently used records, bounded in bytes (0 keeps none). Used on one event loop only.
+
+    They may be out of date: another process may have written since. So a cached record may only be built
+    upon where a compare-and-set on its revision follows; whoever answers without writing reads the store.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._records: OrderedDict[str, tuple[SessionRecord, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: str) -> SessionRecord | None:
+        found = self._records.get(key)
+        if found is None:
+            return None
+        self._records.move_to_end(key)
+        return found[0]
+
+    def put(self, key: str, record: SessionRecord) -> None:
+        size = record.row.nbytes + _OVERHEAD_BYTES
+        size += 0 if record.last is None else record.last.nbytes
+        size += 0 if record.call is None else len(record.call.answer)
+        old = self._records.pop(key, None)
+        if old is not None:
+            self._bytes -= old[1]
+        if size > self._max_bytes:
+            return
+        self._records[key] = (record, size)
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            _, (_, dropped) = self._records.popitem(last=False)
+            self._bytes -= dropped
+
+    def drop(self, key: str) -> None:
+        old = self._records.pop(key, None)
+        if old is not None:
+            self._bytes -= old[1]
 
 
 class Stepper:
-    """Applies batches of calls."""
-
     def __init__(self, access: SessionAccess) -> None:
         self._access = access
         self._limits = access.limits
         self._cache = RecordCache(access.limits.session_cache_bytes)
 
     def forget(self, key: str) -> None:
-        """Keep no record of a session that has ended."""
         self._cache.drop(key)
 
     async def apply(self, queues: Sequence[SessionQueue]) -> None:
@@ -61,9 +97,17 @@ class Stepper:
         now = self._access.clock()
         records: list[SessionRecord] = []
         writes: list[Write] = []
+        every = self._limits.session_snapshot_every
         for (session, run), of_session in zip(applied, answered, strict=True):
-            records.append(session.stored(run, of_session[-1], now))
-            writes.append(self._write(session, records[-1]))
+            row, outputs = run.result()
+            last = session.calls[-1]
+            applied_call = LastCall(last.seq, last.pending.digest, of_session[-1])
+            output = outputs[-1].copy()  # a view would keep the outputs of the whole block alive
+            after = session.record.stepped(now, session.step, row, output, session.context, applied_call)
+            due = every and after.step // every > session.record.step // every
+            name = f"step-{after.step}" if due else None
+            records.append(after)
+            writes.append(self._access.replacing(session.record, after, name, automatic=True))
         try:
             written = await self._access.store.write(writes)
         except BaseException:
@@ -118,9 +162,6 @@ class Stepper:
 
         From a record that may be out of date nothing is settled: what needs no write would not be
         checked by anything.
-
-        Raises:
-            ModelMismatch: the record's model is not served here.
         """
         deployment = self._access.deployment(record)
         session = SessionRun(queue, record, deployment, cached, record.step, record.context)
@@ -136,8 +177,12 @@ class Stepper:
             if isinstance(found, EncodedInputs):
                 if session.calls and session.length + len(found.steps) > self._limits.session_max_call_steps:
                     break
+                # A batch serves many callers, so no context says whose steps these are.
+                principal = pending.submission.principal
                 try:
-                    pending.charge(len(found.steps))
+                    if principal is not None and principal.counts_steps and not pending.charged:
+                        principal.take_steps(len(found.steps))
+                        pending.charged = True
                 except RnnserveError as error:
                     found = error
                 else:
@@ -150,11 +195,7 @@ class Stepper:
         return session if session.calls else None
 
     def _due(self, session: SessionRun, pending: PendingCall) -> EncodedInputs | bytes:
-        """The inputs of a call that is to run, or the stored answer of one that did.
-
-        Raises:
-            RnnserveError: it can be neither.
-        """
+        """The inputs of a call that is to run, or the stored answer of one that did."""
         call = pending.call
         if call.seq is None and session.queue.key in pending.submission.failed:
             # A queued call without seq fails when the call before it failed: its position would be a guess.
@@ -170,11 +211,7 @@ class Stepper:
         return self.encode(session.deployment, session.context, session.step, call.inputs)
 
     def encode(self, deployment: Deployment, context: Context, step: int, inputs: Any) -> EncodedInputs:
-        """Inputs to steps, within the limit of a call.
-
-        Raises:
-            InvalidInput: the inputs are wrong or too many.
-        """
+        """Inputs to steps, within the limit of a call."""
         encoded: EncodedInputs = deployment.model.session.encode(context, step, inputs)
         most, num_steps = self._limits.session_max_call_steps, len(encoded.reported)
         if num_steps > most:
@@ -185,25 +222,11 @@ class Stepper:
     async def feed(
         self, deployment: Deployment, state: SessionRecord | PortableState, inputs: Any
     ) -> tuple[EncodedInputs, NDArray[np.float32], NDArray[np.float32]]:
-        """Run inputs from a state by themselves: as they were encoded, the row after them, and the outputs.
-
-        Raises:
-            RnnserveError: the inputs are wrong, or the run failed.
-        """
+        """Run inputs from a state: as they were encoded, the row after them, and the outputs."""
         encoded = self.encode(deployment, state.context, state.step, inputs)
         run = Run(deployment, state.row if state.row.size else None, encoded.steps)
         await run_all([run], self._access.inference.deadline())
         return encoded, *run.result()
-
-    def _write(self, session: SessionRun, after: SessionRecord) -> Write:
-        """The change that stores a step, with an automatic snapshot where one is due."""
-        before, every = session.record, self._limits.session_snapshot_every
-        stored = stored_of(after)
-        snapshot = None
-        if every and after.step // every > before.step // every:
-            snapshot = Snapshot(f"step-{after.step}", after.step, True, after.updated_at, stored.record)
-        keep = self._limits.session_keep_automatic
-        return Write(session.queue.key, before.revision, stored, snapshot=snapshot, keep_automatic=keep)
 
     def _failed(self, session: SessionRun, error: RnnserveError) -> None:
         """A run failed: its calls are tried again one by one, so that good ones stay good."""
@@ -219,7 +242,6 @@ class Stepper:
         session.queue.finish([error])
 
     def _lost(self, session: SessionRun, written: Written) -> None:
-        """Somebody else wrote first."""
         self._cache.drop(session.queue.key)
         if session.cached:
             # They may have written long ago; begin again from what the store holds.
@@ -240,41 +262,27 @@ class Stepper:
             return stored
         self._access.observe.session("conflict")
         return SequenceConflict(
-            f"another call on session {session.queue.id!r} was applied first",
-            step=record.step,
-            expected=record.step + 1,
+            f"another call on session {session.queue.id!r} was applied first", record.step
         )
 
 
 def check_seq(record: SessionRecord, seq: int | None, digest: str) -> bytes | None:
-    """The stored answer when ``seq`` and inputs are the last call's; ``None`` when the call is due.
-
-    Raises:
-        SequenceConflict: it is neither.
-    """
+    """The stored answer when ``seq`` and inputs are the last call's; ``None`` when the call is due."""
     if seq is None or seq == record.step + 1:
         return None
     if record.call is not None and seq == record.call.seq:
         if record.call.digest == digest:
             return record.call.answer
         raise SequenceConflict(
-            f"seq {seq} was applied with other inputs; the next is {record.step + 1}",
-            step=record.step,
-            expected=record.step + 1,
+            f"seq {seq} was applied with other inputs; the next is {record.step + 1}", record.step
         )
     raise SequenceConflict(
-        f"the session holds step {record.step}, so the next seq is {record.step + 1}, not {seq}",
-        step=record.step,
-        expected=record.step + 1,
+        f"the session holds step {record.step}, so the next seq is {record.step + 1}, not {seq}", record.step
     )
 
 
 def digest_of(inputs: Any) -> str:
-    """Tells the inputs of one call from another's; equal JSON values have equal digests.
-
-    Raises:
-        InvalidInput: the inputs hold an integer that no JSON writer of ours can hold.
-    """
+    """Equal JSON values have equal digests."""
     try:
         data = orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)
     except (TypeError, orjson.JSONEncodeError) as error:

@@ -25,15 +25,10 @@ def open_store(
         url: ``memory:``, ``lmdb:PATH``, a plain path of a directory, or
             ``redis://[[user]:password@]host[:port][/database][?prefix=...]``, with ``rediss:`` for
             TLS; ``valkey:`` and ``valkeys:`` mean the same.
-        max_sessions: live sessions it takes, of all processes and servers together.
         durability: ``process``: what was acknowledged survives the death of any server process;
             ``power``: and that of the machine (LMDB: each group is synced; Redis: each group waits
             for the append-only file, which its configuration must have turned on).
         timeout_s: of one call over a network, or of the wait for another process's write.
-
-    Raises:
-        ConfigurationError: no such kind of store, or it cannot be opened. A Redis that is down is
-            no such error: calls raise ``StoreUnavailable`` until it is up.
     """
     scheme, rest = _parts(url)
     power_safe = durability == "power"
@@ -62,13 +57,12 @@ def open_store(
 
 
 def lmdb_path(url: str) -> Path | None:
-    """The folder of an LMDB address; ``None`` for any other."""
     scheme, rest = _parts(url)
     return _folder(rest) if scheme == "lmdb" and rest.strip("/") else None
 
 
 def shown(url: str) -> str:
-    """An address without what may be secret: for people."""
+    """An address without what may be secret."""
     scheme, rest = _parts(url)
     return (
         f"{scheme}:{rest}"

@@ -1,27 +1,31 @@
 """Sessions in an LMDB directory: memory-mapped, transactional, shared by any number of processes.
 
-A process may be killed at any instruction: a write transaction is in the file whole or not at
-all, its locks are taken back, and the reader slot it leaves is freed by the next process that looks.
-All processes must see each other's process ids (one machine, one PID namespace), and a store
-must be opened after a fork, not before.
+A process may be killed at any instruction: a write transaction is in the file whole or not at all. All
+processes must share one PID namespace, and a store must be opened after a fork, not before.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
 import lmdb
 
 from app.core.errors import ConfigurationError, StoreUnavailable
 from app.sessions.stores import lmdb_tables as tables
-from app.sessions.stores.file_lock import FileLock
 from app.sessions.stores.lmdb_tables import Tables, Transaction
 from app.sessions.stores.store import Snapshot, Stored, Write, Written
-from app.sessions.stores.values import check_write
 
+if sys.platform != "win32":
+    import fcntl
+
+_FIRST_PAUSE_S = 0.00005
+_LONGEST_PAUSE_S = 0.001
 _MAP_BYTES = 1 << 30
 _MAX_GROWTH_BYTES = 16 << 30
 _MAX_READERS = 1024
@@ -36,21 +40,55 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class FileLock:
+    """One lock for all processes that write to a directory, which the kernel takes back from the dead.
+
+    LMDB's own is a robust mutex in shared memory. Its waiters sleep on a futex, and a wake-up is lost when
+    the process that was woken is killed before it takes the mutex: the others then sleep on although it is
+    free (seen, with four writers and ``kill -9``). Whoever holds this lock meets no one at the mutex.
+    """
+
+    def __init__(self, path: Path, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def __enter__(self) -> None:
+        if sys.platform == "win32":  # there LMDB's mutex is the system's, without this fault
+            return
+        until = None
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except (BlockingIOError, PermissionError):
+                now = time.monotonic()
+                until = until or now + self._wait_s
+            if now >= until:
+                text = f"another process has held the session store's lock for {self._wait_s:g} s"
+                raise StoreUnavailable(text, retry_after_s=1.0)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if sys.platform != "win32":
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
 class LmdbStore:
-    """Implements ``app.sessions.stores.store.SessionStore`` over a directory.
+    """A :class:`SessionStore` over a directory.
 
     Args:
-        path: the directory; made when it is missing.
-        max_sessions: live sessions it takes, of all processes together.
         power_safe: each group is on the disk before it is acknowledged. Without, it is in the
             system's page cache: the death of any process loses nothing, that of the machine
             may lose the latest groups or damage the file.
         timeout_s: how long another process may keep a write from beginning.
         map_bytes: address space to begin with; it grows by doubling.
-
-    Raises:
-        ConfigurationError: the directory cannot be made or is not such a store.
-        StoreUnavailable: another process kept its lock.
     """
 
     def __init__(
@@ -83,8 +121,6 @@ class LmdbStore:
         return self._run(False, tables.read, ids)
 
     def write(self, writes: Sequence[Write]) -> list[Written]:
-        for each in writes:
-            check_write(each)
         return self._run(True, tables.write, writes, self._max_sessions)
 
     def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
@@ -113,7 +149,6 @@ class LmdbStore:
         self.count()
 
     def close(self) -> None:
-        """Bring what was written to the disk and release the directory."""
         opened, self._open = self._open, None
         if opened is not None:
             try:
@@ -126,29 +161,26 @@ class LmdbStore:
 
     def _open_environment(self) -> tuple[lmdb.Environment, Tables]:
         with self._lock:
-            return self._open_locked()
-
-    def _open_locked(self) -> tuple[lmdb.Environment, Tables]:
-        env = lmdb.open(
-            str(self._path),
-            map_size=self._map_bytes,
-            sync=self._power_safe,
-            metasync=self._power_safe,
-            # Rows are read at random; what the kernel would read ahead is other sessions'.
-            readahead=False,
-            max_readers=_MAX_READERS,
-            max_dbs=len(tables.NAMES),
-            max_spare_txns=1,
-            mode=0o600,
-        )
-        try:
-            env.reader_check()
-            opened = self._patiently(env, lambda: Tables(*(env.open_db(name) for name in tables.NAMES)))
-            env.begin().abort()  # takes a reader slot, and keeps it as the spare transaction
-            return env, opened
-        except BaseException:
-            env.close()
-            raise
+            env = lmdb.open(
+                str(self._path),
+                map_size=self._map_bytes,
+                sync=self._power_safe,
+                metasync=self._power_safe,
+                # Rows are read at random; what the kernel would read ahead is other sessions'.
+                readahead=False,
+                max_readers=_MAX_READERS,
+                max_dbs=len(tables.NAMES),
+                max_spare_txns=1,
+                mode=0o600,
+            )
+            try:
+                env.reader_check()
+                opened = self._patiently(env, lambda: Tables(*(env.open_db(name) for name in tables.NAMES)))
+                env.begin().abort()  # takes a reader slot, and keeps it as the spare transaction
+                return env, opened
+            except BaseException:
+                env.close()
+                raise
 
     def _run(
         self,
@@ -157,7 +189,6 @@ class LmdbStore:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run ``work`` in one transaction."""
         try:
             env, db = self._open = self._open or self._open_environment()
 
@@ -186,17 +217,12 @@ class LmdbStore:
             try:
                 return transact()
             except lmdb.MapFullError:
-                _grow(env)
+                if env.reader_check() == 0:  # pages that a dead reader held are room too
+                    size = env.info()["map_size"]
+                    env.set_mapsize(size + min(size, _MAX_GROWTH_BYTES))
             except lmdb.MapResizedError:
                 env.set_mapsize(0)  # another process grew it: take its size
             except lmdb.ReadersFullError:
                 if not env.reader_check():
                     raise
         raise StoreUnavailable("the session store's map fills faster than it grows", retry_after_s=1.0)
-
-
-def _grow(env: lmdb.Environment) -> None:
-    # Pages that a dead reader holds are room too.
-    if env.reader_check() == 0:
-        size = env.info()["map_size"]
-        env.set_mapsize(size + min(size, _MAX_GROWTH_BYTES))

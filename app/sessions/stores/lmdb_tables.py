@@ -1,13 +1,12 @@
 """What lies in an LMDB session store, and how one transaction reads and changes it.
 
-    records    id                         -> planned f64 | record (see ``values``)
+    records    id                         -> planned f64 | record (see ``store``)
     live       id                         -> nothing; the index of listings and the count
     plan       planned time f64, then id  -> nothing; when ``due`` looks at a record
     snapshots  id NUL name                -> snapshot
     owners     owner                      -> u64, live sessions whose ids begin with it and a slash
 
-A step puts one value, in ``records``. What a transaction returns from a table is good until it
-writes: everything that leaves this file is a copy.
+What a table returns is good until the transaction writes: everything that leaves this file is a copy.
 """
 
 from __future__ import annotations
@@ -19,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import lmdb
 
-from app.sessions.stores.store import Snapshot, Stored, Write, Written
-from app.sessions.stores.values import (
+from app.sessions.stores.store import (
     HEADER,
     MAX_NAME_BYTES,
+    Snapshot,
+    Stored,
+    Write,
+    Written,
     by_age,
     owner_of,
     pack_record,
@@ -47,8 +49,6 @@ Handle = Any
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Handles of the databases, in the order of ``NAMES``."""
-
     records: Handle
     live: Handle
     plan: Handle
@@ -57,12 +57,10 @@ class Tables:
 
 
 def read(txn: Transaction, db: Tables, ids: Sequence[str]) -> list[Stored | None]:
-    """What is held under each id, all of one moment."""
     return [_stored(txn, db, id.encode()) for id in ids]
 
 
 def write(txn: Transaction, db: Tables, changes: Sequence[Write], max_sessions: int) -> list[Written]:
-    """Apply each change, or say what is held instead."""
     return [_write(txn, db, change, max_sessions) for change in changes]
 
 
@@ -104,7 +102,6 @@ def _write(txn: Transaction, db: Tables, change: Write, max_sessions: int) -> Wr
 
 
 def remove(txn: Transaction, db: Tables, ids: Sequence[tuple[str, int]]) -> None:
-    """Forget records that still have the given revision."""
     for id, revision in ids:
         key = id.encode()
         held = _held(txn, db, key)
@@ -173,7 +170,6 @@ def replan(txn: Transaction, db: Tables, stale: Sequence[bytes]) -> None:
 
 
 def snapshots(txn: Transaction, db: Tables, id: str) -> list[Snapshot]:
-    """A session's snapshots without their records, oldest first."""
     return by_age(_snapshots(txn, db, id.encode()))
 
 

@@ -3,9 +3,8 @@
 Needs Redis 6.2 or Valkey, one primary (not a cluster), ``maxmemory-policy noeviction``; how much
 of what was acknowledged a crash of Redis itself may lose is set there (``appendfsync``).
 
-Everything that is sent may be sent again: a change that names a revision is applied once however
-often it arrives, so a lost answer is cured by asking again, and a late duplicate finds another
-revision and does nothing.
+Everything that is sent may be sent again: a change that names a revision is applied once however often it
+arrives.
 """
 
 from __future__ import annotations
@@ -24,10 +23,12 @@ from redis.retry import Retry
 
 from app.core.errors import ConfigurationError, StoreUnavailable
 from app.sessions.stores.redis_scripts import DUE, LIST, REMOVE, SNAPSHOTS, WRITE
-from app.sessions.stores.store import Snapshot, Stored, Write, Written
-from app.sessions.stores.values import (
+from app.sessions.stores.store import (
+    Snapshot,
+    Stored,
+    Write,
+    Written,
     by_age,
-    check_write,
     pack_record,
     pack_snapshot,
     unpack_record,
@@ -46,20 +47,11 @@ Command = Sequence[str | bytes | int | float]
 
 
 class RedisStore:
-    """Implements ``app.sessions.stores.store.SessionStore`` over a connection that is made when first used.
+    """A :class:`SessionStore` over a connection that is made when first used.
 
-    A broken connection is made anew and the call repeated, with growing pauses, for ``timeout_s``.
-    While the server stays away each further call tries once, so that callers are told at once.
-
-    Args:
-        url: ``redis://`` or ``rediss://`` (TLS), with user, password and database as
-            redis-py reads them; ``prefix`` in its query names the keys' prefix.
-        max_sessions: live sessions it takes, of all servers together.
-        power_safe: wait until Redis has synced its append-only file (``WAITAOF``, Redis 7.2).
-        timeout_s: of one call; one answer of the server is waited for half as long.
-
-    Raises:
-        ConfigurationError: the URL cannot be read.
+    A broken connection is made anew and the call repeated, with growing pauses, for ``timeout_s``. While the
+    server stays away each further call tries once, so that callers are told at once. ``power_safe`` waits
+    until Redis has synced its append-only file (``WAITAOF``, Redis 7.2).
     """
 
     def __init__(
@@ -93,9 +85,6 @@ class RedisStore:
         return [None if value is None else unpack_record(value)[0] for value in values]
 
     def write(self, writes: Sequence[Write]) -> list[Written]:
-        """Apply changes, each by itself, in one exchange."""
-        for write in writes:
-            check_write(write)
         if not writes:
             return []
         commands = [
@@ -177,11 +166,7 @@ class RedisStore:
         return [(id.decode(), unpack_record(value)[0]) for id, value in _pairs(answer) if value is not None]
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one exchange, again and again until they are answered or time is up.
-
-        Raises:
-            StoreUnavailable: the server stayed away, or refused.
-        """
+        """Send commands in one exchange, again and again until they are answered or time is up."""
         until = time.monotonic() + self._timeout_s
         pause = _FIRST_PAUSE_S
         while True:

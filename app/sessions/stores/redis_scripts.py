@@ -1,6 +1,6 @@
 """What runs inside Redis, so that each change is one step there. All of them may be sent twice.
 
-    {prefix}s:{id}   string   a record (see ``values``)
+    {prefix}s:{id}   string   a record (see ``store``)
     {prefix}n:{id}   hash     snapshots by name
     {prefix}live     zset     ids of live sessions, all with score 0: ordered by id, counted at once
     {prefix}plan     zset     ids of all records by the time at which ``due`` looks at them

@@ -1,10 +1,4 @@
-"""The asyncio side of a store: one thread, which does what waits in groups.
-
-    callers --get, write, call--> backlog --> store thread --one callback a group--> callers
-
-While one group is in the store the next one gathers; nothing waits for a group to fill. Callers
-await futures; the thread wakes the event loop once for each group.
-"""
+"""The asyncio side of a store: one thread, which does what waits in groups."""
 
 from __future__ import annotations
 
@@ -13,48 +7,88 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from app.core.errors import Overloaded, StoreUnavailable
 from app.sessions.stores.store import SessionStore, Stored, Write, Written
-from app.sessions.stores.values import check_write
-from app.sessions.stores.waiting import TOGETHER, Backlog, Waiting
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+TOGETHER = ("write", "get")
+"""Methods whose one argument is a list: those of many callers become one call."""
 
-@dataclass(frozen=True, slots=True)
-class WorkerLimits:
-    """How much may wait for the store, and how long.
 
-    Attributes:
-        max_waiting: sessions read and written, and other calls, that wait at once.
-        max_group: sessions in one group; a larger single hand-in is a group by itself.
-        wait_s: from handing in to the answer.
-        check_every_s: an idle store is asked this often whether it answers.
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """What one caller asks of the store: ``count`` is its share of what may wait, ``ids`` what it changes."""
+
+    future: asyncio.Future[Any]
+    method: str
+    arguments: Sequence[Any]
+    count: int = 1
+    ids: frozenset[str] = frozenset()
+
+
+class Backlog:
+    """Waiting calls in the order of their arrival. ``max_group`` bounds the sessions in one group; a larger
+    single call is a group by itself.
     """
 
-    max_waiting: int = 16_384
-    max_group: int = 256
-    wait_s: float = 10.0
-    check_every_s: float = 1.0
+    def __init__(self, max_group: int) -> None:
+        self._max_group = max_group
+        self._queues: dict[str, deque[Waiting]] = {method: deque() for method in (*TOGETHER, "other")}
+
+    def __bool__(self) -> bool:
+        return any(self._queues.values())
+
+    def add(self, item: Waiting) -> None:
+        self._queues.get(item.method, self._queues["other"]).append(item)
+
+    def take(self) -> list[list[Waiting]]:
+        """A group of writes, one of reads, and one other call, of what there is.
+
+        No session is written twice in a group, and the writes of a session keep their order.
+        """
+        return [
+            self._group(waiting) if method in TOGETHER else [waiting.popleft()]
+            for method, waiting in self._queues.items()
+            if waiting
+        ]
+
+    def take_all(self) -> list[Waiting]:
+        everything = [item for waiting in self._queues.values() for item in waiting]
+        for waiting in self._queues.values():
+            waiting.clear()
+        return everything
+
+    def _group(self, waiting: deque[Waiting]) -> list[Waiting]:
+        group: list[Waiting] = []
+        later: list[Waiting] = []
+        seen: set[str] = set()
+        size = 0
+        while waiting and size < self._max_group:
+            item = waiting.popleft()
+            fits = not group or size + item.count <= self._max_group
+            if fits and seen.isdisjoint(item.ids):
+                group.append(item)
+                size += item.count
+            else:
+                later.append(item)
+            # What waits longer blocks its sessions too, else a later change could overtake it.
+            seen |= item.ids
+        waiting.extendleft(reversed(later))
+        return group
 
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """One call of the store, for whoever counts.
-
-    Attributes:
-        operation: ``get``, ``write`` or the name of another method.
-        size: sessions in the group, 1 for other calls.
-        seconds: in the store.
-        ok: false when it raised.
-    """
+    """One call of the store; ``size`` is the sessions in the group, 1 for other calls."""
 
     operation: str
     size: int
@@ -65,32 +99,32 @@ class StoreStats:
 class StoreWorker:
     """Gives asyncio callers a store. Made, started and called on one event loop.
 
-    Every call raises ``StoreUnavailable`` when the store does, when no answer came in
-    ``wait_s`` (then a change may or may not have been applied), and after :meth:`close`; and
-    ``Overloaded`` when too much waits. A caller may be cancelled: what has not been begun is
-    then not done, what has been begun is finished.
-
-    Args:
-        store: closed by :meth:`close`.
-        limits: how much may wait, and how long.
-        observe: called on the store's thread after each call of the store; must be quick.
+    Calls raise ``StoreUnavailable`` when the store does, when no answer came in ``wait_s`` (then a change may
+    or may not have been applied), and after :meth:`close`; ``Overloaded`` when too much waits. A caller may
+    be cancelled: what has not been begun is then not done, what has been begun is finished. ``observe`` is
+    called on the store's thread.
     """
 
     def __init__(
         self,
         store: SessionStore,
-        limits: WorkerLimits = WorkerLimits(),
         observe: Callable[[StoreStats], None] | None = None,
+        max_waiting: int = 16_384,
+        max_group: int = 256,
+        wait_s: float = 10.0,
+        check_every_s: float = 1.0,
     ) -> None:
         self._store = store
-        self._limits = limits
+        self._max_waiting = max_waiting
+        self._wait_s = wait_s
+        self._check_every_s = check_every_s
         self._observe = observe
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._main, name="session-store", daemon=True)
         self._wake = threading.Condition()
         # Guarded by the condition; the flags below are single assignments and are not.
-        self._backlog = Backlog(limits.max_group)
-        self._num_waiting = 0
+        self._backlog = Backlog(max_group)
+        self.num_waiting = 0
         self._closing = False
         self._healthy = False
         self._checked_at = 0.0
@@ -105,44 +139,27 @@ class StoreWorker:
     def healthy(self) -> bool:
         """Whether the store answered when it was last asked, and is not silent for too long now."""
         since = self._busy_since
-        hangs = since is not None and time.monotonic() - since > self._limits.wait_s
+        hangs = since is not None and time.monotonic() - since > self._wait_s
         return self.alive and self._healthy and not hangs
 
-    @property
-    def num_waiting(self) -> int:
-        """Sessions and calls that wait or are in the store."""
-        return self._num_waiting
-
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to work; answers are delivered on ``loop``."""
         self._loop = loop
         self._thread.start()
 
     async def get(self, ids: Sequence[str]) -> list[Stored | None]:
-        """As the store's; those of many callers become one."""
         if not ids:
             return []
         found: list[Stored | None] = await self._ask("get", ids, len(ids))
         return found
 
     async def write(self, writes: Sequence[Write]) -> list[Written]:
-        """As the store's; those of many callers become one.
-
-        The changes of one call are in one group. Changes of one session, handed in by several
-        callers, are in successive groups, in the order of handing in.
-
-        Raises:
-            ValueError: an id appears twice, is no name, or a revision does not grow.
-        """
+        """Those of many callers become one; changes of one session are in successive groups, in order."""
         if not writes:
             return []
-        ids = set()
-        for write in writes:
-            check_write(write)  # before it shares a group with others
-            ids.add(write.id)
+        ids = frozenset([write.id for write in writes])
         if len(ids) != len(writes):
             raise ValueError("a session is written twice in one group")
-        outcomes: list[Written] = await self._ask("write", writes, len(writes), frozenset(ids))
+        outcomes: list[Written] = await self._ask("write", writes, len(writes), ids)
         return outcomes
 
     async def call(
@@ -171,16 +188,16 @@ class StoreWorker:
         with self._wake:
             if not self.alive:
                 raise StoreUnavailable("the session store is closed")
-            if self._num_waiting and self._num_waiting + count > self._limits.max_waiting:
+            if self.num_waiting and self.num_waiting + count > self._max_waiting:
                 raise Overloaded("too much waits for the session store", retry_after_s=1.0)
-            self._num_waiting += count
+            self.num_waiting += count
             self._backlog.add(Waiting(future, method, arguments, count, ids))
             self._wake.notify()
         try:
-            async with asyncio.timeout(self._limits.wait_s):
+            async with asyncio.timeout(self._wait_s):
                 return await future
         except TimeoutError as error:
-            text = f"the session store did not answer in {self._limits.wait_s:g} s"
+            text = f"the session store did not answer in {self._wait_s:g} s"
             raise StoreUnavailable(text, retry_after_s=1.0) from error
 
     # What follows runs on the store's thread.
@@ -201,7 +218,7 @@ class StoreWorker:
     def _turn(self) -> bool:
         """One group of each kind, or a check; false when there is nothing left to do, for good."""
         with self._wake:
-            idle_s = self._checked_at + self._limits.check_every_s - time.monotonic()
+            idle_s = self._checked_at + self._check_every_s - time.monotonic()
             if not self._backlog and not self._closing and idle_s > 0:
                 self._wake.wait(idle_s)
             if self._closing and not self._backlog:
@@ -209,7 +226,7 @@ class StoreWorker:
             groups = self._backlog.take()
         for group in groups:
             self._do(group)
-        if time.monotonic() >= self._checked_at + self._limits.check_every_s:
+        if time.monotonic() >= self._checked_at + self._check_every_s:
             self._run("check", ())
         return True
 
@@ -219,9 +236,7 @@ class StoreWorker:
         together = method in TOGETHER
         begun: list[Waiting] = []
         asked: list[Any] = []
-        num_waiting = 0
         for item in group:
-            num_waiting += item.count
             if not item.future.done():
                 begun.append(item)
                 asked += item.arguments
@@ -229,7 +244,7 @@ class StoreWorker:
         if begun:
             answer = self._run(method, (asked,), len(asked)) if together else self._run(method, asked)
         with self._wake:
-            self._num_waiting -= num_waiting
+            self.num_waiting -= sum(item.count for item in group)
         answers: list[tuple[Waiting, Any]] = []
         first = 0
         for item in begun:
@@ -259,7 +274,7 @@ class StoreWorker:
     def _give_up(self, why: str) -> None:
         with self._wake:
             left = self._backlog.take_all()
-            self._num_waiting -= sum(item.count for item in left)
+            self.num_waiting -= sum(item.count for item in left)
         self._deliver([(item, StoreUnavailable(why)) for item in left])
 
     def _deliver(self, answers: Sequence[tuple[Waiting, Any]]) -> None:
