@@ -129,11 +129,12 @@ def test_files_stay_short_and_open_with_their_purpose(path: Path) -> None:
 
 
 def test_the_server_stays_small() -> None:
-    """Whoever adds to it takes something away; no folder needs a map of its own."""
-    lines = {
-        path: len(path.read_text().splitlines()) for path in SOURCES if relative(path).startswith("app/")
-    }
-    assert sum(lines.values()) <= MAX_LINES_OF_GENERIC_APP
+    """A task may add its folder; whoever adds elsewhere takes something away."""
+    sources = [path for path in SOURCES if relative(path).startswith("app/")]
+    lines = {path: len(path.read_text().splitlines()) for path in sources}
+    own = tuple(f"app/tasks/{task.name}/" for task in TASKS)
+    generic = sum(count for path, count in lines.items() if not relative(path).startswith(own))
+    assert generic <= MAX_LINES_OF_GENERIC_APP
     service = [count for path, count in lines.items() if relative(path).startswith("app/service/")]
     assert sum(service) <= MAX_LINES_OF_SERVICE
     files = Counter(relative(path.parent) for path in lines)

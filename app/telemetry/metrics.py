@@ -161,6 +161,17 @@ class Metrics:
 
     def model_retired(self, model: str) -> None:
         """A model is served no more: what it is vanishes, what it did stays."""
+        all_ = self.catalogue
+        for gauge in (
+            all_.engine_up,
+            all_.queue_steps,
+            all_.sequences,
+            all_.slots_used,
+            all_.running,
+            all_.waiting,
+        ):
+            # prometheus_client holds the function in a cycle, and with it the weights of the model.
+            gauge.labels(model).set_function(_nothing)
         for family in self.catalogue.families:
             if isinstance(family.metric, Gauge) and "model" in family.labels:
                 family.metric.remove_by_labels({"model": model})
@@ -246,3 +257,7 @@ def observe_many(histogram: Histogram, amount: float, count: int) -> None:
     """
     histogram._sum.inc(amount * count)
     histogram._buckets[bisect_left(histogram._upper_bounds, amount)].inc(count)
+
+
+def _nothing() -> float:
+    return 0.0
