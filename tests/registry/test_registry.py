@@ -94,7 +94,6 @@ def test_defaults_are_the_preferred_name_or_the_first(folder: Path) -> None:
         ("generate", "mood", "text"),
         ("generate", "text@3", "text"),
         ("forecast", "text", "none"),
-        ("nothing", "text", "none"),
     ],
 )
 def test_a_default_that_was_chosen_must_be_there(folder: Path, task: str, wanted: str, served: str) -> None:
