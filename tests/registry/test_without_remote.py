@@ -21,6 +21,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(
         REPOSITORY / "app", checkout / "app", ignore=shutil.ignore_patterns("remote", "__pycache__")
     )
+    # An editable install would find the folder where it still is.
+    (checkout / "sitecustomize.py").write_text(
+        "import sys\n"
+        "for finder in list(sys.meta_path):\n"
+        "    if '__editable__' in str(getattr(finder, '__module__', '')):\n"
+        "        sys.meta_path.remove(finder)\n"
+    )
     tiny_classifier(checkout / "models", name="mood")
     return checkout
 
