@@ -111,6 +111,9 @@ async def test_a_replica_that_dies_is_started_again(models: Path, tmp_path: Path
         os.kill(killed, signal.SIGKILL)
         async with httpx2.AsyncClient(base_url=scale.url) as http:
             assert (await http.post("/forecast", json=QUESTIONS[0].body)).status_code == 200
+            # HAProxy may not have noticed yet that it is gone.
+            while len(scale.pids("replica-2")) < 2:
+                await asyncio.sleep(0.05)
             await asyncio.to_thread(scale.until_all_up)
             assert [len(scale.pids(who)) for who in REPLICAS] == [1, 2]
             assert (await http.post("/forecast", json=QUESTIONS[0].body)).status_code == 200

@@ -19,7 +19,9 @@ MAX_SEQUENCE_ID = 128
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Parameters = Annotated[
     dict[str, Any],
-    BeforeValidator(lambda value: {} if value is None else value),
+    BeforeValidator(
+        lambda value: {} if value is None else value, json_schema_input_type=dict[str, Any] | None
+    ),
     Field(description="values are texts, numbers or booleans; null is none"),
 ]
 
