@@ -40,6 +40,17 @@ def test_no_more_are_watched_than_allowed() -> None:
     assert watch.due(9.0, 2) == ["d"]
 
 
+def test_what_is_kept_is_bounded_however_many_are_stepped_in_turn() -> None:
+    """Those given up leave nothing behind for the day on which they would have ended."""
+    watch = SessionWatch(3)
+    for now in range(1000):
+        watch.seen(str(now % 9), float(now))
+        for id in watch.due(float(now), 9):
+            watch.plan(id, 1e6 + now)
+    assert len(watch._queue) <= 4 * 3
+    assert sorted(watch.due(2e6, 99)) == sorted(str(now % 9) for now in (997, 998, 999))
+
+
 def test_with_nothing_to_watch_it_waits_longest() -> None:
     """So that a new session is noticed soon enough."""
     assert SessionWatch(3).wait_s(0.0, 1.0) == 1.0

@@ -31,6 +31,10 @@ class SessionWatch:
     def plan(self, id: str, at: float) -> None:
         self._planned[id] = at
         heapq.heappush(self._queue, (at, id))
+        if len(self._queue) > 4 * self._max_sessions:
+            # Of sessions given up the old times lie here still, for as long as they might have lived.
+            self._queue = [(at, id) for id, at in self._planned.items()]
+            heapq.heapify(self._queue)
 
     def forget(self, id: str) -> None:
         self._planned.pop(id, None)
