@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
@@ -38,16 +37,17 @@ class Lifecycle:
     def num_sockets(self) -> int:
         return len(self._sockets)
 
-    @contextmanager
-    def admitted(self, *, again: bool = False) -> Iterator[None]:
+    def admitted(self, *, again: bool = False) -> Lifecycle:
         """In the block a request is worked on; raises Draining unless it was admitted before (``again``)."""
         if self.draining and not again:
             raise Draining("the server is shutting down")
+        return self
+
+    def __enter__(self) -> None:
         self.running += 1
-        try:
-            yield
-        finally:
-            self.running -= 1
+
+    def __exit__(self, *error: object) -> None:
+        self.running -= 1
 
     def enter(self, drain: Callable[[], None]) -> None:
         """A socket was opened, which ends by itself once ``drain`` is called."""
