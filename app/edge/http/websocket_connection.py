@@ -94,7 +94,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
                 self._feed(data[start : start + SLICE_BYTES])
         held = len(self.conn.reader.buffer) + sum(map(len, self.frames))
         before, self._held = self._held, held
-        if not unfinished.change(before, held):
+        if held != before and not unfinished.change(before, held):
             self.fail(_TRY_AGAIN, "too many messages are on their way; try again later")
 
     def _feed(self, data: bytes) -> None:
