@@ -174,7 +174,9 @@ class HttpConnection(asyncio.Protocol):
         if self._answering is None:
             self._wait_for_request()
 
-    def takes_websocket(self, head: RequestHead) -> bool:
+    @property
+    def takes_websocket(self) -> bool:
+        """Not behind answers that are due."""
         return self._answering is None
 
     def become_websocket(self, head: RequestHead, rest: bytes) -> None:

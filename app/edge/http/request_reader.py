@@ -92,7 +92,7 @@ class RequestReader:
             return []
         offers = [value.strip().lower() for name, value in head.headers if name == b"upgrade"]
         is_handshake = offers == [b"websocket"] and (head.method, head.version) == ("GET", "1.1")
-        if is_handshake and listener.takes_websocket(head):
+        if is_handshake and listener.takes_websocket:
             listener.become_websocket(head, bytes(rest))
             return []
         self._parser = httptools.HttpRequestParser(self)
