@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 PROTOCOLS = (OPENAI, OIP)
 """Served besides our own; a line each, and its folder."""
 
-# Sockets close themselves when their last text has ended; this bounds the wait for that.
+# Sockets close themselves when their last stream has ended; this bounds the wait for that.
 _SOCKETS_S = 1.0
 
 

@@ -84,7 +84,7 @@ class EventStream(Response):
     async def _write(self, frame: Any, send: Send) -> None:
         data = frame.__pydantic_serializer__.to_json(frame, exclude_none=True)
         kind = frame.type.encode("ascii")
-        # A failure has no place of its own: whoever comes again goes on behind the last token.
+        # A failure has no place of its own: whoever comes again goes on behind the last event.
         event_id = None if frame.type == "error" else self._stream.event_id
         head = b"" if event_id is None else b"id: %s\n" % event_id.encode("ascii")
         await self._send(b"%sevent: %s\ndata: %s\n\n" % (head, kind, data), send, more=True)

@@ -36,7 +36,7 @@ class State(Enum):
     IDLE = "idle"
     RUNNING = "running"
     STOPPING = "stopping"
-    """The client asked for the end; the rest of the text and the done frame are still to come."""
+    """The client asked for the end; the rest of the stream and the done frame are still to come."""
     LAST = "last"
     """The server is shutting down; the running stream is the last."""
     CLOSED = "closed"
@@ -86,7 +86,7 @@ TABLE: dict[State, dict[Event, State]] = {
 }
 
 _REFUSED = {
-    State.RUNNING: "a generation is running on this socket; wait for its done frame, or send a stop first",
+    State.RUNNING: "a stream is running on this socket; wait for its done frame, or send a stop first",
     State.LAST: "the server is shutting down; this socket takes no further request",
 }
 
@@ -113,7 +113,7 @@ def read_message(text: str, request: type[BaseModel]) -> BaseModel:
             if document["type"] != "stop":
                 raise InvalidInput(
                     "type",
-                    "the only message with a type is stop; a request for text has none",
+                    "the only message with a type is stop; a request has none",
                     allowed=["stop"],
                 )
             return StopMessage.model_validate(document)
