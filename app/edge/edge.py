@@ -90,7 +90,7 @@ class AccessRules:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """``alive`` is by ``name@version``; ``models`` is ``None`` where what is served never changes."""
+    """``alive`` is by ``name@version``."""
 
     service: InferenceService
     limits: Limits
@@ -98,10 +98,10 @@ class Edge:
     metrics: Metrics
     lifecycle: Lifecycle
     alive: Mapping[str, Callable[[], bool]]
+    models: ModelControl
     sessions: SessionEdge | None = None
     tracing: Tracing | None = None
     access_log: bool = False
-    models: ModelControl | None = None
     access: AccessRules = AccessRules()
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import Field
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,7 +16,7 @@ from app.core.schema import Answer
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
 from app.service.catalog import Deployment
-from app.service.model_control import ModelControl, ModelState, ModelStatus
+from app.service.model_control import ModelState, ModelStatus
 
 NamePath = Annotated[str, Path(description="the model's name, without a version")]
 ModelPath = Annotated[str, Path(description="`name`, `name@version` or `name@label`")]
@@ -98,9 +97,9 @@ async def get_model(request: Request, name: ModelPath) -> Response:
     if found is None:
         raise UnknownModel(name, tuple(catalog.deployments))
     manifest = found.manifest
-    served = [one.manifest for one in catalog.deployments.values()]
-    versions = [one.version for one in reversed(served) if one.name == manifest.name]
-    (state,) = [one for one in _states(edge) if one.reference == manifest.reference]
+    served = [deployment.manifest for deployment in catalog.deployments.values()]
+    versions = [each.version for each in reversed(served) if each.name == manifest.name]
+    (state,) = [state for state in edge.models.index() if state.reference == manifest.reference]
     return json_response(_detail(found, state, versions, edge))
 
 
@@ -108,7 +107,7 @@ async def get_model(request: Request, name: ModelPath) -> Response:
 async def reload_models(request: Request) -> Response:
     """Look for new, changed and removed bundles and labels now; answers when they are served or refused."""
     edge = edge_of(request)
-    await _control(edge).reload()
+    await edge.models.reload()
     return json_response(model_list(edge))
 
 
@@ -116,7 +115,7 @@ async def reload_models(request: Request) -> Response:
 async def load_model(request: Request, name: NamePath) -> Response:
     """Serve what there is of a model; undoes `unload`, and tries broken bundles again."""
     edge = edge_of(request)
-    await _control(edge).load(name)
+    await edge.models.load(name)
     return json_response(model_list(edge))
 
 
@@ -126,14 +125,8 @@ async def load_model(request: Request, name: NamePath) -> Response:
 async def unload_model(request: Request, name: NamePath) -> Response:
     """Serve no version of a model until it is loaded again, or the server starts anew."""
     edge = edge_of(request)
-    await _control(edge).unload(name)
+    await edge.models.unload(name)
     return json_response(model_list(edge))
-
-
-def _control(edge: Edge) -> ModelControl:
-    if edge.models is None:
-        raise HTTPException(404, "what this server serves does not change")
-    return edge.models
 
 
 def model_list(edge: Edge) -> ModelList:
@@ -143,19 +136,9 @@ def model_list(edge: Edge) -> ModelList:
             ModelSummary(**_summary(state, deployments[state.reference].manifest, edge))
             if state.status == "ready"
             else ModelSummary(**asdict(state))
-            for state in _states(edge)
+            for state in edge.models.index()
         ]
     )
-
-
-def _states(edge: Edge) -> list[ModelState]:
-    if edge.models is not None:
-        return edge.models.index()
-    catalog = edge.service.catalog
-    return [
-        ModelState(one.manifest.name, one.manifest.version, "ready", None, (), catalog.traffic(one))
-        for one in catalog.deployments.values()
-    ]
 
 
 def _summary(state: ModelState, manifest: Manifest, edge: Edge) -> dict[str, Any]:

@@ -6,17 +6,15 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.errors import InvalidInput
-from app.edge.edge import Edge, edge_of
+from app.edge.edge import edge_of
 from app.edge.http.routing import bytes_response
-from app.protocols.oip.router import manifests_of
 from app.protocols.oip.routing import ERRORS, ModelPath, OipRoute
 from app.protocols.oip.schema import IndexEntry, IndexRequest, RepositoryRequest
-from app.service.model_control import ModelControl, ModelState, ModelStatus
+from app.service.model_control import ModelStatus
 
 _STATES: dict[ModelStatus, str] = {
     "ready": "READY",
@@ -42,12 +40,6 @@ router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
 )
 async def index(body: IndexRequest, request: Request) -> Response:
     """Every version of every model, and whether it answers requests."""
-    edge = edge_of(request)
-    states = (
-        [ModelState(manifest.name, manifest.version, "ready") for manifest in manifests_of(edge)]
-        if edge.models is None
-        else edge.models.index()
-    )
     entries = [
         {
             "name": state.name,
@@ -55,7 +47,7 @@ async def index(body: IndexRequest, request: Request) -> Response:
             "state": _STATES[state.status],
             "reason": state.reason or "",
         }
-        for state in states
+        for state in edge_of(request).models.index()
         if state.status == "ready" or not body.ready
     ]
     return bytes_response(orjson.dumps(entries))
@@ -69,18 +61,12 @@ async def load(body: RepositoryRequest, request: Request, model: ModelPath) -> R
             raise InvalidInput(
                 f"parameters.{name}", "a model is loaded from its bundle alone, with the manifest in it"
             )
-    await _control(edge_of(request)).load(model)
+    await edge_of(request).models.load(model)
     return Response(status_code=200)
 
 
 @router.post("/v2/repository/models/{model}/unload", **_CHANGE)
 async def unload(body: RepositoryRequest, request: Request, model: ModelPath) -> Response:
     """Serve no version of a model until it is loaded again."""
-    await _control(edge_of(request)).unload(model)
+    await edge_of(request).models.unload(model)
     return Response(status_code=200)
-
-
-def _control(edge: Edge) -> ModelControl:
-    if edge.models is None:
-        raise HTTPException(403, "explicit model load / unload is not allowed on this server")
-    return edge.models

@@ -29,18 +29,3 @@ def test_a_server_that_shuts_down_is_live_and_not_ready() -> None:
     assert client.get("/v2/health/live").status_code == 200
     answer = client.get("/v2/health/ready")
     assert (answer.status_code, answer.json()) == (400, {"error": "shutting down"})
-
-
-def test_what_never_changes_is_neither_loaded_nor_unloaded() -> None:
-    """Where nobody can decide which models are served, the index still lists them."""
-    edge = FakeEdge(protocols=(OIP,))
-    manifest = edge.service.catalog.deployments["fake@1"].manifest
-    manifest.version = "1"
-    client = TestClient(edge.app)
-    assert client.post("/v2/repository/index").json() == [
-        {"name": "fake", "version": "1", "state": "READY", "reason": ""}
-    ]
-    for action in ("load", "unload"):
-        answer = client.post(f"/v2/repository/models/fake/{action}")
-        assert answer.status_code == 403
-        assert answer.json() == {"error": "explicit model load / unload is not allowed on this server"}
