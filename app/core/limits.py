@@ -38,7 +38,7 @@ class Limits(BaseModel):
         1024 * 1024, ge=1, le=2**30, description="largest WebSocket frame from a client, in bytes"
     )
     socket_idle_s: float = Field(
-        300.0, gt=0, le=86_400, description="seconds without a generation until a WebSocket closes"
+        300.0, gt=0, le=86_400, description="seconds without work until a WebSocket closes"
     )
     socket_ping_s: float = Field(
         20.0, gt=0, le=3600, description="seconds between WebSocket pings, and the wait for an answer"
