@@ -66,6 +66,7 @@ class JsonBytes(Response):
 class BytesRoute(APIRoute):
     """Calls ``async def endpoint(body: Model, request: Request, ...) -> Response`` without detours.
 
+    FastAPI's own way, bytes to dictionary to model and back, costs more than a small network.
     An endpoint without a body takes the request first. Further parameters are those of the path.
     While an endpoint with a body works, a client that goes away cancels it.
     """
@@ -117,7 +118,10 @@ class BytesRoute(APIRoute):
 
 
 class DirectRoutes:
-    """The innermost middleware; ``answer`` raises those of the ``failures`` that are not for the client."""
+    """The innermost middleware; ``answer`` raises those of the ``failures`` that are not for the client.
+
+    The router, which asks one route after the other, is left with what is rare, or wrong.
+    """
 
     def __init__(
         self,
