@@ -231,12 +231,12 @@ class _Watcher(Protocol):
 
 
 @asynccontextmanager
-async def _watching(one: _Watcher | None) -> AsyncIterator[None]:
+async def _watching(watched: _Watcher | None) -> AsyncIterator[None]:
     """Files are read again when they change: the keys, the models."""
-    if one is None:
+    if watched is None:
         yield
         return
-    watcher = asyncio.create_task(one.watch())
+    watcher = asyncio.create_task(watched.watch())
     try:
         yield
     finally:

@@ -41,5 +41,7 @@ def error_response(error: BaseException, request_id: str, scope: Scope) -> Respo
     """The HTTP answer to a failure, as the protocol of the request's path writes it."""
     protocols: tuple[Protocol, ...] = scope["app"].state.protocols
     path: str = scope["path"]
-    shape = next((one.error_shape for one in protocols if path.startswith(one.prefix)), as_problem)
+    shape = next(
+        (protocol.error_shape for protocol in protocols if path.startswith(protocol.prefix)), as_problem
+    )
     return problem_response(error, request_id, shape)

@@ -41,10 +41,10 @@ class PathRules:
 
     def __init__(self, protocols: Iterable[Protocol] = ()) -> None:
         protocols = tuple(protocols)
-        self.health = HEALTH.union(*(one.health for one in protocols))
+        self.health = HEALTH.union(*(protocol.health for protocol in protocols))
         self.public = PUBLIC | self.health
-        self.admin = (ADMIN, *(prefix for one in protocols for prefix in one.admin))
-        self.admin_port = (ADMIN, *(prefix for one in protocols for prefix in one.admin_port))
+        self.admin = (ADMIN, *(prefix for protocol in protocols for prefix in protocol.admin))
+        self.admin_port = (ADMIN, *(prefix for protocol in protocols for prefix in protocol.admin_port))
 
 
 class Access:
@@ -147,9 +147,9 @@ def _key_of(scope: Scope) -> bytes:
 
 
 def _offered(subprotocols: Iterable[str]) -> bytes | None:
-    for one in subprotocols:
-        if one.startswith(KEY_SUBPROTOCOL):
-            text = one.removeprefix(KEY_SUBPROTOCOL)
+    for offer in subprotocols:
+        if offer.startswith(KEY_SUBPROTOCOL):
+            text = offer.removeprefix(KEY_SUBPROTOCOL)
             try:
                 return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
             except (binascii.Error, ValueError):

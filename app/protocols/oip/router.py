@@ -67,7 +67,9 @@ async def model_stats(request: Request, model: ModelPath) -> Response:
     manifest = found(request).manifest
     if "version" in request.path_params:
         return _stats(request, [manifest])
-    return _stats(request, [one for one in manifests_of(edge_of(request)) if one.name == manifest.name])
+    return _stats(
+        request, [served for served in manifests_of(edge_of(request)) if served.name == manifest.name]
+    )
 
 
 @router.get("/v2", response_model=ServerMetadata, responses=ERRORS)

@@ -78,7 +78,7 @@ class Sequences:
         """The version that a sequence is on; ``asked`` is who would answer a request by itself."""
         sessions, name = self._runs.sessions, asked.manifest.name
         served = self._inference.catalog.deployments
-        if sequence.start or sum(one.manifest.name == name for one in served.values()) == 1:
+        if sequence.start or sum(deployment.manifest.name == name for deployment in served.values()) == 1:
             return asked
         try:
             info = await sessions.view(sequence.session, owner)
