@@ -21,7 +21,6 @@ MEDIA_TYPE = "application/problem+json"
 INTERNAL_DETAIL = "The server failed to answer this request; its log has the details under the request id."
 
 CLOSE_IDLE = 1000
-CLOSE_TOO_BIG = 1009
 CLOSE_UNREAD = 1008
 CLOSE_INTERNAL = 1011
 CLOSE_RESTART = 1012

@@ -32,9 +32,6 @@ MAX_FRAGMENTS = 1024
 MAX_CONTROL_FRAMES = 128
 """Pings and pongs of one client in a second."""
 
-_RESTART = 1012
-_POLICY = 1008
-_TRY_AGAIN = 1013
 _TURN = 256
 """Messages that wait are taken without a pause; after as many, it is the other connections' turn."""
 _LAST_WAIT_S = 0.1
@@ -95,7 +92,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         held = len(self.conn.reader.buffer) + sum(map(len, self.frames))
         before, self._held = self._held, held
         if held != before and not unfinished.change(before, held):
-            self.fail(_TRY_AGAIN, "too many messages are on their way; try again later")
+            self.fail(CloseCode.TRY_AGAIN_LATER, "too many messages are on their way; try again later")
 
     def _feed(self, data: bytes) -> None:
         super().data_received(data)
@@ -123,7 +120,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def handle_cont(self, event: Frame) -> None:
         self._num_fragments += 1
         if self._num_fragments > MAX_FRAGMENTS:
-            self.fail(_POLICY, f"a message has more than {MAX_FRAGMENTS} fragments")
+            self.fail(CloseCode.POLICY_VIOLATION, f"a message has more than {MAX_FRAGMENTS} fragments")
         else:
             super().handle_cont(event)
 
@@ -141,7 +138,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self._controls_since, self._num_controls = now, 0
         self._num_controls += 1
         if self._num_controls > MAX_CONTROL_FRAMES:
-            self.fail(_POLICY, f"more than {MAX_CONTROL_FRAMES} pings and pongs came in a second")
+            reason = f"more than {MAX_CONTROL_FRAMES} pings and pongs came in a second"
+            self.fail(CloseCode.POLICY_VIOLATION, reason)
             return False
         return True
 
@@ -238,8 +236,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if not self.is_open:
             self.transport.close()
         elif self.handshake_complete and not self.close_sent:
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": _RESTART})
-            self.give_up(_RESTART, "the server is shutting down", SHUTDOWN_S)
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.SERVICE_RESTART})
+            self.give_up(CloseCode.SERVICE_RESTART, "the server is shutting down", SHUTDOWN_S)
 
     def send_keepalive_ping(self) -> None:
         self._has_spoken = self._last_wait = False
