@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import lmdb
 
@@ -36,8 +36,8 @@ _MAX_REPLANS = 512
 # Enough for a group that fills many doublings of a small map.
 _MAX_TRIES = 32
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class FileLock:
@@ -182,19 +182,13 @@ class LmdbStore:
                 env.close()
                 raise
 
-    def _run(
-        self,
-        write: bool,
-        work: Callable[Concatenate[Transaction, Tables, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+    def _run(self, write: bool, work: Callable[[Transaction, Tables, *Ts], T], *args: *Ts) -> T:
         try:
             env, db = self._open = self._open or self._open_environment()
 
             def transact() -> T:
                 with env.begin(write=write, buffers=True) as txn:
-                    return work(txn, db, *args, **kwargs)
+                    return work(txn, db, *args)
 
             if not write:
                 return self._patiently(env, transact)
