@@ -107,7 +107,9 @@ async def one(body: StepRequest, request: Request, id: SessionPath) -> Response:
 
 
 def named(id: str, answer: bytes, opening: bytes = b"{") -> bytes:
-    """An answer's JSON object with the session's id put in front of its fields."""
+    """A step's answer with the session's id before its fields; put together as bytes, since what a retry
+    gets is the stored answer, and to parse it would cost every call.
+    """
     return opening + b'"id":' + orjson.dumps(id) + b"," + answer[1:]
 
 
@@ -116,11 +118,9 @@ def _result(call: StepCall, outcome: bytes | RnnserveError, request_id: str) -> 
         return named(call.id, outcome)
     if is_internal(outcome):
         logger.error("a step of session %s failed", call.id, exc_info=outcome)
-    problem = describe(outcome, request_id)
-    fields = {"seq": call.seq} if call.seq is not None else {}
-    return named(
-        call.id, orjson.dumps(fields | {"error": problem.model_dump(mode="json", exclude_none=True)})
-    )
+    problem = describe(outcome, request_id).model_dump(mode="json", exclude_none=True)
+    seq = {} if call.seq is None else {"seq": call.seq}
+    return orjson.dumps({"id": call.id, **seq, "error": problem})
 
 
 def _action(task: Task, action: SessionAction) -> Endpoint:
