@@ -202,7 +202,7 @@ class Stepper:
             raise pending.submission.failed[session.queue.key]
         if not pending.digest:
             pending.digest = digest_of(call.inputs)
-        if not session.calls and call.seq not in (None, session.step + 1):
+        if not session.calls:
             stored = check_seq(session.record, call.seq, pending.digest)
             if stored is not None:
                 if not session.cached:
