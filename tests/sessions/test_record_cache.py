@@ -11,7 +11,7 @@ from app.core.errors import SequenceConflict, SessionGone
 from app.sessions.record import SessionRecord, first_revision
 from app.sessions.service import SessionService
 from app.sessions.steps.calls import StepCall
-from app.sessions.steps.stepping import RecordCache
+from app.sessions.steps.record_cache import RecordCache
 from app.sessions.stores.store import Stored
 from tests.rig import sessions
 from tests.sessions.bench import LIMITS, Bench, opened
