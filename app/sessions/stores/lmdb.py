@@ -41,7 +41,8 @@ Ts = TypeVarTuple("Ts")
 
 
 class FileLock:
-    """One lock for all processes that write to a directory, which the kernel takes back from the dead.
+    """One lock for all processes that write to a directory, which the kernel takes back from the dead. Held
+    by one thread of a process, and not twice.
 
     LMDB's own is a robust mutex in shared memory. Its waiters sleep on a futex, and a wake-up is lost when
     the process that was woken is killed before it takes the mutex: the others then sleep on although it is

@@ -1,4 +1,7 @@
-"""The asyncio side of a store: one thread, which does what waits in groups."""
+"""The asyncio side of a store: one thread, which does what waits in groups.
+
+While one group is in the store the next one gathers; nothing waits for a group to fill.
+"""
 
 from __future__ import annotations
 
