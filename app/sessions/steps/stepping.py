@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput, NotFinite, RnnserveError, SequenceConflict, StateQuarantined
 from app.service.catalog import Deployment
-from app.sessions.access import SessionAccess
+from app.sessions.access import SessionAccess, as_json
 from app.sessions.portable import PortableState
 from app.sessions.record import LastCall, SessionRecord
 from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue
@@ -240,8 +240,5 @@ def check_seq(record: SessionRecord, seq: int | None, digest: str) -> bytes | No
 
 def digest_of(inputs: Any) -> str:
     """Equal JSON values have equal digests."""
-    try:
-        data = orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)
-    except (TypeError, orjson.JSONEncodeError) as error:
-        raise InvalidInput("inputs", "a number is too large or a text is not valid Unicode") from error
+    data = as_json("inputs", inputs, orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=16).hexdigest()
