@@ -135,7 +135,7 @@ class StoreWorker:
 
     @property
     def alive(self) -> bool:
-        """Whether what is handed in is worked on at all."""
+        """Whether what is asked is worked on at all."""
         return self._thread.is_alive() and not self._closing
 
     @property
