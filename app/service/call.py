@@ -39,7 +39,22 @@ class RequestObserver(Protocol):
         """A request on text ended well; ``produced`` is ``None`` where its task produces no tokens."""
 
 
-class Call:
+class RequestClock:
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._queue_s = 0.0
+        self._compute_s = 0.0
+
+    def add(self, usage: Usage) -> None:
+        """The parts of a request run side by side, so the longest counts."""
+        self._queue_s = max(self._queue_s, usage.queue_s)
+        self._compute_s = max(self._compute_s, usage.compute_s)
+
+    def timing(self) -> Timing:
+        return Timing(self._queue_s, self._compute_s, time.perf_counter() - self._started)
+
+
+class Call(RequestClock):
     """Times one request and reports its outcome exactly once.
 
     Attributes:
@@ -48,23 +63,13 @@ class Call:
     """
 
     def __init__(self, observe: RequestObserver, task: str, model: str | None) -> None:
+        super().__init__()
         self._observe = observe
         self._task = task
-        self._started = time.perf_counter()
-        self._queue_s = 0.0
-        self._compute_s = 0.0
         self._reported = False
         self.at_end: Callable[[], None] = lambda: None
         # Until the model is found: names that callers invent must not become metric labels.
         self.model = "default" if model is None else "unknown"
-
-    def add(self, usage: Usage) -> None:
-        """Sequences run side by side, so the longest counts."""
-        self._queue_s = max(self._queue_s, usage.queue_s)
-        self._compute_s = max(self._compute_s, usage.compute_s)
-
-    def timing(self) -> Timing:
-        return Timing(self._queue_s, self._compute_s, time.perf_counter() - self._started)
 
     def produced(self, count: int, seconds: float | None, *, first: bool) -> None:
         """Tokens of one choice arrived, ``seconds`` after its last ones; ``first`` of the whole request."""

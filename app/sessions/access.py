@@ -153,10 +153,7 @@ class SessionAccess:
 
     def check_size(self, field: str, value: dict[str, Any]) -> None:
         """Refuse metadata or options that are too large to keep."""
-        try:
-            size = len(orjson.dumps(value))
-        except (TypeError, orjson.JSONEncodeError) as error:
-            raise InvalidInput(field, "a number is too large or a text is not valid Unicode") from error
+        size = len(as_json(field, value))
         if size > self.limits.session_max_metadata_bytes:
             raise InvalidInput(
                 field,
@@ -183,6 +180,13 @@ class SessionAccess:
 
 def stored_of(record: SessionRecord) -> Stored:
     return Stored(record.revision, record.expires_at, encode_record(record))
+
+
+def as_json(field: str, value: Any, option: int | None = None) -> bytes:
+    try:
+        return orjson.dumps(value, option=option)
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(field, "a number is too large or a text is not valid Unicode") from error
 
 
 def iso(seconds: float) -> str:

@@ -26,8 +26,6 @@ class SessionHistory:
         )
 
     async def snapshot(self, id: str, name: str, owner: str = "") -> SnapshotInfo:
-        made: list[Snapshot] = []
-
         async def change(record: SessionRecord) -> Write:
             # A snapshot is a write, so none can come between this look and the write below.
             kept = await self._access.store.call(SessionStore.snapshots, record.key)
@@ -37,15 +35,11 @@ class SessionHistory:
             if sum(not snapshot.automatic for snapshot in kept) >= most:
                 text = f"a session keeps at most {most} named snapshots"
                 raise InvalidInput("name", text, allowed={"max": most})
-            after = record.after(self._access.clock())
-            write = self._access.replacing(record, after, name)
-            assert write.snapshot is not None
-            made.append(write.snapshot)
-            return write
+            return self._access.replacing(record, record.after(self._access.clock()), name)
 
-        await self._access.change(id, owner, change)
+        record = await self._access.change(id, owner, change)
         self._access.observe.session("snapshot")
-        return _snapshot_info(made[-1])
+        return _snapshot_info(Snapshot(name, record.step, False, record.updated_at))
 
     async def rewind(self, id: str, to: str | int, owner: str = "") -> SessionInfo:
         """Go back to a snapshot, by name or step, or to the start (0)."""

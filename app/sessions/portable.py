@@ -21,7 +21,7 @@ from app.core.errors import InvalidState
 from app.sessions.record import pack, unpack
 
 _PREFIX = "rs1"
-_MAX_CHARS = 16 * 1024 * 1024
+MAX_CHARS = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +53,7 @@ class StateSigner:
     def open(self, text: str) -> PortableState:
         prefix, _, rest = text.partition(".")
         payload_text, _, mac_text = rest.partition(".")
-        if prefix != _PREFIX or not mac_text or len(text) > _MAX_CHARS or not text.isascii():
+        if prefix != _PREFIX or not mac_text or len(text) > MAX_CHARS or not text.isascii():
             raise InvalidState("the state is not a portable state of this service")
         if not hmac.compare_digest(self._mac(f"{prefix}.{payload_text}"), _decode(mac_text)):
             raise InvalidState("the state was altered, cut short, or signed by another server")

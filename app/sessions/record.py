@@ -35,7 +35,9 @@ NO_ROW: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
 class SessionState(Enum):
-    """One that is not open is a tombstone: for a while its client learns when, why and after which step."""
+    """Only an open session is ever changed, and then once into a tombstone: for a while its client learns
+    when, why and after which step it ended, until the record is removed.
+    """
 
     OPEN = "open"
     CLOSED = "closed"
@@ -150,7 +152,9 @@ def is_session_id(text: str) -> bool:
 
 
 def store_key(id: str, owner: str) -> str:
-    """What a store holds a session under: each owner has ids of its own. Neither has a slash."""
+    """What a store holds a session under: each owner has ids of its own, so that none learns which another
+    has. Neither an id nor an owner has a slash.
+    """
     return f"{owner}/{id}" if owner else id
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 
 from app.core.problem import ProblemDetail
 from app.core.schema import Answer, ModelReference, Request, Seq
+from app.sessions.portable import MAX_CHARS
 from app.sessions.record import ID
 
 SessionId = Annotated[
@@ -19,7 +20,7 @@ SnapshotName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9
 TtlSeconds = Annotated[
     float, Field(gt=0, description="ends after so long without a write; the server's limit holds")
 ]
-PortableText = Annotated[str, Field(max_length=16 * 1024 * 1024, description="a downloaded state")]
+PortableText = Annotated[str, Field(max_length=MAX_CHARS, description="a downloaded state")]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

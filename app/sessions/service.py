@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.core.errors import CorruptSession, InvalidInput, RnnserveError, StoreUnavailable
-from app.service.call import outcome_of
+from app.service.call import RequestClock, outcome_of
 from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.access import Quota, SessionAccess, SessionObserver
@@ -32,7 +32,7 @@ from app.sessions.record import (
 )
 from app.sessions.schema import CreateSession, ForkRequest, SessionInfo, SessionPage
 from app.sessions.states import SessionStates
-from app.sessions.steps.calls import Outcome, StepCall, StepClock
+from app.sessions.steps.calls import Outcome, StepCall
 from app.sessions.steps.queue import StepQueue
 from app.sessions.steps.stepping import Stepper
 from app.sessions.stores.store import AsyncStore, SessionStore, Write
@@ -143,7 +143,7 @@ class SessionService:
         self._observe.session("closed")
 
     async def steps(
-        self, calls: Sequence[StepCall], owner: str = "", clock: StepClock | None = None
+        self, calls: Sequence[StepCall], owner: str = "", clock: RequestClock | None = None
     ) -> list[Outcome]:
         """Apply calls, each on its own; those on one session in their order.
 

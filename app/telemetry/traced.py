@@ -9,15 +9,15 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from app.core.ports import Submitter, Ticket
 from app.core.sequence import BlockRequest, BlockResult, Event, Failed, Finished, SequenceRequest, Usage
 from app.sessions.stores.store import AsyncStore, SessionStore, Stored, Write, Written
 from app.telemetry.tracing import Attributes, Tracing
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _SPANS: dict[str, tuple[str, Attributes]] = {
     "list_ids": ("session list", {}),
@@ -115,11 +115,9 @@ class TracedStore:
         with self._tracing.span("session commit", attributes, [write.id for write in writes]):
             return await self._inner.write(writes)
 
-    async def call(
-        self, method: Callable[Concatenate[SessionStore, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def call(self, method: Callable[[SessionStore, *Ts], T], *args: *Ts) -> T:
         found = _SPANS.get(method.__name__)
         if found is None:  # the sweeper's, which is no request
-            return await self._inner.call(method, *args, **kwargs)
+            return await self._inner.call(method, *args)
         with self._tracing.span(*found):
-            return await self._inner.call(method, *args, **kwargs)
+            return await self._inner.call(method, *args)

@@ -57,6 +57,15 @@ class ServerProcess:
         """Of the process."""
         return self._process.pid
 
+    def workers(self) -> list[int]:
+        """Process ids of its workers, oldest first."""
+        found = []
+        for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            with contextlib.suppress(OSError):  # it has ended since
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+        return sorted(found)
+
     @property
     def log(self) -> str:
         """What it wrote so far."""

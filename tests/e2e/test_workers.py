@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from benchmarks.kills import free_port
 from tests.e2e.server import ServerProcess
-from tests.e2e.test_sessions import free_port
 
 
 class Starting:
@@ -31,15 +31,6 @@ class Starting:
         except httpx2.TransportError:
             return 0, None
         return answer.status_code, answer.json()["reason"]
-
-    def workers(self) -> list[int]:
-        """Their process ids, oldest first."""
-        found = []
-        for child in Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split():
-            words = Path(f"/proc/{child}/cmdline").read_bytes()
-            if b"spawn_main" in words:
-                found.append(int(child))
-        return sorted(found)
 
     def until(self, status: int, timeout_s: float = 60.0) -> str | None:
         """Wait for an answer; its reason."""
@@ -68,27 +59,27 @@ def test_ready_is_when_every_worker_is(starting: Starting) -> None:
     assert starting.until(503) == "other workers are starting"
     starting.server.wait_until_ready()
     assert starting.ready() == (200, None)
-    assert len(starting.workers()) == 2
+    assert len(starting.server.workers()) == 2
 
 
 def test_a_worker_that_dies_while_it_starts_is_replaced(starting: Starting) -> None:
     """The one that was ready serves on."""
     starting.until(503)
-    first, second = starting.workers()
+    first, second = starting.server.workers()
     os.kill(second, signal.SIGKILL)
     starting.until(200)
-    assert first in starting.workers()
-    assert second not in starting.workers()
-    assert len(starting.workers()) == 2
+    assert first in starting.server.workers()
+    assert second not in starting.server.workers()
+    assert len(starting.server.workers()) == 2
 
 
 def test_a_worker_that_stands_still_is_replaced(starting: Starting) -> None:
     """Its callers lose their connections instead of waiting for ever; later ones are answered."""
     starting.server.wait_until_ready()
-    stopped = starting.workers()[1]
+    stopped = starting.server.workers()[1]
     os.kill(stopped, signal.SIGSTOP)
     began = time.monotonic()
-    while stopped in starting.workers() or len(starting.workers()) < 2:
+    while stopped in starting.server.workers() or len(starting.server.workers()) < 2:
         assert starting.ready()[0] in (0, 200)
         assert time.monotonic() - began < 40, starting.server.log
         time.sleep(0.2)
@@ -100,7 +91,7 @@ def test_a_worker_that_stands_still_does_not_hold_up_the_end(tiny_models: Path, 
     """It is killed where the others drain."""
     starting = Starting(tiny_models, tmp_path)
     starting.server.wait_until_ready()
-    stopped = starting.workers()[0]
+    stopped = starting.server.workers()[0]
     os.kill(stopped, signal.SIGSTOP)
     try:
         assert starting.server.stop() == 0, starting.server.log

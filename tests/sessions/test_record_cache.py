@@ -11,7 +11,7 @@ from app.core.errors import SequenceConflict, SessionGone
 from app.sessions.record import SessionRecord, first_revision
 from app.sessions.service import SessionService
 from app.sessions.steps.calls import StepCall
-from app.sessions.steps.stepping import RecordCache
+from app.sessions.steps.record_cache import RecordCache
 from app.sessions.stores.store import Stored
 from tests.rig import sessions
 from tests.sessions.bench import LIMITS, Bench, opened
@@ -41,7 +41,7 @@ async def other(bench: Bench) -> AsyncIterator[SessionService]:
 
 
 async def applied(service: SessionService, *calls: StepCall) -> list[str]:
-    """Calls handed in together; ``ok`` or the class of the error of each."""
+    """Calls submitted together; ``ok`` or the class of the error of each."""
     outcomes = await service.steps(calls)
     return ["ok" if isinstance(one, bytes) else type(one).__name__ for one in outcomes]
 
@@ -87,7 +87,7 @@ async def test_what_needs_no_write_is_answered_from_the_store(bench: Bench, othe
     assert await applied(bench.service, StepCall("a", [1], 3)) == ["SessionGone"]
 
 
-async def test_a_chain_on_an_old_record_is_begun_again(bench: Bench, other: SessionService) -> None:
+async def test_calls_on_an_old_record_are_begun_again(bench: Bench, other: SessionService) -> None:
     """Calls that came together keep their order when the first try met another process' write."""
     await bench.service.create(opened(MODEL, id="a"))
     assert await applied(bench.service, StepCall("a", [1], 1)) == ["ok"]

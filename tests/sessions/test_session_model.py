@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
 import orjson
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,7 +29,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.bundle.reader import read_bundle
 from app.core.errors import (
     InvalidInput,
     RnnserveError,
@@ -38,7 +36,6 @@ from app.core.errors import (
     SessionGone,
     UnknownSession,
 )
-from app.runtime.session import GraphSession
 from app.sessions.limits import SessionLimits
 from app.sessions.portable import StateSigner
 from app.sessions.schema import CreateSession, ForkRequest, StatelessRequest
@@ -50,6 +47,7 @@ from tests.bundles import tiny_generator
 from tests.fakes import FakeClock
 from tests.redis_server import RedisServer
 from tests.rig import inference, sessions
+from tests.sessions.oracle import Fed, Oracle, tokens_of
 
 T = TypeVar("T")
 VERSIONS = ("tiny-text@1", "tiny-text@2")
@@ -63,9 +61,6 @@ LIMITS = SessionLimits(
 )
 SECRET = b"the model's secret"
 
-Fed = tuple[tuple[str, int], ...]
-"""What a session was fed: (model, token), oldest first."""
-
 
 @dataclass(frozen=True)
 class Expected:
@@ -77,27 +72,6 @@ class Expected:
     origin: bool = True
     named: dict[str, tuple[Fed, str]] = field(default_factory=dict)
     last: tuple[int, list[int], bytes] | None = None
-
-
-class Oracle:
-    """Serial runs, one token at a time, remembered by what was fed."""
-
-    def __init__(self, folder: Path) -> None:
-        bundles = {f"tiny-text@{version}": read_bundle(folder / "tiny-text" / version) for version in "12"}
-        self._sessions = {name: GraphSession(one.graph, one.manifest) for name, one in bundles.items()}
-        self._starts = {name: one.start[None] for name, one in bundles.items()}
-        self._rows: dict[Fed, np.ndarray] = {}
-
-    def row(self, fed: Fed) -> bytes:
-        """The state after a list."""
-        return self._row(fed).tobytes()
-
-    def _row(self, fed: Fed) -> np.ndarray:
-        if fed not in self._rows:
-            model, token = fed[-1]
-            before = self._row(fed[:-1]) if len(fed) > 1 else self._starts[model]
-            self._rows[fed] = self._sessions[model].run(np.array([[token]]), before, 1)[1]
-        return self._rows[fed]
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -299,8 +273,8 @@ class SessionMachine(RuleBasedStateMachine):
             return
         known = self.open[id]
         answer = orjson.loads(self.run(self.service.actions.answer(id, GENERATE, request)))
-        tokens = self.tokens_of(answer["choices"][0]["text"])
-        lead = [] if known.fed else self.tokens_of("\n")
+        tokens = tokens_of(answer["choices"][0]["text"])
+        lead = [] if known.fed else tokens_of("\n")
         fed = known.fed + tuple((known.model, token) for token in [*lead, *tokens])
         assert answer["step"] == len(fed)
         self.touched(id, fed=fed, last=None)
@@ -338,15 +312,6 @@ class SessionMachine(RuleBasedStateMachine):
             assert (answer.step, answer.model) == (len(known.fed), known.model)
             row = signer.open(answer.state).row
             assert not known.fed or row.tobytes() == self.oracle.row(known.fed)
-
-    @staticmethod
-    def tokens_of(text: str) -> list[int]:
-        """Ids of characters of the tiny alphabet."""
-        from app.features.text import TextCodec
-        from tests.bundles import LETTERS
-        from training.tokenizers import character_tokenizer
-
-        return TextCodec(character_tokenizer([LETTERS])).encode(text)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -46,7 +46,7 @@ def calls(id: str, *seqs: int) -> list[StepCall]:
     return [StepCall(id, None, seq) for seq in seqs]
 
 
-async def test_what_arrives_together_is_one_round() -> None:
+async def test_what_arrives_together_is_one_batch() -> None:
     """Whoever sends it; owners of one id are different sessions."""
     batches = Batches()
     queue = StepQueue(batches.apply)
@@ -108,7 +108,7 @@ async def test_calls_that_nobody_waits_for_are_passed_over() -> None:
 
 
 async def test_too_many_waiting_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hand-in by itself is always taken, whatever its size."""
+    """A submission by itself is always taken, whatever its size."""
     monkeypatch.setattr(step_queue, "MAX_WAITING", 3)
     batches = Batches()
     queue = StepQueue(batches.apply)
@@ -120,9 +120,6 @@ async def test_too_many_waiting_calls_are_refused(monkeypatch: pytest.MonkeyPatc
     batches.gate.set()
     assert len(await large) == 4
     assert await queue.steps(calls("b", 1), "") == [b"1"]
-
-
-Failing = Callable[[Sequence[SessionQueue]], Awaitable[None]]
 
 
 async def test_a_batch_that_fails_fails_its_calls_only() -> None:

@@ -1,4 +1,4 @@
-"""Which hand-ins go to the store together."""
+"""Which calls go to the store together."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from app.sessions.stores.worker import Backlog, Waiting
 
 
 def write(*ids: str) -> Waiting:
-    """A hand-in of changes."""
+    """A call that changes these."""
     writes = [Write(id, 0, Stored(1, 1.0, b"")) for id in ids]
     return Waiting(asyncio.Future(), "write", writes, len(ids), frozenset(ids))
 
 
 def get(*ids: str) -> Waiting:
-    """A hand-in of reads."""
+    """A call that reads these."""
     return Waiting(asyncio.Future(), "get", ids, len(ids))
 
 
@@ -34,7 +34,7 @@ async def test_a_session_is_in_a_group_once_and_its_changes_keep_their_order() -
     assert [backlog.take() for _ in range(4)] == [[[first, other]], [[second]], [[third]], []]
 
 
-async def test_a_hand_in_is_not_divided() -> None:
+async def test_a_call_is_not_divided() -> None:
     """It goes with the next group when this one cannot hold it, and alone when none can."""
     for kind in (write, get):
         small, large, huge, last = kind("a"), kind("b", "c", "d", "e"), kind(*"fghijk"), kind("l")

@@ -18,6 +18,7 @@ from app.edge.http.event_stream import stream_events
 from app.edge.http.routing import BytesRoute, Endpoint, bytes_response, json_response, reading
 from app.edge.openapi import RESUMING, stream_responses
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath
+from app.service.call import RequestClock
 from app.sessions.schema import (
     CreateSession,
     SessionInfo,
@@ -29,7 +30,7 @@ from app.sessions.schema import (
     StepsRequest,
     of_tasks,
 )
-from app.sessions.steps.calls import StepCall, StepClock
+from app.sessions.steps.calls import StepCall
 from app.tasks.session import Examples, SessionAction
 from app.tasks.task import Task, Tasks
 
@@ -87,7 +88,7 @@ async def stateless(body: StatelessRequest, request: Request) -> Response:
 async def many(body: StepsRequest, request: Request) -> Response:
     """Events of many sessions in one request, each answered on its own, in the order of the calls."""
     calls = [StepCall(step.id, step.inputs, step.seq) for step in body.steps]
-    clock = StepClock()
+    clock = RequestClock()
     outcomes = await sessions_of(request).service.steps(calls, owner_of(request), clock)
     request_id = request_id_of(request)
     results = [_result(call, outcome, request_id) for call, outcome in zip(calls, outcomes, strict=True)]
@@ -98,7 +99,7 @@ async def many(body: StepsRequest, request: Request) -> Response:
 async def one(body: StepRequest, request: Request, id: SessionPath) -> Response:
     """Apply one event or several as one: whole or not at all, and with `seq` exactly once."""
     call = StepCall(known(id), body.inputs, body.seq)
-    clock = StepClock()
+    clock = RequestClock()
     (outcome,) = await sessions_of(request).service.steps([call], owner_of(request), clock)
     if isinstance(outcome, RnnserveError):
         raise outcome
@@ -106,7 +107,9 @@ async def one(body: StepRequest, request: Request, id: SessionPath) -> Response:
 
 
 def named(id: str, answer: bytes, opening: bytes = b"{") -> bytes:
-    """An answer's JSON object with the session's id put in front of its fields."""
+    """A step's answer with the session's id before its fields; put together as bytes, since what a retry
+    gets is the stored answer, and to parse it would cost every call.
+    """
     return opening + b'"id":' + orjson.dumps(id) + b"," + answer[1:]
 
 
@@ -115,11 +118,9 @@ def _result(call: StepCall, outcome: bytes | RnnserveError, request_id: str) -> 
         return named(call.id, outcome)
     if is_internal(outcome):
         logger.error("a step of session %s failed", call.id, exc_info=outcome)
-    problem = describe(outcome, request_id)
-    fields = {"seq": call.seq} if call.seq is not None else {}
-    return named(
-        call.id, orjson.dumps(fields | {"error": problem.model_dump(mode="json", exclude_none=True)})
-    )
+    problem = describe(outcome, request_id).model_dump(mode="json", exclude_none=True)
+    seq = {} if call.seq is None else {"seq": call.seq}
+    return orjson.dumps({"id": call.id, **seq, "error": problem})
 
 
 def _action(task: Task, action: SessionAction) -> Endpoint:

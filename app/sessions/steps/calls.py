@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +10,7 @@ from typing import Any
 
 from app.access.principal import Principal
 from app.core.errors import RnnserveError
-from app.core.sequence import Usage
-from app.service.call import Timing
+from app.service.call import RequestClock
 
 Outcome = bytes | RnnserveError
 """The JSON bytes of a step answer, or why there is none."""
@@ -25,23 +23,6 @@ class StepCall:
     id: str
     inputs: Any
     seq: int | None = None
-
-
-class StepClock:
-    __slots__ = ("_compute_s", "_queue_s", "_started")
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._queue_s = 0.0
-        self._compute_s = 0.0
-
-    def add(self, usage: Usage) -> None:
-        """They run side by side, so the longest counts."""
-        self._queue_s = max(self._queue_s, usage.queue_s)
-        self._compute_s = max(self._compute_s, usage.compute_s)
-
-    def timing(self) -> Timing:
-        return Timing(self._queue_s, self._compute_s, time.perf_counter() - self._started)
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +39,7 @@ class Submission:
     num_left: int
     done: asyncio.Future[list[Outcome]]
     principal: Principal | None
-    clock: StepClock | None
+    clock: RequestClock | None
     failed: dict[str, RnnserveError] = field(default_factory=dict)
 
 

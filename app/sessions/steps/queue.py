@@ -12,8 +12,9 @@ from contextvars import Context
 
 from app.access.principal import CURRENT
 from app.core.errors import Draining, Overloaded, UnknownSession
+from app.service.call import RequestClock
 from app.sessions.record import is_session_id, store_key
-from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue, StepCall, StepClock, Submission
+from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue, StepCall, Submission
 
 MAX_BATCHES = 2
 """One is with the engine while another one is with the store."""
@@ -36,7 +37,7 @@ class StepQueue:
         self._closed = False
 
     async def steps(
-        self, calls: Sequence[StepCall], owner: str, clock: StepClock | None = None
+        self, calls: Sequence[StepCall], owner: str, clock: RequestClock | None = None
     ) -> list[Outcome]:
         """The outcomes of calls in their order; raises ``Overloaded`` and ``Draining``.
 

@@ -6,7 +6,6 @@ The compare-and-set alone decides who wins: nothing here is locked, so any proce
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,56 +15,14 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput, NotFinite, RnnserveError, SequenceConflict, StateQuarantined
 from app.service.catalog import Deployment
-from app.sessions.access import SessionAccess
+from app.sessions.access import SessionAccess, as_json
 from app.sessions.portable import PortableState
 from app.sessions.record import LastCall, SessionRecord
 from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue
+from app.sessions.steps.record_cache import RecordCache
 from app.sessions.steps.run import Run, RunCall, SessionRun, answers, run_all
 from app.sessions.stores.store import Write, Written
 from app.tasks.session import Context, EncodedInputs
-
-_OVERHEAD_BYTES = 2048
-"""About what a record takes beside its arrays and its answer."""
-
-
-class RecordCache:
-    """The most recently used records, bounded in bytes (0 keeps none). Used on one event loop only.
-
-    They may be out of date: another process may have written since. So a cached record may only be built
-    upon where a compare-and-set on its revision follows; whoever answers without writing reads the store.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._records: OrderedDict[str, tuple[SessionRecord, int]] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: str) -> SessionRecord | None:
-        found = self._records.get(key)
-        if found is None:
-            return None
-        self._records.move_to_end(key)
-        return found[0]
-
-    def put(self, key: str, record: SessionRecord) -> None:
-        size = record.row.nbytes + _OVERHEAD_BYTES
-        size += 0 if record.last is None else record.last.nbytes
-        size += 0 if record.call is None else len(record.call.answer)
-        old = self._records.pop(key, None)
-        if old is not None:
-            self._bytes -= old[1]
-        if size > self._max_bytes:
-            return
-        self._records[key] = (record, size)
-        self._bytes += size
-        while self._bytes > self._max_bytes:
-            _, (_, dropped) = self._records.popitem(last=False)
-            self._bytes -= dropped
-
-    def drop(self, key: str) -> None:
-        old = self._records.pop(key, None)
-        if old is not None:
-            self._bytes -= old[1]
 
 
 class Stepper:
@@ -202,7 +159,7 @@ class Stepper:
             raise pending.submission.failed[session.queue.key]
         if not pending.digest:
             pending.digest = digest_of(call.inputs)
-        if not session.calls and call.seq not in (None, session.step + 1):
+        if not session.calls:
             stored = check_seq(session.record, call.seq, pending.digest)
             if stored is not None:
                 if not session.cached:
@@ -283,8 +240,5 @@ def check_seq(record: SessionRecord, seq: int | None, digest: str) -> bytes | No
 
 def digest_of(inputs: Any) -> str:
     """Equal JSON values have equal digests."""
-    try:
-        data = orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)
-    except (TypeError, orjson.JSONEncodeError) as error:
-        raise InvalidInput("inputs", "a number is too large or a text is not valid Unicode") from error
+    data = as_json("inputs", inputs, orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=16).hexdigest()

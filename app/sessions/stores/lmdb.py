@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import lmdb
 
@@ -36,12 +36,13 @@ _MAX_REPLANS = 512
 # Enough for a group that fills many doublings of a small map.
 _MAX_TRIES = 32
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class FileLock:
-    """One lock for all processes that write to a directory, which the kernel takes back from the dead.
+    """One lock for all processes that write to a directory, which the kernel takes back from the dead. Held
+    by one thread of a process, and not twice.
 
     LMDB's own is a robust mutex in shared memory. Its waiters sleep on a futex, and a wake-up is lost when
     the process that was woken is killed before it takes the mutex: the others then sleep on although it is
@@ -182,19 +183,13 @@ class LmdbStore:
                 env.close()
                 raise
 
-    def _run(
-        self,
-        write: bool,
-        work: Callable[Concatenate[Transaction, Tables, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+    def _run(self, write: bool, work: Callable[[Transaction, Tables, *Ts], T], *args: *Ts) -> T:
         try:
             env, db = self._open = self._open or self._open_environment()
 
             def transact() -> T:
                 with env.begin(write=write, buffers=True) as txn:
-                    return work(txn, db, *args, **kwargs)
+                    return work(txn, db, *args)
 
             if not write:
                 return self._patiently(env, transact)

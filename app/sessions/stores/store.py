@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple
 
 # Two of them and a little more must fit in an LMDB key of 511 bytes.
 MAX_NAME_BYTES = 200
@@ -19,8 +19,8 @@ HEADER = struct.Struct(">QdB")
 The stores compare and sort by these bytes, in Python and in Lua.
 """
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +158,7 @@ class AsyncStore(Protocol):
 
     async def write(self, writes: Sequence[Write]) -> list[Written]: ...
 
-    async def call(
-        self, method: Callable[Concatenate[SessionStore, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T: ...
+    async def call(self, method: Callable[[SessionStore, *Ts], T], *args: *Ts) -> T: ...
 
 
 def pack_record(stored: Stored, live: bool) -> bytes:

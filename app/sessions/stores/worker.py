@@ -1,4 +1,7 @@
-"""The asyncio side of a store: one thread, which does what waits in groups."""
+"""The asyncio side of a store: one thread, which does what waits in groups.
+
+While one group is in the store the next one gathers; nothing waits for a group to fill.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from app.core.errors import Overloaded, StoreUnavailable
 from app.sessions.stores.store import SessionStore, Stored, Write, Written
 
 logger = logging.getLogger(__name__)
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 TOGETHER = ("write", "get")
 """Methods whose one argument is a list: those of many callers become one call."""
@@ -132,7 +135,7 @@ class StoreWorker:
 
     @property
     def alive(self) -> bool:
-        """Whether what is handed in is worked on at all."""
+        """Whether what is asked is worked on at all."""
         return self._thread.is_alive() and not self._closing
 
     @property
@@ -162,9 +165,7 @@ class StoreWorker:
         outcomes: list[Written] = await self._ask("write", writes, len(writes), ids)
         return outcomes
 
-    async def call(
-        self, method: Callable[Concatenate[SessionStore, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def call(self, method: Callable[[SessionStore, *Ts], T], *args: *Ts) -> T:
         """Any other method of the store, named by its protocol: ``call(SessionStore.due, now, 10)``."""
         answer: T = await self._ask(method.__name__, args)
         return answer

@@ -1,16 +1,15 @@
-"""The routes of sessions: opened, looked at, copied, gone back with, listed and ended."""
+"""Routes that open, find and end sessions."""
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from app.main import create_app
 from app.sessions.schema import (
     CreateSession,
     ForkRequest,
@@ -22,22 +21,7 @@ from app.sessions.schema import (
 from app.tasks.forecast.task import FORECAST
 from app.tasks.generate.actions import GENERATE
 from tests.edge.fake_service import FakeEdge
-from tests.edge.session_app import PROBLEM, asking, opened
-
-
-@pytest.fixture(scope="module")
-def client(tiny_models: Path) -> Iterator[TestClient]:
-    """Of one application for all tests that only ask."""
-    with asking(tiny_models, session_max_snapshots=2) as client:
-        yield client
-
-
-def until(happened: Callable[[], bool]) -> None:
-    """Wait for something that happens in the background."""
-    end = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+from tests.edge.sessions.routes import PROBLEM, opened, settings, until
 
 
 def test_a_session_is_created_with_its_address(client: TestClient) -> None:
@@ -57,57 +41,30 @@ def test_drawn_ids_differ_and_are_long(client: TestClient) -> None:
     assert all(re.fullmatch(r"[0-9a-f]{36}", id) for id in ids)
 
 
-def test_a_fork_is_independent(client: TestClient) -> None:
-    """201, and both go on by themselves from the same state."""
-    id = opened(client)
-    client.post(f"/sessions/{id}/steps", json={"seq": 1, "inputs": [5, 6, 7]})
-    answer = client.post(f"/sessions/{id}/fork", json={"id": f"{id}-fork"})
-    assert answer.status_code == 201
-    assert answer.headers["location"] == f"/sessions/{id}-fork"
-    step = {"seq": 4, "inputs": 8}
-    outputs = [client.post(f"/sessions/{one}/steps", json=step).json() for one in (id, f"{id}-fork")]
-    assert outputs[0] == outputs[1]
-    client.post(f"/sessions/{id}/steps", json={"seq": 5, "inputs": 9})
-    assert client.get(f"/sessions/{id}-fork").json()["step"] == 4
-    assert client.post(f"/sessions/{id}/fork", json={"id": id}).status_code == 409
-
-
-def test_snapshots_are_kept_listed_and_gone_back_to(client: TestClient) -> None:
-    """By name, by step, and to the start; the same steps give the same outputs again."""
-    id = opened(client)
-    path = f"/sessions/{id}"
-    client.post(f"{path}/steps", json={"inputs": [1, 2]})
-    kept = client.post(f"{path}/snapshots", json={"name": "calm"})
-    assert kept.status_code == 201
-    assert (kept.json()["name"], kept.json()["step"], kept.json()["automatic"]) == ("calm", 2, False)
-    after = client.post(f"{path}/steps", json={"inputs": 3}).json()
-    assert client.get(f"{path}/snapshots").json() == {"snapshots": [kept.json()]}
-    for target in ("calm", 2):
-        assert client.post(f"{path}/rewind", json={"to": target}).json()["step"] == 2
-        assert client.post(f"{path}/steps", json={"inputs": 3}).json() == after
-    assert client.post(f"{path}/rewind", json={"to": 0}).json()["step"] == 0
-    missing = client.post(f"{path}/rewind", json={"to": "storm"})
-    assert missing.status_code == 422
-    assert "calm (step 2)" in missing.json()["detail"]
-    assert client.post(f"{path}/snapshots", json={"name": "calm"}).status_code == 422
-    assert client.post(f"{path}/snapshots", json={"name": "two"}).status_code == 201
-    full = client.post(f"{path}/snapshots", json={"name": "three"})
-    assert full.json()["errors"][0]["allowed"] == {"max": 2}
-
-
-def test_migration_to_another_layout_is_refused_with_the_reason(client: TestClient) -> None:
-    """412; to the version it is on already it is no change."""
-    id = opened(client)
-    assert client.post(f"/sessions/{id}/migrate", json={"model": "tiny-series-lstm@1"}).status_code == 200
-    answer = client.post(f"/sessions/{id}/migrate", json={"model": "tiny-series-gru@1"})
-    assert answer.status_code == 412
-    assert "laid out differently" in answer.json()["detail"]
-    assert client.post(f"/sessions/{id}/migrate", json={"model": "none@1"}).status_code == 404
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "model"),
+        ({"task": "music"}, "task"),
+        ({"task": "forecast", "id": "a/b"}, "id"),
+        ({"task": "forecast", "id": "-a"}, "id"),
+        ({"task": "forecast", "ttl_seconds": 0}, "ttl_seconds"),
+        ({"task": "forecast", "ttl_seconds": 1e9}, "ttl_seconds"),
+        ({"task": "forecast", "options": {"freq": "parsec"}}, "options.freq"),
+        ({"task": "forecast", "metadata": {"a": "x" * 5000}}, "metadata"),
+        ({"task": "forecast", "stat": "x"}, "stat"),
+    ],
+)
+def test_a_wrong_field_of_a_new_session_is_named(client: TestClient, body: Any, field: str) -> None:
+    """422, and nothing is created."""
+    answer = client.post("/sessions", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
 
 
 def test_sessions_are_listed_in_pages(tiny_models: Path) -> None:
     """In the order of their ids, and the pages together have all."""
-    with asking(tiny_models, session_max_page=3) as client:
+    with TestClient(create_app(settings(tiny_models, session_max_page=3))) as client:
         ids = sorted(opened(client, id=f"s-{number}") for number in range(7))
         found: list[str] = []
         after: str | None = ""
@@ -147,7 +104,7 @@ def test_a_closed_session_says_when_and_where_it_ended(client: TestClient) -> No
 
 def test_an_expired_session_is_gone(tiny_models: Path) -> None:
     """410 with the reason; the sweep counts it."""
-    with asking(tiny_models, session_ttl_s=0.05) as client:
+    with TestClient(create_app(settings(tiny_models, session_ttl_s=0.05))) as client:
         id = opened(client)
         until(lambda: client.get(f"/sessions/{id}").status_code == 410)
         assert client.get(f"/sessions/{id}").json()["reason"] == "expired"
@@ -171,30 +128,9 @@ def test_an_unknown_session_is_404(client: TestClient, id: str) -> None:
         assert answer.json()["type"] == PROBLEM + "unknown-session"
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "model"),
-        ({"task": "music"}, "task"),
-        ({"task": "forecast", "id": "a/b"}, "id"),
-        ({"task": "forecast", "id": "-a"}, "id"),
-        ({"task": "forecast", "ttl_seconds": 0}, "ttl_seconds"),
-        ({"task": "forecast", "ttl_seconds": 1e9}, "ttl_seconds"),
-        ({"task": "forecast", "options": {"freq": "parsec"}}, "options.freq"),
-        ({"task": "forecast", "metadata": {"a": "x" * 5000}}, "metadata"),
-        ({"task": "forecast", "stat": "x"}, "stat"),
-    ],
-)
-def test_a_wrong_field_of_a_new_session_is_named(client: TestClient, body: Any, field: str) -> None:
-    """422, and nothing is created."""
-    answer = client.post("/sessions", json=body)
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["field"] == field
-
-
 def test_there_is_room_for_so_many(tiny_models: Path) -> None:
     """503 with Retry-After beyond; a closed one makes room."""
-    with asking(tiny_models, max_sessions=2) as client:
+    with TestClient(create_app(settings(tiny_models, max_sessions=2))) as client:
         first, _ = opened(client), opened(client)
         full = client.post("/sessions", json={"task": "forecast"})
         assert full.status_code == 503

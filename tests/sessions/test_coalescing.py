@@ -1,4 +1,4 @@
-"""Calls that come together: chained into one sequence, and parted again when one of them fails."""
+"""Calls that come together: coalesced into one sequence, and parted again when one of them fails."""
 
 from __future__ import annotations
 

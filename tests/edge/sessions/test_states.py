@@ -1,81 +1,62 @@
-"""Steps of sessions, what is asked of their states, and states that the client carries."""
+"""Routes of states: copied, kept, gone back to, migrated, carried, and looked ahead from."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from tests.bundles import HORIZON
-from tests.edge.session_app import PROBLEM, asking, opened
+from tests.edge.sessions.routes import PROBLEM, opened
 
 
-@pytest.fixture(scope="module")
-def client(tiny_models: Path) -> Iterator[TestClient]:
-    """Of one application for all tests that only ask."""
-    with asking(tiny_models, session_max_batch_calls=50) as client:
-        yield client
-
-
-def test_steps_are_applied_once_and_told_again(client: TestClient) -> None:
-    """The same seq and inputs get the stored answer, byte for byte, and change nothing."""
-    path = f"/sessions/{opened(client)}/steps"
-    first = client.post(path, json={"seq": 1, "inputs": [1, 2, None]})
-    assert (first.json()["seq"], first.json()["step"], len(first.json()["outputs"])) == (1, 3, 3)
-    assert client.post(path, json={"seq": 1, "inputs": [1, 2, None]}).content == first.content
-    assert client.post(path, json={"seq": 4, "inputs": 4.5}).json()["step"] == 4
-
-
-def test_another_seq_is_a_conflict_that_says_what_is_held(client: TestClient) -> None:
-    """409, with the last applied step and the number that is due as members of the problem."""
-    path = f"/sessions/{opened(client)}/steps"
-    client.post(path, json={"seq": 1, "inputs": [1, 2]})
-    for seq, inputs in ((2, 1), (9, 1), (1, [1, 3])):
-        answer = client.post(path, json={"seq": seq, "inputs": inputs})
-        assert answer.status_code == 409
-        problem = answer.json()
-        assert problem["type"] == PROBLEM + "sequence-conflict"
-        assert (problem["step"], problem["expected"]) == (2, 3)
-
-
-def test_many_sessions_go_in_one_request_and_one_failing_fails_no_other(client: TestClient) -> None:
-    """Each has its answer or its problem, in the order of the calls."""
-    good, text = opened(client), opened(client, task="sentiment")
-    calls: list[dict[str, Any]] = [
-        {"id": good, "seq": 1, "inputs": 1},
-        {"id": "nobody", "seq": 1, "inputs": 1},
-        {"id": text, "inputs": "a good film"},
-        {"id": good, "seq": 2, "inputs": "x"},
-        {"id": "no/id", "inputs": 1},
-        {"id": good, "seq": 2, "inputs": 2},
-    ]
-    results = client.post("/sessions/steps", json={"steps": calls}).json()["results"]
-    assert [one["id"] for one in results] == [one["id"] for one in calls]
-    assert [one.get("error", {}).get("status") for one in results] == [None, 404, None, 422, 404, None]
-    assert [one.get("step") for one in results] == [1, None, 3, None, None, 2]
-    assert [one.get("seq") for one in results] == [1, 1, 1, 2, None, 2]
-    assert {one["label"] for one in results[2]["outputs"]} <= {"negative", "positive"}
-
-
-def test_without_seq_what_follows_a_failure_in_the_batch_is_not_applied(client: TestClient) -> None:
-    """Nothing says that it still belongs there; with seq the server can tell."""
+def test_a_fork_is_independent(client: TestClient) -> None:
+    """201, and both go on by themselves from the same state."""
     id = opened(client)
-    calls = [{"id": id, "inputs": value} for value in (1, "x", 3)]
-    results = client.post("/sessions/steps", json={"steps": calls}).json()["results"]
-    assert [one.get("error", {}).get("status") for one in results] == [None, 422, 422]
-    assert client.get(f"/sessions/{id}").json()["step"] == 1
+    client.post(f"/sessions/{id}/steps", json={"seq": 1, "inputs": [5, 6, 7]})
+    answer = client.post(f"/sessions/{id}/fork", json={"id": f"{id}-fork"})
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/sessions/{id}-fork"
+    step = {"seq": 4, "inputs": 8}
+    outputs = [client.post(f"/sessions/{one}/steps", json=step).json() for one in (id, f"{id}-fork")]
+    assert outputs[0] == outputs[1]
+    client.post(f"/sessions/{id}/steps", json={"seq": 5, "inputs": 9})
+    assert client.get(f"/sessions/{id}-fork").json()["step"] == 4
+    assert client.post(f"/sessions/{id}/fork", json={"id": id}).status_code == 409
 
 
-def test_a_batch_has_a_limit(client: TestClient) -> None:
-    """As many calls as the setting says."""
-    calls = [{"id": "a", "inputs": 1}] * 51
-    answer = client.post("/sessions/steps", json={"steps": calls})
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["allowed"] == {"max": 50}
+def test_snapshots_are_kept_listed_and_gone_back_to(client: TestClient) -> None:
+    """By name, by step, and to the start; the same steps give the same outputs again."""
+    id = opened(client)
+    path = f"/sessions/{id}"
+    client.post(f"{path}/steps", json={"inputs": [1, 2]})
+    kept = client.post(f"{path}/snapshots", json={"name": "calm"})
+    assert kept.status_code == 201
+    assert (kept.json()["name"], kept.json()["step"], kept.json()["automatic"]) == ("calm", 2, False)
+    after = client.post(f"{path}/steps", json={"inputs": 3}).json()
+    assert client.get(f"{path}/snapshots").json() == {"snapshots": [kept.json()]}
+    for target in ("calm", 2):
+        assert client.post(f"{path}/rewind", json={"to": target}).json()["step"] == 2
+        assert client.post(f"{path}/steps", json={"inputs": 3}).json() == after
+    assert client.post(f"{path}/rewind", json={"to": 0}).json()["step"] == 0
+    missing = client.post(f"{path}/rewind", json={"to": "storm"})
+    assert missing.status_code == 422
+    assert "calm (step 2)" in missing.json()["detail"]
+    assert client.post(f"{path}/snapshots", json={"name": "calm"}).status_code == 422
+    assert client.post(f"{path}/snapshots", json={"name": "two"}).status_code == 201
+    full = client.post(f"{path}/snapshots", json={"name": "three"})
+    assert full.json()["errors"][0]["allowed"] == {"max": 2}
+
+
+def test_migration_to_another_layout_is_refused_with_the_reason(client: TestClient) -> None:
+    """412; to the version it is on already it is no change."""
+    id = opened(client)
+    assert client.post(f"/sessions/{id}/migrate", json={"model": "tiny-series-lstm@1"}).status_code == 200
+    answer = client.post(f"/sessions/{id}/migrate", json={"model": "tiny-series-gru@1"})
+    assert answer.status_code == 412
+    assert "laid out differently" in answer.json()["detail"]
+    assert client.post(f"/sessions/{id}/migrate", json={"model": "none@1"}).status_code == 404
 
 
 def test_a_state_is_downloaded_and_opens_a_session(client: TestClient) -> None:
