@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.errors import RnnserveError
+from app.core.errors import RnnserveError, RunFailed
 from app.core.plan import BatchResult, BlockBatch, BlockPart
 from app.core.sequence import BlockRequest, BlockResult, FinishReason, Read, Usage
 from app.engine.job import End, Job, Outcome
@@ -96,6 +96,10 @@ class BlockJob(Job):
         self.block = block
         self.part = BlockPart(request)
         self._usage: Usage | None = None
+
+    @property
+    def failure(self) -> RunFailed | None:
+        return next(iter(self.part.errors.values()), None)
 
     @property
     def mates(self) -> Sequence[Job]:
