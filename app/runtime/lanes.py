@@ -65,14 +65,6 @@ class Lanes:
         for task in tasks:
             task.result()
 
-    def close(self) -> None:
-        with self._lock:
-            threads, self._threads = self._threads, []
-        for _ in threads:
-            self._tasks.put(None)
-        for thread in threads:
-            thread.join()
-
     def _start(self) -> None:
         if len(self._threads) == self.num_lanes - 1:
             return
