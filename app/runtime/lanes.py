@@ -79,6 +79,7 @@ class Lanes:
 def _help(tasks: queue.SimpleQueue[_Task | None]) -> None:
     while (task := tasks.get()) is not None:
         task.run()
+        del task  # it knows its model, which may be unloaded before the next one comes
 
 
 def _end(tasks: queue.SimpleQueue[_Task | None], num_threads: int) -> None:
