@@ -49,8 +49,8 @@ class Block:
         self.deadline = min(self.deadline, deadline)
 
     def accepts(self, deadline: float) -> bool:
-        """Whether one more single sequence with that deadline may share it."""
-        return len(self.futures) < MAX_SHARED and abs(self.deadline - deadline) <= _DEADLINES_S
+        """Whether a single sequence with that deadline may share it, while there is room."""
+        return abs(self.deadline - deadline) <= _DEADLINES_S
 
     def cut(self, max_rows: int, number: int, now: float) -> list[BlockJob]:
         """Its jobs, numbered from there on: rows of callers that still wait, in parts no wider than a run."""
