@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 from pydantic import SecretStr
 
-from app.access.api_key import append_entry, issue_key, revoke_entry
-from app.access.key_file import read_keys
+from app.access.api_key import issue_key
+from app.access.key_file import append_entry, read_keys, revoke_entry
 from app.cli_models import models_cli
 from app.core.errors import ConfigurationError, RnnserveError
 from app.main import version

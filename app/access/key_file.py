@@ -13,6 +13,8 @@ It holds no secret: a key cannot be found from its hash.
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +92,58 @@ def read_keys(path: Path) -> dict[str, KeyEntry]:
                     f"the keys file {str(path)!r}: {seen[digest]!r} and {name!r} have the same hash"
                 )
     return entries
+
+
+def append_entry(path: Path, name: str, entry: str) -> None:
+    """Put an entry at the end of a keys file, which is made when it is missing, for its owner's eyes alone.
+
+    Raises:
+        ConfigurationError: the file is wrong, has the name already, or cannot be written.
+    """
+    if path.exists() and name in read_keys(path):
+        raise ConfigurationError(
+            f"{str(path)!r} has {name!r} already; to replace a key, put the new hash beside the old one, "
+            "as in hash = [OLD, NEW]"
+        )
+    try:
+        # One write, so that a server which reads the file now sees the whole entry or nothing of it.
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(file, f"\n{entry}".encode())
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise ConfigurationError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def revoke_entry(path: Path, name: str) -> None:
+    """Take a name out of a keys file; everything else in it stays as it is written.
+
+    Raises:
+        ConfigurationError: the file is wrong, does not have the name, cannot be written, or is written in a
+            way that only a person can change.
+    """
+    before = read_keys(path)
+    if before.pop(name, None) is None:
+        raise ConfigurationError(f"{str(path)!r} has no {name!r}; it has {', '.join(before) or 'none'}")
+    lines = path.read_text().splitlines(keepends=True)
+    header = re.compile(rf"\s*\[\s*keys\s*\.\s*(['\"]?){re.escape(name)}\1\s*\]")
+    first = next((index for index, line in enumerate(lines) if header.match(line)), len(lines))
+    last = next((index for index in range(first + 1, len(lines)) if lines[index].startswith("[")), len(lines))
+    while last > first + 1 and (not lines[last - 1].strip() or lines[last - 1].startswith("#")):
+        last -= 1
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        staged.touch(0o600)
+        staged.write_text("".join([*lines[:first], *lines[last:]]))
+        if read_keys(staged) != before:
+            raise ConfigurationError(f"{str(path)!r}: the entry of {name!r} has to be taken out by hand")
+        staged.chmod(path.stat().st_mode & 0o777)
+        staged.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def _first_problem(error: ValidationError) -> str:

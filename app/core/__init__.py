@@ -1,1 +1,1 @@
-"""Words shared by every layer: errors, steps, plans and ports. No behaviour."""
+"""What every layer shares: errors, steps, plans, ports, and the little arithmetic that two of them need."""

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.errors import RnnserveError
+from app.core.errors import RnnserveError, RunFailed
 from app.core.plan import BatchResult, BlockBatch, BlockPart
 from app.core.sequence import BlockRequest, BlockResult, FinishReason, Read, Usage
 from app.engine.job import End, Job, Outcome
@@ -49,8 +49,8 @@ class Block:
         self.deadline = min(self.deadline, deadline)
 
     def accepts(self, deadline: float) -> bool:
-        """Whether one more single sequence with that deadline may share it."""
-        return len(self.futures) < MAX_SHARED and abs(self.deadline - deadline) <= _DEADLINES_S
+        """Whether a single sequence with that deadline may share it, while there is room."""
+        return abs(self.deadline - deadline) <= _DEADLINES_S
 
     def cut(self, max_rows: int, number: int, now: float) -> list[BlockJob]:
         """Its jobs, numbered from there on: rows of callers that still wait, in parts no wider than a run."""
@@ -96,6 +96,10 @@ class BlockJob(Job):
         self.block = block
         self.part = BlockPart(request)
         self._usage: Usage | None = None
+
+    @property
+    def failure(self) -> RunFailed | None:
+        return next(iter(self.part.errors.values()), None)
 
     @property
     def mates(self) -> Sequence[Job]:

@@ -258,8 +258,9 @@ class Engine:
     def _finish(self, job: Job, end: End, now: float) -> None:
         if job.gone:  # with another part of its block
             return
-        if isinstance(end, RunFailed):
-            logger.error("engine %s: a run failed: %s", self._name, end.message)
+        failure = end if isinstance(end, RunFailed) else job.failure
+        if failure is not None:
+            logger.error("engine %s: a run failed: %s", self._name, failure.message)
         self._remove(job)
         if isinstance(end, RnnserveError):
             for mate in job.mates:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
-from app.core.errors import RnnserveError
+from app.core.errors import RnnserveError, RunFailed
 from app.core.plan import Batch, BatchResult
 from app.core.sequence import FinishReason, Read, Usage
 
@@ -91,6 +91,11 @@ class Job(ABC):
     @property
     def urgency(self) -> tuple[int, float, int]:
         return self.last_turn, self.deadline, self.number
+
+    @property
+    def failure(self) -> RunFailed | None:
+        """Why rows of it failed that do not fail the others."""
+        return None
 
     @property
     def mates(self) -> Sequence[Job]:

@@ -27,13 +27,11 @@ class Scheduler:
 
     def __init__(self, limits: SchedulerLimits) -> None:
         self.jobs: dict[int, Job] = {}
-        self.slots_used = 0
         self._limits = limits
         self._free_slots = deque(range(limits.num_slots))
         # Heaps of deadlines and numbers, not of jobs: an entry outlives its job until it comes to the top.
         self._waiting: list[tuple[float, int]] = []
         self._deadlines: list[tuple[float, int]] = []
-        self._without_slot: dict[int, SequenceJob] = {}
         self._prefill: dict[int, Job] = {}
         self._starting: list[SequenceJob] = []  # to feed back from the next tick on
         self._decode_batches: deque[PlannedDecode] = deque()
@@ -43,6 +41,10 @@ class Scheduler:
         self._cost = CostTable()
         self._turns = 0
 
+    @property
+    def slots_used(self) -> int:
+        return self._limits.num_slots - len(self._free_slots)
+
     def add(self, job: Job) -> None:
         """Queue a job: the earliest deadline is admitted first, then the earliest arrival."""
         self.jobs[job.number] = job
@@ -50,7 +52,6 @@ class Scheduler:
         job.last_turn = self._turns
         heapq.heappush(self._deadlines, (job.deadline, job.number))
         if isinstance(job, SequenceJob):
-            self._without_slot[job.number] = job
             heapq.heappush(self._waiting, (job.deadline, job.number))
         else:
             self._prefill[job.number] = job
@@ -59,7 +60,6 @@ class Scheduler:
         """Its counters are right after it."""
         job.gone = True
         del self.jobs[job.number]
-        self._without_slot.pop(job.number, None)
         self._prefill.pop(job.number, None)
         decode = self._decode_of.pop(job.number, None)
         if decode is not None:
@@ -67,7 +67,6 @@ class Scheduler:
             self._decode_changed = True
         if job.slot is not None:
             self._free_slots.append(job.slot)
-            self.slots_used -= 1
         # One long job can hold the top of a heap for as long as it lives.
         if max(len(self._deadlines), len(self._waiting)) > 2 * len(self.jobs) + _HEAP_SLACK:
             self._deadlines = [entry for entry in self._deadlines if entry[1] in self.jobs]
@@ -91,12 +90,11 @@ class Scheduler:
     def admit(self) -> list[SequenceJob]:
         admitted: list[SequenceJob] = []
         while self._waiting and self._free_slots:
-            job = self._without_slot.pop(heapq.heappop(self._waiting)[1], None)
-            if job is not None:
+            job = self.jobs.get(heapq.heappop(self._waiting)[1])
+            if isinstance(job, SequenceJob):
                 job.slot = self._free_slots.popleft()
                 self._prefill[job.number] = job
                 admitted.append(job)
-        self.slots_used += len(admitted)
         return admitted
 
     def plan(self, now: float) -> list[Batch]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.registry.install import write_whole
 from app.registry.labels import changing
 
 
@@ -40,9 +40,7 @@ class UnloadedNames:
     def _write(self, names: frozenset[str]) -> None:
         self._names = names
         if self._path is not None:
-            staged = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-            staged.write_text(json.dumps(sorted(names)))
-            staged.replace(self._path)
+            write_whole(self._path, json.dumps(sorted(names)).encode())
 
 
 @dataclass(frozen=True, slots=True)

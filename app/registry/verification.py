@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.bundle.manifest import Manifest
 from app.bundle.reader import Bundle, read_bundle
 from app.core.errors import BundleError, ParityError
 from app.registry.loading import read_placed
 from app.runtime.session import Device, GraphSession
-from app.runtime.verify import golden_difference, verify_bundle
+from app.runtime.verify import golden_difference, replay, verify_bundle
 from app.tasks.task import Tasks
 
 
@@ -83,27 +82,13 @@ def _checks(path: Path, tasks: Tasks, device: Device) -> Iterator[Check]:
 
 def _bits_hold(session: GraphSession, bundle: Bundle) -> bool:
     """Whether the golden steps give the same bits at once, step by step, and each sequence alone."""
-    steps = bundle.golden.steps
-    whole = _run(session, bundle, steps, steps.shape[1])
-    stepwise = _run(session, bundle, steps, 1)
-    alone = [_run(session, bundle, steps[row : row + 1], steps.shape[1]) for row in range(len(steps))]
+    start, steps = bundle.start, bundle.golden.steps
+    whole = replay(session, start, steps, steps.shape[1])
+    stepwise = replay(session, start, steps, 1)
+    alone = [replay(session, start, steps[row : row + 1], steps.shape[1]) for row in range(len(steps))]
     joined = [np.concatenate(parts) for parts in zip(*alone, strict=True)]
     return all(
         np.array_equal(expected, found, equal_nan=True)
         for other in (stepwise, joined)
         for expected, found in zip(whole, other, strict=True)
     )
-
-
-def _run(
-    session: GraphSession, bundle: Bundle, steps: NDArray[np.generic], length: int
-) -> list[NDArray[np.float32]]:
-    """All outputs, ``[batch, time, ...]``, and the last rows, ``[batch, S]``; ``length`` steps at a time."""
-    rows = np.repeat(bundle.start[None], len(steps), axis=0)
-    pieces: list[list[NDArray[np.float32]]] = []
-    for first in range(0, steps.shape[1], length):
-        outputs, rows = session.run(
-            np.ascontiguousarray(steps[:, first : first + length]), np.ascontiguousarray(rows), 0
-        )
-        pieces.append(outputs)
-    return [np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True)] + [rows]

@@ -65,14 +65,6 @@ class Lanes:
         for task in tasks:
             task.result()
 
-    def close(self) -> None:
-        with self._lock:
-            threads, self._threads = self._threads, []
-        for _ in threads:
-            self._tasks.put(None)
-        for thread in threads:
-            thread.join()
-
     def _start(self) -> None:
         if len(self._threads) == self.num_lanes - 1:
             return
@@ -87,6 +79,7 @@ class Lanes:
 def _help(tasks: queue.SimpleQueue[_Task | None]) -> None:
     while (task := tasks.get()) is not None:
         task.run()
+        del task  # it knows its model, which may be unloaded before the next one comes
 
 
 def _end(tasks: queue.SimpleQueue[_Task | None], num_threads: int) -> None:

@@ -13,6 +13,20 @@ VERIFY_S = 30.0
 """That a replay may take: a graph may loop without end."""
 
 
+def replay(
+    session: GraphSession, start: NDArray[np.float32], steps: NDArray[np.generic], length: int
+) -> list[NDArray[np.float32]]:
+    """All outputs, ``[batch, time, ...]``, and the last rows, ``[batch, S]``; ``length`` steps at a time."""
+    rows = np.repeat(start[None], len(steps), axis=0)
+    pieces: list[list[NDArray[np.float32]]] = []
+    for first in range(0, steps.shape[1], length):
+        outputs, rows = session.run(
+            np.ascontiguousarray(steps[:, first : first + length]), np.ascontiguousarray(rows), 0
+        )
+        pieces.append(outputs)
+    return [np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True)] + [rows]
+
+
 def golden_difference(
     session: GraphSession,
     start: NDArray[np.float32],
@@ -32,18 +46,8 @@ def golden_difference(
     try:
         with session.bounded(VERIFY_S):
             for group in groups:
-                steps = golden.steps[group]
-                rows = np.repeat(start[None], steps.shape[0], axis=0)
-                pieces: list[list[NDArray[np.float32]]] = []
-                for first in range(0, time, chunk or time):
-                    outputs, rows = session.run(
-                        np.ascontiguousarray(steps[:, first : first + (chunk or time)]),
-                        np.ascontiguousarray(rows),
-                        0,
-                    )
-                    pieces.append(outputs)
-                for index, name in enumerate(session.output_names):
-                    whole = np.concatenate([outputs[index] for outputs in pieces], axis=1)
+                *outputs, rows = replay(session, start, golden.steps[group], chunk or time)
+                for name, whole in zip(session.output_names, outputs, strict=True):
                     worst = max(worst, _difference(whole, golden.outputs[name][group], golden.outputs[name]))
                 worst = max(worst, _difference(rows, golden.state_out[group], golden.state_out))
     except RunFailed as error:

@@ -2,8 +2,9 @@
 
     flags, RNNSERVE_*, file --> Settings (frozen) --> create_app(settings) --> plain values to each layer
 
-Read once at start-up and passed on as values; nothing else looks at the environment. A new
-setting is a field of the group it belongs to: ``server``, ``access``, ``sessions``, ``limits``.
+Read once at start-up and passed on as values; nothing else looks at the environment. A new setting is a
+field of the group it belongs to: ``server``, ``models``, ``access`` or ``sessions`` here, or of the limits of
+``app.core``, ``app.sessions`` or a task.
 """
 
 from app.settings.settings import ENV_PREFIX, Settings

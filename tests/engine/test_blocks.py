@@ -62,7 +62,9 @@ async def test_blocks_that_wait_together_share_a_run(start_thread: StartEngine) 
     assert [batch.rows for batch in executor.batches] == [1, 6]
 
 
-async def test_a_run_that_fails_fails_the_rows_of_its_blocks(start: StartEngine) -> None:
+async def test_a_run_that_fails_fails_the_rows_of_its_blocks(
+    start: StartEngine, caplog: pytest.LogCaptureFixture
+) -> None:
     """Of a block cut in two, the rows of the part that failed have an error, the others their answers."""
     failed: list[Batch] = []
 
@@ -77,6 +79,7 @@ async def test_a_run_that_fails_fails_the_rows_of_its_blocks(start: StartEngine)
     assert sorted(result.errors) == [0, 1]
     assert result.outputs[0][2:, 0].tolist() == [3, 4]
     assert engine.alive
+    assert caplog.messages == ["engine sum: a run failed: poison"]
 
 
 async def test_a_block_that_is_given_up_leaves_the_queue(start: StartEngine) -> None:

@@ -171,9 +171,7 @@ def test_the_engine_gives_the_same_bits_under_load(
     # Cut over lanes as well: every run at first, then as what is measured says.
     monkeypatch.setattr("app.runtime.runner._WORTH_CUTTING_S", 0.0)
     monkeypatch.setattr("app.runtime.runner._TRY_EVERY", 2)
-    lanes = Lanes(3)
-    assert asyncio.run(run_all(subject, requests, together=True, lanes=lanes)) == alone
-    lanes.close()
+    assert asyncio.run(run_all(subject, requests, together=True, lanes=Lanes(3))) == alone
 
 
 @each_engine

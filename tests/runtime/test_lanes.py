@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,9 @@ from app.runtime.session import GraphSession
 
 
 @pytest.fixture
-def lanes() -> Iterator[Lanes]:
+def lanes() -> Lanes:
     """Three."""
-    lanes = Lanes(3)
-    yield lanes
-    lanes.close()
+    return Lanes(3)
 
 
 @pytest.fixture
@@ -64,6 +63,39 @@ def test_a_lane_that_is_busy_delays_nobody(lanes: Lanes) -> None:
     assert seen == [threading.current_thread().name] * 3
     gate.set()
     other.join(10)
+
+
+def test_the_threads_end_when_nobody_can_give_them_work() -> None:
+    """The last model that shares them takes them along."""
+    before = set(threading.enumerate())
+    lanes = Lanes(3)
+    lanes.run([lambda: None] * 3)
+    helpers = set(threading.enumerate()) - before
+    assert len(helpers) == 2
+    del lanes
+    for helper in helpers:
+        helper.join(10)
+    assert not any(helper.is_alive() for helper in helpers)
+
+
+def test_a_lane_that_waits_keeps_nothing_of_what_it_ran(lanes: Lanes) -> None:
+    """Or an unloaded model would keep its weights until another one is busy."""
+
+    class Model:
+        def __init__(self) -> None:
+            self.together = threading.Barrier(3)
+
+        def piece(self) -> None:
+            self.together.wait(10)
+
+    model = Model()
+    lanes.run([model.piece] * 3)
+    left = weakref.ref(model)
+    del model
+    until = time.monotonic() + 10
+    while left() is not None and time.monotonic() < until:
+        time.sleep(0.001)
+    assert left() is None
 
 
 def test_an_error_of_a_piece_comes_out_after_all_have_ended(lanes: Lanes) -> None:

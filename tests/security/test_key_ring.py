@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.access.api_key import append_entry, digest_of, issue_key, new_key, revoke_entry, shown_digest
-from app.access.key_file import KeyDefaults, read_keys
+from app.access.api_key import digest_of, issue_key, new_key, shown_digest
+from app.access.key_file import KeyDefaults, append_entry, read_keys, revoke_entry
 from app.access.key_ring import KeyRing
 from app.core.errors import ConfigurationError, RateLimited, Unauthenticated
 
