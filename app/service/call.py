@@ -40,7 +40,7 @@ class RequestObserver(Protocol):
 
 
 class Call:
-    """Times one request and reports its outcome exactly once.
+    """Times one request and reports its outcome exactly once; an error that leaves its block is one.
 
     Attributes:
         model: as a metric label.
@@ -57,6 +57,13 @@ class Call:
         self.at_end: Callable[[], None] = lambda: None
         # Until the model is found: names that callers invent must not become metric labels.
         self.model = "default" if model is None else "unknown"
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self.report(outcome_of(error))
 
     def add(self, usage: Usage) -> None:
         """Sequences run side by side, so the longest counts."""
