@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,11 @@ def read_columns(table: Table, layout: Layout, bounds: Bounds) -> tuple[list[Col
     moments = read_times(cells, [row.line for row in table.rows], table.header[time])
     if layout.frequency is None:
         longest = max(raw, key=lambda each: len(each.rows))
-        frequency = infer_frequency(sorted(moments[row] for row in longest.rows))
+        rows = sorted(longest.rows, key=lambda row: moments[row])
+        for row, later in pairwise(rows):
+            if moments[row] == moments[later]:
+                raise _one_step(table, longest, row, later, moments[row])
+        frequency = infer_frequency([moments[row] for row in rows])
     else:
         frequency = parse_frequency(layout.frequency)
     columns = [_gridded(table, each, moments, frequency, bounds) for each in raw]
@@ -166,32 +171,37 @@ def _gridded(
     """Values on the grid of the frequency; rows may stand in any order."""
     times = [moments[row] for row in each.rows]
     start, last = min(times), max(times)
-    lines: dict[int, int] = {}
+    rows: dict[int, int] = {}
     for row, moment in zip(each.rows, times, strict=True):
-        line = table.rows[row].line
         try:
             step = position(start, moment, frequency)
         except InvalidInput as error:
+            line = table.rows[row].line
             raise InvalidInput("time", f"line {line}: {error.message}; is freq right?") from error
-        if step in lines:
-            raise InvalidInput(
-                "time",
-                f"lines {lines[step]} and {line} are one step of {frequency.code} in {each.name!r}; "
-                "where a column tells series apart, name it with id",
-            )
-        lines[step] = line
-    length = max(lines) + 1
+        if step in rows:
+            raise _one_step(table, each, rows[step], row, moment, f" of {frequency.code}")
+        rows[step] = row
+    length = max(rows) + 1
     _check_points(length, bounds)
-    if length > _MAX_GAPS * len(lines) + 1000:
+    if length > _MAX_GAPS * len(rows) + 1000:
         raise InvalidInput(
             "time",
-            f"{each.name!r} has {len(lines)} rows over {length} steps of {frequency.code}; is freq right?",
+            f"{each.name!r} has {len(rows)} rows over {length} steps of {frequency.code}; is freq right?",
         )
     values = np.full(length, np.nan)
-    values[list(lines)] = each.values
+    values[list(rows)] = each.values
     if start.tzinfo is not None:
         start = start.astimezone(last.tzinfo) if frequency.within_days else start.replace(tzinfo=last.tzinfo)
     return Column(each.name, values, start)
+
+
+def _one_step(table: Table, each: _Raw, row: int, later: int, moment: datetime, of: str = "") -> InvalidInput:
+    lines = f"lines {table.rows[row].line} and {table.rows[later].line}"
+    return InvalidInput(
+        "time",
+        f"{lines} are one step{of} in {each.name!r}, {moment.isoformat()}; "
+        "where a column tells series apart, name it with id; otherwise merge the rows",
+    )
 
 
 def _check_series(num: int, bounds: Bounds) -> None:

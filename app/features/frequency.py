@@ -67,10 +67,10 @@ _UNITS: dict[str, str] = {
 _MONTHS = {"MS": 1, "ME": 1, "QS": 3, "QE": 3, "YS": 12, "YE": 12}
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "D": _DAY_S, "W": _WEEK_S}
 _PATTERN = re.compile(r"\s*(\d{0,9})\s*([A-Za-z]+)(?:-([A-Za-z]{3}))?\s*")
-_WEEKDAYS = frozenset(["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
-_MONTH_NAMES = frozenset(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # What pandas writes behind a dash: the day on which a week, or the month in which a quarter or a year, ends.
-_ANCHORS = {"W": _WEEKDAYS, **dict.fromkeys(("QS", "QE", "YS", "YE"), _MONTH_NAMES)}
+_ANCHORS = {"W": _WEEKDAYS, **dict.fromkeys(("QS", "QE", "YS", "YE"), MONTH_NAMES)}
 # Twelve years.
 _MOST_SECONDS = 12 * 366 * _DAY_S
 

@@ -61,7 +61,11 @@ class Table:
         value = number_of(cell, decimal_comma=self.decimal_comma)
         name = self.header[column]
         if value is None:
-            raise InvalidInput(name, f"line {row.line}: {cell[:_MAX_SHOWN]!r} is not a number")
+            raise InvalidInput(
+                name,
+                f"line {row.line}: {cell[:_MAX_SHOWN]!r} is not a number; "
+                "if the column holds no values, name those that do as targets",
+            )
         if not abs(value) <= largest:
             raise InvalidInput(
                 name,
@@ -76,7 +80,7 @@ def number_of(cell: str, *, decimal_comma: bool = False) -> float | None:
 
     Commas or, with a decimal comma, points may part the thousands.
     """
-    if (decimal_comma and "," in cell) or (decimal_comma and _GROUPED.fullmatch(cell.replace(".", ","))):
+    if decimal_comma and ("," in cell or _GROUPED.fullmatch(cell.replace(".", ","))):
         cell = cell.replace(".", "\0").replace(",", ".").replace("\0", ",")
     if _GROUPED.fullmatch(cell):
         cell = cell.replace(",", "")

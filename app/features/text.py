@@ -133,22 +133,28 @@ def check_ids(field: str, ids: Sequence[object], vocabulary: int) -> None:
             )
 
 
-def text_or_ids(inputs: object, codec: TextCodec, vocabulary: int, limits: TextLimits) -> list[int]:
-    """Token ids of a session call's inputs, a text or a list of ids; raises InvalidInput."""
-    if isinstance(inputs, str):
-        check_text("inputs", inputs, limits)
-        ids = codec.encode(inputs)
-        if not ids:
-            raise InvalidInput("inputs", "the text holds no tokens; give at least one")
-        return ids
-    if not isinstance(inputs, list) or not inputs:
-        raise InvalidInput("inputs", "give a text, or a list of one or more token ids")
-    check_ids("inputs", inputs, vocabulary)
-    return inputs
+class TextInputs:
+    """What sessions on a text model are fed: a text, or a list of token ids; they have no options."""
 
+    def __init__(self, codec: TextCodec, vocabulary: int, limits: TextLimits) -> None:
+        self._codec = codec
+        self._vocabulary = vocabulary
+        self._limits = limits
 
-def no_options(options: dict[str, object]) -> dict[str, object]:
-    """The context of a session on a text model, which has no options; raises InvalidInput."""
-    if options:
-        raise InvalidInput(f"options.{next(iter(options))}", "this model's sessions have no options")
-    return {}
+    def open(self, options: dict[str, object]) -> dict[str, object]:
+        if options:
+            raise InvalidInput(f"options.{next(iter(options))}", "this model's sessions have no options")
+        return {}
+
+    def ids(self, inputs: object) -> list[int]:
+        """Raises InvalidInput."""
+        if isinstance(inputs, str):
+            check_text("inputs", inputs, self._limits)
+            ids = self._codec.encode(inputs)
+            if not ids:
+                raise InvalidInput("inputs", "the text holds no tokens; give at least one")
+            return ids
+        if not isinstance(inputs, list) or not inputs:
+            raise InvalidInput("inputs", "give a text, or a list of one or more token ids")
+        check_ids("inputs", inputs, self._vocabulary)
+        return inputs

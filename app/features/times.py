@@ -14,13 +14,13 @@ from typing import Final
 
 from app.core.errors import InvalidInput
 from app.features.calendar import parse_timestamp
+from app.features.frequency import MONTH_NAMES
 
 READ: Final = (
     "2024-01-31, 2024-01-31T13:00+01:00, 2024-01, 2024, 20240131, 202401, 31.01.2024, 31/01/2024, "
     "01/31/2024, 01/31/2024 1:00 PM, 2024Q1, Jan 2024, 31 Jan 2024, Unix seconds and milliseconds"
 )
-_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTHS = {name: month for month, name in enumerate(_NAMES, start=1)}
+_MONTHS = {name: month for month, name in enumerate(MONTH_NAMES, start=1)}
 _CLOCK = r"(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?)?"
 _THREE = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})" + _CLOCK)
 _YEAR_FIRST = re.compile(r"(\d{4})([./])(\d{1,2})\2(\d{1,2})" + _CLOCK)
@@ -53,7 +53,7 @@ def looks_like_times(header: str, cells: Sequence[str]) -> bool:
     if not known:
         return False
     if not known[0].lstrip("+-").replace(".", "", 1).isdigit():
-        return _form_of(known[:1]) is not None
+        return _form_of(known[0]) is not None
     if not (names_times(header) or is_nameless(header)):
         # Eight digits that are a date in every row are one, whatever the column is called.
         return all(len(cell) == 8 for cell in known) and _compact(known) is not None
@@ -67,13 +67,12 @@ def read_times(cells: Sequence[str], lines: Sequence[int], column: str) -> list[
         InvalidInput: a cell is in none of the forms that are read, or in another one than the others, or the
             order of day and month cannot be told; names line and column.
     """
-    numbers = [cell for cell in cells if cell.replace(".", "", 1).isdigit()]
-    if len(numbers) == len(cells):
+    if all(cell.replace(".", "", 1).isdigit() for cell in cells):
         found = _numeric(cells)
         if found is not None:
             return found
         raise InvalidInput(column, f"line {lines[0]}: {cells[0][:_MAX_SHOWN]!r} is no time; read are {READ}")
-    form = _form_of(cells[:1])
+    form = _form_of(cells[0])
     if form is _day_month:
         return _day_month_column(cells, lines, column)
     moments: list[datetime] = []
@@ -92,9 +91,9 @@ def read_times(cells: Sequence[str], lines: Sequence[int], column: str) -> list[
 Form = Callable[[str], datetime | None]
 
 
-def _form_of(cells: Sequence[str]) -> Form | None:
+def _form_of(cell: str) -> Form | None:
     forms: tuple[Form, ...] = (_iso, _year_first, _quarter, _named, _day_month)
-    return next((form for form in forms if all(form(cell) is not None for cell in cells)), None)
+    return next((form for form in forms if form(cell) is not None), None)
 
 
 def _iso(cell: str) -> datetime | None:

@@ -55,7 +55,7 @@ class RequestClock:
 
 
 class Call(RequestClock):
-    """Times one request and reports its outcome exactly once.
+    """Times one request and reports its outcome exactly once; an error that leaves its block is one.
 
     Attributes:
         model: as a metric label.
@@ -70,6 +70,13 @@ class Call(RequestClock):
         self.at_end: Callable[[], None] = lambda: None
         # Until the model is found: names that callers invent must not become metric labels.
         self.model = "default" if model is None else "unknown"
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self.report(outcome_of(error))
 
     def produced(self, count: int, seconds: float | None, *, first: bool) -> None:
         """Tokens of one choice arrived, ``seconds`` after its last ones; ``first`` of the whole request."""

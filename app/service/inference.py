@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from app.core.errors import RnnserveError, UnknownModel
+from app.core.errors import UnknownModel
 from app.core.limits import Limits
 from app.core.offload import offloaded
 from app.core.ports import Submitter, Ticket
 from app.core.sequence import BlockResult, SequenceRequest
 from app.service.answer_memory import AnswerMemory
-from app.service.call import Call, RequestObserver, Timing, outcome_of
+from app.service.call import Call, RequestObserver, Timing
 from app.service.catalog import Catalog, Deployment
 from app.service.stream import TaskStream
 from app.tasks.model import Prepared, ResumePoint, StreamStart
@@ -93,17 +93,13 @@ class InferenceService:
         if task.frames:
             stream = await self.stream(task, request)
             return await stream.whole(), stream.timing()
-        call = Call(self._observe, task.name, request.model)
-        try:
+        with Call(self._observe, task.name, request.model) as call:
             deployment = self.find(task.name, request.model)
             call.model = deployment.reference
             model = deployment.model
             prepared = await offloaded(model.milliseconds(request), model.prepare, request)
             outputs = await self._outputs(deployment.engine, prepared, call)
             answer: BaseModel = model.finish(prepared, outputs)
-        except BaseException as error:
-            call.report(outcome_of(error))
-            raise
         call.answered(len(outputs), prepared.num_tokens)
         return answer, call.timing()
 
@@ -113,16 +109,12 @@ class InferenceService:
         Raises:
             RnnserveError: the request is refused; nothing was started.
         """
-        call = Call(self._observe, task.name, request.model)
-        try:
+        with Call(self._observe, task.name, request.model) as call:
             deployment = self.find(task.name, self._began_on(task, request, point))
             model = deployment.model
             call.model = deployment.reference
             start = await offloaded(model.milliseconds(request), model.start, request, point)
             return self.started(deployment, start, call)
-        except RnnserveError as error:
-            call.report(outcome_of(error))
-            raise
 
     def started(self, deployment: Deployment, start: StreamStart, call: Call) -> TaskStream:
         """Submit a stream; raises as :meth:`submit`."""

@@ -15,8 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.core.errors import InvalidInput, RnnserveError, SequenceConflict
-from app.service.call import outcome_of
+from app.core.errors import InvalidInput, SequenceConflict
 from app.service.catalog import Deployment
 from app.service.stream import TaskStream
 from app.sessions.access import SessionAccess
@@ -100,17 +99,13 @@ class SessionActions:
     def _start(
         self, record: SessionRecord, action: SessionAction, request: Any, point: ResumePoint | None
     ) -> TaskStream:
-        call = self._access.inference.call(action.name, record.model)
-        try:
+        with self._access.inference.call(action.name, record.model) as call:
             deployment = self._access.deployment(record)
             call.model = deployment.manifest.reference
             self._check(record, deployment, action)
             assert action.start is not None
             start = action.start(deployment.model, self._view(record), request, point)
             return self._access.inference.started(deployment, start, call)
-        except RnnserveError as error:
-            call.report(outcome_of(error))
-            raise
 
     async def advance(self, record: SessionRecord, kept: list[Any], digest: str, body: bytes) -> None:
         """Feed what was produced to the session, as one call."""

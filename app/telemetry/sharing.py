@@ -83,6 +83,7 @@ class Share:
         self._lock = threading.Lock()
 
     def publish(self, metrics: Iterable[Metric], modes: Mapping[str, str]) -> None:
+        """Give a generator: read under the lock, no older total is written over a newer one."""
         with self._lock:
             if self._closed or not self._folder.is_dir():
                 return  # closed files, opened again, would be taken for a predecessor's

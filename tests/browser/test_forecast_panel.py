@@ -56,6 +56,21 @@ def test_the_values_of_an_uploaded_csv_are_the_apis(visit: Visit, client: httpx2
     visit.check_clean()
 
 
+def check_shell_line(visit: Visit, folder: Path, column: str) -> None:
+    """Where the file is, it brings the forecast that the page shows."""
+    done = subprocess.run(
+        ["bash", "-c", visit.text("curl")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    (forecast,) = json.loads(done.stdout)["forecasts"]
+    assert forecast["id"] == column
+    assert [float(row[1]) for row in visit.rows("forecast-table")] == forecast["mean"]
+
+
 def test_the_shell_line_does_the_same(visit: Visit, tmp_path: Path) -> None:
     """Run word for word where the file is, it brings the numbers that the page shows."""
     (tmp_path / "weather.csv").write_bytes((SAMPLES / "seattle-weather.csv").read_bytes())
@@ -63,17 +78,7 @@ def test_the_shell_line_does_the_same(visit: Visit, tmp_path: Path) -> None:
     upload(visit, tmp_path / "weather.csv", 5)
     visit.at("column").select_option(label="temp_min")
     expect(visit.at("forecast-title")).to_contain_text("temp_min")
-    done = subprocess.run(
-        ["bash", "-c", visit.text("curl")],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    (forecast,) = json.loads(done.stdout)["forecasts"]
-    assert forecast["id"] == "temp_min"
-    assert [float(row[1]) for row in visit.rows("forecast-table")] == forecast["mean"]
+    check_shell_line(visit, tmp_path, "temp_min")
 
 
 TOWNS = "Tag;Zürich;Gr\u00f6\u00dfe\n" + "".join(
@@ -101,17 +106,7 @@ def test_letters_beyond_ascii_are_those_of_the_file(
     upload(visit, file, 5)
     visit.says("csv-summary", rf"^towns.csv: 28 rows, daily \(D\){said}$")
     expect(visit.at("forecast-title")).to_have_text("Zürich, 5 ahead")
-    done = subprocess.run(
-        ["bash", "-c", visit.text("curl")],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    (forecast,) = json.loads(done.stdout)["forecasts"]
-    assert forecast["id"] == "Zürich"
-    assert [float(row[1]) for row in visit.rows("forecast-table")] == forecast["mean"]
+    check_shell_line(visit, tmp_path, "Zürich")
     visit.check_clean()
 
 
@@ -216,11 +211,11 @@ def test_the_forecast_is_saved_as_csv_and_png(visit: Visit) -> None:
 
 
 def test_pasted_rows_without_times_are_forecast(visit: Visit, client: httpx2.Client) -> None:
-    """Steps are numbered, and the season is the one that was given."""
-    values = [10, 20, 30, 40] * 6
+    """Steps are numbered, the season is the one that was given, and a word for nothing is a missing value."""
+    values = [10, None, 30, 40, *([10, 20, 30, 40] * 5)]
     visit.open()
     visit.page.locator("#paste summary").click()
-    visit.at("csv-text").fill("load\n" + "\n".join(map(str, values)))
+    visit.at("csv-text").fill("load\n" + "\n".join("?" if one is None else str(one) for one in values))
     visit.at("use-paste").click()
     visit.says("csv-summary", "24 rows, without times")
     visit.at("season").fill("4")

@@ -109,7 +109,7 @@ async def test_stopping_a_stream_keeps_what_was_said(rig: Rig) -> None:
 
 
 async def test_a_reader_that_goes_away_frees_its_sequence(rig: Rig) -> None:
-    """Cancelled while waiting, before reading, or as a task: counted once, nothing left behind."""
+    """Cancelled while waiting, reading or preparing, or as a task: counted once, nothing left behind."""
     request = GenerateRequest(max_tokens=4_000)
     (await rig.stream(request)).cancel()
     task = asyncio.create_task(rig.generate(request))
@@ -122,9 +122,14 @@ async def test_a_reader_that_goes_away_frees_its_sequence(rig: Rig) -> None:
     forecast.cancel()
     with pytest.raises(asyncio.CancelledError):
         await forecast
+    long = asyncio.create_task(rig.generate(GenerateRequest(prompt="ab" * 20_000, max_tokens=10)))
+    await asyncio.sleep(0)
+    long.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await long
     while not rig.idle:
         await asyncio.sleep(0.001)
-    assert [outcome for _, _, outcome in rig.counts.requests] == ["cancelled"] * 3
+    assert [outcome for _, _, outcome in rig.counts.requests] == ["cancelled"] * 4
 
 
 async def test_refusals_are_counted_by_whose_fault_they_are(rig: Rig) -> None:

@@ -85,11 +85,16 @@ def test_the_query_reaches_the_request() -> None:
         ("a,a\n1,2\n", "body", "same name"),
         ("t\n2024-01-01\n2024-01-02\n", "body", "no column of values"),
         ("a,b\n1,2\n3\n", "body", "line 3 has 1 cells, but the header has 2"),
-        ("a\n1\nx\n", "a", "line 3: 'x' is not a number"),
+        ("a\n1\nx\n", "a", "line 3: 'x' is not a number; .* targets"),
         ("a\n1\ninf\n", "a", "line 3: 'inf' is not a finite number"),
         ("a\n1\n1e31\n", "a", "line 3"),
         ("t,a\n2024-01-01,1\nsoon,2\n", "t", "line 3: 'soon' is not an ISO 8601"),
-        ("t,a\n2024-01-01,1\n2024-01-01,2\n", "time", "increase"),
+        (
+            "t,a\n2024-01-01,1\n2024-01-01,2\n",
+            "time",
+            "lines 2 and 3 .* 2024-01-01T00:00:00; .* id; .* merge",
+        ),
+        ("t,a\n2024-01-02,1\n2024-01-01,2\n2024-01-02,3\n", "time", "lines 2 and 4 .* 2024-01-02T00:00:00"),
         (
             "t,a\n2023-01-01,1\n2023-02-01,1\n2023-03-01,1\n2023-03-20,1\n2023-04-20,1\n",
             "time",

@@ -1,7 +1,6 @@
 // The public API: requests, streams of events, sockets; and the key, which is in this module's memory only.
 
 let key = null;
-let askedAt = 0;
 
 export const hasKey = () => key !== null;
 
@@ -53,8 +52,7 @@ async function problemOf(answer) {
     status: answer.status,
   });
   if (answer.status === 401) {
-    askedAt += 1;
-    document.dispatchEvent(new CustomEvent("key-needed", { detail: { refused: key !== null, turn: askedAt } }));
+    document.dispatchEvent(new CustomEvent("key-needed", { detail: { refused: key !== null } }));
   }
   return problem;
 }

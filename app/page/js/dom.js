@@ -36,7 +36,7 @@ export function fillSelect(select, options, chosen) {
   );
 }
 
-/** A plain table of a header and rows of texts; numbers are aligned to the right. */
+/** A plain table of a header and rows of texts. */
 export function fillTable(table, header, rows) {
   const head = make("tr", {}, ...header.map((text) => make("th", { scope: "col" }, text)));
   const body = rows.map((row) => make("tr", {}, ...row.map((cell) => make("td", {}, String(cell)))));

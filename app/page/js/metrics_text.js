@@ -4,7 +4,7 @@ const LINE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/;
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g;
 
 /** Samples by name: [{labels, value}]. */
-export function parseMetrics(text) {
+function parseMetrics(text) {
   const found = new Map();
   for (const line of text.split("\n")) {
     if (!line || line[0] === "#") continue;
@@ -24,10 +24,6 @@ export class Look {
   constructor(text, at) {
     this.at = at;
     this.samples = parseMetrics(text);
-  }
-
-  has(name) {
-    return this.samples.has(name);
   }
 
   /** The sum of a metric's samples with these labels; null where there are none. */

@@ -3,7 +3,7 @@
 import { color, make } from "./dom.js";
 
 /** The three colours of the present theme as [r, g, b], 0 to 255. */
-export function palette() {
+function palette() {
   return ["heat-low", "heat-mid", "heat-high"].map((name) => {
     const hex = color(name).replace("#", "");
     return [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16));

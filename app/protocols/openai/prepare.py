@@ -11,13 +11,11 @@ from app.features.text import milliseconds_to_encode
 from app.protocols.openai.schema import DEFAULT_MAX_TOKENS, CompletionRequest
 from app.protocols.openai.scores import EchoedPrompt, PromptScores, echoed
 from app.tasks.decoded.prepare import PreparedText, TextModel
-from app.tasks.decoded.schema import TextRequest
+from app.tasks.decoded.schema import SEEDS, TextRequest
 
 MAX_SCORED = 64 * 1024 * 1024
 """Logits of all prompts together: 256 MiB, should the reader fall behind the engine."""
 
-# Seeds are signed there and unsigned here; those that both have keep their texts.
-_SEEDS = 2**63
 _MS_PER_SEQUENCE = 0.02
 
 
@@ -51,7 +49,8 @@ def text_requests(request: CompletionRequest) -> list[TextRequest]:
             temperature=1.0 if request.temperature is None else request.temperature,
             top_k=max(0, request.top_k or 0),
             top_p=1.0 if request.top_p is None else request.top_p,
-            seed=None if request.seed is None else request.seed % _SEEDS,
+            # Seeds are signed there and unsigned here; those that both have keep their texts.
+            seed=None if request.seed is None else request.seed % SEEDS,
             stop=request.stops,
             n=candidates,
             logprobs=0 if request.logprobs is None and candidates > num else request.logprobs,

@@ -6,7 +6,7 @@ import logging
 
 from starlette.types import Send
 
-from app.core.errors import RnnserveError, UnknownModel
+from app.core.errors import UnknownModel
 from app.core.offload import offloaded
 from app.edge.edge import Edge
 from app.edge.errors import describe, is_internal
@@ -16,7 +16,6 @@ from app.protocols.openai.errors import openai_error
 from app.protocols.openai.prepare import milliseconds, prepare_completion, text_requests
 from app.protocols.openai.schema import Completion, CompletionRequest, OpenAIErrorAnswer
 from app.protocols.openai.scores import ScoredTicket
-from app.service.call import outcome_of
 from app.service.catalog import Deployment
 from app.service.stream import TaskStream
 from app.tasks.decoded.prepare import produces_text
@@ -41,16 +40,12 @@ async def start_completion(edge: Edge, request: CompletionRequest, id: str) -> T
     service, limits = edge.service, edge.limits
     found = _find(edge, request.model)
     manifest, model = found.manifest, found.model
-    call = service.call(found.task.name, request.model)
-    call.model = manifest.reference
-    try:
+    with service.call(found.task.name, request.model) as call:
+        call.model = manifest.reference
         prepared = await offloaded(
             milliseconds(requests), prepare_completion, request, requests, model, limits.max_queued_steps
         )
         ticket = service.submit(found, prepared.text.sequences, call)
-    except RnnserveError as error:
-        call.report(outcome_of(error))
-        raise
     assembler = CompletionAssembler(request, prepared, model.codec, manifest, id)
     return TaskStream(assembler, ScoredTicket(ticket, prepared.scores), call)
 

@@ -13,13 +13,12 @@ from pydantic import Field
 from app.core.errors import over_limit
 from app.core.sequence import Feedback, Sampling, SequenceRequest
 from app.features.text import TextCodec, TextLimits, check_ids, check_text
-from app.tasks.decoded.schema import TextRequest
+from app.tasks.decoded.schema import SEEDS, TextRequest
 from app.tasks.decoded.text import stop_strings
 from app.tasks.task import Task
 
 # Small enough for every JSON reader to hold a drawn seed exactly.
 _SEED_BITS = 53
-_SEEDS = 2**63
 
 
 class DecodingLimits(TextLimits):
@@ -108,7 +107,7 @@ def prepared_text(
                     request.temperature,
                     request.top_k,
                     request.top_p,
-                    (seed + choice) % _SEEDS,
+                    (seed + choice) % SEEDS,
                     alternatives=request.logprobs,
                 ),
                 end_tokens=ends,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from app.core.errors import InvalidInput
-from app.tasks.decoded.schema import TextRequest
+from app.tasks.decoded.schema import SEEDS, TextRequest
 
 HEADER = "last-event-id"
 
@@ -79,7 +79,7 @@ def first_point(request: TextRequest, model: str, seed: int, origin: str = "") -
 def parse_point(text: str) -> ResumePoint:
     """The point that an event's id names; raises InvalidInput."""
     found = _FORM.fullmatch(text)
-    if found is None or int(found[1]) >= 2**63:
+    if found is None or int(found[1]) >= SEEDS:
         raise InvalidInput(HEADER, "not the id of an event of this service; send it back as it came")
     given = None
     if found[4] != "done":

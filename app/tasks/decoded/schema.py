@@ -13,6 +13,8 @@ FinishReason = Literal["length", "stop", "stopped"]
 
 HARD_MAX_PROMPT = 10_000_000
 HARD_MAX_STOP = 64
+SEEDS = 2**63
+"""How many there are."""
 
 
 def _prompt_form(value: Any) -> str | None:
@@ -40,7 +42,7 @@ class TextRequest(Request):
     temperature: float = Field(default=1.0, ge=0, le=100, description="0 takes the most likely token")
     top_k: int = Field(default=0, ge=0, le=2**31 - 1, description="0 keeps every token")
     top_p: float = Field(default=1.0, gt=0, le=1)
-    seed: int | None = Field(default=None, ge=0, lt=2**63, description="left out, drawn and reported")
+    seed: int | None = Field(default=None, ge=0, lt=SEEDS, description="left out, drawn and reported")
     stop: Annotated[str | list[str], OneOrMany(max_items=HARD_MAX_STOP, min_items=0, max_length=1_000)] = (
         Field(default_factory=list, description="the text ends before any of these")
     )

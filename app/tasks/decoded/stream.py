@@ -73,18 +73,16 @@ class FrameAssembler:
                 failure = failure or event.error
         if failure is not None:
             raise failure
-        frames: list[TokenFrame] = []
         for choice, tokens in produced.items():
             self._produced[choice] += len(tokens)
-            frames += self._release(choice, tokens, last=self._reasons[choice] is not None)
-        return self._give_out(frames)
+            yield from self._release(choice, tokens, last=self._reasons[choice] is not None)
 
     def stop(self) -> Iterator[TokenFrame]:
         """What choices that have not ended held back."""
         for choice, reason in enumerate(self._reasons):
             if reason is None:
                 self._reasons[choice] = "stopped"
-                yield from self._give_out(self._release(choice, [], last=True))
+                yield from self._release(choice, [], last=True)
 
     def done(self) -> DoneFrame:
         self._done = True
@@ -128,13 +126,7 @@ class FrameAssembler:
     def _finish_reasons(self) -> list[schema.FinishReason]:
         return [reason or "stopped" for reason in self._reasons]
 
-    def _give_out(self, frames: list[TokenFrame]) -> Iterator[TokenFrame]:
-        for frame in frames:
-            choice = frame.choice
-            self._given[choice] = Given(self._produced[choice], self._reasons[choice] is not None)
-            yield frame
-
-    def _release(self, choice: int, tokens: list[Token], *, last: bool) -> list[TokenFrame]:
+    def _release(self, choice: int, tokens: list[Token], *, last: bool) -> Iterator[TokenFrame]:
         text, skip = self._texts[choice], self._left_to_skip[choice]
         known, tokens = tokens[:skip], tokens[skip:]
         if known:
@@ -144,8 +136,10 @@ class FrameAssembler:
         frames = _frames(choice, text.push(tokens, last=last))
         if self._given[choice].ended:
             self._skipped += frames
-            return []
-        return frames
+            return
+        for frame in frames:
+            self._given[choice] = Given(self._produced[choice], last)
+            yield frame
 
 
 def _frames(choice: int, piece: Piece) -> list[TokenFrame]:

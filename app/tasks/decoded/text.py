@@ -105,16 +105,14 @@ class TextAssembler:
         return Piece(text, index, released if self._logprobs else None)
 
     def _describe(self, token: Token, start: int) -> TokenLogprob:
+        likely = [token.logprob or 0.0, *(logprob for _, logprob in token.alternatives)]
+        drawn, *others = rounded(np.array(likely)).tolist()
         return TokenLogprob.model_construct(
             token=self._codec.token(token.id),
             start=start,
-            logprob=_rounded(token.logprob or 0.0),
+            logprob=drawn,
             top=[
-                Alternative.model_construct(token=self._codec.token(other), logprob=_rounded(logprob))
-                for other, logprob in token.alternatives
+                Alternative.model_construct(token=self._codec.token(other), logprob=logprob)
+                for (other, _), logprob in zip(token.alternatives, others, strict=True)
             ],
         )
-
-
-def _rounded(logprob: float) -> float:
-    return float(rounded(np.float64(logprob)))  # type: ignore[arg-type]

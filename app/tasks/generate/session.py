@@ -9,25 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.numbers import log_softmax, rounded
-from app.features.text import TextCodec, TextLimits, no_options, text_or_ids
+from app.features.text import TextCodec, TextInputs, TextLimits
 from app.tasks.generate.spec import GenerateSpec
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
 
-class TextSession:
+class TextSession(TextInputs):
     """See :class:`app.tasks.session.SessionTask`."""
 
     def __init__(self, spec: GenerateSpec, codec: TextCodec, limits: TextLimits) -> None:
+        super().__init__(codec, spec.vocabulary, limits)
         self._spec = spec
-        self._codec = codec
-        self._limits = limits
-
-    def open(self, options: Context) -> Context:
-        return no_options(options)
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """One step for each token; the start token goes before the first where every text has one."""
-        ids = text_or_ids(inputs, self._codec, self._spec.vocabulary, self._limits)
+        ids = self.ids(inputs)
         lead = [self._spec.start_token] if step == 0 and self._spec.start_always else []
         reported = tuple(range(len(lead), len(lead) + len(ids)))
         return EncodedInputs(np.array([*lead, *ids], np.int64), reported, context, ids)

@@ -13,12 +13,12 @@ from pydantic import BeforeValidator, Field
 from app.core.errors import over_limit
 from app.core.schema import Request
 from app.tasks.decoded.prepare import DecodingLimits
+from app.tasks.decoded.schema import SEEDS
 from app.tasks.generate.schema import GenerateRequest
 from app.tasks.generate.spec import GenerateSpec
 from app.tasks.tensor_table import ANY, FromState, Row, TensorInput, TensorOutput, TensorTable
 
 DEFAULT_MAX_TOKENS: int = GenerateRequest.model_fields["max_tokens"].default
-_SEEDS = 2**63
 _Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -33,7 +33,7 @@ class GenerateParameters(Request):
     temperature: float = Field(default=1.0, ge=0, le=100)
     top_k: int = Field(default=0, ge=0, le=2**31 - 1)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    seed: int | None = Field(default=None, ge=0, lt=SEEDS)
     stop: Annotated[list[_Stop], BeforeValidator(_texts)] = Field(default_factory=list, max_length=64)
 
 
@@ -58,7 +58,7 @@ def generate_tensors(
         seed = parameters.seed
         return [
             GenerateRequest.model_construct(
-                **asked(row, parameters, None if seed is None else (seed + index) % _SEEDS), model=reference
+                **asked(row, parameters, None if seed is None else (seed + index) % SEEDS), model=reference
             )
             for index, row in enumerate(rows)
         ]

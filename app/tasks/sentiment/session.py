@@ -8,24 +8,20 @@ from typing import Any
 import numpy as np
 
 from app.core.numbers import rounded, softmax
-from app.features.text import TextCodec, TextLimits, no_options, text_or_ids
+from app.features.text import TextCodec, TextInputs, TextLimits
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
 
-class LabelSession:
+class LabelSession(TextInputs):
     """See :class:`app.tasks.session.SessionTask`."""
 
     def __init__(self, spec: SentimentSpec, codec: TextCodec, limits: TextLimits) -> None:
-        self._spec = spec
-        self._codec = codec
-        self._limits = limits
-
-    def open(self, options: Context) -> Context:
-        return no_options(options)
+        super().__init__(codec, spec.vocabulary, limits)
+        self._labels = spec.labels
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
-        ids = text_or_ids(inputs, self._codec, self._spec.vocabulary, self._limits)
+        ids = self.ids(inputs)
         return EncodedInputs(np.array(ids, np.int64), tuple(range(len(ids))), context, ids)
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
@@ -40,10 +36,9 @@ class LabelSession:
         ]
 
     def _described(self, token: int, best: int, probabilities: list[float]) -> Output:
-        labels = self._spec.labels
         return {
             "token": self._codec.token(token),
-            "label": labels[best],
+            "label": self._labels[best],
             "score": probabilities[best],
-            "scores": dict(zip(labels, probabilities, strict=True)),
+            "scores": dict(zip(self._labels, probabilities, strict=True)),
         }

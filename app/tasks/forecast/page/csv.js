@@ -1,12 +1,13 @@
-// Reads a CSV as the server does: the separator from the header, an optional time column, gaps as null.
+// Reads a plain CSV, for the chart: the separator from the header, ISO 8601 times in the first column or none, gaps as null.
 
-const MISSING = new Set(["", "na", "n/a", "nan", "null", "none"]);
+// As in app/features/table.py, which reads other forms of numbers and times too.
+const MISSING = new Set(["", "-", "--", ".", "?", "na", "n/a", "#n/a", "#na", "<na>", "nan", "nat", "null", "none", "\\n"]);
 
 /** What is wrong with a file, in words. */
 export class CsvProblem extends Error {}
 
 /** Cells of a CSV text; quoted cells may hold separators, quotes and line ends. */
-export function cells(text, separator) {
+function cells(text, separator) {
   const rows = [];
   let row = [];
   let cell = "";
@@ -36,6 +37,9 @@ export function cells(text, separator) {
   return rows;
 }
 
+/** A value as a cell. */
+export const asCell = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+
 function separatorOf(header) {
   const counts = [",", ";", "\t"].map((one) => [header.split(one).length, one]);
   counts.sort((a, b) => b[0] - a[0]);
@@ -56,13 +60,14 @@ const toNumber = (text) => (MISSING.has(text.trim().toLowerCase()) ? null : Numb
 /**
  * A table of series.
  *
- * @returns {{columns: {name: string, values: (number|null)[]}[], times: number[]|null,
- *   labels: string[]|null, freq: {code: string, words: string, season: number}|null}}
+ * @returns {{columns: {name: string, values: (number|null)[]}[], times: number[]|null, labels: string[]|null,
+ *   freq: {code: string, words: string, season: number}|null, rows: string[][], separator: string}}
  */
 export function readSeries(text) {
   const clean = text.replace(/^\uFEFF/, "");
   const header = clean.slice(0, clean.search(/[\r\n]|$/));
-  const rows = cells(clean, separatorOf(header));
+  const separator = separatorOf(header);
+  const rows = cells(clean, separator);
   if (rows.length < 3) throw new CsvProblem("A header and at least two rows are needed.");
   const [names, ...body] = rows;
   const width = names.length;
@@ -80,15 +85,15 @@ export function readSeries(text) {
   if (!columns.length) throw new CsvProblem("There is a time column, and none with values.");
   const numeric = columns.filter(({ values }) => values.every((one) => one === null || Number.isFinite(one)));
   if (!numeric.length) throw new CsvProblem("No column holds numbers alone.");
-  if (!timed) return { columns: numeric, times: null, labels: null, freq: null };
+  if (!timed) return { columns: numeric, times: null, labels: null, freq: null, rows, separator };
   if (parsed.some((one, at) => at && one <= parsed[at - 1])) throw new CsvProblem("The times must ascend.");
-  return { columns: numeric, times: parsed, labels, freq: frequencyOf(parsed) };
+  return { columns: numeric, times: parsed, labels, freq: frequencyOf(parsed), rows, separator };
 }
 
 const DAY = 86_400;
 
 /** The code that the API has for a spacing, the spacing in words, and the steps of a season; null when it has no code. */
-export function frequencyOf(times) {
+function frequencyOf(times) {
   const gaps = times.slice(1).map((one, at) => one - times[at]);
   gaps.sort((a, b) => a - b);
   const usual = gaps[Math.floor(gaps.length / 2)];

@@ -2,7 +2,7 @@
 
 import { models, send, serverTiming } from "../../js/api.js";
 import { chartsInstalled } from "../../js/chart.js";
-import { CsvProblem, naive, parseTime, readSeries } from "./csv.js";
+import { CsvProblem, asCell, naive, parseTime, readSeries } from "./csv.js";
 import { byId, copy, download, dropZone, fill, fillSelect, make, number } from "../../js/dom.js";
 import { Fan } from "./fan.js";
 import { streamSeries } from "./stream.js";
@@ -265,8 +265,7 @@ export function panel() {
   byId("zoom-out").addEventListener("click", fan.chart.zoomOut);
   byId("zoom-reset").addEventListener("click", fan.chart.zoomAll);
   byId("save-csv").addEventListener("click", () => {
-    const quote = (cell) => (/[",\n]/.test(String(cell)) ? `"${String(cell).replaceAll('"', '""')}"` : String(cell));
-    const text = [result.header, ...result.rows].map((row) => row.map(quote).join(",")).join("\n");
+    const text = [result.header, ...result.rows].map((row) => row.map(asCell).join(",")).join("\n");
     download(new Blob([`${text}\n`], { type: "text/csv" }), `${result.name}.csv`);
   });
   byId("save-png").addEventListener("click", async () => download(await fan.png(), `${result.name}.png`));

@@ -1,24 +1,20 @@
 // The command that does the same from a shell.
 
-import { cells } from "./csv.js";
+import { asCell } from "./csv.js";
 
 const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /**
  * The time column and one other of a CSV, where it has more.
  *
- * @returns {{body: string, cut: number[]|null}} cut: the columns that are sent, from 1
+ * @returns {{body: string, cut: {columns: number[], separator: string}|null}} cut: the columns that are sent, from 1
  */
 export function cutColumns(series, name) {
-  const { text, table } = series;
-  const header = text.replace(/^\uFEFF/, "").split(/[\r\n]/, 1)[0];
-  const separator = [",", ";", "\t"].sort((a, b) => header.split(b).length - header.split(a).length)[0];
-  const rows = cells(text.replace(/^\uFEFF/, ""), separator);
+  const { rows, separator, times } = series.table;
   const index = rows[0].findIndex((one) => one.trim() === name);
-  const kept = table.times ? [...new Set([0, index])] : [index];
-  if (rows[0].length === kept.length) return { body: text, cut: null };
-  const cell = (one) => (/[",\n]/.test(one) ? `"${one.replaceAll('"', '""')}"` : one);
-  const body = rows.map((row) => kept.map((at) => cell(row[at])).join(",")).join("\n");
+  const kept = times ? [...new Set([0, index])] : [index];
+  if (rows[0].length === kept.length) return { body: series.text, cut: null };
+  const body = rows.map((row) => kept.map((at) => asCell(row[at])).join(",")).join("\n");
   return { body: `${body}\n`, cut: { columns: kept.map((at) => at + 1), separator } };
 }
 

@@ -20,7 +20,7 @@ const SETTLE_MS = 350;
 const TTL_S = 900;
 const PALETTE = ["warm", "accent", "good", "naive", "ink"];
 
-export const wordsOf = (text) =>
+const wordsOf = (text) =>
   [...text.matchAll(WORDS)].map((found) => ({ text: found[0], start: found.index, end: found.index + found[0].length }));
 
 /** Of the line under a word: grey where the verdict is open, at a share of 0.5. */
