@@ -101,7 +101,6 @@ class Files(Protocol):
 
     def file(self, path: str) -> Path:
         """A local copy of a file of the catalogue."""
-        ...
 
 
 def built_in_frequencies() -> dict[str, tuple[int, int, int]]:
