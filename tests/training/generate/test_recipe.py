@@ -145,7 +145,7 @@ def test_an_unknown_tokenizer_is_refused() -> None:
     """With the ones there are."""
     result = CliRunner().invoke(command_line(), ["generate", "--text", "x.txt", "--tokenizer", "word"])
     assert result.exit_code == 2
-    assert "bpe" in result.output
+    assert all(f"'{word}'" in result.output for word in ("word", "char", "bpe"))
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
