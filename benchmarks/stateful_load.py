@@ -17,7 +17,13 @@ MODES: dict[str, str] = {
     "socket": "a WebSocket each",
     "http": "HTTP",
 }
-WARM_S = 1.0
+
+_WARM_S = 1.0
+
+
+def window(seconds: float) -> Window:
+    """What is measured, behind a warm-up of a second, or of the same length where that is shorter."""
+    return Window(seconds, min(_WARM_S, seconds))
 
 
 async def drive(
@@ -47,4 +53,4 @@ async def feed(mode: str, url: str, ids: Sequence[str], *, num_sockets: int = 4,
 
 async def run(units: Sequence[Unit], lines: Sequence[Closable], seconds: float) -> Record:
     """The loop itself; ends the connections afterwards."""
-    return await run_loop(ClosedLoop(units, Window(seconds, WARM_S)), lines)
+    return await run_loop(ClosedLoop(units, window(seconds)), lines)
