@@ -11,7 +11,8 @@ from app.bundle.manifest import TOKENIZER_FILE
 from app.features.text import TextCodec
 from app.tasks.generate.spec import GenerateSpec
 from training.export import describe_run, export_bundle
-from training.generate.net import LanguageModel, LanguageModelConfig
+from training.generate.net import LanguageModel
+from training.token_net import TokenNetConfig
 from training.tokenizers import character_tokenizer
 
 NAME = "lstm256"
@@ -29,9 +30,7 @@ def write_bundle(
     torch.manual_seed(0)
     tokenizer = character_tokenizer([CHARACTERS])
     vocabulary = TextCodec(tokenizer).size
-    net = LanguageModel(
-        LanguageModelConfig(vocabulary, cell=cell, hidden=hidden, layers=layers, embedding=64)
-    )
+    net = LanguageModel(TokenNetConfig(vocabulary, cell=cell, hidden=hidden, layers=layers, embedding=64))
     spec = GenerateSpec(vocabulary=vocabulary, unit="character", start_token=1)
     return export_bundle(
         net,

@@ -30,7 +30,7 @@ from benchmarks.forecast_work import export_plain as export_forecaster
 from benchmarks.forecast_work import load as load_forecaster
 from benchmarks.report import Figure, against, plain, publish
 from benchmarks.server import Server
-from benchmarks.stateful_load import run
+from benchmarks.stateful_load import run, window
 from rnnserve_bench.loops import ClosedLoop, Window
 from rnnserve_bench.record import Record, percentile
 from rnnserve_bench.socket_units import SocketUnit
@@ -105,7 +105,7 @@ def _take(results: Results, way: str, record: Record, cpu_s: float, seconds: flo
     results.add(f"{way} p99", p99)
     results.add(f"{way} tokens per frame", record.counts["tokens"] / record.counts["frames"])
     # Tokens outside the window cost as well; the run is as long as the window and its warm-up.
-    results.add(f"{way} cpu", cpu_s / (rate * (seconds + 1)))
+    results.add(f"{way} cpu", cpu_s / (rate * (seconds + window(seconds).warm_s)))
     print(
         f"  {WAYS[way]:20} {rate:8.0f} tokens/s  "
         f"between frames p50 {p50 * 1e3:6.2f} ms, p99 {p99 * 1e3:6.2f} ms",

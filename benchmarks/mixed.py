@@ -25,8 +25,8 @@ from benchmarks.forecast_work import BUNDLE, bodies
 from benchmarks.generation import streams
 from benchmarks.report import Figure, against, plain, publish
 from benchmarks.server import Server
-from benchmarks.stateful_load import WARM_S
-from rnnserve_bench.loops import OpenLoop, Window
+from benchmarks.stateful_load import window
+from rnnserve_bench.loops import OpenLoop
 from rnnserve_bench.record import Record
 from rnnserve_bench.units import HttpUnit
 
@@ -113,7 +113,7 @@ async def _arrivals(
     for unit in units:
         await unit.open()
     try:
-        return await OpenLoop(units, Window(seconds, WARM_S), rate, any_unit=True, seed=seed).run()
+        return await OpenLoop(units, window(seconds), rate, any_unit=True, seed=seed).run()
     finally:
         for unit in units:
             unit.close()

@@ -29,12 +29,12 @@ from benchmarks.forecast_work import BUNDLE, bodies
 from benchmarks.overload_load import Asker
 from benchmarks.report import Figure, plain, publish
 from benchmarks.server import Server
+from benchmarks.stateful_load import window
 from rnnserve_bench.loops import ClosedLoop, OpenLoop, Window
 from rnnserve_bench.record import Record, percentile
 from rnnserve_bench.sessions import open_sessions
 
 _SUSTAINED = 64
-_WARM_S = 1.0
 _OPENED_AT_ONCE = 50
 _FIRSTS = 15
 _LOOK_S = 0.5
@@ -139,7 +139,7 @@ async def _part(server: Server, make: Make, options: argparse.Namespace) -> Part
     try:
         closed = Record()
         units = await _opened(await make(server.url, "sustained-", _SUSTAINED, closed))
-        loop = await ClosedLoop(units, Window(options.sustain_seconds, _WARM_S)).run()
+        loop = await ClosedLoop(units, window(options.sustain_seconds)).run()
         _close(units)
         if loop.failures or len(closed.series.get("refused", ())):
             raise RuntimeError(f"{_SUSTAINED} connections are too many: {dict(loop.failures)}")

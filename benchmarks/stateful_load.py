@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -10,7 +9,7 @@ from app.tasks.generate.task import TASK
 from rnnserve_bench.loops import ClosedLoop, Unit, Window
 from rnnserve_bench.options import BenchOptions, Way
 from rnnserve_bench.record import Record
-from rnnserve_bench.scenarios import Closable, connect_sessions
+from rnnserve_bench.scenarios import Closable, connect_sessions, run_loop
 from rnnserve_bench.sessions import open_sessions
 
 MODES: dict[str, str] = {
@@ -18,7 +17,13 @@ MODES: dict[str, str] = {
     "socket": "a WebSocket each",
     "http": "HTTP",
 }
-WARM_S = 1.0
+
+_WARM_S = 1.0
+
+
+def window(seconds: float) -> Window:
+    """What is measured, behind a warm-up of a second, or of the same length where that is shorter."""
+    return Window(seconds, min(_WARM_S, seconds))
 
 
 async def drive(
@@ -48,12 +53,4 @@ async def feed(mode: str, url: str, ids: Sequence[str], *, num_sockets: int = 4,
 
 async def run(units: Sequence[Unit], lines: Sequence[Closable], seconds: float) -> Record:
     """The loop itself; ends the connections afterwards."""
-    # A pause of the collector in the generator would look like one of the server.
-    gc.collect()
-    gc.disable()
-    try:
-        return await ClosedLoop(units, Window(seconds, WARM_S)).run()
-    finally:
-        gc.enable()
-        for line in lines:
-            line.close()
+    return await run_loop(ClosedLoop(units, window(seconds)), lines)

@@ -19,8 +19,9 @@ from app.tasks.sentiment.spec import SentimentSpec
 from training.cells import Cell
 from training.export import describe_run, export_bundle
 from training.forecast.net import Forecaster, ForecasterConfig
-from training.generate.net import LanguageModel, LanguageModelConfig
+from training.generate.net import LanguageModel
 from training.sentiment.net import Classifier, ClassifierConfig
+from training.token_net import TokenNetConfig
 from training.tokenizers import bpe_tokenizer, character_tokenizer, word_tokenizer
 
 CELLS: tuple[Cell, ...] = ("rnn", "lstm", "gru")
@@ -42,7 +43,7 @@ def tiny_generator(
     torch.manual_seed(seed)
     tokenizer = character_tokenizer([letters])
     vocabulary = TextCodec(tokenizer).size
-    net = LanguageModel(LanguageModelConfig(vocabulary, cell=cell, embedding=8, hidden=16, layers=2))
+    net = LanguageModel(TokenNetConfig(vocabulary, cell=cell, embedding=8, hidden=16, layers=2))
     _unsettle(net)
     spec = GenerateSpec(
         vocabulary=vocabulary, unit="character", start_token=TextCodec(tokenizer).encode("\n")[0]
@@ -64,7 +65,7 @@ def tiny_bpe_generator(out: Path, name: str = "tiny-bpe", version: str = "1") ->
     torch.manual_seed(4)
     tokenizer = bpe_tokenizer(["the théâtre and the thé, the naïve café"], 280)
     vocabulary = TextCodec(tokenizer).size
-    net = LanguageModel(LanguageModelConfig(vocabulary, cell="gru", embedding=8, hidden=16))
+    net = LanguageModel(TokenNetConfig(vocabulary, cell="gru", embedding=8, hidden=16))
     _unsettle(net)
     return export_bundle(
         net,

@@ -52,13 +52,18 @@ def render_card(manifest: Manifest, notes: str) -> str:
 def _quality_table(figures: tuple[Quality, ...]) -> list[str]:
     lines = ["| data | split | metric | this model | baselines | published |", "|---|---|---|---:|---|---|"]
     for figure in figures:
-        arrow = "higher is better" if figure.higher_is_better else "lower is better"
         lines.append(
-            f"| {figure.dataset} | {figure.split} | {figure.metric} ({arrow}) | **{figure.value:.4g}** "
-            f"| {_named(figure.baselines)} | {_named(figure.references)} |"
+            f"| {figure.dataset} | {figure.split} | {metric_of(figure)} | **{figure.value:.4g}** "
+            f"| {named(figure.baselines)} | {named(figure.references)} |"
         )
     return lines
 
 
-def _named(values: dict[str, float]) -> str:
+def metric_of(figure: Quality) -> str:
+    """The metric, with the direction in which it gets better."""
+    return f"{figure.metric} ({'higher' if figure.higher_is_better else 'lower'} is better)"
+
+
+def named(values: dict[str, float]) -> str:
+    """Baselines or published figures on one line; a dash for none."""
     return ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or "-"

@@ -15,6 +15,7 @@ import typer
 
 from app.bundle.reader import read_manifest
 from app.core.errors import RnnserveError
+from training.card import named
 from training.data.catalogue import CATALOGUE
 from training.data.download import DataStore
 from training.options import RunOptions, flags_of
@@ -65,10 +66,8 @@ def training_command(recipe: type[Recipe[Any, Any]]) -> Callable[..., None]:
         folder = run(recipe, given)
         typer.echo(f"wrote {folder}")
         for figure in read_manifest(folder).quality:
-            beside = ", ".join(f"{name} {value:.4g}" for name, value in figure.baselines.items())
-            typer.echo(
-                f"{figure.dataset}: {figure.metric} {figure.value:.4g}" + (f" ({beside})" if beside else "")
-            )
+            beside = f" ({named(figure.baselines)})" if figure.baselines else ""
+            typer.echo(f"{figure.dataset}: {figure.metric} {figure.value:.4g}{beside}")
 
     command.__doc__ = recipe.about
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

@@ -65,45 +65,35 @@ class Exportable(Protocol):
     @property
     def recurrent(self) -> Stack:
         """Its recurrent layers."""
-        ...
 
     @property
     def step_shape(self) -> tuple[int, ...]:
         """Shape of one step; empty for tokens."""
-        ...
 
     @property
     def row_size(self) -> int:
         """Floats in the state row."""
-        ...
 
     def fields(self) -> list[tuple[str, tuple[int, ...]]]:
         """Name and shape of each part of the row, in row order."""
-        ...
 
     def start_row(self) -> Tensor:
         """``[row_size]``, the row before the first step."""
-        ...
 
     def emit(self, g: Graph, x: str, state: str, head_from: str) -> tuple[dict[str, str], str]:
         """Write the computation as ONNX nodes: outputs by name, and the next row."""
-        ...
 
     def __call__(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
         """The same computation in PyTorch: outputs by name for steps ``head_from`` on, and the next row."""
-        ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The weights."""
-        ...
 
     def eval(self) -> nn.Module:
         """Turn dropout off."""
-        ...
 
     def cpu(self) -> nn.Module:
         """Move the weights to the CPU."""
-        ...
 
 
 def export_bundle(

@@ -31,11 +31,10 @@ class GraphNet:
 
     Args:
         bundle: what to run.
-        threads: of ONNX Runtime.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
-        self._session = GraphSession(bundle.graph, bundle.manifest, threads=threads)
+    def __init__(self, bundle: Bundle) -> None:
+        self._session = GraphSession(bundle.graph, bundle.manifest)
         self._start = torch.from_numpy(bundle.start.copy())
         self.device = torch.device("cpu")
 

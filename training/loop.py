@@ -24,8 +24,6 @@ from app.core.errors import TrainingError
 from training.checkpoint import capture_random_state, load_checkpoint, restore_random_state, save_checkpoint
 from training.progress import EpochRecord, Progress
 
-__all__ = ["EpochRecord", "FitReport", "LoopConfig", "fit", "learning_rate_at", "seed_everything"]
-
 BatchT = TypeVar("BatchT")
 NetT = TypeVar("NetT", bound=nn.Module)
 _Weights = dict[str, Tensor]
@@ -47,7 +45,6 @@ class LoopConfig:
         seed: of every generator.
         device: ``cpu`` or ``cuda``.
         warmup_steps: steps over which the learning rate rises from zero.
-        schedule: ``cosine`` falls to zero over the run, ``constant`` stays.
         average_decay: above 0, an exponential moving average of the weights with this decay per
             step is what gets validated and kept (Polyak & Juditsky 1992).
         precision: of the forward and backward pass; weights stay float32.
@@ -61,7 +58,6 @@ class LoopConfig:
     seed: int = 0
     device: str = "cpu"
     warmup_steps: int = 0
-    schedule: Literal["constant", "cosine"] = "cosine"
     average_decay: float = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -116,10 +112,8 @@ def seed_everything(seed: int) -> None:
 
 
 def learning_rate_at(step: int, num_steps: int, config: LoopConfig) -> float:
-    """Learning rate of a step, counted from 0, of a run of ``num_steps``."""
+    """Learning rate of a step, counted from 0: a cosine falls to zero over the run of ``num_steps``."""
     warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
-    if config.schedule == "constant":
-        return config.learning_rate * warm
     done = min(1.0, step / max(1, num_steps))
     return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * done))
 

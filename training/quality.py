@@ -7,6 +7,7 @@ from pathlib import Path
 from app.bundle.manifest import Manifest, Quality
 from app.bundle.reader import Bundle, find_bundles, read_bundle
 from app.core.errors import DataError
+from training.card import metric_of, named
 from training.data.download import DataStore
 from training.recipes import RECIPES
 
@@ -58,14 +59,12 @@ def _key(figure: Quality) -> Key:
 
 
 def _figure(manifest: Manifest, figure: Quality, again: dict[Key, float], measured: bool) -> str:
-    arrow = "higher is better" if figure.higher_is_better else "lower is better"
-    baselines = ", ".join(f"{name} {value:.4g}" for name, value in figure.baselines.items())
     cells = [
         manifest.reference,
         f"{figure.dataset}, {figure.split}",
-        f"{figure.metric} ({arrow})",
+        metric_of(figure),
         f"{figure.value:.4g}",
-        baselines or "-",
+        named(figure.baselines),
     ]
     if measured:
         cells.append(f"{again[_key(figure)]:.4g}" if _key(figure) in again else "-")

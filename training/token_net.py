@@ -114,18 +114,18 @@ class NoisyTokenNet(TokenNet):
             nonlinearity=config.nonlinearity,
         )
         super().__init__(embedding, recurrent, nn.Linear(inputs, outputs))
-        self.noise = config
+        self.config = config
         nn.init.normal_(embedding.weight, std=0.3)
 
     def read(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Everything below the head: hidden states ``[batch, time, hidden]`` and the layers' next state."""
-        features = locked_dropout(self.embedding(tokens), self.noise.embedding_dropout, self.training)
-        with dropped_recurrent_weights(self.recurrent.layers, self.noise.recurrent_dropout, self.training):
+        features = locked_dropout(self.embedding(tokens), self.config.embedding_dropout, self.training)
+        with dropped_recurrent_weights(self.recurrent.layers, self.config.recurrent_dropout, self.training):
             hidden, state = self.recurrent(features, state)
         return hidden, state
 
     def logits(self, hidden: Tensor) -> dict[str, Tensor]:
-        return {"logits": self.head(functional.dropout(hidden, self.noise.dropout, self.training))}
+        return {"logits": self.head(functional.dropout(hidden, self.config.dropout, self.training))}
 
     def forward(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
         hidden, state = self.read(x, state)

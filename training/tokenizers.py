@@ -16,6 +16,7 @@ from app.core.errors import TrainingError
 from app.features.text import TextCodec
 
 UNKNOWN = "<unk>"
+UNKNOWN_ID = 0
 LINE_END = "\n"
 
 # A word with its "n't" or clitic split off as the Penn Treebank does, or one mark of punctuation.
@@ -73,7 +74,7 @@ def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1) ->
     """
     if vocabulary < 2:
         raise TrainingError(f"vocab_size is {vocabulary}; it must be at least 2")
-    tokenizer = Tokenizer(models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
+    tokenizer = Tokenizer(models.WordLevel({UNKNOWN: UNKNOWN_ID}, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(
         [
             normalizers.NFKC(),

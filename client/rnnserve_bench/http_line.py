@@ -12,7 +12,7 @@ import httptools
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 ASK_S = 30.0
-"""The longest that a request outside a loop may take."""
+"""The longest that connecting, or a request outside a loop, may take."""
 
 
 class HttpLine(asyncio.Protocol):
@@ -48,10 +48,12 @@ class HttpLine(asyncio.Protocol):
         """Connect.
 
         Raises:
-            OSError: nobody listens.
+            OSError: nobody listens, or no connection was made in ``ASK_S``.
         """
         context = ssl.create_default_context() if self._tls else None
-        await asyncio.get_running_loop().create_connection(lambda: self, self._host, self._port, ssl=context)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(ASK_S):
+            await loop.create_connection(lambda: self, self._host, self._port, ssl=context)
 
     @property
     def connected(self) -> bool:

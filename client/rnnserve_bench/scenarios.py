@@ -63,6 +63,11 @@ async def _load(
         loop = OpenLoop(
             units, window, options.rate, any_unit=any_unit, seed=options.seed, max_events=options.max_events
         )
+    return await run_loop(loop, lines)
+
+
+async def run_loop(loop: Loop, lines: Sequence[Closable]) -> Record:
+    """Run a loop, then end its connections."""
     # A pause of the collector here would look like one of the server.
     gc.collect()
     gc.disable()

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -33,7 +34,7 @@ class _Pending:
     refusals: int = 0
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class _Place:
     """Where a session will be when all that is in flight has been applied."""
 
@@ -58,7 +59,8 @@ class Line:
         self._headers = dict(headers)
         self._retry = retry
         self._pending: dict[object, _Pending] = {}
-        self._places: dict[str, _Place] = {}
+        # Kept by the calls in flight: a session that is not being fed takes no room here.
+        self._places: WeakValueDictionary[str, _Place] = WeakValueDictionary()
         self._room = asyncio.Semaphore(_MAX_IN_FLIGHT)
         self._sending = asyncio.Lock()
         self._later: dict[str, asyncio.Task[None]] = {}

@@ -34,7 +34,7 @@ GOOD = "http://localhost:8000"
         ({"task": "generate", "load": GENERATE.load, "fields": {"tokens": 0}}, "tokens must be from 1"),
         (
             {"task": "generate", "load": GENERATE.load, "way": "shared"},
-            "generate goes over socket or http, not",
+            "generate goes over socket or http, not shared",
         ),
     ],
 )

@@ -13,12 +13,12 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent.parent
 WORDS = {
-    "forecast": "--seconds 1 --rounds 1 --no-peers --connections 1",
+    "forecast": "--seconds 0.2 --rounds 1 --no-peers --connections 1",
     "stateful": "--seconds 0.3 --rounds 1 --no-peers --sessions 8 --stores process,redis",
     "generation": "--seconds 0.3 --rounds 1 --streams 4 --firsts 3",
     "engine": "--seconds 0.05 --rounds 1 --hidden 16 --cells gru --batches 1,4",
     "mixed": "--seconds 0.5 --rounds 1 --streams 2 --prompt 200 --prompts-per-s 10 --forecasts-per-s 10",
-    "scaling": "--seconds 1 --rounds 1 --workers 1 --sessions 20 --soak-seconds 2",
+    "scaling": "--seconds 0.3 --rounds 1 --workers 1 --sessions 20 --soak-seconds 2",
     "overload": "--seconds 1 --sustain-seconds 0.5 --connections 100 --max-queued-steps 13000",
 }
 EXPECTED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,40 +47,42 @@ def test_an_unknown_data_set_is_not_downloaded(
     assert "unknown data set 'mnist'; allowed: tinyshakespeare, names, sst" in capsys.readouterr().err
 
 
-def make_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataStore:
-    """A data store whose names are a small file, and a bundle trained on it by the built-in recipe."""
-    file = tmp_path / "data" / "language_modelling" / "names" / "names.txt"
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, DataStore]]:
+    """A models folder with a bundle that the built-in recipe trained on a small file, and the data store."""
+    folder = tmp_path_factory.mktemp("names")
+    file = folder / "data" / "language_modelling" / "names" / "names.txt"
     file.parent.mkdir(parents=True)
     file.write_text("\n".join(f"{a}{b}n" for a in "abcdef" for b in "aeiou"), encoding="utf-8")
-    monkeypatch.setattr("training.data.download._verify", lambda entry, local: None)
-    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "data"))
-    words = ["generate", "--dataset", "names", "--hidden", "8", "--embedding", "4", "--epochs", "1"]
-    words += ["--out", str(tmp_path / "models"), "--threads", "1", "--quiet"]
-    result = CliRunner().invoke(command_line(), words, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return DataStore.open()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.data.download._verify", lambda entry, local: None)
+        patch.setenv(DATA_VARIABLE, str(folder / "data"))
+        words = ["generate", "--dataset", "names", "--hidden", "8", "--embedding", "4", "--epochs", "1"]
+        words += ["--out", str(folder / "models"), "--threads", "1", "--quiet"]
+        result = CliRunner().invoke(command_line(), words, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        yield folder / "models", DataStore.open()
 
 
-def test_the_quality_table_measures_the_graph_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quality_table_measures_the_graph_again(names: tuple[Path, DataStore]) -> None:
     """Recorded and measured figures stand side by side and agree."""
-    store = make_names(tmp_path, monkeypatch)
-    recorded = quality_table(tmp_path / "models", [], None).splitlines()
+    models, store = names
+    recorded = quality_table(models, [], None).splitlines()
     assert recorded[0] == "| bundle | data | metric | recorded | baselines |"
     assert recorded[2].startswith(
         "| names@1 | names, random tenth of the lines, by seed | nats per character"
     )
-    measured = quality_table(tmp_path / "models", ["names"], store).splitlines()
+    measured = quality_table(models, ["names"], store).splitlines()
     cells = [cell.strip() for cell in measured[2].strip("|").split("|")]
     assert float(cells[5]) == pytest.approx(float(cells[3]), rel=1e-3)
     assert "3-gram" in cells[4]
 
 
 def test_the_quality_of_an_unknown_bundle_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    names: tuple[Path, DataStore], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The message lists the bundles there are."""
-    make_names(tmp_path, monkeypatch)
-    models = str(tmp_path / "models")
-    monkeypatch.setattr(sys, "argv", ["rnnserve-train", "quality", "surnames", "--models", models])
+    monkeypatch.setattr(sys, "argv", ["rnnserve-train", "quality", "surnames", "--models", str(names[0])])
     with pytest.raises(SystemExit):
         main()
+    assert "no bundle 'surnames' in the models folder; known: names" in capsys.readouterr().err

@@ -17,8 +17,9 @@ from app.tasks.generate.spec import GenerateSpec
 from tests.bundles import LABELS
 from training.cells import Cell
 from training.export import describe_run, export_bundle
-from training.generate.net import LanguageModel, LanguageModelConfig
+from training.generate.net import LanguageModel
 from training.graph import Graph
+from training.token_net import TokenNetConfig
 from training.tokenizers import character_tokenizer
 from training.user_module import export_module
 
@@ -49,7 +50,7 @@ def export(net: LanguageModel, out: Path, **more: object) -> Path:
 def test_parity_is_measured_and_recorded(cell: Cell, nonlinearity: str, tmp_path: Path) -> None:
     """One-shot, step by step and batched differences are in the manifest and within the bound."""
     torch.manual_seed(0)
-    config = LanguageModelConfig(VOCABULARY, cell=cell, nonlinearity=nonlinearity, hidden=9, layers=2)  # type: ignore[arg-type]  # a literal of the list
+    config = TokenNetConfig(VOCABULARY, cell=cell, nonlinearity=nonlinearity, hidden=9, layers=2)  # type: ignore[arg-type]  # a literal of the list
     manifest = read_bundle(export(LanguageModel(config), tmp_path)).manifest
     assert 0 < max(manifest.parity.one_shot, manifest.parity.step_by_step, manifest.parity.batched) < 1e-5
     assert manifest.network.cell == cell
@@ -90,10 +91,10 @@ def test_a_graph_that_is_not_the_network_is_not_written(
     kind: type[LanguageModel], reason: str, tmp_path: Path
 ) -> None:
     """The export fails with the reason, and an earlier bundle of the same name stays."""
-    export(LanguageModel(LanguageModelConfig(VOCABULARY)), tmp_path)
+    export(LanguageModel(TokenNetConfig(VOCABULARY)), tmp_path)
     before = (tmp_path / "net" / "1" / "manifest.json").read_bytes()
     with pytest.raises(ExportError, match=reason):
-        export(kind(LanguageModelConfig(VOCABULARY)), tmp_path)
+        export(kind(TokenNetConfig(VOCABULARY)), tmp_path)
     assert (tmp_path / "net" / "1" / "manifest.json").read_bytes() == before
     assert [path.name for path in (tmp_path / "net").iterdir()] == ["1"]
 
@@ -109,7 +110,7 @@ def test_the_card_shows_figures_baselines_and_how_to_make_it_again(tmp_path: Pat
         baselines={"trigram": 2.5},
         references={"a paper": 1.0},
     )
-    net = LanguageModel(LanguageModelConfig(VOCABULARY))
+    net = LanguageModel(TokenNetConfig(VOCABULARY))
     card = (export(net, tmp_path, quality=[figure], card_notes="Not for poems.") / "README.md").read_text()
     for text in (
         "**1.25**",

@@ -76,7 +76,6 @@ def test_long_texts_are_judged_along_the_way() -> None:
         torch.tensor([3, 1]),
         torch.tensor([0, 1]),
         torch.ones(2),
-        np.asarray([0, 1]),
     )
     answer = (surprise(3, 0) + surprise(1, 1)) / 2
     running = sum(weight * surprise(weight, 0) for weight in (1, 2, 3)) / 6
@@ -92,7 +91,6 @@ def test_an_unsure_label_shares_the_rest_among_the_others() -> None:
         torch.ones(3, dtype=torch.int64),
         torch.tensor([2, 0, 1]),
         torch.tensor([1.0, 0.8, 1 / 3]),
-        np.arange(3),
     )
     expected = torch.tensor([[0.0, 0.0, 1.0], [0.8, 0.1, 0.1], [1 / 3, 1 / 3, 1 / 3]])
     torch.testing.assert_close(label_shares(batch, 3), expected)

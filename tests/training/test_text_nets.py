@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from training.cells import Cell
-from training.generate.net import LanguageModel, LanguageModelConfig
+from training.generate.net import LanguageModel
 from training.regularise import drop_tokens, dropped_recurrent_weights, locked_dropout
 from training.sentiment.net import Classifier, ClassifierConfig
+from training.token_net import TokenNetConfig
 
 cells = pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 Net = LanguageModel | Classifier
@@ -20,7 +21,7 @@ def build(kind: str, cell: Cell) -> Net:
     torch.manual_seed(0)
     net: Net
     if kind == "language model":
-        net = LanguageModel(LanguageModelConfig(11, cell=cell, embedding=5, hidden=6, layers=2, dropout=0.5))
+        net = LanguageModel(TokenNetConfig(11, cell=cell, embedding=5, hidden=6, layers=2, dropout=0.5))
     else:
         net = Classifier(
             ClassifierConfig(11, labels=3, cell=cell, embedding=5, hidden=6, layers=2, word_dropout=0.5)

@@ -16,8 +16,6 @@ from app.core.errors import DataError
 from training.data.catalogue import CATALOGUE, DataFile, DataSet, content_sha256, find_file
 from training.data.fetch import fetch
 
-__all__ = ["DATA_VARIABLE", "DataStore"]
-
 DATA_VARIABLE = "RNNSERVE_DATA"
 _CACHE = Path("~/.cache/rnnserve/data")
 

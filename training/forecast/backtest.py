@@ -58,16 +58,13 @@ class QuantileNet(Protocol):
     @property
     def horizon(self) -> int:
         """Steps ahead of a forecast."""
-        ...
 
     @property
     def quantile_levels(self) -> tuple[float, ...]:
         """Of the last axis of a forecast, ascending."""
-        ...
 
     def forecast_at(self, x: Tensor, steps: Tensor) -> Tensor:
         """Forecasts ``[batch, num, horizon, levels]`` of ``x`` after ``steps`` ``[batch, num]``."""
-        ...
 
 
 class GraphForecaster:
@@ -84,10 +81,9 @@ class GraphForecaster:
         self._net = GraphNet(bundle)
 
     def forecast_at(self, x: Tensor, steps: Tensor) -> Tensor:
-        """See :class:`QuantileNet`."""
-        return torch.stack([self._one(row[None], read) for row, read in zip(x, steps, strict=True)])
+        return torch.stack([self._forecast_row(row[None], read) for row, read in zip(x, steps, strict=True)])
 
-    def _one(self, x: Tensor, steps: Tensor) -> Tensor:
+    def _forecast_row(self, x: Tensor, steps: Tensor) -> Tensor:
         state, parts = self._net.start_row()[None], []
         for begin in range(0, int(steps.max()) + 1, _CHUNK):
             piece = x[:, begin : min(begin + _CHUNK, int(steps.max()) + 1)]

@@ -45,7 +45,7 @@ class ForecastData:
         frequencies: index, season, long season by code.
         num_frequencies: rows of the frequency embedding.
         sources: the files they came from.
-        folder: where the M4 test files are, for the built-in recipe; ``None`` for a user's CSV.
+        store: where the M4 test files are, for the built-in recipe; ``None`` for a user's CSV.
     """
 
     title: str

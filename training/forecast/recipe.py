@@ -50,13 +50,7 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         self.settings, self.sources, self._data, self._csv = settings, data.sources, data, options.csv
         self.recorded = dataclasses.asdict(options) if options.csv is not None else {}
         series = with_validation(data.series) if settings.refit else data.series
-        config = WindowConfig(
-            batch=settings.batch_size,
-            length=settings.length,
-            origins=settings.origins,
-            horizon=settings.horizon,
-        )
-        self._sampler = WindowSampler(series, data.weights, config)
+        self._sampler = WindowSampler(series, data.weights, pick(WindowConfig, settings))
         self._validation = None if settings.refit else Validation(data.series, settings.horizon)
         self._epoch = 0
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import DataError
-from app.features.frequency import Frequency, parse_frequency
+from app.features.frequency import parse_frequency
 from app.features.series import SeriesKind
 
 # Rows of the frequency embedding; several codes share one where only the anchor differs.
@@ -85,14 +85,14 @@ class Series:
     relative: bool = False
 
 
-def kind_of(frequency: Frequency, index: dict[str, int] | None = None) -> SeriesKind:
-    """The kind of a series of this frequency with the frequency's own seasons."""
-    rows = FREQUENCY_INDEX if index is None else index
-    return SeriesKind(frequency, rows.get(frequency.code, 0), frequency.season, frequency.long_season)
+def kind_of(code: str) -> SeriesKind:
+    """The kind of a built-in series of this frequency, with the frequency's own seasons."""
+    frequency = parse_frequency(code)
+    return SeriesKind(frequency, FREQUENCY_INDEX[frequency.code], frequency.season, frequency.long_season)
 
 
 HOURLY, WEEKLY, DAILY, BUSINESS, MONTHLY, QUARTERLY, YEARLY = (
-    kind_of(parse_frequency(code)) for code in ("h", "W", "D", "B", "MS", "QS", "YS")
+    kind_of(code) for code in ("h", "W", "D", "B", "MS", "QS", "YS")
 )
 
 
@@ -101,12 +101,11 @@ class Files(Protocol):
 
     def file(self, path: str) -> Path:
         """A local copy of a file of the catalogue."""
-        ...
 
 
 def built_in_frequencies() -> dict[str, tuple[int, int, int]]:
     """Index, season and long season of each frequency the built-in series have, by code."""
-    kinds = {code: kind_of(parse_frequency(code)) for code in FREQUENCY_INDEX}
+    kinds = {code: kind_of(code) for code in FREQUENCY_INDEX}
     return {code: (kind.index, kind.season, kind.long_season) for code, kind in kinds.items()}
 
 

@@ -24,21 +24,21 @@ class WindowConfig:
     """How windows are cut.
 
     Args:
-        batch: windows of a batch.
+        batch_size: windows of a batch.
         length: steps the recurrent layers read.
-        prefix: steps before them that only fill the buffer, age and scales, in half of the windows;
-            the other half begins as a new series does.
         origins: steps of a window from which a forecast is scored.
         horizon: steps ahead that are scored.
+        prefix: steps before the window that only fill the buffer, age and scales, in half of the windows;
+            the other half begins as a new series does.
         drop_frequency, drop_time, drop_values: probabilities of hiding what the network must be able to
             do without; ``drop_values`` is the share of windows with random gaps.
     """
 
-    batch: int = 64
-    length: int = 256
+    batch_size: int
+    length: int
+    origins: int
+    horizon: int
     prefix: int = 336
-    origins: int = 24
-    horizon: int = 48
     drop_frequency: float = 0.05
     drop_time: float = 0.5
     drop_values: float = 0.05
@@ -90,11 +90,11 @@ class WindowSampler:
     def batch(self, rng: np.random.Generator) -> WindowBatch:
         """One batch drawn with ``rng``."""
         config = self.config
-        prefix = np.zeros((config.batch, config.prefix, columns.NUM_COLUMNS), np.float32)
-        x = np.zeros((config.batch, config.length, columns.NUM_COLUMNS), np.float32)
-        origins = np.zeros((config.batch, config.origins), np.int64)
-        targets = np.full((config.batch, config.origins, config.horizon), np.nan, np.float32)
-        chosen = rng.choice(len(self._x), config.batch, p=self._chances)
+        prefix = np.zeros((config.batch_size, config.prefix, columns.NUM_COLUMNS), np.float32)
+        x = np.zeros((config.batch_size, config.length, columns.NUM_COLUMNS), np.float32)
+        origins = np.zeros((config.batch_size, config.origins), np.int64)
+        targets = np.full((config.batch_size, config.origins, config.horizon), np.nan, np.float32)
+        chosen = rng.choice(len(self._x), config.batch_size, p=self._chances)
         for row, index in enumerate(chosen):
             self._cut(rng, index, prefix[row], x[row], origins[row], targets[row])
         known = np.isfinite(targets)

@@ -18,6 +18,7 @@ from torch import Tensor
 from app.core.errors import DataError
 
 IGNORED = -100
+_PART = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +62,33 @@ def read_text(path: Path) -> str:
     return text
 
 
-def split_stream(text: str, test: float = 0.1, validation: float = 0.05) -> TextSplit:
-    """Cut a text in order: the last ``test`` is the test part, the end of the rest validates.
-
-    Args:
-        text: the whole text.
-        test: share of the text.
-        validation: share of what comes before the test part.
+def split_stream(text: str) -> TextSplit:
+    """Cut a text in order: its last tenth is the test part, the last twentieth of the rest validates.
 
     Raises:
         DataError: a part would be empty.
     """
-    end = int(len(text) * (1 - test))
-    begin = int(end * (1 - validation))
+    end = int(len(text) * (1 - _PART))
+    begin = int(end * (1 - _PART / 2))
     parts = TextSplit([text[:begin]], [text[begin:end]], [text[end:]])
     if not (text[:begin] and text[begin:end] and text[end:]):
         raise DataError(f"a text of {len(text)} characters is too short to split into three parts")
     return parts
 
 
-def split_lines(text: str, seed: int, test: float = 0.1, validation: float = 0.1) -> TextSplit:
-    """Deal the non-empty lines of a text at random into three parts.
+def split_lines(text: str, seed: int) -> TextSplit:
+    """Deal the non-empty lines of a text at random: a tenth tests, a tenth validates, the others train.
 
     Raises:
         DataError: a part would be empty.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     order = np.random.default_rng(seed).permutation(len(lines))
-    num_test, num_validation = int(len(lines) * test), int(len(lines) * validation)
-    if not num_test or not num_validation:
+    part = int(len(lines) * _PART)
+    if not part:
         raise DataError(f"{len(lines)} lines are too few to split into train, validation and test")
     shuffled = [lines[index] for index in order]
-    rest = shuffled[num_test:]
-    return TextSplit(rest[num_validation:], rest[:num_validation], shuffled[:num_test])
+    return TextSplit(shuffled[2 * part :], shuffled[part : 2 * part], shuffled[:part])
 
 
 def stream_batches(ids: NDArray[np.int64], batch: int, length: int, offset: int = 0) -> Iterator[TokenBatch]:

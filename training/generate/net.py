@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from training.token_net import NoisyTokenNet, TokenNetConfig
 
-LanguageModelConfig = TokenNetConfig
-
 
 class LanguageModel(NoisyTokenNet):
     """One logit for each token."""

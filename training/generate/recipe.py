@@ -20,13 +20,14 @@ from training.data.download import DataStore
 from training.generate.corpus import TokenBatch, line_batches, num_stream_batches, stream_batches
 from training.generate.data import BUILT_IN, Corpus, load_built_in, load_file
 from training.generate.measure import CarriedLoss, count_characters, measure, total_nats
-from training.generate.net import LanguageModel, LanguageModelConfig
+from training.generate.net import LanguageModel
 from training.generate.notes import NOTES, USER_NOTES
 from training.generate.settings import PRESETS, GenerateSettings, TextOptions
 from training.generate.speakers import SpeakerRenamer
 from training.graph_net import GraphNet
 from training.options import override, pick
 from training.recipe import Recipe, TokenModule, check_choice, first_tokens
+from training.token_net import TokenNetConfig
 from training.tokenizers import bpe_tokenizer, character_tokenizer, encode_many, line_end_token
 
 _VALIDATION_PARTS = 10
@@ -83,7 +84,7 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         return self._dataset or self.task
 
     def build_net(self) -> LanguageModel:
-        return LanguageModel(pick(LanguageModelConfig, self.settings, vocabulary=self._codec.size))
+        return LanguageModel(pick(TokenNetConfig, self.settings, vocabulary=self._codec.size))
 
     @property
     def batches_per_epoch(self) -> int:

@@ -25,14 +25,12 @@ class LabelledBatch:
         lengths: int64 ``[batch]``.
         labels: int64 ``[batch]``.
         confidence: float32 ``[batch]``, how sure each label is.
-        rows: which of the data set they are.
     """
 
     tokens: Tensor
     lengths: Tensor
     labels: Tensor
     confidence: Tensor
-    rows: NDArray[np.int64]
 
 
 def shorten(tokens: Sequence[int], max_tokens: int) -> list[int]:
@@ -110,5 +108,4 @@ def _pad(
         lengths=torch.tensor(lengths),
         labels=torch.tensor([labels[row] for row in rows]),
         confidence=torch.tensor([confidence[row] if confidence else 1.0 for row in rows]),
-        rows=rows,
     )

@@ -13,6 +13,7 @@ from training.data.download import DataStore
 from training.recipe import file_source
 from training.sentiment.labelled_csv import read_labelled_csv, split_labelled
 from training.sentiment.reviews import LabelledTexts, binary_sentences, graded_phrases, read_imdb, read_trees
+from training.tokenizers import UNKNOWN_ID
 
 BUILT_IN = ("sst-imdb",)
 IMDB_HELD_OUT = 2500
@@ -20,7 +21,6 @@ _IMDB = "sentiment/imdb/aclImdb_labelled_50k.tar.gz"
 _SST = {part: f"sentiment/sst/trees/{part}.txt.gz" for part in ("train", "dev", "test")}
 
 PATHS = (_IMDB, *_SST.values())
-_UNKNOWN = 0
 _REFERENCES = {
     "SST-2": {"constituency Tree-LSTM with GloVe (Tai et al. 2015)": 0.880},
     "IMDb": {"LSTM (Dai & Le 2015)": 0.865, "SA-LSTM with unlabelled reviews (Dai & Le 2015)": 0.9276},
@@ -96,5 +96,5 @@ def load_csv(
 
 def encode(codec: TextCodec, texts: LabelledTexts) -> Labelled:
     """Token ids; a text without any word reads as one unknown word."""
-    tokens = [codec.encode(text) or [_UNKNOWN] for text in texts.texts]
+    tokens = [codec.encode(text) or [UNKNOWN_ID] for text in texts.texts]
     return Labelled(tokens, texts.labels, texts.confidence or [1.0] * len(tokens))

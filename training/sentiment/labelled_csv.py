@@ -11,6 +11,8 @@ from app.core.errors import DataError
 from training.sentiment.reviews import LabelledTexts
 
 MAX_LABELS = 1000
+_PART = 0.1
+"""Share of the texts that validates, and that tests."""
 
 
 def read_labelled_csv(path: Path, text: str, label: str) -> tuple[tuple[str, ...], LabelledTexts]:
@@ -54,7 +56,7 @@ def read_labelled_csv(path: Path, text: str, label: str) -> tuple[tuple[str, ...
 
 
 def split_labelled(
-    names: tuple[str, ...], data: LabelledTexts, seed: int, validation: float = 0.1, test: float = 0.1
+    names: tuple[str, ...], data: LabelledTexts, seed: int
 ) -> tuple[LabelledTexts, LabelledTexts, LabelledTexts]:
     """Deal texts at random into train, validation and test parts, each label in the same proportion.
 
@@ -68,9 +70,9 @@ def split_labelled(
         if len(members) < 3:
             raise DataError(f"label {name!r} has {len(members)} texts; at least 3 are needed to split them")
         members = [members[index] for index in random.permutation(len(members))]
-        num_test, num_validation = max(1, int(len(members) * test)), max(1, int(len(members) * validation))
-        parts[0] += members[num_test + num_validation :]
-        parts[1] += members[num_test : num_test + num_validation]
-        parts[2] += members[:num_test]
+        part = max(1, int(len(members) * _PART))
+        parts[0] += members[2 * part :]
+        parts[1] += members[part : 2 * part]
+        parts[2] += members[:part]
     train, held_out, tested = (data.take(sorted(part)) for part in parts)
     return train, held_out, tested

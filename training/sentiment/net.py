@@ -9,14 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.cells import Cell
 from training.regularise import drop_tokens
 from training.token_net import NoisyTokenNet, TokenNetConfig
+from training.tokenizers import UNKNOWN_ID
 
 if TYPE_CHECKING:
     from training.graph import Graph
-
-_UNKNOWN = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +26,7 @@ class ClassifierConfig(TokenNetConfig):
         word_dropout: probability that a token is read as unknown.
     """
 
-    cell: Cell = "gru"
-    embedding: int = 128
-    hidden: int = 128
-    labels: int = field(default=2, kw_only=True)
+    labels: int = field(kw_only=True)
     word_dropout: float = 0.0
 
 
@@ -43,9 +38,10 @@ class Classifier(NoisyTokenNet):
     are part of the row.
     """
 
+    config: ClassifierConfig
+
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__(config, 2 * config.hidden, config.labels)
-        self.config = config
 
     @property
     def row_size(self) -> int:
@@ -60,7 +56,7 @@ class Classifier(NoisyTokenNet):
         return torch.cat([start, start.new_zeros(self.config.hidden + 1)])
 
     def forward(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
-        tokens = drop_tokens(x, self.config.word_dropout, _UNKNOWN, self.training)
+        tokens = drop_tokens(x, self.config.word_dropout, UNKNOWN_ID, self.training)
         layers, total, count = torch.split(state, [self.recurrent.size, self.config.hidden, 1], dim=1)
         hidden, layers = self.read(tokens, layers)
         # Sums need more digits than a low-precision run keeps.

@@ -14,7 +14,7 @@ from training.forecast.net import Forecaster, ForecasterConfig
 from training.forecast.series import HOURLY, Series
 from training.forecast.windows import WindowBatch, WindowConfig, WindowSampler
 
-CONFIG = WindowConfig(batch=8, length=60, prefix=48, origins=6, horizon=7, drop_values=0.3)
+CONFIG = WindowConfig(batch_size=8, length=60, prefix=48, origins=6, horizon=7, drop_values=0.3)
 
 
 def make_batch(seed: int = 0, **changes: object) -> WindowBatch:

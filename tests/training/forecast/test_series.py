@@ -17,7 +17,7 @@ from training.forecast.series import HOURLY, Series, aggregated, with_validation
 from training.forecast.series_csv import CsvLayout, minimum_length, read_series
 from training.forecast.windows import WindowConfig, WindowSampler
 
-CONFIG = WindowConfig(batch=16, length=24, prefix=30, origins=5, horizon=6)
+CONFIG = WindowConfig(batch_size=16, length=24, prefix=30, origins=5, horizon=6)
 
 
 def make_series(num: int = 80, train_end: int = 60) -> Series:

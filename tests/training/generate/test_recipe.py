@@ -18,11 +18,12 @@ from training.cells import Cell
 from training.cli import command_line
 from training.generate.data import load_file
 from training.generate.measure import count_characters, measure, ngram_baselines, total_nats
-from training.generate.net import LanguageModel, LanguageModelConfig
+from training.generate.net import LanguageModel
 from training.generate.recipe import GenerateRecipe
 from training.generate.settings import PRESETS, GenerateSettings, TextOptions
 from training.graph_net import GraphNet
 from training.run import run
+from training.token_net import TokenNetConfig
 
 SONG = "the cat sat on the mat and the rat sat on the cat\n" * 40
 NAMES = "\n".join(f"{a}{b}{c}" for a in "abcd" for b in "aeiou" for c in "lmnrs") + "\n"
@@ -144,7 +145,7 @@ def test_an_unknown_tokenizer_is_refused() -> None:
     """With the ones there are."""
     result = CliRunner().invoke(command_line(), ["generate", "--text", "x.txt", "--tokenizer", "word"])
     assert result.exit_code == 2
-    assert "bpe" in result.output
+    assert all(f"'{word}'" in result.output for word in ("word", "char", "bpe"))
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +212,7 @@ def test_baselines_improve_with_order_on_regular_text(tmp_path: Path) -> None:
 def test_an_untrained_network_is_as_surprised_as_chance() -> None:
     """About log(vocabulary) nats a token, whether in one part or in several."""
     torch.manual_seed(0)
-    net = LanguageModel(LanguageModelConfig(30, embedding=4, hidden=4)).eval()
+    net = LanguageModel(TokenNetConfig(30, embedding=4, hidden=4)).eval()
     ids = np.random.default_rng(0).integers(0, 30, 2001)
     whole = total_nats(net, [ids], 0, lines=False) / 2001
     parts = total_nats(net, [ids], 0, lines=False, num_parts=4) / 2000

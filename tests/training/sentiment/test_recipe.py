@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +27,8 @@ LABELS = ("glad", "sad", "so-so")
 SMALL = ["--hidden", "12", "--embedding", "8", "--epochs", "2", "--threads", "1", "--quiet"]
 
 
-@pytest.fixture
-def csv(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Texts whose label is told by one word among noise."""
     random = np.random.default_rng(0)
     told_by = {"glad": "lovely", "sad": "dreadful", "so-so": "bearable"}
@@ -36,7 +38,7 @@ def csv(tmp_path: Path) -> Path:
         noise = random.choice(["the", "film", "was", "really", "a", "plot"], random.integers(2, 70)).tolist()
         noise.insert(int(random.integers(len(noise))), told_by[label])
         lines.append(f'"{" ".join(noise)}, indeed",{label}')
-    path = tmp_path / "moods.csv"
+    path = tmp_path_factory.mktemp("csv") / "moods.csv"
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
@@ -49,10 +51,16 @@ def train(csv: Path, *options: str) -> Bundle:
     return read_bundle(csv.parent / "sentiment" / "1")
 
 
+@pytest.fixture(scope="module")
+def trained(csv: Path) -> Callable[[Cell], Bundle]:
+    """Two epochs of a cell, trained when it is first asked for."""
+    return functools.cache(lambda cell: train(csv, "--cell", cell))
+
+
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_two_epochs_of_each_cell_make_a_bundle(csv: Path, cell: Cell) -> None:
+def test_two_epochs_of_each_cell_make_a_bundle(trained: Callable[[Cell], Bundle], cell: Cell) -> None:
     """The bundle verifies and records labels, cell, figure, baselines, data and command."""
-    manifest = train(csv, "--cell", cell).manifest
+    manifest = trained(cell).manifest
     assert manifest.spec_as(SentimentSpec).labels == LABELS
     assert manifest.network.cell == cell
     assert [field.name for field in manifest.row.fields][-2:] == ["sum", "count"]
@@ -64,9 +72,9 @@ def test_two_epochs_of_each_cell_make_a_bundle(csv: Path, cell: Cell) -> None:
     assert command[command.index("--text") + 1] == "review"
 
 
-def test_the_recorded_figure_is_that_of_the_graph(csv: Path) -> None:
+def test_the_recorded_figure_is_that_of_the_graph(csv: Path, trained: Callable[[Cell], Bundle]) -> None:
     """Labelling the test part with the exported graph gives the accuracy in the manifest."""
-    bundle = train(csv)
+    bundle = trained("gru")
     assert bundle.tokenizer is not None
     _, (corpus,), _ = load_csv(csv, "review", "mood", seed=0)
     test = encode(TextCodec(bundle.tokenizer), corpus.test)
@@ -80,10 +88,10 @@ def test_what_tells_labels_apart_is_learned(csv: Path) -> None:
     assert bundle.manifest.quality[0].value > 0.8
 
 
-def test_texts_without_words_read_as_unknown(csv: Path) -> None:
+def test_texts_without_words_read_as_unknown(csv: Path, trained: Callable[[Cell], Bundle]) -> None:
     """Every text has at least one step."""
     _, (corpus,), _ = load_csv(csv, "review", "mood", seed=0)
-    bundle = train(csv)
+    bundle = trained("gru")
     assert bundle.tokenizer is not None
     texts = type(corpus.test)(["\u200b ", "plot"], [0, 1])
     assert all(encode(TextCodec(bundle.tokenizer), texts).tokens)
