@@ -93,7 +93,7 @@ def bench_command(loads: Mapping[str, Load]) -> Callable[..., None]:
 
     signature = inspect.signature(bench, eval_str=True)
     named = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-    bench.__signature__ = signature.replace(parameters=[*named, *_flags(loads)])  # type: ignore[attr-defined]
+    bench.__signature__ = signature.replace(parameters=[*named, *_flags(loads)])  # type: ignore[attr-defined]  # what typer reads
     return bench
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 import orjson
 
@@ -52,10 +53,15 @@ async def close_sessions(url: str, ids: Sequence[str], headers: Mapping[str, str
     return ended
 
 
-async def _spread(url: str, ids: Sequence[str], work: object, headers: Mapping[str, str] | None) -> None:
+async def _spread(
+    url: str,
+    ids: Sequence[str],
+    work: Callable[[HttpLine, Sequence[str]], Coroutine[Any, Any, None]],
+    headers: Mapping[str, str] | None,
+) -> None:
     lines = [HttpLine(url, headers) for _ in range(min(_LINES, len(ids)))]
     try:
-        await asyncio.gather(*(work(line, ids[index :: len(lines)]) for index, line in enumerate(lines)))  # type: ignore[operator]
+        await asyncio.gather(*(work(line, ids[index :: len(lines)]) for index, line in enumerate(lines)))
     finally:
         for line in lines:
             line.close()

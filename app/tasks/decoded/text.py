@@ -117,4 +117,4 @@ class TextAssembler:
 
 
 def _rounded(logprob: float) -> float:
-    return float(rounded(np.float64(logprob)))  # type: ignore[arg-type]
+    return float(rounded(np.float64(logprob)))  # type: ignore[arg-type]  # one number goes as well
