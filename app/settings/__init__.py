@@ -3,7 +3,7 @@
     flags, RNNSERVE_*, file --> Settings (frozen) --> create_app(settings) --> plain values to each layer
 
 Read once at start-up and passed on as values; nothing else looks at the environment. A new
-setting is a field of the group it belongs to: ``server``, ``access``, ``sessions``, ``limits``.
+setting is a field of the group it belongs to, here or among the limits.
 """
 
 from app.settings.settings import ENV_PREFIX, Settings
