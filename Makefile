@@ -77,18 +77,18 @@ bench-peers: | $(BIN)/python
 	$(BIN)/python -m benchmarks.install $(PEERS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info client/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-# Stamps: pip runs again only when pyproject.toml has changed.
+# Stamps: pip runs again only when a pyproject.toml has changed.
 $(VENV)/.serving: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[page]'
 	@touch $@
 
-$(VENV)/.testing: pyproject.toml | $(BIN)/python
+$(VENV)/.testing: pyproject.toml client/pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[training,test]' --editable './client[bench]'
 	@touch $@ $(VENV)/.serving
 
-$(VENV)/.benchmarks: pyproject.toml | $(BIN)/python
+$(VENV)/.benchmarks: pyproject.toml client/pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[benchmarks,test,training]' --editable './client[bench]'
 	@touch $@ $(VENV)/.testing $(VENV)/.serving
 

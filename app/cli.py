@@ -188,5 +188,5 @@ def _metavar(annotation: Any) -> str | None:
 
 _add_bench()
 for command in (serve, config):
-    command.__signature__ = _serve_signature()  # type: ignore[attr-defined]
+    command.__signature__ = _serve_signature()  # type: ignore[attr-defined]  # what typer reads
     cli.command()(command)

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -133,7 +134,7 @@ async def _steps(recorder: Recorder, app: Any) -> Steps:
 async def _least(recorder: Recorder, request: Callable[[int], Awaitable[None]]) -> Steps:
     counts: list[Steps] = []
     for number in range(1, REPEATS + 1):
-        counts.append(await recorder.record(lambda number=number: request(number)))  # type: ignore[misc]
+        counts.append(await recorder.record(partial(request, number)))
         await asyncio.sleep(0.02)
     return min(counts[REPEATS // 2 :], key=lambda steps: len(steps.functions))
 

@@ -54,10 +54,8 @@ def layers() -> str:
     """The map that import-linter enforces, from above to below."""
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())
     contracts = project["tool"]["importlinter"]["contracts"]
-    map_ = next(one for one in contracts if one["name"].startswith("The map:"))
-    return (
-        "```text\n" + "\n".join(line.replace("(", "").replace(")", "") for line in map_["layers"]) + "\n```"
-    )
+    (layers,) = [one["layers"] for one in contracts if one["name"].startswith("The map:")]
+    return "\n".join(["```text", *layers, "```"])
 
 
 def example(name: str, first: str = "", end: str = "") -> Callable[[], str]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ import pytest
 from app.registered import TASKS
 
 ROOT = Path(__file__).parent.parent
+CONTRACTS = {
+    one["name"]: one
+    for one in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+}
+THE_MAP = "The map: a layer imports what stands below it, never what stands above"
 SOURCES = sorted([*ROOT.glob("app/**/*.py"), *ROOT.glob("training/**/*.py")])
 MAX_LINES = 350
 ADDRESS = re.compile(r"https?://\S+")
@@ -44,6 +50,11 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def modules(layers: Iterable[str]) -> set[str]:
+    """The modules that a contract lists, several in a line."""
+    return {name.strip() for layer in layers for name in layer.split("|")}
+
+
 def only(library: str, *places: str) -> list[str]:
     """Files of ``app`` outside ``places`` that import ``library``."""
     return [
@@ -65,15 +76,35 @@ def test_the_import_contracts_hold() -> None:
 
 def test_the_map_names_every_module_of_app() -> None:
     """A new package or file at the top of ``app`` must get its place among the layers."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    layers = next(one["layers"] for one in contracts if one["name"].startswith("The map:"))
-    named = {name.strip(" ()").removeprefix("app.") for layer in layers for name in layer.split("|")}
+    named = {name.removeprefix("app.") for name in modules(CONTRACTS[THE_MAP]["layers"])}
     present = {
         path.stem
         for path in (ROOT / "app").iterdir()
         if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert present - {"__init__", "__main__"} == named
+
+
+@pytest.mark.parametrize(
+    ("contract", "folders"),
+    [
+        ("No task imports another", "app/tasks/*/task.py"),
+        ("What tasks share knows none of them", "app/tasks/*/task.py"),
+        (
+            "Only the composition root knows the list of tasks, and settings for the limits in it",
+            "app/tasks/*/task.py",
+        ),
+        ("No protocol imports another", "app/protocols/*/__init__.py"),
+        ("No recipe imports another, and only their list knows them all", "training/*/recipe.py"),
+    ],
+)
+def test_a_contract_names_every_folder_that_it_keeps_apart(contract: str, folders: str) -> None:
+    """A task, a protocol or a recipe that is added gets its line there."""
+    lists = (CONTRACTS[contract].get(key, ()) for key in ("modules", "forbidden_modules", "layers"))
+    named = modules(name for listed in lists for name in listed)
+    present = {relative(path.parent).replace("/", ".") for path in ROOT.glob(folders)}
+    assert present
+    assert present <= named
 
 
 @pytest.mark.parametrize(
@@ -149,7 +180,7 @@ def test_only_the_lists_name_a_task() -> None:
     own = tuple(f"{side}/{task.name}/" for task in TASKS for side in ("app/tasks", "training"))
     texts = [path for kind in ("py", "js", "html", "css") for path in ROOT.glob(f"app/**/*.{kind}")]
     texts += [*ROOT.glob("training/**/*.py"), *ROOT.glob("client/rnnserve_bench/*.py")]
-    texts += [path for path in ROOT.glob("deploy/**/*") if path.suffix in (".py", ".yaml", ".yml", ".json")]
+    texts += [path for path in ROOT.glob("deploy/**/*") if path.is_file() and path.suffix != ".pyc"]
     naming = [
         f"{relative(path)}: {found[0]}"
         for path in texts

@@ -70,7 +70,7 @@ def training_command(recipe: type[Recipe[Any, Any]]) -> Callable[..., None]:
             typer.echo(f"{figure.dataset}: {figure.metric} {figure.value:.4g}{beside}")
 
     command.__doc__ = recipe.about
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads
         [*flags_of(recipe.DataOptions), *flags_of(recipe.Settings, optional=True), *flags_of(RunOptions)]
     )
     return command

@@ -251,7 +251,7 @@ class _Run(Generic[NetT, BatchT]):
                 f"a smaller learning rate or clip norm usually cures this"
             )
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch left it untyped
         norm = float(nn.utils.clip_grad_norm_(self._net.parameters(), self._config.clip_norm))
         if not math.isfinite(norm):
             raise TrainingError(

@@ -14,7 +14,7 @@ class SessionLimits(BaseModel):
         3600.0, gt=0, le=2**31, description="seconds without a write until a session expires"
     )
     session_max_ttl_s: float = Field(
-        30 * 86400.0, gt=0, le=2**31, description="the longest such time that a session may ask for"
+        30 * 86400.0, gt=0, le=2**31, description="longest --session-ttl-s that a session may ask for"
     )
     session_tombstone_s: float = Field(
         86400.0, ge=0, le=2**31, description="seconds for which an ended session answers 410"

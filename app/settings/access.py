@@ -29,11 +29,11 @@ class AccessSettings(BaseSettings):
         None,
         gt=0,
         le=1e9,
-        description="steps of a network a second of each key, likewise; a generation counts its "
-        "prompt and max_tokens",
+        description="steps of a network a second of each key whose entry does not say otherwise, before 429; "
+        "a generation counts its prompt and max_tokens",
     )
     key_burst_s: float = Field(
-        1.0, gt=0, le=86_400, description="for how many seconds' worth of these a key may ask at once"
+        1.0, gt=0, le=86_400, description="seconds of its two rates that a key may use at once"
     )
     key_max_sessions: int | None = Field(
         None,
@@ -49,7 +49,7 @@ class AccessSettings(BaseSettings):
         description="port that alone answers /metrics, /admin and the loading of models, besides health; "
         "0 takes a free one; left out, the main port answers them",
     )
-    admin_host: str = Field("127.0.0.1", description="address of that port")
+    admin_host: str = Field("127.0.0.1", description="address of the admin port")
     cors_origins: str = Field(
         "",
         description="origins whose pages may call the service from a browser, by commas, as in "

@@ -42,7 +42,11 @@ class ModelSettings(BaseSettings):
         "when an administrator asks",
     )
     models_refresh_s: float = Field(
-        60.0, ge=0, le=86_400, description="seconds between looks at places that are no folders; 0 likewise"
+        60.0,
+        ge=0,
+        le=86_400,
+        description="seconds between looks at places on the network; 0 looks only on SIGHUP and when an "
+        "administrator asks",
     )
     models_cache: Path = Field(
         Path("models-cache"), description="folder into which bundles of other places are copied"

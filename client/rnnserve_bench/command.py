@@ -84,7 +84,8 @@ def bench_command(loads: Mapping[str, Load]) -> Callable[..., None]:
             raise typer.Exit(2) from error
         except ModuleNotFoundError as error:
             typer.echo(
-                f"rnnserve: this load needs {error.name}: pip install '.[bench]' in a checkout", err=True
+                f"rnnserve: this load needs {error.name}; in a checkout: pip install './client[bench]'",
+                err=True,
             )
             raise typer.Exit(2) from error
         _print(options, record, as_json=as_json)
@@ -93,7 +94,7 @@ def bench_command(loads: Mapping[str, Load]) -> Callable[..., None]:
 
     signature = inspect.signature(bench, eval_str=True)
     named = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-    bench.__signature__ = signature.replace(parameters=[*named, *_flags(loads)])  # type: ignore[attr-defined]
+    bench.__signature__ = signature.replace(parameters=[*named, *_flags(loads)])  # type: ignore[attr-defined]  # what typer reads
     return bench
 
 

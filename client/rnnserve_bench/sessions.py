@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 import orjson
 
@@ -51,7 +52,7 @@ async def close_sessions(url: str, ids: Sequence[str], headers: Mapping[str, str
 async def _spread(
     url: str,
     ids: Sequence[str],
-    work: Callable[[HttpLine, Sequence[str]], Awaitable[None]],
+    work: Callable[[HttpLine, Sequence[str]], Coroutine[Any, Any, None]],
     headers: Mapping[str, str] | None,
 ) -> None:
     lines = [HttpLine(url, headers) for _ in range(min(_LINES, len(ids)))]

@@ -54,7 +54,7 @@ def settings_of(variables: Mapping[str, str]) -> Settings:
 
 def seconds(text: str) -> float:
     """A duration as compose and HAProxy write it: ``30s``, ``500ms``."""
-    number, unit = re.fullmatch(r"(\d+)(ms|s|m)", text).groups()  # type: ignore[union-attr]
+    number, unit = re.fullmatch(r"(\d+)(ms|s|m)", text).groups()  # type: ignore[union-attr]  # it matches
     return float(number) * {"ms": 0.001, "s": 1.0, "m": 60.0}[unit]
 
 

@@ -53,14 +53,16 @@ def check_replicas(services: Document) -> None:
     image = {name: value for name, value in image_variables().items() if name not in _GPU}
     theirs = settings_of({**image, **service["environment"], "RNNSERVE_STATE_KEY": KEY})
     given = dict(re.findall(r'(\w+)="(.*?)"', ours["environment"]))
-    given |= {"RNNSERVE_SESSIONS": "redis://127.0.0.1:6390/0", "RNNSERVE_STATE_KEY": KEY}
+    (sessions,) = re.findall(r'RNNSERVE_SESSIONS="(\S+)"', script("replica"))
+    given |= {"RNNSERVE_SESSIONS": sessions.replace("${STORE_PORT:-6390}", "6390"), "RNNSERVE_STATE_KEY": KEY}
     exported = set(re.findall(r"(RNNSERVE_\w+)=", script("replica")))
     places = {f"RNNSERVE_{name.upper()}" for name in PLACES}
     assert (exported | set(given)) - places == set(service["environment"]) - places
     mine, others = settings_of(given).model_dump(), theirs.model_dump()
     differing = {name for name in mine if mine[name] != others[name]}
     assert differing - PLACES == {"sessions", "trusted_proxies"}
-    assert theirs.sessions == "redis://store:6379/0"
+    assert mine["sessions"] == theirs.sessions.replace("store:6379", "127.0.0.1:6390")
+    assert mine["host"] == mine["admin_host"] == "127.0.0.1"
     # Every client of a container is the balancer; here only this machine's are.
     assert (theirs.trusted_proxies, mine["trusted_proxies"]) == ("*", "127.0.0.1")
     assert float(ours["stopwaitsecs"]) == seconds(service["stop_grace_period"]) >= theirs.grace_s + FLUSH_S

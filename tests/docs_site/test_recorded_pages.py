@@ -56,7 +56,7 @@ def test_the_backtest_prints_what_is_shown(server: ServerProcess, capsys: pytest
     exec(compile(code, "your-data.md", "exec"), {})
     printed = capsys.readouterr().out
     for ours, theirs in zip(shown.splitlines(), printed.splitlines(), strict=True):
-        (a, x), (b, y) = (re.fullmatch(r"(.*?)([\d.]+)%?", one).groups() for one in (ours, theirs))  # type: ignore[union-attr]
+        (a, x), (b, y) = (re.fullmatch(r"(.*?)([\d.]+)%?", one).groups() for one in (ours, theirs))  # type: ignore[union-attr]  # they match
         assert a == b
         assert math.isclose(float(x), float(y), rel_tol=0.02)
 

@@ -39,7 +39,7 @@ class FakeSessions:
 
     def edge(self, **limits: Any) -> SessionEdge:
         """Itself, as routes see it."""
-        return SessionEdge(self, SessionLimits(**limits), lambda: self.healthy)  # type: ignore[arg-type]
+        return SessionEdge(self, SessionLimits(**limits), lambda: self.healthy)  # type: ignore[arg-type]  # it answers the same calls
 
     async def view(self, id: str, owner: str = "") -> SessionInfo:
         """Where it is."""

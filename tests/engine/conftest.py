@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -41,10 +42,10 @@ def _begin(
     queue: QueueLimits = QueueLimits(),
     *,
     on_loop: bool,
-    **options: object,
+    **options: Any,
 ) -> Engine:
     limits = options.pop("limits", SchedulerLimits(num_slots=8))
-    engine = Engine("sum", executor, limits, queue, on_loop=on_loop, **options)  # type: ignore[arg-type]  # options of the test
+    engine = Engine("sum", executor, limits, queue, on_loop=on_loop, **options)
     engine.start(asyncio.get_running_loop())
     engines.append(engine)
     return engine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,9 @@ from app.features.table import MISSING, number_of, read_table
 BOUNDS = Bounds(1e30, 100, 100_000)
 
 
-def read(text: str, **layout: object) -> tuple[list[Column], Frequency | None]:
+def read(text: str, **layout: Any) -> tuple[list[Column], Frequency | None]:
     """The series of a CSV."""
-    return read_columns(read_table(text.encode()), Layout(**layout), BOUNDS)  # type: ignore[arg-type]
+    return read_columns(read_table(text.encode()), Layout(**layout), BOUNDS)
 
 
 def column(cells: list[str], header: str = "date", delimiter: str = ",") -> str:

@@ -7,8 +7,6 @@ import shutil
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.server import ServerProcess
 from tests.models_lifecycle.shelf import ASK, Shelf, Traffic, engine_threads, entry, states, text_of, until
 
@@ -138,14 +136,11 @@ def test_every_worker_follows_a_signal_and_an_admin_call(shelf: Shelf, models: P
         until(lambda: seen() == {"text@2"}, "the loading in all workers", server=server)
 
 
-@pytest.mark.parametrize("bundle", ["models/sentiment/1"])
 def test_engines_of_removed_versions_are_closed_and_their_memory_comes_back(
-    shelf: Shelf, models: Path, bundle: str
+    shelf: Shelf, models: Path
 ) -> None:
     """Thread by thread; a server that is given new versions for years does not grow."""
-    source = Path(__file__).parents[2] / bundle
-    if not (source / "manifest.json").is_file():
-        pytest.skip(f"{bundle} is not in this checkout")
+    source = Path(__file__).parents[2] / "models" / "sentiment" / "1"
     target = models / "sentiment" / "1"
 
     def add_and_remove() -> None:

@@ -50,7 +50,7 @@ def test_a_name_is_stable_or_else_the_newest_that_is_not_on_trial() -> None:
     assert pinned.labels("text@1") == ("old", "stable")
     assert found(pinned, "text@canary") is None
     trial = catalog({"canary": Label("3", 0.1)}, "1", "2", "3")
-    assert trial.base("text").manifest.reference == "text@2"  # type: ignore[union-attr]
+    assert trial.base("text").manifest.reference == "text@2"  # type: ignore[union-attr]  # there is one
     assert catalog({"canary": Label("9", 0.5)}, "1", "2").defaults == {"generate": "text@2"}
 
 

@@ -228,7 +228,7 @@ def test_the_commands_read_places(shelf: Shelf, web: Web, tmp_path: Path) -> Non
 @pytest.fixture
 def bucket(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of an S3 server in a process of its own, with the bucket ``models``."""
-    boto3 = pytest.importorskip("boto3")
+    boto3 = pytest.importorskip("boto3", reason="the [test] extra is not installed")
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
     log = tmp_path / "s3.log"
     address = re.compile(r"http://127\.0\.0\.1:\d+")

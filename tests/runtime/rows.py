@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from app.core.sequence import SequenceRequest
@@ -22,8 +24,8 @@ class RowKeeper(GraphExecutor):
         rows: with the request that each belongs to.
     """
 
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]  # whatever the executor takes
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self.rows: list[tuple[SequenceRequest, np.ndarray]] = []
 
     def release(self, slot: int) -> None:

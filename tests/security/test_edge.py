@@ -54,11 +54,11 @@ async def test_without_keys_no_foreign_page_may_open_a_socket(server: ServerProc
     url = server.url.replace("http", "ws", 1) + "/sessions"
     for origin in (SITE, "null", "http://127.0.0.1:1"):
         with pytest.raises(InvalidStatus) as refused:
-            await connect(url, origin=origin)  # type: ignore[arg-type]
+            await connect(url, origin=origin)  # type: ignore[arg-type]  # a str all the same
         assert refused.value.response.status_code == 403
         assert json.loads(refused.value.response.body)["type"] == "urn:rnnserve:problem:forbidden"
     for own in (None, server.url):
-        async with connect(url, origin=own) as opened:  # type: ignore[arg-type]
+        async with connect(url, origin=own) as opened:  # type: ignore[arg-type]  # likewise
             await opened.send(json.dumps({"type": "marker", "marker": "m"}))
             assert json.loads(await opened.recv())["type"] == "marker"
 

@@ -128,14 +128,14 @@ async def test_sockets_take_the_key_in_a_header_or_in_an_offer(guarded: ServerPr
     for path in ("/generate", "/sessions"):
         async with connect(url + path, additional_headers={"authorization": f"Bearer {key}"}) as socket:
             assert socket.subprotocol is None
-        async with connect(url + path, subprotocols=["rnnserve", offer]) as socket:  # type: ignore[list-item]
+        async with connect(url + path, subprotocols=["rnnserve", offer]) as socket:  # type: ignore[list-item]  # a str all the same
             assert socket.subprotocol == "rnnserve"
             if path == "/generate":
                 await socket.send(json.dumps({"prompt": "a", "max_tokens": 2}))
                 assert json.loads(await socket.recv())["type"] in ("token", "done")
         for wrong in ([], ["rnnserve"], ["rnnserve", offer[:-8]], ["rnnserve", KEY_SUBPROTOCOL + "!"]):
             with pytest.raises(InvalidStatus) as refused:
-                await connect(url + path, subprotocols=wrong or None)  # type: ignore[arg-type]
+                await connect(url + path, subprotocols=wrong or None)  # type: ignore[arg-type]  # likewise
             assert refused.value.response.status_code == 401
             assert refused.value.response.headers["www-authenticate"] == "Bearer"
             assert json.loads(refused.value.response.body)["status"] == 401

@@ -88,7 +88,7 @@ def test_writers_killed_at_any_moment_lose_and_repeat_nothing(tmp_path: Path, st
         assert mine.count() == len(live) == len(IDS) + sum(each.revision % 2 == 0 for each in own if each)
         mine.remove([(f"own-{number}", each.revision) for number, each in enumerate(own) if each])
     mine.close()
-    assert verify(str(tmp_path)) == []  # type: ignore[no-untyped-call]
+    assert verify(str(tmp_path)) == []  # type: ignore[no-untyped-call]  # lmdb left it untyped
 
 
 def test_a_process_that_hangs_in_a_write_stops_no_other_for_ever(tmp_path: Path, start: StartProcess) -> None:

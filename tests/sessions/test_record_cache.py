@@ -25,7 +25,7 @@ class Counting:
     def __init__(self, bench: Bench) -> None:
         self.read = 0
         self._get = bench.store.get
-        bench.store.get = self.get  # type: ignore[method-assign]
+        bench.store.get = self.get  # type: ignore[method-assign]  # to count the reads
 
     def get(self, ids: Sequence[str]) -> list[Stored | None]:
         """As the store's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ def connect() -> Iterator[Callable[..., RedisStore]]:
     """Opens stores that are closed with the test."""
     stores: list[RedisStore] = []
 
-    def open_at(url: str, **options: object) -> RedisStore:
-        stores.append(RedisStore(url, 10, **options))  # type: ignore[arg-type]  # options of the test
+    def open_at(url: str, **options: Any) -> RedisStore:
+        stores.append(RedisStore(url, 10, **options))
         return stores[-1]
 
     yield open_at

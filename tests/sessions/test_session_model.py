@@ -338,6 +338,7 @@ def test_sessions_are_what_they_were_fed(kind: str, versions: Path, request: pyt
     machine = type("Machine", (SessionMachine,), {"url": url, "folder": versions, "oracle": Oracle(versions)})
     run_state_machine_as_test(
         machine,
+        # An example opens stores and engines, which is slower than Hypothesis expects.
         settings=settings(
             max_examples=12, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),

@@ -176,6 +176,6 @@ def test_a_store_does_what_the_rules_say(new_store: OpenStore) -> None:
             max_examples=25,
             stateful_step_count=25,
             deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
+            suppress_health_check=[HealthCheck.too_slow],  # an example opens a store
         ),
     )

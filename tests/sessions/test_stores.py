@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.core.errors import ConfigurationError
-from app.sessions.stores import open_store
+from app.sessions.stores import Durability, open_store
 from app.sessions.stores.store import SessionStore, Snapshot, Stored, Write, Written
 from tests.sessions.conftest import OpenStore
 
@@ -16,11 +16,11 @@ ROW = bytes(range(256)) * 16
 
 
 def put(
-    id: str, revision: int, *, expected: int | None = None, expires_at: float = 100.0, **more: object
+    id: str, revision: int, *, expected: int | None = None, expires_at: float = 100.0, **more: Any
 ) -> Write:
     """A write of the revision after the expected one."""
     stored = Stored(revision, expires_at, f"{id}/{revision}".encode() + ROW)
-    return Write(id, revision - 1 if expected is None else expected, stored, **more)  # type: ignore[arg-type]
+    return Write(id, revision - 1 if expected is None else expected, stored, **more)
 
 
 def shot(name: str, created_at: float, *, automatic: bool = True) -> Snapshot:
@@ -232,12 +232,14 @@ def test_an_lmdb_directory_keeps_its_sessions(tmp_path: Path) -> None:
         ("{file}/below", "process", "cannot be kept"),
     ],
 )
-def test_an_address_that_is_no_store_is_refused(url: str, durability: str, says: str, tmp_path: Path) -> None:
+def test_an_address_that_is_no_store_is_refused(
+    url: str, durability: Durability, says: str, tmp_path: Path
+) -> None:
     """The message says what is allowed, or why it cannot be opened."""
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(ConfigurationError, match=says):
-        open_store(url.format(file=file), max_sessions=1, durability=durability)  # type: ignore[arg-type]
+        open_store(url.format(file=file), max_sessions=1, durability=durability)
 
 
 def test_a_damaged_directory_is_refused(tmp_path: Path) -> None:

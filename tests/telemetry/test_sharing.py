@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
+from operator import eq
 from pathlib import Path
 
 import pytest
@@ -73,7 +75,7 @@ def test_each_gauge_is_put_together_in_its_own_way(pair: tuple[Worker, Worker]) 
     for place, worker in enumerate(pair):
         metrics = worker.metrics
         metrics.watch_engine("m@1", lambda: True, lambda: EngineLoad(4, 2), slots=8)
-        metrics.watch_store(lambda place=place: place == 0, max_sessions=70)  # type: ignore[misc]
+        metrics.watch_store(partial(eq, place, 0), max_sessions=70)
         metrics.live_sessions(10 + place)
         metrics.sockets.inc(3)
     pair[1].metrics.watch_engine("m@1", lambda: False, lambda: EngineLoad(5, 1), slots=8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from app.bundle.reader import read_bundle
 from app.core.errors import ExportError
 from app.tasks.generate.spec import GenerateSpec
 from tests.bundles import LABELS
-from training.cells import Cell
+from training.cells import Cell, Nonlinearity
 from training.export import describe_run, export_bundle
 from training.generate.net import LanguageModel
 from training.graph import Graph
@@ -30,7 +31,7 @@ Kind = type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]
 SPEC = GenerateSpec(vocabulary=VOCABULARY, unit="character", start_token=1)
 
 
-def export(net: LanguageModel, out: Path, **more: object) -> Path:
+def export(net: LanguageModel, out: Path, **more: Any) -> Path:
     """Export a language model named ``net``."""
     return export_bundle(
         net,
@@ -41,16 +42,16 @@ def export(net: LanguageModel, out: Path, **more: object) -> Path:
         spec=SPEC,
         provenance=describe_run("rnnserve-train", 5, [Source(name="a.txt", sha256="0" * 64)], 61.0),
         files={"tokenizer.json": TOKENIZER.encode()},
-        **more,  # type: ignore[arg-type]  # options of the test
+        **more,
     )
 
 
 @cells
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
-def test_parity_is_measured_and_recorded(cell: Cell, nonlinearity: str, tmp_path: Path) -> None:
+def test_parity_is_measured_and_recorded(cell: Cell, nonlinearity: Nonlinearity, tmp_path: Path) -> None:
     """One-shot, step by step and batched differences are in the manifest and within the bound."""
     torch.manual_seed(0)
-    config = TokenNetConfig(VOCABULARY, cell=cell, nonlinearity=nonlinearity, hidden=9, layers=2)  # type: ignore[arg-type]  # a literal of the list
+    config = TokenNetConfig(VOCABULARY, cell=cell, nonlinearity=nonlinearity, hidden=9, layers=2)
     manifest = read_bundle(export(LanguageModel(config), tmp_path)).manifest
     assert 0 < max(manifest.parity.one_shot, manifest.parity.step_by_step, manifest.parity.batched) < 1e-5
     assert manifest.network.cell == cell

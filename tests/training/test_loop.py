@@ -271,7 +271,7 @@ def test_clipping_limits_the_step() -> None:
 def test_a_configuration_that_cannot_train_is_refused(field: str, value: float) -> None:
     """The message names the setting."""
     with pytest.raises(TrainingError, match=f"{field} is .* it must be"):
-        LoopConfig(**{"epochs": 1, "learning_rate": 0.1, field: value})  # type: ignore[arg-type]
+        LoopConfig(**{"epochs": 1, "learning_rate": 0.1, field: value})  # type: ignore[arg-type]  # wrong ones among them
 
 
 def test_the_learning_rate_rises_then_falls_to_zero() -> None:

@@ -64,8 +64,8 @@ class HttpConnection(asyncio.Protocol):
         """Of every answer; the server makes the date anew each second."""
         return self._server_state.default_headers
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._server_state.connections.add(self)  # type: ignore[arg-type]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own do
+        self._server_state.connections.add(self)  # type: ignore[arg-type]  # it is none of uvicorn's classes
         self.transport = transport
         self._server = transports.address_of(transport, "sockname")
         self._client = transports.address_of(transport, "peername")

@@ -59,7 +59,7 @@ class Connection(ABC):
     def opened(self) -> None:  # noqa: B027  most need nothing here
         ...
 
-    def lost(self) -> None:  # noqa: B027
+    def lost(self) -> None:  # noqa: B027  as above
         ...
 
     async def run(self) -> None:

@@ -67,7 +67,7 @@ def by_version(
         plain = inspect.signature(endpoint, eval_str=True)
         version = inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=VersionPath)
         signature = plain.replace(parameters=[*plain.parameters.values(), version])
-        of_version.__signature__ = signature  # type: ignore[attr-defined]
+        of_version.__signature__ = signature  # type: ignore[attr-defined]  # what FastAPI reads
         paths: dict[str, Callable[..., Any]] = {
             "/v2/models/{model}": endpoint,
             "/v2/models/{model}/versions/{version}": of_version,

@@ -202,7 +202,7 @@ class RedisStore:
     def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipeline:
             for command in commands:
-                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py left it untyped
             answers: list[Any] = pipeline.execute(raise_on_error=False)
             return answers
 

@@ -88,7 +88,7 @@ def test_json_comes_back_as_it_was(tensor: Tensor, nested: bool) -> None:
     st.sampled_from(("BYTES", *NUMBERS)),
 )
 def test_whatever_is_sent_is_read_or_refused(
-    datatype: str, shape: list[int], size: Any, data: Any, binary: bytes, expected: str
+    datatype: str, shape: list[int], size: Any, data: Any, binary: bytes, expected: Datatype
 ) -> None:
     """No shape, size, length or element gets past its check, and none raises anything else."""
     tensor: dict[str, Any] = {"name": "x", "shape": shape, "datatype": datatype}
@@ -96,7 +96,7 @@ def test_whatever_is_sent_is_read_or_refused(
         tensor["parameters"] = {"binary_data_size": size}
     if data is not None:
         tensor["data"] = data
-    spec = TensorInput("x", expected, (-1,), also=("FP64",))  # type: ignore[arg-type]
+    spec = TensorInput("x", expected, (-1,), also=("FP64",))
     try:
         request = InferRequest.model_validate({"inputs": [tensor]})
         found = decode(request.inputs, memoryview(binary), [spec])

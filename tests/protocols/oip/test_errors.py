@@ -202,6 +202,7 @@ def test_no_request_is_answered_with_a_server_error(native: httpx2.Client) -> No
     assert seen[400] > 60, seen
 
 
+# The examples may share the client: no answer depends on an earlier one.
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.sampled_from([INFER, "/v2/repository/index", "/v2/repository/models/nobody/load"]),

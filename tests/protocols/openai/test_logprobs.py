@@ -117,7 +117,7 @@ def test_a_generated_text_scores_the_same_as_a_prompt(client: openai.OpenAI) -> 
         ).choices[0]
     )
     assert (scored.token_logprobs or [])[6:] == pytest.approx(generated.token_logprobs, abs=2e-6)
-    for one, other in zip(scored.top_logprobs[6:], generated.top_logprobs, strict=True):  # type: ignore[index, arg-type]
+    for one, other in zip(scored.top_logprobs[6:], generated.top_logprobs, strict=True):  # type: ignore[index, arg-type]  # both are there
         assert one == pytest.approx(other, abs=2e-6)
 
 

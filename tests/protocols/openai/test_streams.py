@@ -193,7 +193,7 @@ def test_a_stream_that_fails_says_so_in_its_last_event(text_models: Path) -> Non
             openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
             pytest.raises(openai.APIError) as caught,
         ):
-            list(client.completions.create(**body))  # type: ignore[call-overload]
+            list(client.completions.create(**body))  # type: ignore[call-overload]  # fields in a dict
         assert caught.value.code == "deadline_exceeded"
         assert caught.value.type == "server_error"
         with server.client() as http:

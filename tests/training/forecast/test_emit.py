@@ -17,6 +17,7 @@ from onnx import TensorProto
 from app.features.frequency import parse_frequency
 from app.features.series import SeriesKind, encode
 from tests.training.forecast.test_net import CELLS, make_net
+from training.cells import Cell, Nonlinearity
 from training.graph import Graph
 
 Array = NDArray[np.float32]
@@ -25,9 +26,9 @@ STEPS = 70
 
 
 @cache
-def graph(cell: str, nonlinearity: str) -> tuple[Run, Array, Array]:
+def graph(cell: Cell, nonlinearity: Nonlinearity) -> tuple[Run, Array, Array]:
     """A small network in ONNX Runtime with its start row, and PyTorch's quantiles of ``steps()``."""
-    net = make_net(cell, nonlinearity)  # type: ignore[arg-type]
+    net = make_net(cell, nonlinearity)
     g = Graph("forecaster")
     x = g.input("x", TensorProto.FLOAT, ["batch", "time", 12])
     state = g.input("state", TensorProto.FLOAT, ["batch", net.row_size])
@@ -73,7 +74,7 @@ def steps() -> Array:
 
 
 @pytest.mark.parametrize(("cell", "nonlinearity"), CELLS)
-def test_the_graph_computes_what_pytorch_computes(cell: str, nonlinearity: str) -> None:
+def test_the_graph_computes_what_pytorch_computes(cell: Cell, nonlinearity: Nonlinearity) -> None:
     """The quantiles of every step agree within float32 rounding of the series' level."""
     run, start, expected = graph(cell, nonlinearity)
     quantiles, _ = run(steps(), np.tile(start, (5, 1)), 0)
@@ -85,7 +86,7 @@ def test_the_graph_computes_what_pytorch_computes(cell: str, nonlinearity: str) 
 @settings(max_examples=10, deadline=None)
 @given(cuts=st.sets(st.integers(1, STEPS - 1), max_size=8), neighbours=st.integers(0, 4))
 def test_chunks_and_neighbours_change_no_bit(
-    cell: str, nonlinearity: str, cuts: set[int], neighbours: int
+    cell: Cell, nonlinearity: Nonlinearity, cuts: set[int], neighbours: int
 ) -> None:
     """A series alone and at once gives the bits it gives in chunks with other series beside it."""
     run, start, _ = graph(cell, nonlinearity)
@@ -102,7 +103,7 @@ def test_chunks_and_neighbours_change_no_bit(
 
 
 @pytest.mark.parametrize(("cell", "nonlinearity"), CELLS)
-def test_single_steps_alone_change_no_bit(cell: str, nonlinearity: str) -> None:
+def test_single_steps_alone_change_no_bit(cell: Cell, nonlinearity: Nonlinearity) -> None:
     """One step at a time, one series at a time, is the whole batch at once."""
     run, start, _ = graph(cell, nonlinearity)
     whole, after = run(steps(), np.tile(start, (5, 1)), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +18,13 @@ from training.forecast.windows import WindowBatch, WindowConfig, WindowSampler
 CONFIG = WindowConfig(batch_size=8, length=60, prefix=48, origins=6, horizon=7, drop_values=0.3)
 
 
-def make_batch(seed: int = 0, **changes: object) -> WindowBatch:
+def make_batch(seed: int = 0, **changes: Any) -> WindowBatch:
     """Windows of noise around a daily pattern that is no sine."""
     random = np.random.default_rng(seed)
     pattern = random.normal(size=24) * 3
     values = 30 + np.tile(pattern, 12) + random.normal(size=288) * 0.2
     item = Series("a", "t", values, None, HOURLY, 288, 288, relative=True)
-    return replace(WindowSampler([item], [1], CONFIG).batch(random), **changes)  # type: ignore[arg-type]
+    return replace(WindowSampler([item], [1], CONFIG).batch(random), **changes)
 
 
 def loss_of(net: Forecaster, batch: WindowBatch, relative_weight: float = 0.0) -> float:
@@ -82,7 +83,7 @@ def test_a_constant_window_has_no_loss() -> None:
 def test_every_weight_but_the_fixed_ones_is_trained() -> None:
     """Each parameter gets a gradient from one batch, the start row included."""
     net = make_net()
-    window_loss(net, make_batch(), 1.0).backward()  # type: ignore[no-untyped-call]
+    window_loss(net, make_batch(), 1.0).backward()  # type: ignore[no-untyped-call]  # torch left it untyped
     for name, parameter in net.named_parameters():
         if name.startswith("scales"):
             assert parameter.grad is None
@@ -100,6 +101,6 @@ def test_training_beats_the_untrained_network() -> None:
     before = loss_of(net, held_out)
     for seed in range(40):
         optimizer.zero_grad()
-        window_loss(net, make_batch(seed)).backward()  # type: ignore[no-untyped-call]
+        window_loss(net, make_batch(seed)).backward()  # type: ignore[no-untyped-call]  # likewise
         optimizer.step()
     assert loss_of(net, held_out) < 0.6 * before
