@@ -10,12 +10,15 @@ import time
 
 import pytest
 import uvloop
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from app.core.errors import ConfigurationError
 from app.core.limits import Limits
-from app.edge.http import transports
+from app.edge.http import server, transports
 from app.edge.http.server import bind
 from tests.edge.fake_sessions import FakeSessions
 from tests.edge.running import Running
@@ -44,6 +47,33 @@ async def test_a_head_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
             stream.close()
             with contextlib.suppress(ConnectionError):
                 await stream.wait_closed()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system cannot")
+@pytest.mark.parametrize("last", [b"", b"connection: close\r\n"], ids=["kept", "closed"])
+async def test_a_client_that_never_reads_its_answers_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, last: bytes
+) -> None:
+    """Whether an answer waits for it or all have been sent; one that reads late gets them whole."""
+    monkeypatch.setattr(server, "UNREAD_S", 1.0)
+    app = Starlette(routes=[Route("/", lambda request: Response(b"x" * 2**23))])
+    async with Running(app=app) as running:
+        with socket.socket() as silent:
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            silent.connect(("127.0.0.1", running.port))
+            silent.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n%b\r\n" % last * (1 if last else 5))
+            connections = running.server.server_state.connections
+            async with asyncio.timeout(30):
+                while not connections:
+                    await asyncio.sleep(0.01)
+                while connections:
+                    await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n%b\r\n" % last)
+        await asyncio.sleep(0.5)
+        await reader.readuntil(b"\r\n\r\n")
+        assert len(await asyncio.wait_for(reader.readexactly(2**23), 20)) == 2**23
+        writer.close()
 
 
 def test_a_port_is_bound_or_the_reason_is_said() -> None:

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 _BACKLOG = 2048
 _POLL_S = 0.05
 _BREAK_OFF_S = 1.0
+UNREAD_S = 60.0
+"""How long a client may take in nothing of what was sent to it; the system drops it, on Linux."""
 
 
 class GracefulServer(uvicorn.Server):
@@ -150,6 +152,9 @@ def bind(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Closing waits until what was sent has been read, which a client that never reads does not do.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * UNREAD_S))
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
