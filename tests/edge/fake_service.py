@@ -159,7 +159,7 @@ class FakeEdge:
             metrics=self.metrics,
             lifecycle=self.lifecycle,
             alive={"fake@1": lambda: self.alive},
-            models=SimpleNamespace(),  # type: ignore[arg-type]  # nobody asks it
+            models=SimpleNamespace(),
             sessions=sessions,
             access=access or AccessRules(),
         )
