@@ -113,7 +113,7 @@ def _advance_part(part: BlockPart, length: int, error: RunFailed | None) -> None
     part.cursor += length
     assert part.cursor <= num_steps, "a part advances by as many steps as it has"
     if error is not None:
-        part.errors = dict.fromkeys(range(num_rows), error)
+        part.errors.update(dict.fromkeys(range(num_rows), error))
     if part.cursor == num_steps:
         starts = np.zeros((num_rows, 1), np.float32) if request.starts is None else request.starts.copy()
         if request.fresh is not None:

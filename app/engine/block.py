@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.errors import RnnserveError, RunFailed
+from app.core.errors import RnnserveError
 from app.core.plan import BatchResult, BlockBatch, BlockPart
 from app.core.sequence import BlockRequest, BlockResult, FinishReason, Read, Usage
 from app.engine.job import End, Job, Outcome
@@ -95,11 +95,8 @@ class BlockJob(Job):
         super().__init__(number, block.deadline, now, block.length, block.read, len(request.steps))
         self.block = block
         self.part = BlockPart(request)
+        self.row_failures = self.part.errors
         self._usage: Usage | None = None
-
-    @property
-    def failure(self) -> RunFailed | None:
-        return next(iter(self.part.errors.values()), None)
 
     @property
     def mates(self) -> Sequence[Job]:

@@ -258,7 +258,7 @@ class Engine:
     def _finish(self, job: Job, end: End, now: float) -> None:
         if job.gone:  # with another part of its block
             return
-        failure = end if isinstance(end, RunFailed) else job.failure
+        failure = end if isinstance(end, RunFailed) else next(iter(job.row_failures.values()), None)
         if failure is not None:
             logger.error("engine %s: a run failed: %s", self._name, failure.message)
         self._remove(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -65,6 +65,7 @@ class Job(ABC):
         width: rows that advance together.
         last_turn: grows each time it advances; the job with the lowest goes first.
         gone: it has left the schedule.
+        row_failures: of rows that fail without the others, by row.
     """
 
     number: int
@@ -78,6 +79,7 @@ class Job(ABC):
     last_turn: int = -1
     gone: bool = False
     consumed: int = 0
+    row_failures: Mapping[int, RunFailed] = field(default_factory=dict)
     produced: int = 0
     started_at: float | None = None
     compute_s: float = 0.0
@@ -91,11 +93,6 @@ class Job(ABC):
     @property
     def urgency(self) -> tuple[int, float, int]:
         return self.last_turn, self.deadline, self.number
-
-    @property
-    def failure(self) -> RunFailed | None:
-        """Why rows of it failed that do not fail the others."""
-        return None
 
     @property
     def mates(self) -> Sequence[Job]:

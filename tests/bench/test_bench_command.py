@@ -115,7 +115,7 @@ def test_what_cannot_be_run_is_exit_status_2(words: list[str], says: str) -> Non
 def test_what_is_not_installed_is_named_with_the_way_to_get_it(missing: str, says: str) -> None:
     """The client, or what its extra brings."""
     code = f"import sys; sys.modules[{missing!r}] = None; from app.cli import main; main()"
-    command = [sys.executable, "-c", code, "bench", "http://127.0.0.1:1", "--scenario", "sessions"]
+    command = [sys.executable, "-c", code, "bench", "http://127.0.0.1:1", "--scenario", "generate"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == f"rnnserve: {says}in a checkout: pip install './client[bench]'\n"

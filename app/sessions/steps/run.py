@@ -17,7 +17,7 @@ from app.core.sequence import BlockRequest, BlockResult, Read, Usage
 from app.service.catalog import Deployment
 from app.sessions.record import SessionRecord
 from app.sessions.steps.calls import PendingCall, SessionQueue
-from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
+from app.tasks.session import AppliedInputs, Context, EncodedInputs
 
 _NOTHING = Usage()
 
@@ -58,10 +58,6 @@ class RunCall:
     seq: int
     encoded: EncodedInputs
     start: int
-
-    def answer(self, outputs: Sequence[Output]) -> bytes:
-        step = self.seq - 1 + len(self.encoded.reported)
-        return orjson.dumps({"seq": self.seq, "step": step, "outputs": outputs})
 
 
 @dataclass(slots=True, eq=False)
@@ -129,17 +125,22 @@ def answers(runs: Sequence[tuple[SessionRun, Run]]) -> list[list[bytes]]:
             steps = outputs[call.start : call.start + len(call.encoded.steps)]
             applied.setdefault(session.deployment, []).append(AppliedInputs(call.encoded, before, steps))
     described = {each: iter(each.model.session.describe(inputs)) for each, inputs in applied.items()}
-    answered = []
+    answered: list[list[bytes]] = []
     for session, _ in runs:
-        outputs_of = described[session.deployment]
-        answered.append([call.answer(next(outputs_of)) for call in session.calls])
+        answered.append([])
+        for call in session.calls:
+            step, outputs = call.seq - 1 + len(call.encoded.reported), next(described[session.deployment])
+            answered[-1].append(orjson.dumps({"seq": call.seq, "step": step, "outputs": outputs}))
     return answered
 
 
 def _block(members: Sequence[Run]) -> BlockRequest:
-    arrays = [run.steps for run in members]
+    arrays, given = [], []
+    for run in members:
+        arrays.append(run.steps)
+        if run.start is not None:
+            given.append(run.start)
     steps = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)  # no copy of one alone
-    given = [run.start for run in members if run.start is not None]
     if len(given) == len(members):
         return BlockRequest(steps, Read.ALL, np.stack(given))
     if not given:

@@ -237,7 +237,9 @@ class StoreWorker:
         together = method in TOGETHER
         begun: list[Waiting] = []
         asked: list[Any] = []
+        num_calls = 0
         for item in group:
+            num_calls += item.count
             if not item.future.done():
                 begun.append(item)
                 asked += item.arguments
@@ -245,7 +247,7 @@ class StoreWorker:
         if begun:
             answer = self._run(method, (asked,), len(asked)) if together else self._run(method, asked)
         with self._wake:
-            self.num_waiting -= sum(item.count for item in group)
+            self.num_waiting -= num_calls
         answers: list[tuple[Waiting, Any]] = []
         first = 0
         for item in begun:
