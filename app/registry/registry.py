@@ -19,6 +19,7 @@ from app.core.errors import (
     RnnserveError,
     UnknownModel,
 )
+from app.registry import memory
 from app.registry.background import begin
 from app.registry.lineup import SETTLE_S, Judge, Judgement, Lineup
 from app.registry.loading import Loaded
@@ -69,6 +70,7 @@ class ModelRegistry:
             ConfigurationError: there is no bundle, or a default that was chosen is none of them.
             DeviceUnavailable: the device cannot be used.
         """
+        memory.map_large_blocks()
         for source in self._sources:
             self._open_source(source)
         look = look_at(self._folders)

@@ -6,12 +6,11 @@ The switch is one assignment of a new catalog on the event loop: each request se
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from app.engine.engine import Engine
+from app.registry import memory
 from app.registry.lineup import resolved
 from app.registry.loading import Loaded
 from app.registry.look import Look
@@ -175,10 +174,5 @@ class Retirement:
             logger.info("%s has been unloaded", one.reference)
             # The weights are freed when the last reference goes, which is after this callback.
             del one
-            asyncio.get_running_loop().call_later(_LINGER_S, _give_memory_back)
-
-
-def _give_memory_back() -> None:
-    """Hand freed memory to the system, which glibc would rather keep; other C libraries do so anyway."""
-    with contextlib.suppress(AttributeError, OSError):
-        asyncio.get_running_loop().run_in_executor(None, ctypes.CDLL(None).malloc_trim, 0)
+            loop = asyncio.get_running_loop()
+            loop.call_later(_LINGER_S, loop.run_in_executor, None, memory.trim)
