@@ -1,4 +1,4 @@
-"""Freed memory of models goes back to the system, which glibc would rather keep. Nothing is done elsewhere."""
+"""Freed memory of models goes back to the system, though glibc would rather keep it. Linux alone."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _LARGE = 4 * 1024 * 1024
 def map_large_blocks() -> None:
     """Let each large block have a mapping of its own, which goes when it is freed.
 
-    Else the size from which blocks are mapped grows with each that is freed, up to 32 MiB. Then the weights of a
-    model lie in the arena of the thread that loaded it. The upper end of an arena is never trimmed.
+    Else the size from which blocks are mapped grows with each that is freed, up to 32 MiB: the weights of a
+    model then lie in the arena of the thread that loaded it, whose upper end is never trimmed.
     """
     with contextlib.suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
