@@ -71,8 +71,9 @@ class TextAssembler:
             self._waiting.append((self._released_chars + len(self._held), token))
             self._held += self._decoded(token.id)
             self._ends.append((self._released_chars + len(self._held), token.id))
-            self._cut()
-        keep = 0 if last or self._stopped else self._possible_stop()
+            if self._stops:
+                self._cut()
+        keep = self._possible_stop() if self._stops and not (last or self._stopped) else 0
         text = self._held[: len(self._held) - keep]
         self._held = self._held[len(text) :]
         self._released_chars += len(text)
@@ -86,7 +87,7 @@ class TextAssembler:
 
     def _possible_stop(self) -> int:
         """Length of the longest end of the held text that begins a stop string."""
-        longest = max((len(stop) for stop in self._stops), default=1) - 1
+        longest = max(map(len, self._stops)) - 1
         for length in range(min(longest, len(self._held)), 0, -1):
             end = self._held[-length:]
             if any(stop.startswith(end) for stop in self._stops):
