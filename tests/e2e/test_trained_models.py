@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,10 +49,28 @@ def history() -> list[float]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with a bundle of each task and cell, trained for two epochs each."""
     out = tmp_path_factory.mktemp("trained")
-    for task, command in COMMANDS.items():
-        for cell in CELLS:
-            run = train(out, *command, *COMMON, "--cell", cell, "--name", f"{task}-{cell}")
-            assert run.returncode == 0, run.stderr
+    lines = [
+        [*command, *COMMON, "--cell", cell, "--name", f"{task}-{cell}", "--out", str(out)]
+        for task, command in COMMANDS.items()
+        for cell in CELLS
+    ]
+    # One process for all: starting PyTorch takes longer than two epochs.
+    program = (
+        "import json, sys; from training.cli import main\n"
+        "for line in json.load(sys.stdin):\n"
+        "    sys.argv[1:] = line\n"
+        "    try: main()\n"
+        "    except SystemExit as end: assert not end.code, line\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        input=json.dumps(lines),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert run.returncode == 0, run.stderr
     return out
 
 
