@@ -11,7 +11,9 @@ MODELS ?= models
 ARGS   ?=
 
 # Test files side by side, one for each core.
-PYTEST_FLAGS ?= -q -rs -n auto --maxprocesses 4 --dist loadfile
+# One more than there are cores, up to four: many tests wait for a server more than they compute.
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN) && echo $$((cores < 3 ? cores + 1 : 4)))
+PYTEST_FLAGS ?= -q -rs -n $(WORKERS) --dist loadfile
 
 # The first interpreter of a version that pyproject.toml allows; override with PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
