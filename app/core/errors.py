@@ -80,6 +80,10 @@ class SequenceConflict(CallerError):
         self.expected = step + 1
 
 
+class SessionExists(SequenceConflict):
+    """A session of that id is held already, after its step ``step``."""
+
+
 class ModelMismatch(CallerError):
     """A session or a state belongs to a model version that does not answer here."""
 

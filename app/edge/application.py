@@ -7,14 +7,16 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi_offline import FastAPIOffline
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
-from starlette.types import ASGIApp
+from starlette.routing import Match, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from app.core.errors import RnnserveError
 from app.core.problem import ErrorFrame
@@ -30,6 +32,7 @@ from app.edge.routes.page import page_router
 from app.edge.routes.session_steps import session_steps_router
 from app.edge.routes.tasks import task_router
 from app.edge.sockets import session_socket
+from app.edge.sockets.connection import deny
 from app.tasks.task import Tasks
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -59,6 +62,9 @@ def assemble(
     # The documentation page comes with its scripts, so that it works where nothing else is reached.
     app = FastAPIOffline(
         title="rnnserve",
+        docs_url=None,
+        # Relative to the document, so that requests from its page keep a proxy's prefix.
+        servers=[{"url": "."}],
         description=_description(edge.tasks),
         version=version,
         lifespan=lifespan,
@@ -67,6 +73,7 @@ def assemble(
         # Its router, which hot requests do not pass, would have to name the spans; ours do it: app.telemetry.
         telemetry=_NO_TELEMETRY,
     )
+    app.add_api_route("/docs", _docs, include_in_schema=False, response_class=Response)
     app.state.edge = edge
     app.state.protocols = protocols
     routers = [
@@ -80,6 +87,10 @@ def assemble(
         app.include_router(router)
     routes = [route for router in routers for route in router.routes]
     app.state.routes = [route for route in routes if isinstance(route, Route)]
+    sockets = sorted(route.path for route in routes if isinstance(route, WebSocketRoute))
+    # A slash at the end is dropped before, since a redirect would lose a proxy's scheme and prefix.
+    app.router.redirect_slashes = False
+    app.router.default = _nothing_here(sockets)
     if page:
         panels = {task.name: task.page for task in edge.tasks if task.page is not None}
         app.include_router(page_router(panels))
@@ -140,6 +151,29 @@ def _own_layers(app: FastAPI) -> ASGIApp:
     return cast(ASGIApp, layer)
 
 
+async def _docs(request: Request) -> Response:
+    # Relative, as the proxy's prefix is not known here.
+    root = "../" if request.scope["raw_path"].endswith(b"/") else ""
+    static = f"{root}static-offline-docs"
+    return get_swagger_ui_html(
+        openapi_url=f"{root}openapi.json",
+        title="rnnserve",
+        swagger_js_url=f"{static}/swagger-ui-bundle.js",
+        swagger_css_url=f"{static}/swagger-ui.css",
+        swagger_favicon_url=f"{static}/favicon.png",
+    )
+
+
+def _nothing_here(sockets: list[str]) -> ASGIApp:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            raise HTTPException(404, "nothing is served at this address; /docs lists what is")
+        text = f"no WebSocket is served at this address, only at {', '.join(sockets)}"
+        await deny(WebSocket(scope, receive, send), HTTPException(404, text))
+
+    return answer
+
+
 async def _answer_problem(request: Request, error: Exception) -> Response:
     if is_internal(error):
         # The middleware logs it whole and answers with one constant sentence.
@@ -147,10 +181,9 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         # The router names the methods of its first such route alone; RFC 9110, 15.5.6 asks for all.
         routes: list[Route] = request.app.state.routes
-        first = next(
-            (route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None
-        )
-        methods = {method for route in routes if route.path == first for method in route.methods or ()}
-        if methods:
-            error = HTTPException(error.status_code, error.detail, {"allow": ", ".join(sorted(methods))})
+        found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+        methods = {method for route in found for method in route.methods or ()}
+        taken = ", ".join(sorted(methods)) or (error.headers or {}).get("Allow", "")
+        text = f"this address takes {taken}, not {request.method}"
+        error = HTTPException(405, text, {"allow": taken.replace("GET", "GET, HEAD")})
     return error_response(error, request_id_of(request), request.scope)

@@ -62,6 +62,7 @@ KINDS: dict[type[Exception], Kind] = {
     tree.UnknownSession: Kind("unknown-session", "There is no such session", 404),
     tree.SessionGone: Kind("session-gone", "The session has ended", 410),
     tree.SequenceConflict: Kind("sequence-conflict", "Another step is due", 409),
+    tree.SessionExists: Kind("sequence-conflict", "There is a session of that id", 409),
     tree.ModelMismatch: Kind("model-mismatch", "The state belongs to another model version", 412),
     tree.InvalidState: Kind("invalid-state", "The state is not one of this server's", 422),
     tree.PayloadTooLarge: Kind("payload-too-large", "The request is too large", 413),
@@ -198,7 +199,8 @@ def _field_errors(error: ValidationError) -> list[FieldError]:
 
 def _message(detail: ErrorDetails) -> str:
     if detail["type"] == "json_invalid":
-        return f"the body is not JSON: {detail.get('ctx', {}).get('error', detail['msg'])}"
+        text = f"the body is not JSON: {detail.get('ctx', {}).get('error', detail['msg'])}"
+        return f"{text}; JSON is written in UTF-8" if "unicode code point" in text else text
     if detail["type"] == "model_type":
         return "the body should be a JSON object"
     if detail["type"] == "extra_forbidden":

@@ -42,6 +42,6 @@ def error_response(error: BaseException, request_id: str, scope: Scope) -> Respo
     protocols: tuple[Protocol, ...] = scope["app"].state.protocols
     path: str = scope["path"]
     shape = next(
-        (protocol.error_shape for protocol in protocols if path.startswith(protocol.prefix)), as_problem
+        (protocol.error_shape for protocol in protocols if f"{path}/".startswith(protocol.prefix)), as_problem
     )
     return problem_response(error, request_id, shape)

@@ -15,6 +15,7 @@ from app.core.errors import (
     InvalidInput,
     ModelMismatch,
     SequenceConflict,
+    SessionExists,
     SessionGone,
     SessionLimit,
     StoreFull,
@@ -122,7 +123,7 @@ class SessionAccess:
             raise SessionLimit(f"at most {most} sessions may be open with this key", retry_after_s=5.0)
         if not written.ok:
             step = 0 if held is None else held.step
-            raise SequenceConflict(f"session {record.id!r} exists already", step)
+            raise SessionExists(f"session {record.id!r} exists already", step)
 
     async def change(
         self, id: str, owner: str, change: Callable[[SessionRecord], Awaitable[Write]]

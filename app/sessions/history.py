@@ -25,8 +25,14 @@ class SessionHistory:
             ]
         )
 
-    async def snapshot(self, id: str, name: str, owner: str = "") -> SnapshotInfo:
+    async def snapshot(self, id: str, name: str | None = None, owner: str = "") -> SnapshotInfo:
+        """Keep the state, under the number of its step where no name is given."""
+
+        def name_of(record: SessionRecord) -> str:
+            return name or f"step-{record.step}"
+
         async def change(record: SessionRecord) -> Write:
+            name = name_of(record)
             # A snapshot is a write, so none can come between this look and the write below.
             kept = await self._access.store.call(SessionStore.snapshots, record.key)
             if any(snapshot.name == name for snapshot in kept):
@@ -39,7 +45,7 @@ class SessionHistory:
 
         record = await self._access.change(id, owner, change)
         self._access.observe.session("snapshot")
-        return _snapshot_info(Snapshot(name, record.step, False, record.updated_at))
+        return _snapshot_info(Snapshot(name_of(record), record.step, False, record.updated_at))
 
     async def rewind(self, id: str, to: str | int, owner: str = "") -> SessionInfo:
         """Go back to a snapshot, by name or step, or to the start (0)."""

@@ -136,7 +136,7 @@ class ForkRequest(Request):
 class SnapshotRequest(Request):
     """Keep the present state under a name."""
 
-    name: SnapshotName
+    name: SnapshotName | None = Field(default=None, description="left out, `step-` and the step")
 
 
 class SnapshotInfo(Answer):

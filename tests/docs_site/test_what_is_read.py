@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+from app.edge.http.body import UNTOLD_TYPES
+from app.edge.http.form import FORM_TYPE
 from app.features.frequency import parse_frequency
 from app.features.table import MISSING, number_of
 from app.features.times import READ, read_times
+from app.tasks.forecast.task import CSV_TYPES
 from tests.docs_site.recorded import DOCS
 
 
@@ -15,6 +18,13 @@ def shown(kind: str) -> list[str]:
     page = (DOCS / "your-data.md").read_text()
     (row,) = re.findall(rf"^\| {kind} \| (.*) \|$", page[page.index("### What is read") :], re.MULTILINE)
     return re.findall(r"`([^`]+)`", row)
+
+
+def test_the_content_types_are_read() -> None:
+    """Those of the reader, those that say nothing, and forms."""
+    *types, brace, bracket, form = shown("content types")
+    assert (brace, bracket, form) == ("{", "[", FORM_TYPE)
+    assert set(types) == {*CSV_TYPES, *UNTOLD_TYPES} - {""}
 
 
 def test_the_numbers_are_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.testclient import TestClient
@@ -33,7 +34,7 @@ def direct(edge: FakeEdge, root: str = "") -> TestClient:
         *(route for task in TASKS for route in task_router(task).routes),
         *session_steps_router(Tasks(TASKS)).routes,
     ]
-    table = DirectRoutes(everything_else, routes, (InvalidInput,), answer)
+    table = DirectRoutes(everything_else, routes, (InvalidInput, ValidationError), answer)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = edge.app

@@ -40,6 +40,7 @@ def every_class(base: type[RnnserveError]) -> list[type[RnnserveError]]:
 
 
 LEAVES = [kind for kind in every_class(RnnserveError) if not kind.__subclasses__()]
+LEAVES.append(tree.SequenceConflict)
 
 
 def example(kind: type[RnnserveError]) -> RnnserveError:
@@ -50,6 +51,7 @@ def example(kind: type[RnnserveError]) -> RnnserveError:
         PayloadTooLarge: PayloadTooLarge(10),
         tree.SessionGone: tree.SessionGone("s", "expired", "2024-01-01T00:00:00", 3),
         tree.SequenceConflict: tree.SequenceConflict("late", 3),
+        tree.SessionExists: tree.SessionExists("there", 3),
         UnsupportedMedia: UnsupportedMedia("a/b", ("application/json",)),
     }
     return special.get(kind) or kind("a message")

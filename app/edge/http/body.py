@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import zlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ T = TypeVar("T")
 
 JSON_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain", "")
 """Read as JSON: the second is what ``curl -d`` says of anything unless told otherwise."""
+
+UNTOLD_TYPES = (*JSON_TYPES[1:], "application/octet-stream")
+"""What clients say of a body that they know nothing of: nothing, too."""
+
+_MARKS = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
+"""What may stand before the first letter of a text, in any encoding of Unicode."""
 
 # What clients send as "deflate" is zlib's own form of it.
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
@@ -57,6 +64,26 @@ def head_of(scope: Scope) -> Head:
 
 def is_json(content_type: str) -> bool:
     return content_type in JSON_TYPES or content_type.endswith("+json")
+
+
+def looks_like_json(body: bytes) -> bool:
+    return body[:64].lstrip(_MARKS).startswith((b"{", b"["))
+
+
+def json_text(body: bytes) -> bytes:
+    """JSON in UTF-8 without a mark before it; the other encodings of Unicode are known by their first bytes.
+
+    Raises InvalidInput.
+    """
+    if body[:1] in (b"{", b"[") and body[1:2] != b"\0":
+        return body
+    encoding = json.detect_encoding(body)
+    if encoding == "utf-8":
+        return body
+    try:
+        return body.decode(encoding).encode()
+    except UnicodeError:
+        raise InvalidInput("body", f"the body begins like {encoding}, and is not in it") from None
 
 
 async def read_body(

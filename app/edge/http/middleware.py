@@ -68,6 +68,8 @@ class RequestScope:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        if scope["path"].endswith("/") and len(scope["path"]) > 1:
+            scope["path"] = scope["path"][:-1]
         request_id, trace, key, origin = _wanted(scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id

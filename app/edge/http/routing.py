@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import InvalidInput, UnsupportedMedia
 from app.edge.edge import edge_of
-from app.edge.http.body import JSON_TYPES, ClientGone, is_json, read_body, while_connected
+from app.edge.http.body import JSON_TYPES, ClientGone, is_json, json_text, read_body, while_connected
 from app.edge.http.middleware import TaggedSend
 from app.service.call import Timing
 from app.tasks.session import Examples
@@ -79,7 +79,7 @@ class BytesRoute(APIRoute):
     ) -> BaseModel:
         if not is_json(content_type):
             raise UnsupportedMedia(content_type, JSON_TYPES[:1])
-        return model.model_validate_json(body)
+        return model.model_validate_json(json_text(body))
 
     def refusal(self, request: Request) -> Response | None:
         """The answer to a request that would be refused whatever its body says, which is not read then."""
@@ -151,6 +151,13 @@ class DirectRoutes:
                 self._items.setdefault(key, (route, handler, names[0]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            asked = {**scope, "method": "GET"}
+            try:
+                await self(asked, receive, _without_body(send))
+            finally:
+                scope["route"] = asked.get("route")
+            return
         found = self._find(scope) if scope["type"] == "http" else None
         if found is None:
             await self._app(scope, receive, send)
@@ -183,6 +190,15 @@ class DirectRoutes:
         return None if item is None else (item[0], item[1], {item[2]: segments[2]})
 
 
+def _without_body(send: Send) -> Send:
+    """What answers HEAD as GET would be answered."""
+
+    async def head_only(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return head_only
+
+
 def reading(endpoint: Endpoint, request: Any, examples: Examples) -> Endpoint:
     """The endpoint with the class that its body is read as, and examples of it."""
     openapi_examples: Any = dict(examples)
@@ -200,9 +216,9 @@ def query_parameters(model: type[BaseModel]) -> dict[str, Any]:
     return {"parameters": [{"name": name, "in": "query", "schema": field} for name, field in fields.items()]}
 
 
-def query_of(request: Request, model: type[ModelT]) -> ModelT:
-    """The query as a model that reads text; raises InvalidInput and ValidationError."""
-    items = request.query_params.multi_items()
+def query_of(request: Request, model: type[ModelT], fields: Iterable[tuple[str, str]] = ()) -> ModelT:
+    """The query and a form's fields as a model that reads text; raises InvalidInput and ValidationError."""
+    items = [*request.query_params.multi_items(), *fields]
     given = dict(items)
     if len(given) != len(items):
         raise InvalidInput("query", "a parameter of the query is given twice")

@@ -15,9 +15,9 @@ from app.core.errors import RnnserveError
 from app.edge.edge import known, owner_of, request_id_of, sessions_of
 from app.edge.errors import describe, is_internal
 from app.edge.http.event_stream import stream_events
-from app.edge.http.routing import BytesRoute, Endpoint, bytes_response, json_response, reading
+from app.edge.http.routing import Endpoint, bytes_response, json_response, reading
 from app.edge.openapi import RESUMING, stream_responses
-from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath
+from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, SessionRoute
 from app.service.call import RequestClock
 from app.sessions.schema import (
     CreateSession,
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 def session_steps_router(tasks: Tasks) -> APIRouter:
-    router = APIRouter(route_class=BytesRoute, tags=["sessions"], responses=SESSION_PROBLEMS)
+    router = APIRouter(route_class=SessionRoute, tags=["sessions"], responses=SESSION_PROBLEMS)
 
     def post(path: str, endpoint: Endpoint, body: Any, examples: Examples, answer: Any, **more: Any) -> None:
         endpoint = reading(endpoint, body, examples)

@@ -51,7 +51,14 @@ _Rewind = Annotated[
     ),
 ]
 
-router = APIRouter(route_class=BytesRoute, tags=["sessions"], responses=SESSION_PROBLEMS)
+
+class SessionRoute(BytesRoute):
+    """An action on a session, for which a body may say more."""
+
+    absent = b"{}"
+
+
+router = APIRouter(route_class=SessionRoute, tags=["sessions"], responses=SESSION_PROBLEMS)
 
 
 @router.get("/sessions", response_model=SessionPage, openapi_extra=query_parameters(PageQuery))

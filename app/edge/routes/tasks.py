@@ -14,13 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from app.core.errors import InvalidInput, Overloaded, UnsupportedMedia
-from app.core.offload import offloaded
+from app.core.errors import Overloaded
 from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import MEDIA_TYPE, describe
-from app.edge.http.body import JSON_TYPES, is_json
 from app.edge.http.event_stream import stream_events
-from app.edge.http.routing import PROBLEMS, BytesRoute, Endpoint, JsonBytes, json_response, query_of, reading
+from app.edge.http.routing import PROBLEMS, BytesRoute, Endpoint, JsonBytes, json_response, reading
+from app.edge.http.task_body import read_request
 from app.edge.openapi import RESUMING, stream_responses
 from app.edge.sockets.connection import deny, refusal
 from app.edge.sockets.task_socket import TaskSocket
@@ -36,17 +35,8 @@ class TaskRoute(BytesRoute):
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
         task = self.task
-        for reader in task.reads:
-            if content_type in reader.media_types:
-                query = None if reader.query is None else query_of(request, reader.query)
-                limits = edge_of(request).tasks.limits[task.name]
-                cost_ms = len(body) / 1024 * reader.milliseconds_per_kib
-                return await offloaded(cost_ms, reader.read, body, query, limits)
-        if request.scope["query_string"]:
-            _refuse_query(task, request)
-        if not is_json(content_type):
-            raise UnsupportedMedia(content_type, JSON_TYPES[:1])
-        return model.model_validate_json(body) if task.parse is None else task.parse(body)
+        limits = edge_of(request).tasks.limits[task.name]
+        return await read_request(request, content_type, body, model, task.reads, task.parse, limits)
 
     def refusal(self, request: Request) -> Response | None:
         """503, which says how long the shortest queue needs; counted as any other."""
@@ -116,14 +106,6 @@ def _socket(task: Task) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:
         await TaskSocket(websocket, task).run()
 
     return socket
-
-
-def _refuse_query(task: Task, request: Request) -> None:
-    """Refuse what another content type has in the query, and this one in the body."""
-    known = {name for reader in task.reads if reader.query for name in reader.query.model_fields}
-    for name in request.query_params:
-        if name in known:
-            raise InvalidInput(name, f"with a JSON body, {name} belongs into the body")
 
 
 def _openapi(readers: tuple[BodyReader, ...]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from app.core.errors import InvalidInput
 from app.edge.edge import owner_of
+from app.edge.http.body import json_text
 from app.edge.http.routing import server_timing
 from app.protocols.oip.codec import encode
 from app.protocols.oip.router import tensors_of
@@ -32,7 +33,7 @@ class InferRoute(OipRoute):
     ) -> BaseModel:
         given = request.headers.get(_LENGTH)
         if given is None:
-            return InferRequest.model_validate_json(body)
+            return InferRequest.model_validate_json(json_text(body))
         if not (given.isascii() and given.isdigit() and len(given) <= 10 and int(given) <= len(body)):
             raise InvalidInput(
                 _LENGTH,

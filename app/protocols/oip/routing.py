@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from app.core.problem import Problem
 from app.edge.errors import TYPE_PREFIX, ErrorBody
+from app.edge.http.body import json_text
 from app.edge.http.routing import BytesRoute
 from app.protocols.oip.schema import OipError
 
@@ -48,7 +49,7 @@ class OipRoute(BytesRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        return model.model_validate_json(body)
+        return model.model_validate_json(json_text(body))
 
 
 def by_version(

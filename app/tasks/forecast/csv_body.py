@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from app.core.errors import InvalidInput
 from app.core.schema import ModelReference
 from app.features.columns import Bounds, Column, Layout, read_columns
 from app.features.table import read_table
@@ -19,6 +20,9 @@ from app.tasks.forecast.schema import (
     Level,
     SeriesInput,
 )
+
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How files of .xlsx and .xls begin."""
 
 
 def _by_commas(value: object) -> object:
@@ -55,6 +59,8 @@ class CsvQuery(BaseModel):
 
 def read_csv(body: bytes, query: CsvQuery, limits: ForecastLimits) -> ForecastRequest:
     """What the times skip becomes missing observations; raises InvalidInput."""
+    if body.startswith(_WORKBOOKS):
+        raise InvalidInput("body", "this is an Excel workbook; save the sheet as CSV, and send that")
     layout = Layout(query.time, query.id, tuple(query.targets or ()), query.freq)
     bounds = Bounds(LARGEST_VALUE, limits.max_series, limits.max_points)
     columns, frequency = read_columns(read_table(body), layout, bounds)

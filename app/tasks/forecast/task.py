@@ -22,6 +22,17 @@ from app.tasks.forecast.tensors import EXAMPLES
 from app.tasks.session import SessionAction
 from app.tasks.task import BodyReader, Load, LoadOption, Task
 
+CSV_TYPES = (
+    "text/csv",
+    "application/csv",
+    "application/x-csv",
+    "text/x-csv",
+    "text/comma-separated-values",
+    "text/x-comma-separated-values",
+    "text/tab-separated-values",
+    # What browsers on Windows say of a CSV file.
+    "application/vnd.ms-excel",
+)
 _YEAR = [112.0, 118.0, 132.0, 129.0, 121.0, 135.0, 148.0, 148.0, 136.0, 119.0, 104.0, 118.0]
 _NEXT = [115.0, 126.0, 141.0, 135.0, 125.0, 149.0, 170.0, 170.0, 158.0, 133.0, 114.0, 140.0]
 
@@ -74,7 +85,7 @@ request, with the horizon and the rest in the query.""",
     reads=(
         BodyReader(
             name="CSV",
-            media_types=("text/csv", "application/csv"),
+            media_types=CSV_TYPES,
             read=read_csv,
             query=CsvQuery,
             # Ten milliseconds for 64 KiB.

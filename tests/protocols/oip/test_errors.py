@@ -129,9 +129,9 @@ def test_unknown_models_and_addresses_are_404(native: httpx2.Client) -> None:
         answer = native.post(path, json={"inputs": [ONE]})
         assert answer.status_code == 404
         assert "is served here; available: mood@1, series@1, series@2" in error_of(answer)
-    assert error_of(native.get("/v2/logging")) == "Not Found"
+    assert error_of(native.get("/v2/logging")) == "nothing is served at this address; /docs lists what is"
     assert native.get(INFER).status_code == 405
-    assert error_of(native.get(INFER)) == "Method Not Allowed"
+    assert error_of(native.get(INFER)) == "this address takes POST, not GET"
     assert native.get("/v2/models/nobody/stats").status_code == 404
 
 

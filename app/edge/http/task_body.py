@@ -1,0 +1,84 @@
+"""A body of one of the formats that a task reads, under whatever name the client gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from app.core.errors import InvalidInput, UnsupportedMedia
+from app.core.offload import offloaded
+from app.edge.http.body import JSON_TYPES, UNTOLD_TYPES, is_json, json_text, looks_like_json
+from app.edge.http.form import BYTES_PER_MS, FORM_TYPE, read_form
+from app.edge.http.routing import query_of
+from app.tasks.task import BodyReader
+
+Readers = tuple[BodyReader, ...]
+
+
+async def read_request(
+    request: Request,
+    content_type: str,
+    body: bytes,
+    model: type[BaseModel],
+    readers: Readers,
+    parse: Callable[[bytes], BaseModel] | None,
+    limits: Any,
+) -> BaseModel:
+    """JSON, by ``parse`` if there is one, or the format of one of the ``readers``, also as a form's file.
+
+    Raises InvalidInput, UnsupportedMedia and ValidationError.
+    """
+    fields: list[tuple[str, str]] = []
+    if readers and content_type == FORM_TYPE:
+        cost_ms = len(body) / BYTES_PER_MS
+        form = await offloaded(cost_ms, read_form, body, request.headers["content-type"])
+        content_type, body, fields = form.media_type, form.file, form.fields
+    reader = _reader(readers, content_type, body)
+    if reader is not None:
+        query = None if reader.query is None else query_of(request, reader.query, fields)
+        cost_ms = len(body) / 1024 * reader.milliseconds_per_kib
+        return await offloaded(cost_ms, reader.read, body, query, limits)
+    if not is_json(content_type):
+        raise UnsupportedMedia(content_type, (JSON_TYPES[0], *(reader.media_types[0] for reader in readers)))
+    if looks_like_json(body):
+        _refuse_query(readers, [*request.query_params, *(name for name, _ in fields)])
+    body = json_text(body)
+    try:
+        return model.model_validate_json(body) if parse is None else parse(body)
+    except ValidationError as error:
+        if readers and _is_no_json(error) and not looks_like_json(body):
+            raise _other_format(readers[0]) from error
+        raise
+
+
+def _reader(readers: Readers, content_type: str, body: bytes) -> BodyReader | None:
+    """Of the body. Untold, lines of something that is not JSON are for the first reader."""
+    for reader in readers:
+        if content_type in reader.media_types:
+            return reader
+    untold = content_type in UNTOLD_TYPES and b"\n" in body.strip() and not looks_like_json(body)
+    return readers[0] if untold and readers else None
+
+
+def _refuse_query(readers: Readers, names: Iterable[str]) -> None:
+    """Refuse what another content type has in the query, and this one in the body."""
+    of_query = {name: reader for reader in readers if reader.query for name in reader.query.model_fields}
+    for name in names:
+        if name in of_query:
+            kind = f"a {of_query[name].name} body is sent with content-type {of_query[name].media_types[0]}"
+            raise InvalidInput(name, f"with a JSON body, {name} belongs into the body; {kind}")
+
+
+def _is_no_json(error: ValidationError) -> bool:
+    return error.error_count() == 1 and error.errors(include_url=False)[0]["type"] == "json_invalid"
+
+
+def _other_format(reader: BodyReader) -> InvalidInput:
+    return InvalidInput(
+        "body",
+        f"the body is not JSON: it begins with neither {{ nor [. {reader.name} keeps its line ends "
+        f"(curl --data-binary @FILE, not -d @FILE), with content-type {reader.media_types[0]}",
+    )
