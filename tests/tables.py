@@ -58,6 +58,15 @@ def layers() -> str:
     return "\n".join(["```text", *layers, "```"])
 
 
+def layers_of_modules() -> str:
+    """What ``export_module`` takes."""
+    from training.cells import CELLS  # only this table needs PyTorch
+    from training.layers import LAYERS
+
+    names = [f"`{kind.__name__}`" for kind in (*CELLS, *LAYERS) if kind.__name__ != "Softmax"]
+    return ", ".join(names)
+
+
 def example(name: str, first: str = "", end: str = "") -> Callable[[], str]:
     """A program of ``examples/``, or a part of it: the lines from ``first`` on, up to ``end``."""
 
@@ -76,6 +85,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "layers": ("design.md", layers),
     "steps": ("design.md", steps.table),
     "own-model": ("your-model.md", example("own_model.py")),
+    "layers-of-modules": ("your-model.md", layers_of_modules),
     "own-forecaster": ("your-model.md", example("own_forecaster.py", "class OwnF", "def running_sum")),
 }
 """Marker to page and maker."""

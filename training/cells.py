@@ -8,13 +8,11 @@ state is always an argument; nothing is remembered between calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-from app.core.errors import ExportError
 
 if TYPE_CHECKING:
     from training.graph import Graph
@@ -27,7 +25,17 @@ Nonlinearity = Literal["tanh", "relu"]
 _GATE_ORDER: dict[str, tuple[int, ...]] = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
 
 
-CELLS: dict[type[nn.Module], Cell] = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru"}
+CELLS: dict[type[nn.Module], Cell] = {
+    nn.RNN: "rnn",
+    nn.LSTM: "lstm",
+    nn.GRU: "gru",
+    nn.RNNCell: "rnn",
+    nn.LSTMCell: "lstm",
+    nn.GRUCell: "gru",
+}
+
+PARTS: dict[Cell, tuple[str, ...]] = {"rnn": ("h",), "lstm": ("h", "c"), "gru": ("h",)}
+"""What one layer of a cell remembers."""
 
 
 class RecurrentStack(nn.Module):
@@ -67,45 +75,15 @@ class RecurrentStack(nn.Module):
         else:
             kind = nn.LSTM if cell == "lstm" else nn.GRU
             layers = kind(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
-        self._hold(cell, nonlinearity, [layers])
-        self.start = nn.Parameter(torch.zeros(self.size))
-
-    @classmethod
-    def of(cls, modules: Sequence[nn.RNNBase]) -> RecurrentStack:
-        """Trained modules of one kind, bottom first, as they are; a sequence begins with zeros.
-
-        Raises:
-            ExportError: they are of several kinds, bidirectional, or have projections.
-        """
-        if any(module.bidirectional for module in modules):
-            raise ExportError("a bidirectional layer reads the future, so it cannot be served step by step")
-        if any(module.proj_size for module in modules):
-            raise ExportError("layers with proj_size are not supported")
-        cells = {CELLS[type(module)] for module in modules}
-        kinds: set[Nonlinearity] = {getattr(module, "nonlinearity", "tanh") for module in modules}
-        if len(cells) > 1 or len(kinds) > 1:
-            raise ExportError(f"all recurrent layers must be of one kind, got {sorted(cells | kinds)}")
-        stack = cls.__new__(cls)
-        nn.Module.__init__(stack)
-        stack._hold(cells.pop(), kinds.pop(), modules)
-        stack.register_buffer("start", torch.zeros(stack.size), persistent=False)
-        return stack
-
-    def _hold(self, cell: Cell, nonlinearity: Nonlinearity, modules: Sequence[nn.RNNBase]) -> None:
+        self.layers = layers
         self.cell, self.nonlinearity = cell, nonlinearity
-        self.layers, *above = modules
-        self.above = nn.ModuleList(above)
-        self.hidden_size = modules[-1].hidden_size
-        self.num_layers = sum(module.num_layers for module in modules)
-
-    @property
-    def _modules_in_order(self) -> list[nn.RNNBase]:
-        return [self.layers, *(cast(nn.RNNBase, module) for module in self.above)]
+        self.hidden_size, self.num_layers = hidden_size, num_layers
+        self.start = nn.Parameter(torch.zeros(self.size))
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Names of what one layer remembers."""
-        return ("h", "c") if self.cell == "lstm" else ("h",)
+        return PARTS[self.cell]
 
     @property
     def size(self) -> int:
@@ -114,8 +92,8 @@ class RecurrentStack(nn.Module):
 
     def fields(self) -> list[tuple[str, tuple[int, ...]]]:
         """Name and shape of each part of the row, in row order."""
-        sizes = [module.hidden_size for module in self._modules_in_order for _ in range(module.num_layers)]
-        return [(f"layer{layer}.{part}", (size,)) for layer, size in enumerate(sizes) for part in self.parts]
+        layers = range(self.num_layers)
+        return [(f"layer{layer}.{part}", (self.hidden_size,)) for layer in layers for part in self.parts]
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Advance by ``time`` steps.
@@ -127,18 +105,7 @@ class RecurrentStack(nn.Module):
         Returns:
             The last layer's outputs ``[batch, time, hidden_size]`` and the next row.
         """
-        after, offset = [], 0
-        for module in self._modules_in_order:
-            width = module.num_layers * len(self.parts) * module.hidden_size
-            rows = state[:, offset : offset + width].reshape(len(x), module.num_layers, len(self.parts), -1)
-            offset += width
-            parts = [rows[:, :, index].transpose(0, 1).contiguous() for index in range(len(self.parts))]
-            steps = x if module.batch_first else x.transpose(0, 1)
-            y, last = module(steps, tuple(parts) if self.cell == "lstm" else parts[0])
-            x = y if module.batch_first else y.transpose(0, 1)
-            stacked = torch.stack(last if self.cell == "lstm" else (last,), dim=2)
-            after.append(stacked.transpose(0, 1).reshape(len(x), width))
-        return x, torch.cat(after, dim=1)
+        return run_layers(self.layers, x, state)
 
     def emit(self, g: Graph, x: str, state: str) -> tuple[str, str]:
         """Write the stack as ONNX nodes.
@@ -151,26 +118,65 @@ class RecurrentStack(nn.Module):
         Returns:
             Names of the outputs ``[batch, time, hidden_size]`` and the next row.
         """
-        rows = iter(g.split(state, [shape[0] for _, shape in self.fields()], axis=1))
-        y = g.op("Transpose", x, perm=[1, 0, 2])
-        after: list[str] = []
-        for module in self._modules_in_order:
-            for layer in range(module.num_layers):
-                parts = [next(rows) for _ in self.parts]
-                y, parts = emit_layer(g, module, layer, y, parts, self.cell)
-                after.extend(parts)
-        return g.op("Transpose", y, perm=[1, 0, 2]), g.op("Concat", *after, axis=1)
+        parts = g.split(state, [shape[0] for _, shape in self.fields()], axis=1)
+        y, after = emit_layers(g, self.layers, x, parts)
+        return y, g.op("Concat", *after, axis=1)
+
+
+def run_layers(module: nn.RNNBase, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """A recurrent module of ``torch.nn`` with its state as rows: layer by layer, ``h`` and for an LSTM ``c``.
+
+    Args:
+        module: in whatever layout it takes its steps.
+        x: ``[batch, time, features]``.
+        state: ``[batch, num_layers * parts * hidden]``.
+
+    Returns:
+        The last layer's outputs ``[batch, time, hidden]`` and the next rows.
+    """
+    lstm = isinstance(module, nn.LSTM)
+    rows = state.reshape(len(x), module.num_layers, 1 + lstm, module.hidden_size)
+    parts = [rows[:, :, index].transpose(0, 1).contiguous() for index in range(1 + lstm)]
+    y, last = module(x if module.batch_first else x.transpose(0, 1), tuple(parts) if lstm else parts[0])
+    after = torch.stack(last if lstm else (last,), dim=2).transpose(0, 1).reshape(len(x), -1)
+    return y if module.batch_first else y.transpose(0, 1), after
+
+
+def emit_layers(g: Graph, module: nn.Module, x: str, parts: Sequence[str]) -> tuple[str, list[str]]:
+    """The same as ONNX nodes, for a module of :data:`CELLS`, be it layers or the cell of one.
+
+    Args:
+        g: the graph under construction.
+        module: the layers.
+        x: tensor ``[batch, time, features]``.
+        parts: of the state, ``[batch, hidden]`` each.
+
+    Returns:
+        The outputs ``[batch, time, hidden]`` and the next parts.
+    """
+    cell = CELLS[type(module)]
+    y, rest, after = g.op("Transpose", x, perm=[1, 0, 2]), iter(parts), []
+    for suffix in suffixes(module):
+        state = [next(rest) for _ in PARTS[cell]]
+        y, state = emit_layer(g, module, suffix, y, state, cell)
+        after += state
+    return g.op("Transpose", y, perm=[1, 0, 2]), after
+
+
+def suffixes(module: nn.Module) -> list[str]:
+    """How the names of the weights of each layer end."""
+    return [f"_l{layer}" for layer in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
 
 
 def emit_layer(
-    g: Graph, module: nn.RNNBase, layer: int, x: str, state: list[str], cell: Cell
+    g: Graph, module: nn.Module, suffix: str, x: str, state: list[str], cell: Cell
 ) -> tuple[str, list[str]]:
     """Write one layer of a ``torch.nn`` recurrent module as one ONNX operator.
 
     Args:
         g: the graph under construction.
         module: where the weights are.
-        layer: index of the layer.
+        suffix: of the names of the layer's weights.
         x: tensor ``[time, batch, features]`` (ONNX Runtime implements only this layout).
         state: tensors ``[batch, hidden]``: ``h`` and, for an LSTM, ``c``.
         cell: which operator.
@@ -178,11 +184,11 @@ def emit_layer(
     Returns:
         The outputs ``[time, batch, hidden]`` and the next ``h`` (and ``c``), each ``[batch, hidden]``.
     """
-    hidden = module.hidden_size
+    hidden: int = getattr(module, "hidden_size")  # noqa: B009  not of nn.Module
     order = _GATE_ORDER[cell]
 
     def gates(name: str) -> np.ndarray:
-        value = getattr(module, f"{name}_l{layer}").detach().cpu().numpy().astype(np.float32)
+        value = getattr(module, f"{name}{suffix}").detach().cpu().numpy().astype(np.float32)
         return np.concatenate([value[gate * hidden : (gate + 1) * hidden] for gate in order])
 
     weights = [g.constant(gates("weight_ih")[None]), g.constant(gates("weight_hh")[None])]

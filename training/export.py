@@ -19,14 +19,19 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from app.bundle.manifest import (
     CARD_FILE,
+    NAME_RULE,
+    TOKENIZER_FILE,
+    VERSION_RULE,
     GraphInput,
     GraphOutput,
     GraphSpec,
     Manifest,
+    Name,
     Network,
     Parity,
     Provenance,
@@ -35,10 +40,11 @@ from app.bundle.manifest import (
     RowField,
     Source,
     Spec,
+    Version,
 )
 from app.bundle.reader import Golden
 from app.bundle.writer import pack_vectors, write_bundle
-from app.core.errors import ExportError, RnnserveError
+from app.core.errors import BundleError, ExportError, RnnserveError
 from app.runtime.session import GraphSession
 from app.runtime.verify import golden_difference
 from training.card import render_card
@@ -59,7 +65,14 @@ class Stack(Protocol):
     hidden_size: int
 
 
-class Exportable(Protocol):
+class Weights(Protocol):
+    """What has weights."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]: ...
+
+
+class Exportable(Weights, Protocol):
     """What a network must offer to become a bundle; the networks of the recipes do."""
 
     @property
@@ -132,12 +145,21 @@ def export_bundle(
         ExportError: ONNX Runtime's answer differs from PyTorch's, or the graph is not valid.
         BundleError: the folder cannot be written.
     """
+    check_names(name, version)
+    check_weights(net)
     net.eval()
     net.cpu()
     steps = _golden_tokens(net, spec) if golden_steps is None else golden_steps
     golden, start = _record(net, steps)
     graph = build_graph(net, golden)
-    manifest = _manifest(net, golden, name, version, description, spec, provenance, quality)
+    try:
+        manifest = _manifest(net, golden, name, version, description, spec, provenance, quality)
+        tokenizer = (files or {}).get(TOKENIZER_FILE)
+        spec.check(manifest.graph, None if tokenizer is None else tokenizer.decode())
+    except ValidationError as error:
+        raise ExportError(sentence_of(error)) from error
+    except BundleError as error:
+        raise ExportError(f"no server would take {name!r}: {error.message}") from error
     try:
         parity = _measure_parity(GraphSession(graph, manifest), start, golden)
     except RnnserveError as error:
@@ -151,6 +173,44 @@ def export_bundle(
     manifest = manifest.model_copy(update={"parity": parity})
     card = render_card(manifest, card_notes)
     return write_bundle(out, manifest, graph, pack_vectors(start, golden), dict(files or {}), card)
+
+
+def check_names(name: str, version: str) -> None:
+    """Raises ExportError for what is no name of a bundle, or of a version."""
+    for field, given, kind, rule in (
+        ("name", name, Name, NAME_RULE),
+        ("version", version, Version, VERSION_RULE),
+    ):
+        try:
+            TypeAdapter(kind).validate_python(given)
+        except ValidationError as error:
+            raise ExportError(f"{field} {given!r} cannot be used; allowed: {rule}") from error
+
+
+def check_weights(net: Weights) -> None:
+    """Raises ExportError, which names the first weight that is no float32, or not finite."""
+    for name, value in (*net.named_parameters(), *net.named_buffers()):
+        if not value.is_floating_point() and not value.is_complex():
+            continue
+        if value.dtype != torch.float32:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ExportError(
+                f"{name} is {kind}, and bundles compute in float32; call float() on the module first"
+            )
+        if value.is_meta:
+            raise ExportError(f"{name} is on the device meta, and has no values")
+        if not torch.isfinite(value).all():
+            raise ExportError(
+                f"{name} holds NaN or infinity: the training has diverged; export an earlier state"
+            )
+
+
+def sentence_of(error: ValidationError) -> str:
+    """The first mistake, by its field."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    text = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {text}" if where else text
 
 
 def describe_run(

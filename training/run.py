@@ -12,7 +12,7 @@ import torch
 
 from app.bundle.manifest import TOKENIZER_FILE
 from app.core.errors import TrainingError
-from training.export import describe_run, export_bundle
+from training.export import check_names, describe_run, export_bundle
 from training.loop import LoopConfig, fit, seed_everything
 from training.options import RunOptions, pick, recorded_command
 from training.recipe import Recipe
@@ -33,6 +33,8 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
     """
     options = pick(RunOptions, given)
     torch.set_num_threads(options.threads or os.cpu_count() or 1)
+    if options.name is not None:
+        check_names(options.name, options.version)
     recipe = kind.load(pick(kind.DataOptions, given), given, options.data)
     settings = recipe.settings
     seed_everything(settings.seed)

@@ -21,6 +21,8 @@ from app.core.errors import InvalidManifest
 
 FORMAT_VERSION: Final = 1
 
+NAME_RULE = "lower-case letters, digits, - and _, 64 at most, the first a letter or a digit"
+VERSION_RULE = "letters, digits, ., - and _, 32 at most, the first a letter or a digit"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -89,6 +91,25 @@ class GraphSpec(Section):
     input: GraphInput
     outputs: tuple[GraphOutput, ...] = Field(min_length=1)
 
+    def expect(self, steps: GraphInput, outputs: dict[str, tuple[int, ...]]) -> None:
+        """Raises InvalidManifest unless the graph reads these steps and gives these outputs for each."""
+        if self.input != steps:
+            raise InvalidManifest(f"the task reads {_tensor(steps)}, and the graph {_tensor(self.input)}")
+        given = {output.name: output.shape for output in self.outputs}
+        if given != outputs:
+            raise InvalidManifest(f"the task takes {_shapes(outputs)}, and the graph gives {_shapes(given)}")
+
+
+def _tensor(steps: GraphInput) -> str:
+    return "tokens" if steps.name == "tokens" else f"steps of {list(steps.shape)} numbers"
+
+
+def _shapes(outputs: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in outputs.items())
+
+
+TOKENS = GraphInput(name="tokens", dtype="int64", shape=())
+
 
 class Network(Section):
     """The trained network, for people."""
@@ -109,6 +130,9 @@ class Spec(Section):
     model_config = ConfigDict(extra="allow")
 
     task: Name
+
+    def check(self, graph: GraphSpec, tokenizer: str | None) -> None:
+        """Raises BundleError where graph, tokenizer and this contradict each other. Export and server ask."""
 
 
 SpecT = TypeVar("SpecT", bound=Spec)

@@ -12,7 +12,6 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from app.bundle.manifest import TOKENIZER_FILE
-from app.bundle.reader import Bundle
 from app.core.errors import BundleError, InvalidInput, InvalidManifest, over_limit
 from app.core.limits import TaskLimits
 
@@ -89,16 +88,16 @@ class TextLimits(TaskLimits):
     max_prompt_tokens: int = Field(100_000, ge=1, le=10_000_000, description="tokens of one text or prompt")
 
 
-def codec_of(bundle: Bundle, vocabulary: int) -> TextCodec:
+def codec_of(tokenizer: str | None, vocabulary: int) -> TextCodec:
     """The tokenizer of a bundle whose network knows so many tokens.
 
     Raises:
         InvalidManifest: there is none, or it has more tokens than the network.
         BundleError: it cannot be read.
     """
-    if bundle.tokenizer is None:
-        raise InvalidManifest(f"{bundle.manifest.reference}: the manifest lists no {TOKENIZER_FILE}")
-    codec = TextCodec(bundle.tokenizer)
+    if tokenizer is None:
+        raise InvalidManifest(f"a network of texts needs a {TOKENIZER_FILE}, and the bundle lists none")
+    codec = TextCodec(tokenizer)
     if codec.size > vocabulary:
         raise InvalidManifest(f"its tokenizer has {codec.size} tokens, its network only {vocabulary}")
     return codec

@@ -141,4 +141,5 @@ class Tasks:
             raise InvalidManifest(
                 f"{bundle.manifest.reference}: no task {name!r} is served here, only {known}"
             )
+        bundle.manifest.spec_as(task.spec).check(bundle.manifest.graph, bundle.tokenizer)
         return task, task.open(bundle, self.limits[name])

@@ -14,7 +14,7 @@ from torch import nn
 
 from tests.parity.task import ParitySpec
 from training.export import describe_run, export_bundle
-from training.user_module import ModuleNet
+from training.found_layers import ModuleNet
 
 
 class ParityNetwork(nn.Module):

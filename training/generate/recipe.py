@@ -167,6 +167,8 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
 
     @staticmethod
     def module_spec(module: TokenModule) -> GenerateSpec:
+        if module.labels:
+            raise ExportError("labels name the outputs of a task that labels; text has none")
         if module.outputs != module.vocabulary:
             raise ExportError(
                 f"the linear head has {module.outputs} outputs, but there are {module.vocabulary} tokens"

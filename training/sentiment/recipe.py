@@ -154,6 +154,8 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
 
     @staticmethod
     def module_spec(module: TokenModule) -> SentimentSpec:
+        if module.start_token is not None or module.end_token is not None:
+            raise ExportError("start_token and end_token are for a task that writes; labels need none")
         if module.outputs != len(module.labels):
             raise ExportError(
                 f"the linear head has {module.outputs} outputs, but there are {len(module.labels)} labels"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from app.bundle.manifest import Section, Spec
+from app.bundle.manifest import GraphInput, GraphSpec, Section, Spec
 
 
 class Frequency(Section):
@@ -37,6 +37,10 @@ class ForecastSpec(Spec):
         if any(not 0 < level < 1 for level in value) or list(value) != sorted(set(value)):
             raise ValueError("quantile levels must ascend strictly inside (0, 1)")
         return value
+
+    def check(self, graph: GraphSpec, tokenizer: str | None) -> None:
+        steps = GraphInput(name="x", dtype="float32", shape=(len(self.columns),))
+        graph.expect(steps, {"quantiles": (self.horizon, len(self.quantiles))})
 
 
 def known_frequencies(spec: ForecastSpec) -> dict[str, tuple[int, int, int]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
-from app.bundle.manifest import Spec
+from app.bundle.manifest import TOKENS, GraphSpec, Spec
+from app.features.text import codec_of
 
 
 class SentimentSpec(Spec):
@@ -15,3 +16,17 @@ class SentimentSpec(Spec):
     task: Literal["sentiment"] = "sentiment"
     vocabulary: int = Field(ge=2)
     labels: tuple[str, ...] = Field(min_length=2)
+
+    @field_validator("labels")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for index, label in enumerate(value):
+            if not label.strip():
+                raise ValueError(f"label {index} is blank; each needs a name")
+            if label in value[:index]:
+                raise ValueError(f"two labels are called {label!r}; each needs a name of its own")
+        return value
+
+    def check(self, graph: GraphSpec, tokenizer: str | None) -> None:
+        graph.expect(TOKENS, {"logits": (len(self.labels),)})
+        codec_of(tokenizer, self.vocabulary)
