@@ -169,6 +169,35 @@ async def test_an_interrupted_text_that_is_to_be_kept_is_kept_whole(service: Ses
     assert f'"text":"{text}"'.encode() in stored.replace(b"\\n", b"\n")
 
 
+@pytest.mark.parametrize("logprobs", [None, 0])
+@pytest.mark.parametrize(
+    "stop", [["a"], ["ab", "e"], ["bc", "cd", "de", "ef"], [letter + "qq" for letter in "abcdefgh"]]
+)
+async def test_the_end_of_a_text_that_stopped_is_given_again(
+    service: SessionService, stop: list[str], logprobs: int | None
+) -> None:
+    """To the reader who lost the done event alone, wherever a stop string began; to no other."""
+    stopped = 0
+    for seed in range(12):
+        id = (await service.create(CreateSession(task="generate"))).id
+        request = GenerateFromState(
+            prompt="abc", max_tokens=20, seed=seed, stop=stop, logprobs=logprobs, advance=True, stream=True
+        )
+        stream = await service.actions.stream(id, GENERATE, request)
+        ids, frames = [], []
+        async for frame in stream:
+            ids.append(stream.event_id or "")
+            frames.append(frame)
+        stopped += frames[-1].finish_reason == "stop"
+        if len(frames) > 1:
+            again = await service.actions.stream(id, GENERATE, request, point=parse_point(ids[-2]))
+            assert [frame async for frame in again] == frames[-1:]
+        for earlier in ids[:-2]:
+            with pytest.raises(SequenceConflict):
+                await service.actions.stream(id, GENERATE, request, point=parse_point(earlier))
+    assert stopped > 0 or len(stop[0]) > 2
+
+
 async def test_a_done_event_that_was_lost_is_given_again(service: SessionService) -> None:
     """With and without ``seq``, to the reader who has all before it; whoever lost more is told so."""
     id = (await service.create(CreateSession(task="generate"))).id

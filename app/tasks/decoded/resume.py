@@ -20,16 +20,29 @@ from app.tasks.decoded.schema import SEEDS, TextRequest
 HEADER = "last-event-id"
 
 _FORM = re.compile(
-    r"1\.(\d{1,19})\.([0-9a-f]{16})\.([0-9a-f]{8}|)\.(done|\d{1,10}e?(?:-\d{1,10}e?)*)", re.ASCII
+    r"1\.(\d{1,19})\.([0-9a-f]{16})\.([0-9a-f]{8}|)\.(done|{choice}(?:-{choice})*)".replace(
+        "{choice}", r"\d{1,10}(?:c\d{1,10})?e?"
+    ),
+    re.ASCII,
 )
+_CHOICE = re.compile(r"(\d+)(?:c(\d+))?(e?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """How many tokens of a choice have become text; of an ended one nothing is held back."""
+    """How many tokens of a choice have become text; of an ended one nothing is held back.
+
+    ``size`` counts the characters and log-probabilities that were given out, which tells whether a text that
+    ended later had more; ``None`` in ids of earlier servers.
+    """
 
     tokens: int = 0
     ended: bool = False
+    size: int | None = 0
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else f"c{self.size}"
+        return f"{self.tokens}{size}{'e' * self.ended}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +61,7 @@ class ResumePoint:
     given: tuple[Given, ...] | None
 
     def __str__(self) -> str:
-        if self.given is None:
-            given = "done"
-        else:
-            given = "-".join(f"{choice.tokens}{'e' if choice.ended else ''}" for choice in self.given)
+        given = "done" if self.given is None else "-".join(map(str, self.given))
         return f"1.{self.seed}.{self.request}.{self.origin}.{given}"
 
     @property
@@ -83,7 +93,10 @@ def parse_point(text: str) -> ResumePoint:
         raise InvalidInput(HEADER, "not the id of an event of this service; send it back as it came")
     given = None
     if found[4] != "done":
-        given = tuple(Given(int(part.rstrip("e")), part.endswith("e")) for part in found[4].split("-"))
+        given = tuple(
+            Given(int(tokens), bool(end), int(size) if size else None)
+            for tokens, size, end in _CHOICE.findall(found[4])
+        )
     return ResumePoint(int(found[1]), found[2], found[3], given)
 
 

@@ -138,7 +138,9 @@ class FrameAssembler:
             self._skipped += frames
             return
         for frame in frames:
-            self._given[choice] = Given(self._produced[choice], last)
+            before = self._given[choice].size
+            size = None if before is None else before + len(frame.text) + len(frame.logprobs or ())
+            self._given[choice] = Given(self._produced[choice], last, size)
             yield frame
 
 

@@ -74,7 +74,11 @@ def _ending(said: BaseModel, step: int) -> BaseModel:
 def _again(answer: bytes, point: ResumePoint) -> tuple[BaseModel, str] | None:
     text = SessionText.model_validate_json(answer)
     produced = text.usage.completion_tokens
-    had_all = all(given.ended or given.tokens == produced for given in point.given or ())
+    # What ended the text, such as a stop string, may have been produced behind the last of it.
+    had_all = all(
+        given.ended or given.tokens == produced or given.size == len(choice.text) + len(choice.logprobs or ())
+        for given, choice in zip(point.given or (), text.choices, strict=False)
+    )
     if point.seed != text.seed or not had_all:
         return None
     reasons = [choice.finish_reason for choice in text.choices]
