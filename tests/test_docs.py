@@ -31,6 +31,19 @@ def test_the_tables_are_those_of_the_code(marker: str) -> None:
     assert rewritten(text, marker, make()) == text, "run `make docs`"
 
 
+def test_no_two_pages_open_a_session_of_one_id() -> None:
+    """Or what one page creates is in the way of the next, read in order on one server."""
+    opened = [
+        (found, page.name)
+        for page in PAGES
+        for found in set(
+            re.findall(r"localhost:\d+/sessions -d '[^']*\"id\": \"([^\"]+)\"", page.read_text())
+        )
+    ]
+    assert len(opened) > 3
+    assert len({found for found, _ in opened}) == len(opened), opened
+
+
 @pytest.mark.parametrize("code", [value for name, value in vars(errors).items() if name.startswith("CLOSE_")])
 def test_every_close_code_is_documented(code: int) -> None:
     """With when it is sent."""

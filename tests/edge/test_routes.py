@@ -136,6 +136,17 @@ def test_the_description_has_every_route_with_its_bodies(client: TestClient) -> 
         assert paths[path]["post"]["requestBody"]["content"]["application/json"]["examples"]
 
 
+def test_every_operation_says_what_it_does_in_a_few_words(client: TestClient) -> None:
+    """Each in other words than the others, but for those on one version of a model."""
+    found: dict[str, set[str]] = {}
+    for path, item in openapi(client)["paths"].items():
+        for method, operation in item.items():
+            assert 2 <= len(operation["summary"].split()) <= 8, (path, operation["summary"])
+            address = f"{method} {path.replace('/versions/{version}', '')}"
+            found.setdefault(operation["summary"], set()).add(address)
+    assert [summary for summary, addresses in found.items() if len(addresses) > 1] == []
+
+
 def test_every_reference_of_the_description_resolves(client: TestClient) -> None:
     """No schema is named that is not there."""
     document = openapi(client)

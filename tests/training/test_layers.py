@@ -217,7 +217,8 @@ def test_an_option_is_taken_or_refused_by_name(
     if isinstance(value, tuple) and isinstance(value[-1], Refused):
         value, says = value
     # Some options need another.
-    more: dict[str, Any] = {"norm_type": {"max_norm": 0.6}, "dropout": {"num_layers": 2}}.get(option, {})
+    needed: dict[str, dict[str, Any]] = {"norm_type": {"max_norm": 0.6}, "dropout": {"num_layers": 2}}
+    more = needed.get(option, {})
     module = build(kind, **({option: value} if option else {}), **more)
     if says is None and kind is not nn.Softmax:
         folder = export_module(module, task="generate", tokenizer=TOKENIZER, out=tmp_path, name="net")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from app.bundle.reader import read_bundle
@@ -128,6 +128,13 @@ def transformer() -> nn.Module:
     return nn.TransformerEncoderLayer(SIZE, 1, batch_first=True)
 
 
+def rewritten() -> nn.Module:
+    """A layer whose weight is made of others (Salimans & Kingma 2016)."""
+    make: Any = parametrizations.weight_norm
+    layer: nn.Module = make(nn.Linear(SIZE, VOCABULARY))
+    return layer
+
+
 def tied() -> Net:
     """One matrix for both ends."""
     net = Net(plain)
@@ -231,7 +238,7 @@ REFUSED: dict[str, tuple[nn.Module, tuple[str, ...]]] = {
         ("rnn (GRU)", "bidirectional=True"),
     ),
     "a weight rewritten": (
-        Net(plain, head=weight_norm(nn.Linear(SIZE, VOCABULARY))),
+        Net(plain, head=rewritten()),
         ("head.parametrizations", "none of the layers"),
     ),
     "a start of its own": (

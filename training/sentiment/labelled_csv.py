@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,8 @@ def read_labelled_csv(path: Path, text: str, label: str) -> tuple[tuple[str, ...
         The label names and the texts.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, a label is empty, or there are
-            fewer than two labels.
+        DataError: the file cannot be read, a column is missing, a line has more or fewer cells than the
+            header, a label is empty, or there are fewer than two labels.
     """
     csv.field_size_limit(2**31 - 1)
     try:
@@ -38,6 +39,7 @@ def read_labelled_csv(path: Path, text: str, label: str) -> tuple[tuple[str, ...
                     raise DataError(f"{path.name!r} has no column {name!r}; its columns: {known}")
             rows: list[tuple[str, str]] = []
             for row in reader:
+                _check_width(row, columns, f"{path.name!r}, line {reader.line_num}")
                 content, value = (row[text] or "").strip(), (row[label] or "").strip()
                 if content and not value:
                     raise DataError(f"{path.name!r}, line {reader.line_num}: the label is empty")
@@ -53,6 +55,20 @@ def read_labelled_csv(path: Path, text: str, label: str) -> tuple[tuple[str, ...
         raise DataError(f"column {label!r} of {path.name!r} has {len(names)} labels; {allowed}")
     index = {name: position for position, name in enumerate(names)}
     return names, LabelledTexts([content for content, _ in rows], [index[value] for _, value in rows])
+
+
+def _check_width(row: dict[str | Any, Any], columns: list[str], where: str) -> None:
+    """Raise DataError for a line of another width: what is right of a stray comma would be a label."""
+    beyond = row.get(None) or []
+    # A comma at each line's end is an empty cell more.
+    if any(cell.strip() for cell in beyond):
+        raise DataError(
+            f"{where}: it has {len(columns) + len(beyond)} cells, and the header {len(columns)}; "
+            'put a text that has a comma in it into quotes: "like this, for example"'
+        )
+    missing = [name for name in columns if row[name] is None]
+    if missing and any(row[name] for name in columns):
+        raise DataError(f"{where}: it has no cell for {', '.join(map(repr, missing))}")
 
 
 def split_labelled(

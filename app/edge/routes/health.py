@@ -32,7 +32,12 @@ class Readiness(Answer):
     models: list[str]
 
 
-@router.get("/healthz", response_model=Health, responses={503: {"model": Health}})
+@router.get(
+    "/healthz",
+    response_model=Health,
+    responses={503: {"model": Health}},
+    summary="Whether the process should go on",
+)
 async def healthz(request: Request) -> Response:
     """Whether the process should go on; false once a model's engine has died."""
     dead = _dead(edge_of(request))
@@ -40,14 +45,19 @@ async def healthz(request: Request) -> Response:
     return json_response(health, status=503 if dead else 200)
 
 
-@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    responses={503: {"model": Readiness}},
+    summary="Whether it should get requests",
+)
 async def readyz(request: Request) -> Response:
     """Whether requests should be sent here: models served, engines alive, the store there, no shutdown."""
     found = readiness(edge_of(request))
     return json_response(found, status=200 if found.ready else 503)
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, summary="Metrics for Prometheus")
 async def metrics(request: Request) -> Response:
     """Counters, gauges and histograms in Prometheus' text format."""
     # Putting several workers together takes tens of milliseconds, which no request should wait for.

@@ -40,28 +40,52 @@ logger = logging.getLogger(__name__)
 def session_steps_router(tasks: Tasks) -> APIRouter:
     router = APIRouter(route_class=SessionRoute, tags=["sessions"], responses=SESSION_PROBLEMS)
 
-    def post(path: str, endpoint: Endpoint, body: Any, examples: Examples, answer: Any, **more: Any) -> None:
+    def post(
+        path: str,
+        endpoint: Endpoint,
+        body: Any,
+        examples: Examples,
+        answer: Any,
+        summary: str,
+        **more: Any,
+    ) -> None:
         endpoint = reading(endpoint, body, examples)
-        router.add_api_route(path, endpoint, methods=["POST"], response_model=answer, **more)
+        router.add_api_route(path, endpoint, methods=["POST"], response_model=answer, summary=summary, **more)
 
     names = tuple(tasks.by_name)
     creating = {
         name: {"summary": f"On the default model of {name}", "value": {"task": name}} for name in names
     }
-    post("/sessions", create, of_tasks(CreateSession, names), creating, SessionInfo, status_code=201)
+    post(
+        "/sessions",
+        create,
+        of_tasks(CreateSession, names),
+        creating,
+        SessionInfo,
+        "Open a session",
+        status_code=201,
+    )
     starting = _examples(tasks, lambda name, step: {"task": name, "inputs": step["inputs"]})
-    post("/steps", stateless, of_tasks(StatelessRequest, names), starting, StatelessAnswer)
+    post(
+        "/steps",
+        stateless,
+        of_tasks(StatelessRequest, names),
+        starting,
+        StatelessAnswer,
+        "Step a state of your own",
+    )
     two = _examples(tasks, lambda name, step: {"steps": [{"id": id, **step} for id in ("a", "b")]})
-    post("/sessions/steps", many, StepsRequest, two, StepsAnswer)
+    post("/sessions/steps", many, StepsRequest, two, StepsAnswer, "Step many sessions")
     steps = {f"{task.name}_{key}": step for task in tasks for key, step in task.step_examples.items()}
-    post("/sessions/{id}/steps", one, StepRequest, steps, StepAnswer)
+    post("/sessions/{id}/steps", one, StepRequest, steps, StepAnswer, "Step a session")
     for task in tasks:
         for action in task.actions:
             more: Any = {}
             if action.frames:
                 more = {"responses": stream_responses(action.frames), "openapi_extra": RESUMING}
             path, endpoint = f"/sessions/{{id}}/{action.name}", _action(task, action)
-            post(path, endpoint, action.request, action.examples, action.answer, **more)
+            summary = f"{action.name.capitalize()} from a session"
+            post(path, endpoint, action.request, action.examples, action.answer, summary, **more)
     return router
 
 

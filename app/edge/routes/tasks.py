@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Coroutine
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -73,6 +74,7 @@ def task_router(task: Task) -> APIRouter:
         f"/{task.name}",
         _endpoint(task),
         methods=["POST"],
+        summary=re.split("[.;]", task.doc)[0],
         tags=["inference"],
         response_model=task.answer,
         responses=responses,

@@ -85,6 +85,7 @@ def infer_router(examples: Examples) -> APIRouter:
         router,
         "POST",
         "infer",
+        summary="Answer tensors with tensors",
         response_model=InferAnswer,
         responses={200: {"content": {"application/octet-stream": binary}}},
         openapi_extra={"parameters": [length], "requestBody": {"content": content}},

@@ -131,6 +131,9 @@ def test_a_csv_may_have_any_labels(tmp_path: Path) -> None:
     [
         (b"text,other\na,b\n", "no column 'label'; its columns: text, other"),
         (b"text,label\na,x\nb,\n", "line 3: the label is empty"),
+        (b"text,label\na,x\ngood, but long,y\n", "line 3: it has 3 cells, and the header 2; put a text"),
+        (b"label,text\nx,a\ny,good, but long\n", "line 3: it has 3 cells, and the header 2"),
+        (b"text,label\na,x\nb\n", "line 3: it has no cell for 'label'"),
         (b"text,label\na,x\nb,x\n", "has 1 labels; allowed: 2 to 1000"),
         (b"text,label\n\xff,x\n", "not a UTF-8 CSV"),
         (b"", "its columns: none"),
@@ -142,6 +145,14 @@ def test_a_csv_that_cannot_be_used_says_why(tmp_path: Path, content: bytes, mess
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_labelled_csv(path, "text", "label")
+
+
+def test_empty_cells_and_lines_at_the_end_are_nothing(tmp_path: Path) -> None:
+    """As spreadsheets write them."""
+    path = tmp_path / "mail.csv"
+    path.write_text("text,label\na,x,\nb,y,,\n\n,\n")
+    names, data = read_labelled_csv(path, "text", "label")
+    assert (names, data.texts, data.labels) == (("x", "y"), ["a", "b"], [0, 1])
 
 
 def test_every_label_is_in_every_part() -> None:
