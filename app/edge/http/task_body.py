@@ -36,30 +36,31 @@ async def read_request(
         cost_ms = len(body) / BYTES_PER_MS
         form = await offloaded(cost_ms, read_form, body, request.headers["content-type"])
         content_type, body, fields = form.media_type, form.file, form.fields
-    reader = _reader(readers, content_type, body)
+    json = looks_like_json(body)
+    reader = _reader(readers, content_type, body, json=json)
     if reader is not None:
         query = None if reader.query is None else query_of(request, reader.query, fields)
         cost_ms = len(body) / 1024 * reader.milliseconds_per_kib
         return await offloaded(cost_ms, reader.read, body, query, limits)
     if not is_json(content_type):
         raise UnsupportedMedia(content_type, (JSON_TYPES[0], *(reader.media_types[0] for reader in readers)))
-    if looks_like_json(body):
+    if json and (fields or request.scope["query_string"]):
         _refuse_query(readers, [*request.query_params, *(name for name, _ in fields)])
     body = json_text(body)
     try:
         return model.model_validate_json(body) if parse is None else parse(body)
     except ValidationError as error:
-        if readers and _is_no_json(error) and not looks_like_json(body):
+        if readers and not json and _is_no_json(error):
             raise _other_format(readers[0]) from error
         raise
 
 
-def _reader(readers: Readers, content_type: str, body: bytes) -> BodyReader | None:
+def _reader(readers: Readers, content_type: str, body: bytes, *, json: bool) -> BodyReader | None:
     """Of the body. Untold, lines of something that is not JSON are for the first reader."""
     for reader in readers:
         if content_type in reader.media_types:
             return reader
-    untold = content_type in UNTOLD_TYPES and b"\n" in body.strip() and not looks_like_json(body)
+    untold = content_type in UNTOLD_TYPES and not json and b"\n" in body.strip()
     return readers[0] if untold and readers else None
 
 
