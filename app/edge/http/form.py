@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import Field, File, FormParser, parse_options_header
 
 from app.core.errors import InvalidInput
 
@@ -20,77 +20,48 @@ BYTES_PER_MS = 50_000
 
 @dataclass(slots=True)
 class Form:
-    """``media_type`` is what the form says of the file, in lower case; empty where it says nothing."""
+    """Files with what the form says of each, in lower case, and names and values of fields."""
 
-    file: bytes
-    media_type: str
-    fields: list[tuple[str, str]]
+    files: list[tuple[bytes, str]] = field(default_factory=list)
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    ended: bool = False
 
+    def take_field(self, part: Field) -> None:
+        self._count()
+        name, value = (text or b"" for text in (part.field_name, part.value))
+        self.fields.append((name.decode("utf-8", "replace"), value.decode("utf-8", "replace")))
 
-@dataclass(slots=True)
-class _Part:
-    name: bytearray = field(default_factory=bytearray)
-    value: bytearray = field(default_factory=bytearray)
-    headers: dict[str, str] = field(default_factory=dict)
-    data: list[bytes] = field(default_factory=list)
+    def take_file(self, part: File) -> None:
+        self._count()
+        part.file_object.seek(0)
+        kind = (part.content_type or "").partition(";")[0].strip().lower()
+        self.files.append((part.file_object.read(), kind))
+
+    def end(self) -> None:
+        self.ended = True
+
+    def _count(self) -> None:
+        if len(self.files) + len(self.fields) == MAX_PARTS:
+            raise InvalidInput("body", f"the form has more than {MAX_PARTS} parts")
 
 
 def read_form(body: bytes, content_type: str) -> Form:
-    """The one file of a form, and its other parts as text; raises InvalidInput."""
+    """A form with one file; raises InvalidInput."""
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
         raise InvalidInput("content-type", f"{FORM_TYPE} names a boundary")
-    parts: list[_Part] = []
-    ended = False
-
-    def begin() -> None:
-        if len(parts) == MAX_PARTS:
-            raise InvalidInput("body", f"the form has more than {MAX_PARTS} parts")
-        parts.append(_Part())
-
-    def header_end() -> None:
-        part = parts[-1]
-        part.headers[part.name.decode("latin-1").lower()] = part.value.decode("utf-8", "replace")
-        part.name, part.value = bytearray(), bytearray()
-
-    def end() -> None:
-        nonlocal ended
-        ended = True
-
-    parser = MultipartParser(
-        boundary,
-        {
-            "on_part_begin": begin,
-            "on_header_field": lambda data, start, stop: parts[-1].name.extend(data[start:stop]),
-            "on_header_value": lambda data, start, stop: parts[-1].value.extend(data[start:stop]),
-            "on_header_end": header_end,
-            "on_part_data": lambda data, start, stop: parts[-1].data.append(data[start:stop]),
-            "on_end": end,
-        },
-    )
+    form = Form()
+    kept = {"MAX_MEMORY_FILE_SIZE": len(body)}
     try:
+        parser = FormParser(FORM_TYPE, form.take_field, form.take_file, form.end, boundary, config=kept)
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
         raise InvalidInput("body", f"the body is no {FORM_TYPE}: {error}") from error
-    if not ended:
+    if not form.ended:
         raise InvalidInput("body", f"the {FORM_TYPE} has no end: its last boundary is missing")
-    return _form(parts)
-
-
-def _form(parts: list[_Part]) -> Form:
-    files: list[tuple[bytes, str]] = []
-    fields: list[tuple[str, str]] = []
-    for part in parts:
-        options = parse_options_header(part.headers.get("content-disposition", ""))[1]
-        data = b"".join(part.data)
-        if b"filename" in options:
-            kind = part.headers.get("content-type", "").partition(";")[0].strip().lower()
-            files.append((data, kind))
-        else:
-            name = options.get(b"name", b"").decode("utf-8", "replace")
-            fields.append((name, data.decode("utf-8", "replace")))
-    if len(files) != 1:
-        raise InvalidInput("body", f"the form has {len(files)} files; send one, as curl -F file=@FILE does")
-    file, media_type = files[0]
-    return Form(file, media_type, fields)
+    if len(form.files) != 1:
+        raise InvalidInput(
+            "body", f"the form has {len(form.files)} files; send one, as curl -F file=@FILE does"
+        )
+    return form

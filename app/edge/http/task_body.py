@@ -35,7 +35,7 @@ async def read_request(
     if readers and content_type == FORM_TYPE:
         cost_ms = len(body) / BYTES_PER_MS
         form = await offloaded(cost_ms, read_form, body, request.headers["content-type"])
-        content_type, body, fields = form.media_type, form.file, form.fields
+        ((body, content_type),), fields = form.files, form.fields
     json = looks_like_json(body)
     reader = _reader(readers, content_type, body, json=json)
     if reader is not None:

@@ -32,33 +32,23 @@ class Readiness(Answer):
     models: list[str]
 
 
-@router.get(
-    "/healthz",
-    response_model=Health,
-    responses={503: {"model": Health}},
-    summary="Whether the process should go on",
-)
-async def healthz(request: Request) -> Response:
+@router.get("/healthz", response_model=Health, responses={503: {"model": Health}})
+async def check_health(request: Request) -> Response:
     """Whether the process should go on; false once a model's engine has died."""
     dead = _dead(edge_of(request))
     health = Health(status="failed" if dead else "ok", dead=dead)
     return json_response(health, status=503 if dead else 200)
 
 
-@router.get(
-    "/readyz",
-    response_model=Readiness,
-    responses={503: {"model": Readiness}},
-    summary="Whether it should get requests",
-)
-async def readyz(request: Request) -> Response:
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+async def check_readiness(request: Request) -> Response:
     """Whether requests should be sent here: models served, engines alive, the store there, no shutdown."""
     found = readiness(edge_of(request))
     return json_response(found, status=200 if found.ready else 503)
 
 
-@router.get("/metrics", response_class=PlainTextResponse, summary="Metrics for Prometheus")
-async def metrics(request: Request) -> Response:
+@router.get("/metrics", response_class=PlainTextResponse)
+async def read_metrics(request: Request) -> Response:
     """Counters, gauges and histograms in Prometheus' text format."""
     # Putting several workers together takes tens of milliseconds, which no request should wait for.
     body, content_type = await asyncio.to_thread(edge_of(request).metrics.exposition)

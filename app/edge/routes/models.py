@@ -82,16 +82,14 @@ class ModelDetail(ModelSummary):
     provenance: dict[str, Any]
 
 
-@router.get("/models", response_model=ModelList, summary="List models")
+@router.get("/models", response_model=ModelList)
 async def list_models(request: Request) -> Response:
     """Every model version, served or not."""
     return json_response(model_list(edge_of(request)))
 
 
-@router.get(
-    "/models/{name}", response_model=ModelDetail, responses={404: PROBLEMS[404]}, summary="Describe a model"
-)
-async def get_model(request: Request, name: ModelPath) -> Response:
+@router.get("/models/{name}", response_model=ModelDetail, responses={404: PROBLEMS[404]})
+async def describe_model(request: Request, name: ModelPath) -> Response:
     """One served model, by `name` (the version that most requests get), `name@version` or `name@label`."""
     edge = edge_of(request)
     catalog = edge.service.catalog
@@ -105,9 +103,7 @@ async def get_model(request: Request, name: ModelPath) -> Response:
     return json_response(_detail(found, state, versions, edge))
 
 
-@admin_router.post(
-    "/reload", response_model=ModelList, responses={504: PROBLEMS[504]}, summary="Look for new models"
-)
+@admin_router.post("/reload", response_model=ModelList, responses={504: PROBLEMS[504]})
 async def reload_models(request: Request) -> Response:
     """Look for new, changed and removed bundles and labels now; answers when they are served or refused."""
     edge = edge_of(request)
@@ -115,7 +111,7 @@ async def reload_models(request: Request) -> Response:
     return json_response(model_list(edge))
 
 
-@admin_router.post("/{name}/load", response_model=ModelList, responses=_TROUBLE, summary="Load a model")
+@admin_router.post("/{name}/load", response_model=ModelList, responses=_TROUBLE)
 async def load_model(request: Request, name: NamePath) -> Response:
     """Serve what there is of a model; undoes `unload`, and tries broken bundles again."""
     edge = edge_of(request)
@@ -124,10 +120,7 @@ async def load_model(request: Request, name: NamePath) -> Response:
 
 
 @admin_router.post(
-    "/{name}/unload",
-    response_model=ModelList,
-    responses={status: _TROUBLE[status] for status in (404, 504)},
-    summary="Unload a model",
+    "/{name}/unload", response_model=ModelList, responses={status: _TROUBLE[status] for status in (404, 504)}
 )
 async def unload_model(request: Request, name: NamePath) -> Response:
     """Serve no version of a model until it is loaded again, or the server starts anew."""

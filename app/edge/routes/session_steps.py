@@ -40,52 +40,28 @@ logger = logging.getLogger(__name__)
 def session_steps_router(tasks: Tasks) -> APIRouter:
     router = APIRouter(route_class=SessionRoute, tags=["sessions"], responses=SESSION_PROBLEMS)
 
-    def post(
-        path: str,
-        endpoint: Endpoint,
-        body: Any,
-        examples: Examples,
-        answer: Any,
-        summary: str,
-        **more: Any,
-    ) -> None:
+    def post(path: str, endpoint: Endpoint, body: Any, examples: Examples, answer: Any, **more: Any) -> None:
         endpoint = reading(endpoint, body, examples)
-        router.add_api_route(path, endpoint, methods=["POST"], response_model=answer, summary=summary, **more)
+        router.add_api_route(path, endpoint, methods=["POST"], response_model=answer, **more)
 
     names = tuple(tasks.by_name)
     creating = {
         name: {"summary": f"On the default model of {name}", "value": {"task": name}} for name in names
     }
-    post(
-        "/sessions",
-        create,
-        of_tasks(CreateSession, names),
-        creating,
-        SessionInfo,
-        "Open a session",
-        status_code=201,
-    )
+    post("/sessions", open_session, of_tasks(CreateSession, names), creating, SessionInfo, status_code=201)
     starting = _examples(tasks, lambda name, step: {"task": name, "inputs": step["inputs"]})
-    post(
-        "/steps",
-        stateless,
-        of_tasks(StatelessRequest, names),
-        starting,
-        StatelessAnswer,
-        "Step a state of your own",
-    )
+    post("/steps", step_state, of_tasks(StatelessRequest, names), starting, StatelessAnswer)
     two = _examples(tasks, lambda name, step: {"steps": [{"id": id, **step} for id in ("a", "b")]})
-    post("/sessions/steps", many, StepsRequest, two, StepsAnswer, "Step many sessions")
+    post("/sessions/steps", step_many_sessions, StepsRequest, two, StepsAnswer)
     steps = {f"{task.name}_{key}": step for task in tasks for key, step in task.step_examples.items()}
-    post("/sessions/{id}/steps", one, StepRequest, steps, StepAnswer, "Step a session")
+    post("/sessions/{id}/steps", step_session, StepRequest, steps, StepAnswer)
     for task in tasks:
         for action in task.actions:
             more: Any = {}
             if action.frames:
                 more = {"responses": stream_responses(action.frames), "openapi_extra": RESUMING}
             path, endpoint = f"/sessions/{{id}}/{action.name}", _action(task, action)
-            summary = f"{action.name.capitalize()} from a session"
-            post(path, endpoint, action.request, action.examples, action.answer, summary, **more)
+            post(path, endpoint, action.request, action.examples, action.answer, **more)
     return router
 
 
@@ -98,18 +74,18 @@ def _examples(tasks: Tasks, of_step: Callable[[str, Any], Any]) -> Examples:
     }
 
 
-async def create(body: CreateSession, request: Request) -> Response:
+async def open_session(body: CreateSession, request: Request) -> Response:
     """Open a session on a model, at its start or from a downloaded state."""
     info = await sessions_of(request).service.create(body, owner_of(request))
     return json_response(info, status=201, location=f"/sessions/{info.id}")
 
 
-async def stateless(body: StatelessRequest, request: Request) -> Response:
+async def step_state(body: StatelessRequest, request: Request) -> Response:
     """Steps on a state that the client carries; the server keeps nothing."""
     return json_response(await sessions_of(request).service.states.stateless(body))
 
 
-async def many(body: StepsRequest, request: Request) -> Response:
+async def step_many_sessions(body: StepsRequest, request: Request) -> Response:
     """Events of many sessions in one request, each answered on its own, in the order of the calls."""
     calls = [StepCall(step.id, step.inputs, step.seq) for step in body.steps]
     clock = RequestClock()
@@ -120,7 +96,7 @@ async def many(body: StepsRequest, request: Request) -> Response:
     return bytes_response(answer, clock.timing())
 
 
-async def one(body: StepRequest, request: Request, id: SessionPath) -> Response:
+async def step_session(body: StepRequest, request: Request, id: SessionPath) -> Response:
     """Apply one event or several as one: whole or not at all, and with `seq` exactly once."""
     call = StepCall(known(id), body.inputs, body.seq)
     clock = RequestClock()
@@ -156,6 +132,6 @@ def _action(task: Task, action: SessionAction) -> Endpoint:
             request, task, lambda point: actions.stream(known(id), action, body, owner, point)
         )
 
-    endpoint.__name__, endpoint.__doc__ = action.name, action.doc
+    endpoint.__name__, endpoint.__doc__ = f"{action.name}_from_session", action.doc
     endpoint.__annotations__["id"] = SessionPath
     return endpoint

@@ -47,7 +47,7 @@ class InferRoute(OipRoute):
         return InferRequest.model_validate_json(body[:length]).carrying(view[length:])
 
 
-async def infer(body: InferRequest, request: Request, model: ModelPath) -> Response:
+async def infer_tensors(body: InferRequest, request: Request, model: ModelPath) -> Response:
     """Answer a batch, or, with `sequence_id`, the next part of a sequence."""
     version = request.path_params.get("version")
     answer = await tensors_of(request).infer(model, version, body, owner_of(request))
@@ -85,9 +85,8 @@ def infer_router(examples: Examples) -> APIRouter:
         router,
         "POST",
         "infer",
-        summary="Answer tensors with tensors",
         response_model=InferAnswer,
         responses={200: {"content": {"application/octet-stream": binary}}},
         openapi_extra={"parameters": [length], "requestBody": {"content": content}},
-    )(infer)
+    )(infer_tensors)
     return router

@@ -36,13 +36,9 @@ router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
 
 
 @router.post(
-    "/v2/repository/index",
-    response_model=list[IndexEntry],
-    responses=ERRORS,
-    openapi_extra=_OPTIONAL_BODY,
-    summary="List the repository",
+    "/v2/repository/index", response_model=list[IndexEntry], responses=ERRORS, openapi_extra=_OPTIONAL_BODY
 )
-async def index(body: IndexRequest, request: Request) -> Response:
+async def list_repository(body: IndexRequest, request: Request) -> Response:
     """Every version of every model, and whether it answers requests."""
     entries = [
         {
@@ -57,8 +53,8 @@ async def index(body: IndexRequest, request: Request) -> Response:
     return bytes_response(orjson.dumps(entries))
 
 
-@router.post("/v2/repository/models/{model}/load", **_CHANGE, summary="Load a model")
-async def load(body: RepositoryRequest, request: Request, model: ModelPath) -> Response:
+@router.post("/v2/repository/models/{model}/load", **_CHANGE)
+async def load_in_repository(body: RepositoryRequest, request: Request, model: ModelPath) -> Response:
     """Look for versions of a model now, and serve them."""
     for name in body.parameters:
         if name == "config" or name.startswith("file:"):
@@ -69,8 +65,8 @@ async def load(body: RepositoryRequest, request: Request, model: ModelPath) -> R
     return Response(status_code=200)
 
 
-@router.post("/v2/repository/models/{model}/unload", **_CHANGE, summary="Unload a model")
-async def unload(body: RepositoryRequest, request: Request, model: ModelPath) -> Response:
+@router.post("/v2/repository/models/{model}/unload", **_CHANGE)
+async def unload_in_repository(body: RepositoryRequest, request: Request, model: ModelPath) -> Response:
     """Serve no version of a model until it is loaded again."""
     await edge_of(request).models.unload(model)
     return Response(status_code=200)

@@ -55,16 +55,14 @@ def manifests_of(edge: Edge) -> list[Manifest]:
     return [deployment.manifest for deployment in edge.service.catalog.deployments.values()]
 
 
-@router.get(
-    "/v2/models/stats", response_model=Statistics, responses=ERRORS, summary="Statistics of all models"
-)
-async def all_stats(request: Request) -> Response:
+@router.get("/v2/models/stats", response_model=Statistics, responses=ERRORS)
+async def count_all_models(request: Request) -> Response:
     """The counts of every model version that is served."""
     return _stats(request, manifests_of(edge_of(request)))
 
 
-@by_version(router, "GET", "stats", response_model=Statistics, summary="Statistics of a model")
-async def model_stats(request: Request, model: ModelPath) -> Response:
+@by_version(router, "GET", "stats", response_model=Statistics)
+async def count_model(request: Request, model: ModelPath) -> Response:
     """The counts of every version of a model, or of one."""
     manifest = found(request).manifest
     if "version" in request.path_params:
@@ -74,29 +72,29 @@ async def model_stats(request: Request, model: ModelPath) -> Response:
     )
 
 
-@router.get("/v2", response_model=ServerMetadata, responses=ERRORS, summary="Describe the server")
-async def server(request: Request) -> Response:
+@router.get("/v2", response_model=ServerMetadata, responses=ERRORS)
+async def describe_server(request: Request) -> Response:
     """The server, its version, and the extensions that it knows."""
     extensions = sorted((*_EXTENSIONS, *(_SEQUENCES if tensors_of(request).has_sequences else ())))
     return json_response(ServerMetadata(name=NAME, version=request.app.version, extensions=extensions))
 
 
-@router.get("/v2/health/live", response_model=Live, responses=ERRORS, summary="Whether the server is live")
-async def live(request: Request) -> Response:
+@router.get("/v2/health/live", response_model=Live, responses=ERRORS)
+async def check_liveness(request: Request) -> Response:
     """Whether the process should go on."""
     dead = [name for name, alive in edge_of(request).alive.items() if not alive()]
     return _refusal(f"the engine of {', '.join(dead)} has stopped") if dead else json_response(Live())
 
 
-@router.get("/v2/health/ready", response_model=Ready, responses=ERRORS, summary="Whether the server is ready")
-async def ready(request: Request) -> Response:
+@router.get("/v2/health/ready", response_model=Ready, responses=ERRORS)
+async def check_server_readiness(request: Request) -> Response:
     """Whether requests should be sent here."""
     readable = readiness(edge_of(request))
     return json_response(Ready()) if readable.ready else _refusal(readable.reason or "not ready")
 
 
-@by_version(router, "GET", "ready", response_model=ModelReady, summary="Whether a model is ready")
-async def model_ready(request: Request, model: ModelPath) -> Response:
+@by_version(router, "GET", "ready", response_model=ModelReady)
+async def check_model_readiness(request: Request, model: ModelPath) -> Response:
     """Whether a model answers."""
     edge, manifest = edge_of(request), found(request).manifest
     alive = edge.alive.get(manifest.reference)
@@ -107,8 +105,8 @@ async def model_ready(request: Request, model: ModelPath) -> Response:
     return json_response(ModelReady(name=manifest.name))
 
 
-@by_version(router, "GET", "", response_model=ModelMetadata, summary="Tensors of a model")
-async def model_metadata(request: Request, model: ModelPath) -> Response:
+@by_version(router, "GET", "", response_model=ModelMetadata)
+async def describe_tensors(request: Request, model: ModelPath) -> Response:
     """The tensors that a model reads and gives."""
     service, deployment = tensors_of(request), found(request)
     name, table = deployment.manifest.name, deployment.model.tensors
@@ -124,8 +122,8 @@ async def model_metadata(request: Request, model: ModelPath) -> Response:
     )
 
 
-@by_version(router, "GET", "config", response_model=ModelConfig, summary="Configuration of a model")
-async def model_config(request: Request, model: ModelPath) -> Response:
+@by_version(router, "GET", "config", response_model=ModelConfig)
+async def describe_configuration(request: Request, model: ModelPath) -> Response:
     """The same in the words of Triton's model configuration."""
     service, deployment = tensors_of(request), found(request)
     table = deployment.model.tensors

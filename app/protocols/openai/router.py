@@ -83,24 +83,16 @@ EXAMPLES: dict[str, Example] = {
 router = APIRouter(route_class=BytesRoute, prefix="/v1", tags=["OpenAI"])
 
 
-@router.get(
-    "/models",
-    response_model=OpenAIModels,
-    responses={"default": ERRORS["default"]},
-    summary="List models that complete text",
-)
-async def list_models(request: Request) -> Response:
+@router.get("/models", response_model=OpenAIModels, responses={"default": ERRORS["default"]})
+async def list_text_models(request: Request) -> Response:
     """The models that complete text, under their names and as `name@version`."""
     return json_response(OpenAIModels(data=list(_models(edge_of(request)).values())))
 
 
 @router.get(
-    "/models/{model}",
-    response_model=OpenAIModel,
-    responses={404: ERRORS[404], "default": ERRORS["default"]},
-    summary="Describe a model that completes text",
+    "/models/{model}", response_model=OpenAIModel, responses={404: ERRORS[404], "default": ERRORS["default"]}
 )
-async def get_model(request: Request, model: str) -> Response:
+async def describe_text_model(request: Request, model: str) -> Response:
     """One model that completes text."""
     models = _models(edge_of(request))
     if model not in models:
@@ -115,10 +107,8 @@ async def predict(request: Request, model: str) -> Response:
     raise HTTPException(404, text)
 
 
-@router.post(
-    "/completions", response_model=Completion, responses=ERRORS | COMPLETION, summary="Complete a prompt"
-)
-async def complete(
+@router.post("/completions", response_model=Completion, responses=ERRORS | COMPLETION)
+async def complete_prompt(
     body: Annotated[CompletionRequest, Body(openapi_examples=EXAMPLES)], request: Request
 ) -> Response:
     """Continue one prompt or several; each text is what its prompt alone gives with the same seed."""
