@@ -22,22 +22,27 @@ NetT = TypeVar("NetT", bound=nn.Module)
 BatchT = TypeVar("BatchT")
 
 
+NO_TEXT = "this task reads text: give a tokenizer, in place of columns and readings"
+
+
 @dataclass(frozen=True, slots=True)
-class TokenModule:
-    """A module of the user's own that reads tokens, as far as the spec of its bundle depends on it.
+class UserModule:
+    """A module of the user's own, as far as the spec of its bundle depends on it.
 
     Attributes:
-        codec: the tokenizer.
-        vocabulary: rows of the embedding.
-        outputs: of the linear head.
+        codec: the tokenizer; ``None`` for a network of numbers.
+        vocabulary: rows of the embedding; 0 for a network of numbers.
+        outputs: numbers that a step yields.
+        columns: names of the numbers of a step.
         labels: names of the outputs, where they have names.
         start_token: fed when a text is empty; ``None`` leaves it to the tokenizer.
         end_token: ends a text when it is produced.
     """
 
-    codec: TextCodec
+    codec: TextCodec | None
     vocabulary: int
     outputs: int
+    columns: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     start_token: int | None = None
     end_token: int | None = None
@@ -119,7 +124,7 @@ class Recipe(Protocol[NetT, BatchT]):
         """Steps to record in the bundle, ``[batch, time, ...]``."""
 
     @staticmethod
-    def module_spec(module: TokenModule) -> Spec:
+    def module_spec(module: UserModule) -> Spec:
         """The spec of a bundle of the user's own module.
 
         Raises:

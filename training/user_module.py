@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
@@ -24,7 +26,7 @@ from app.core.errors import ExportError
 from app.features.text import TextCodec
 from training.export import check_names, describe_run, export_bundle, sentence_of
 from training.found_layers import ModuleNet
-from training.recipe import TokenModule
+from training.recipe import UserModule
 from training.recipes import RECIPES
 
 
@@ -32,7 +34,9 @@ def export_module(
     module: nn.Module,
     *,
     task: str,
-    tokenizer: str,
+    tokenizer: str | None = None,
+    columns: Sequence[str] = (),
+    readings: NDArray[np.floating] | None = None,
     out: Path,
     name: str,
     version: str = "1",
@@ -51,9 +55,12 @@ def export_module(
             layers, norms, activations and dropout. ``forward(tokens)`` must return logits ``[batch, time,
             outputs]`` or, of the last step, ``[batch, outputs]``; alone, first of a tuple, or as ``logits``
             of a dictionary. It may take its state behind the tokens. A sequence begins with the state that
-            the module itself begins with.
-        task: what the logits mean: the name of a task whose networks read tokens.
-        tokenizer: JSON text of a tokenizer of the ``tokenizers`` library.
+            the module itself begins with. A network of numbers has no embedding, and takes ``[batch, time,
+            columns]``.
+        task: what the logits mean: the name of a task.
+        tokenizer: JSON text of a tokenizer of the ``tokenizers`` library, for a network of tokens.
+        columns: names of the numbers of a step, for a network of numbers.
+        readings: ``[batch, time, columns]`` of them, as they come; the bundle keeps them, with the outputs.
         out: the models folder.
         name: of the bundle.
         version: of the bundle.
@@ -76,16 +83,20 @@ def export_module(
     check_names(name, version)
     if task not in RECIPES:
         raise ExportError(f"there is no task {task!r}; known: {', '.join(RECIPES)}")
-    codec = TextCodec(tokenizer)
-    rows = max(
-        (each.num_embeddings for each in module.modules() if isinstance(each, nn.Embedding)), default=0
-    )
-    if 0 < rows < codec.size:
-        raise ExportError(f"the tokenizer has {codec.size} tokens, but the embedding only {rows} rows")
-    net = ModuleNet(module)
+    if (tokenizer is None) == (not columns):
+        raise ExportError(
+            "give a tokenizer for a network of tokens, or columns and readings for one of numbers"
+        )
+    codec = None if tokenizer is None else TextCodec(tokenizer)
+    if codec is not None:
+        _check_rows(module, codec)
+    steps = None if codec is not None else _checked_readings(readings, columns)
+    net = ModuleNet(module, features=len(columns))
     try:
         spec = RECIPES[task].module_spec(
-            TokenModule(codec, net.vocabulary, net.outputs, tuple(labels), start_token, end_token)
+            UserModule(
+                codec, net.vocabulary, net.outputs, tuple(columns), tuple(labels), start_token, end_token
+            )
         )
     except ValidationError as error:
         raise ExportError(sentence_of(error)) from error
@@ -98,6 +109,26 @@ def export_module(
         spec=spec,
         provenance=provenance or describe_run("training.user_module.export_module", seed=0),
         quality=quality,
-        files={TOKENIZER_FILE: tokenizer.encode()},
+        files={} if tokenizer is None else {TOKENIZER_FILE: tokenizer.encode()},
+        golden_steps=steps,
         card_notes=card_notes,
     )
+
+
+def _check_rows(module: nn.Module, codec: TextCodec) -> None:
+    embeddings = [each for each in module.modules() if isinstance(each, nn.Embedding)]
+    rows = max((each.num_embeddings for each in embeddings), default=codec.size)
+    if rows < codec.size:
+        raise ExportError(f"the tokenizer has {codec.size} tokens, but the embedding only {rows} rows")
+
+
+def _checked_readings(readings: NDArray[np.floating] | None, columns: Sequence[str]) -> NDArray[np.float32]:
+    shape = f"[batch, time, {len(columns)}]"
+    if readings is None:
+        raise ExportError(f"give readings {shape}, some of the data: random numbers prove nothing")
+    steps = np.asarray(readings, np.float32)
+    if steps.ndim != 3 or steps.shape[2] != len(columns) or 0 in steps.shape:
+        raise ExportError(f"readings are {list(steps.shape)}; they must be {shape}, for {', '.join(columns)}")
+    if not np.isfinite(steps).all():
+        raise ExportError("readings hold NaN or infinity; a network of layers has no way to read them")
+    return steps

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from app.bundle.manifest import TOKENIZER_FILE
+from app.bundle.reader import Bundle
 from app.core.errors import BundleError, InvalidInput, InvalidManifest, over_limit
 from app.core.limits import TaskLimits
 
@@ -88,8 +89,13 @@ class TextLimits(TaskLimits):
     max_prompt_tokens: int = Field(100_000, ge=1, le=10_000_000, description="tokens of one text or prompt")
 
 
-def codec_of(tokenizer: str | None, vocabulary: int) -> TextCodec:
-    """The tokenizer of a bundle whose network knows so many tokens.
+def codec_of(bundle: Bundle, vocabulary: int) -> TextCodec:
+    """As :func:`checked_codec`, of a bundle."""
+    return checked_codec(bundle.tokenizer, vocabulary)
+
+
+def checked_codec(tokenizer: str | None, vocabulary: int) -> TextCodec:
+    """A tokenizer for a network that knows so many tokens.
 
     Raises:
         InvalidManifest: there is none, or it has more tokens than the network.

@@ -102,6 +102,6 @@ def test_every_argument_of_the_page_is_one_of_the_export() -> None:
     table = PAGE[PAGE.index("| argument |") : PAGE.index("## A network for numbers")]
     first = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
     names = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
-    assert len(names) == 6
+    assert len(names) == 8
     assert names <= set(export_module.__annotations__)
     assert len([kind for kind, _ in blocks(PAGE) if kind == "python"]) == 2

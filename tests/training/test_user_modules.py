@@ -17,8 +17,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from app.bundle.reader import read_bundle
 from app.core.errors import ExportError
 from tests.parity.task import ParitySpec
-from training.export import describe_run, export_bundle
 from training.found_layers import ModuleNet
+from training.recipe import UserModule
+from training.recipes import RECIPES
 from training.tokenizers import character_tokenizer
 from training.user_module import export_module
 
@@ -269,24 +270,51 @@ def test_what_is_no_stack_is_refused_by_the_name_of_a_layer(name: str, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_of_numbers_is_found_as_well(tmp_path: Path) -> None:
-    """Its steps have features, and its outputs a name."""
-    net: Any = ModuleNet(
-        Net(lambda net, x: net.head(net.rnn(net.embed(x))[0]), embed=nn.Linear(3, SIZE)),
-        features=3,
-        output="y",
+class Numbers:
+    """A recipe of a task that reads numbers, as far as a module needs it."""
+
+    @staticmethod
+    def module_spec(module: UserModule) -> ParitySpec:
+        """Nothing is said of them."""
+        assert (module.codec, module.columns, module.outputs) == (None, ("x", "y", "z"), VOCABULARY)
+        return ParitySpec()
+
+
+READINGS = np.random.default_rng(0).standard_normal((3, 24, 3))
+
+
+def test_a_network_of_numbers_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the readings that were given."""
+    monkeypatch.setitem(RECIPES, "numbers", Numbers)
+    module = Net(plain, embed=nn.Linear(3, SIZE))
+    folder = export_module(
+        module, task="numbers", columns=("x", "y", "z"), readings=READINGS, out=tmp_path, name="numbers"
     )
-    steps = np.random.default_rng(0).standard_normal((3, 24, 3)).astype(np.float32)
-    folder = export_bundle(
-        net,
-        out=tmp_path,
-        name="numbers",
-        version="1",
-        description="Numbers.",
-        spec=ParitySpec(),
-        provenance=describe_run("tests", 0),
-        golden_steps=steps,
-    )
-    manifest = read_bundle(folder).manifest
-    assert manifest.graph.input.shape == (3,)
-    assert [output.name for output in manifest.graph.outputs] == ["y"]
+    bundle = read_bundle(folder)
+    assert bundle.manifest.graph.input.shape == (3,)
+    np.testing.assert_allclose(bundle.golden.steps, READINGS, rtol=1e-6)
+    with torch.no_grad():
+        own = module.eval()(torch.from_numpy(READINGS.astype(np.float32))).numpy()
+    np.testing.assert_allclose(bundle.golden.outputs["logits"], own, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "give a tokenizer"),
+        ({"tokenizer": TOKENIZER, "columns": ("x",)}, "give a tokenizer"),
+        ({"columns": ("x", "y", "z")}, "give readings [batch, time, 3]"),
+        (
+            {"columns": ("x", "y"), "readings": READINGS},
+            "they must be [batch, time, 2]",
+        ),
+        ({"columns": ("x", "y", "z"), "readings": READINGS * np.nan}, "NaN or infinity"),
+        ({"columns": ("x", "y", "z"), "readings": READINGS}, "this task reads text"),
+    ],
+)
+def test_what_a_network_of_numbers_lacks_is_said(given: dict[str, Any], says: str, tmp_path: Path) -> None:
+    """In one sentence."""
+    module = Net(plain, embed=nn.Linear(3, SIZE))
+    with pytest.raises(ExportError) as error:
+        export_module(module, task="generate", out=tmp_path, name="numbers", **given)
+    assert says in error.value.message

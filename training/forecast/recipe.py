@@ -31,7 +31,7 @@ from training.forecast.settings import ForecastSettings, SeriesOptions, settings
 from training.forecast.validation import Validation
 from training.forecast.windows import WindowBatch, WindowConfig, WindowSampler
 from training.options import override, pick
-from training.recipe import Recipe, TokenModule
+from training.recipe import Recipe, UserModule
 
 _CSV_HORIZON = 24
 _GOLDEN_STEPS = 64
@@ -134,7 +134,7 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         return golden_steps(self._data.series)
 
     @staticmethod
-    def module_spec(module: TokenModule) -> ForecastSpec:
+    def module_spec(module: UserModule) -> ForecastSpec:
         raise ExportError("a forecaster reads numbers, not tokens; use export_bundle")
 
 

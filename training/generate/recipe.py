@@ -26,7 +26,7 @@ from training.generate.settings import PRESETS, GenerateSettings, TextOptions
 from training.generate.speakers import SpeakerRenamer
 from training.graph_net import GraphNet
 from training.options import override, pick
-from training.recipe import Recipe, TokenModule, check_choice, first_tokens
+from training.recipe import NO_TEXT, Recipe, UserModule, check_choice, first_tokens
 from training.token_net import TokenNetConfig
 from training.tokenizers import bpe_tokenizer, character_tokenizer, encode_many, line_end_token
 
@@ -166,9 +166,11 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         return first_tokens([self._boundary, *self._codec.encode(text)] for text in self._corpus.parts.test)
 
     @staticmethod
-    def module_spec(module: TokenModule) -> GenerateSpec:
+    def module_spec(module: UserModule) -> GenerateSpec:
         if module.labels:
             raise ExportError("labels name the outputs of a task that labels; text has none")
+        if module.codec is None:
+            raise ExportError(NO_TEXT)
         if module.outputs != module.vocabulary:
             raise ExportError(
                 f"the linear head has {module.outputs} outputs, but there are {module.vocabulary} tokens"

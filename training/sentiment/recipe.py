@@ -19,7 +19,7 @@ from app.tasks.sentiment.spec import SentimentSpec
 from training.data.download import DataStore
 from training.graph_net import GraphNet
 from training.options import override, pick
-from training.recipe import Recipe, TokenModule, check_choice, first_tokens
+from training.recipe import NO_TEXT, Recipe, UserModule, check_choice, first_tokens
 from training.sentiment.baselines import bag_of_words_accuracy, majority_accuracy
 from training.sentiment.batches import LabelledBatch, labelled_batches, num_labelled_batches, shorten
 from training.sentiment.data import BUILT_IN, PATHS, Corpus, encode, load_csv, load_reviews
@@ -153,9 +153,11 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
         return first_tokens(encode(self._codec, self._corpora[0].test).tokens)
 
     @staticmethod
-    def module_spec(module: TokenModule) -> SentimentSpec:
+    def module_spec(module: UserModule) -> SentimentSpec:
         if module.start_token is not None or module.end_token is not None:
             raise ExportError("start_token and end_token are for a task that writes; labels need none")
+        if module.codec is None:
+            raise ExportError(NO_TEXT)
         if module.outputs != len(module.labels):
             raise ExportError(
                 f"the linear head has {module.outputs} outputs, but there are {len(module.labels)} labels"

@@ -29,7 +29,7 @@ class GenerateModel:
         manifest = bundle.manifest
         self._spec = spec = manifest.spec_as(GenerateSpec)
         self._reference = manifest.reference
-        self.codec = codec_of(bundle.tokenizer, spec.vocabulary)
+        self.codec = codec_of(bundle, spec.vocabulary)
         self.decoding = limits
         self.session = TextSession(spec, self.codec, limits)
         self.tensors = generate_tensors(self._reference, spec, limits, self.prepare)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from app.bundle.manifest import TOKENS, GraphSpec, Spec
-from app.features.text import codec_of
+from app.features.text import checked_codec
 
 
 class GenerateSpec(Spec):
@@ -29,4 +29,4 @@ class GenerateSpec(Spec):
 
     def check(self, graph: GraphSpec, tokenizer: str | None) -> None:
         graph.expect(TOKENS, {"logits": (self.vocabulary,)})
-        codec_of(tokenizer, self.vocabulary)
+        checked_codec(tokenizer, self.vocabulary)

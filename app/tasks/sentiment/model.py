@@ -38,7 +38,7 @@ class SentimentModel:
         spec = bundle.manifest.spec_as(SentimentSpec)
         self.labels = spec.labels
         self._reference = bundle.manifest.reference
-        self._codec = codec_of(bundle.tokenizer, spec.vocabulary)
+        self._codec = codec_of(bundle, spec.vocabulary)
         self._limits = limits
         self.session = LabelSession(spec, self._codec, limits)
         self.tensors = sentiment_tensors(self._reference, spec, limits)
