@@ -181,8 +181,10 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         # The router names the methods of its first such route alone; RFC 9110, 15.5.6 asks for all.
         routes: list[Route] = request.app.state.routes
-        found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-        methods = {method for route in found for method in route.methods or ()}
+        first = next(
+            (route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None
+        )
+        methods = {method for route in routes if route.path == first for method in route.methods or ()}
         taken = ", ".join(sorted(methods)) or (error.headers or {}).get("Allow", "")
         text = f"this address takes {taken}, not {request.method}"
         error = HTTPException(405, text, {"allow": taken.replace("GET", "GET, HEAD")})

@@ -32,6 +32,9 @@ RESUMING: dict[str, Any] = {
 }
 
 
+OPTIONAL_BODY: dict[str, Any] = {"requestBody": {"required": False}}
+
+
 def event_data(*frames: type[BaseModel]) -> dict[str, Any]:
     anyof = [{"$ref": _REFERENCE.format(model=frame.__name__)} for frame in frames]
     return {"type": "string", "contentMediaType": "application/json", "contentSchema": {"anyOf": anyof}}

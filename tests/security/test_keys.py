@@ -69,9 +69,9 @@ def test_a_valid_key_opens_the_service_by_either_header(guarded: ServerProcess, 
 def test_what_tells_nothing_is_public(guarded: ServerProcess) -> None:
     """Health for those who probe, the page and the documentation; not what is served, and not the metrics."""
     with guarded.client() as client:
-        for path in PUBLIC - {"/favicon.ico"} | set(OIP.health):
+        for path in PUBLIC - {"/favicon.ico"} | {"/healthz/"} | set(OIP.health):
             assert client.get(path, headers={"authorization": "Bearer wrong"}).status_code == 200, path
-        for path in ("/models", "/metrics", "/healthz/", "/page", "/%2fhealthz", "/healthz%00"):
+        for path in ("/models", "/models/", "/metrics", "/metrics/", "/page", "/%2fhealthz", "/healthz%00"):
             assert client.get(path).status_code == 401, path
         for path in ("/docs/%2e%2e/models", "/page/%2e%2e/models", "/static-offline-docs/%2e%2e/models"):
             assert client.get(path).status_code == 404, path

@@ -16,7 +16,7 @@ from app.edge.edge import known, owner_of, request_id_of, sessions_of
 from app.edge.errors import describe, is_internal
 from app.edge.http.event_stream import stream_events
 from app.edge.http.routing import Endpoint, bytes_response, json_response, reading
-from app.edge.openapi import RESUMING, stream_responses
+from app.edge.openapi import OPTIONAL_BODY, RESUMING, stream_responses
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, SessionRoute
 from app.service.call import RequestClock
 from app.sessions.schema import (
@@ -57,9 +57,11 @@ def session_steps_router(tasks: Tasks) -> APIRouter:
     post("/sessions/{id}/steps", step_session, StepRequest, steps, StepAnswer)
     for task in tasks:
         for action in task.actions:
-            more: Any = {}
+            fields = action.request.model_fields.values()
+            extra = {} if any(field.is_required() for field in fields) else OPTIONAL_BODY
+            more: Any = {"openapi_extra": extra or None}
             if action.frames:
-                more = {"responses": stream_responses(action.frames), "openapi_extra": RESUMING}
+                more = {"responses": stream_responses(action.frames), "openapi_extra": RESUMING | extra}
             path, endpoint = f"/sessions/{{id}}/{action.name}", _action(task, action)
             post(path, endpoint, action.request, action.examples, action.answer, **more)
     return router

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from app.edge.edge import known, owner_of, sessions_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response, query_of, query_parameters
+from app.edge.openapi import OPTIONAL_BODY
 from app.sessions.schema import (
     ForkRequest,
     MigrateRequest,
@@ -81,7 +82,7 @@ async def end_session(request: Request, id: SessionPath) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/sessions/{id}/fork", status_code=201, response_model=SessionInfo)
+@router.post("/sessions/{id}/fork", status_code=201, response_model=SessionInfo, openapi_extra=OPTIONAL_BODY)
 async def fork_session(body: _Fork, request: Request, id: SessionPath) -> Response:
     """An independent copy of the present state, under an id of its own."""
     info = await sessions_of(request).service.fork(known(id), body, owner_of(request))
@@ -95,7 +96,9 @@ async def migrate_session(body: MigrateRequest, request: Request, id: SessionPat
     return json_response(await history.migrate(known(id), body.model, owner_of(request)))
 
 
-@router.post("/sessions/{id}/snapshots", status_code=201, response_model=SnapshotInfo)
+@router.post(
+    "/sessions/{id}/snapshots", status_code=201, response_model=SnapshotInfo, openapi_extra=OPTIONAL_BODY
+)
 async def keep_snapshot(body: SnapshotRequest, request: Request, id: SessionPath) -> Response:
     """Keep the present state under a name."""
     info = await sessions_of(request).service.history.snapshot(known(id), body.name, owner_of(request))

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app.core.errors import InvalidInput
 from app.edge.edge import edge_of
 from app.edge.http.routing import bytes_response
+from app.edge.openapi import OPTIONAL_BODY
 from app.protocols.oip.routing import ERRORS, ModelPath, OipRoute
 from app.protocols.oip.schema import IndexEntry, IndexRequest, RepositoryRequest
 from app.service.model_control import ModelStatus
@@ -24,19 +25,18 @@ _STATES: dict[ModelStatus, str] = {
     "unloaded": "UNAVAILABLE",
 }
 
-_OPTIONAL_BODY: dict[str, Any] = {"requestBody": {"required": False}}
 _CHANGE: dict[str, Any] = {
     # An answer without a body; the class that FastAPI takes unless told otherwise would document JSON.
     "response_class": Response,
     "responses": ERRORS,
-    "openapi_extra": _OPTIONAL_BODY,
+    "openapi_extra": OPTIONAL_BODY,
 }
 
 router = APIRouter(route_class=OipRoute, tags=["open inference protocol"])
 
 
 @router.post(
-    "/v2/repository/index", response_model=list[IndexEntry], responses=ERRORS, openapi_extra=_OPTIONAL_BODY
+    "/v2/repository/index", response_model=list[IndexEntry], responses=ERRORS, openapi_extra=OPTIONAL_BODY
 )
 async def list_repository(body: IndexRequest, request: Request) -> Response:
     """Every version of every model, and whether it answers requests."""
