@@ -65,7 +65,7 @@ class _Sessions:
     store: StoreWorker
 
     def edge(self, settings: Settings) -> SessionEdge:
-        return SessionEdge(self.service, settings.session_limits, lambda: self.store.healthy)
+        return SessionEdge(self.service, settings.session_limits, lambda: self.store.trouble)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -165,13 +165,14 @@ def _open_sessions(
     if address is None:
         return None
     store = open_store(address, max_sessions=settings.max_sessions, durability=settings.durability)
-    worker = StoreWorker(store, observe=metrics.store_call)
+    worker = StoreWorker(store, observe=metrics.store_call, max_skew_s=settings.max_clock_skew_s)
     folder = lmdb_path(address)
     metrics.watch_store(
         lambda: worker.healthy,
         lambda: worker.num_waiting,
         None if folder is None else partial(disk_bytes, folder),
         settings.max_sessions,
+        lambda: worker.clock.skew_s,
     )
     key = settings.state_key
     signer = StateSigner(state_secret(None if key is None else key.get_secret_value(), address).encode())
@@ -181,6 +182,7 @@ def _open_sessions(
         signer,
         settings.session_limits,
         metrics,
+        worker.clock,
         quota=(lambda owner: None) if keys is None else keys.max_sessions,
         waiting=None if tracing is None else tracing.waiting,
     )

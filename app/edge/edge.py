@@ -74,9 +74,11 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class SessionEdge:
+    """``trouble`` says why the store is not to be relied on, if so."""
+
     service: SessionService
     limits: SessionLimits
-    healthy: Callable[[], bool]
+    trouble: Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)

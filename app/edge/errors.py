@@ -76,6 +76,7 @@ KINDS: dict[type[Exception], Kind] = {
     tree.RunFailed: Kind("run-failed", "The model failed on this request", 500),
     tree.StateQuarantined: Kind("state-quarantined", "The step would have spoilt the session's state", 500),
     tree.CorruptSession: Kind("corrupt-session", "The stored session is damaged", 500),
+    tree.StoreDamaged: Kind("store-damaged", "The session store is damaged", 500),
     tree.EngineDead: Kind("engine-dead", "The model has stopped", 503),
     tree.DeviceUnavailable: INTERNAL,
     tree.BundleError: INTERNAL,

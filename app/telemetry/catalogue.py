@@ -163,7 +163,8 @@ class Catalogue(Collector):
         self.session_events = self._counter(
             "session_events",
             "What happened to sessions: created, forked, imported, exported, closed, expired, rewound, "
-            "migrated, snapshot, replayed, conflict, quarantined, corrupt, refused (the store was full)",
+            "migrated, snapshot, replayed, conflict, quarantined, corrupt, lost (the store went back to an "
+            "earlier record), refused (the store was full)",
             ("event",),
         )
         self.session_calls = self._counter(
@@ -191,6 +192,12 @@ class Catalogue(Collector):
         )
         self.store_waiting = self._gauge(
             "session_store_waiting", "Sessions and calls that wait for the store or are in it", ()
+        )
+        self.store_skew = self._gauge(
+            "session_store_clock_skew_seconds",
+            "How far this machine's clock is ahead of the session store's",
+            (),
+            "livemostrecent",
         )
         self.store_disk = self._gauge(
             "session_store_disk_bytes", "Disk space of an LMDB store", (), "livemax"

@@ -65,10 +65,8 @@ def readiness(edge: Edge) -> Readiness:
         reason = "no model is served"
     elif dead:
         reason = f"the engine of {', '.join(dead)} has stopped"
-    elif edge.sessions is not None and not edge.sessions.healthy():
-        reason = "the session store does not answer"
     else:
-        reason = None
+        reason = None if edge.sessions is None else edge.sessions.trouble()
     return Readiness(ready=reason is None, reason=reason, models=list(edge.service.catalog.deployments))
 
 
