@@ -150,7 +150,7 @@ class RedisStore:
 
     def _introduce(self) -> None:
         names = ("appendfsync", "save")
-        asked = [("TIME",), ("INFO",), *(("CONFIG", "GET", name) for name in names)]
+        asked: list[Command] = [("TIME",), ("INFO",), *(("CONFIG GET", name) for name in names)]
         told, info, *config = self._send(asked, may_refuse=True)
         known = {key: value for each in config if isinstance(each, dict) for key, value in each.items()}
         for level, sentence in promises(info if isinstance(info, dict) else {}, known):
