@@ -179,7 +179,7 @@ class LmdbStore:
         """Raises StoreUnavailable. A deleted file can still be written to, and nobody will ever read it."""
         if self._identify() != self._identity:
             raise StoreUnavailable(
-                f"{self._file} was deleted or replaced in use; stop the servers that use it, put it back if "
+                f"{DATA_FILE} was deleted or replaced in use; stop the servers that use it, put it back if "
                 "you can, and start them again",
                 retry_after_s=60.0,
             )
@@ -212,7 +212,7 @@ class LmdbStore:
             self._check_place()
             return found
         except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, struct.error) as error:
-            raise StoreDamaged(f"{self._file} is damaged: {error}; {_CURE}") from error
+            raise StoreDamaged(f"{DATA_FILE} is damaged: {error}; {_CURE}") from error
         except lmdb.Error as error:
             # Some errors leave the environment unusable; a new one is cheap.
             if self._open is not None:
