@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import accumulate
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,6 +28,8 @@ CLOSE_RESTART = 1012
 
 MAX_FIELD_ERRORS = 10
 MAX_COUNTED_ERRORS = 1000
+MAX_TOLD_CHARS = 2000
+"""Of each text, and of each list of what is allowed: they may hold what the client wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +126,8 @@ def describe(error: BaseException, request_id: str) -> ProblemDetail:
         type=TYPE_PREFIX + kind.slug,
         title=kind.title,
         status=kind.status,
-        detail=detail,
-        errors=listed,
+        detail=_clipped(detail),
+        errors=[_bounded(error) for error in listed],
         request_id=request_id,
         retry_after_s=_retry_after(error),
         **_session_fields(error),
@@ -195,6 +198,24 @@ def _field_errors(error: ValidationError) -> list[FieldError]:
         )
         for detail in details
     ]
+
+
+def _clipped(text: str) -> str:
+    """The beginning and the end, where the reason stands, of a text that is too long."""
+    if len(text) <= MAX_TOLD_CHARS:
+        return text
+    end = MAX_TOLD_CHARS // 4
+    return f"{text[: MAX_TOLD_CHARS - end - 1]}\N{HORIZONTAL ELLIPSIS}{text[-end:]}"
+
+
+def _bounded(error: FieldError) -> FieldError:
+    allowed = error.allowed
+    if isinstance(allowed, str):
+        allowed = _clipped(allowed)
+    elif isinstance(allowed, list | tuple):
+        sizes = accumulate(len(str(choice)) for choice in allowed)
+        allowed = [choice for choice, size in zip(allowed, sizes, strict=True) if size <= MAX_TOLD_CHARS]
+    return FieldError(field=_clipped(error.field), message=_clipped(error.message), allowed=allowed)
 
 
 def _message(detail: ErrorDetails) -> str:
