@@ -101,7 +101,13 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
         alive=registry.served.alive,
         sessions=None if sessions is None else sessions.edge(settings),
         models=registry,
-        access=AccessRules(keys, settings.admin_port, settings.origins),
+        access=AccessRules(
+            keys,
+            settings.admin_port,
+            settings.origins,
+            (hosts := settings.hosts_of(settings.host)),
+            hosts if settings.admin_port is None else settings.hosts_of(settings.admin_host),
+        ),
         tracing=tracing,
         access_log=settings.access_log,
     )

@@ -23,6 +23,7 @@ from app.edge.errors import is_internal
 from app.edge.http.access import Access, PathRules
 from app.edge.http.middleware import RequestScope
 from app.edge.http.routing import DirectRoutes
+from app.edge.http.source import SourceRules
 from app.edge.openapi import document
 from app.edge.protocol import Protocol, error_response
 from app.edge.routes import health, models, sessions
@@ -102,7 +103,7 @@ def assemble(
         metrics=edge.metrics,
         tracing=edge.tracing,
         access_log=edge.access_log,
-        origins=None if access.keys is not None else frozenset(access.origins),
+        rules=SourceRules(access),
     )
     if access.origins:
         # There are no cookies, so every header is harmless.

@@ -83,11 +83,16 @@ class SessionEdge:
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """``keys`` of ``None`` let everybody in; ``admin_port`` alone answers metrics and admin paths."""
+    """``keys`` of ``None`` let everybody in; ``admin_port`` alone answers metrics and admin paths.
+
+    ``hosts`` and ``admin_hosts`` are the names by which the two ports may be called; ``*`` for all.
+    """
 
     keys: KeyRing | None = None
     admin_port: int | None = None
     origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ("*",)
+    admin_hosts: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ ErrorShape = Callable[[Problem], ErrorBody]
 INTERNAL = Kind("internal", "Internal error", 500, public=False)
 KINDS: dict[type[Exception], Kind] = {
     tree.Unauthenticated: Kind("unauthenticated", "An API key is needed", 401),
-    tree.Forbidden: Kind("forbidden", "The key does not allow this", 403),
+    tree.Forbidden: Kind("forbidden", "This is not allowed here", 403),
     tree.InvalidInput: Kind("invalid-input", "The request is not valid", 422),
     tree.UnknownModel: Kind("unknown-model", "No such model is served", 404),
     tree.LoadFailed: Kind("load-failed", "The model cannot be served", 409),
