@@ -20,6 +20,7 @@ from app.core.errors import ConfigurationError
 from app.core.ports import Submitter
 from app.edge.application import assemble
 from app.edge.edge import AccessRules, Edge, Lifecycle, SessionEdge
+from app.edge.http.room import room
 from app.protocols.oip import OIP
 from app.protocols.openai import OPENAI
 from app.registry.opening import open_registry
@@ -85,6 +86,7 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     """
     keys = _read_keys(settings)
     metrics = Metrics(share, version())
+    metrics.watch_connections(lambda: room.num_open)
     limits = settings.limits
     tracing = open_tracing(version(), tracing_variables()) if settings.tracing == "otlp" else None
     registry = open_registry(settings, metrics, siblings, _wrapping(keys, tracing), open_sources(settings))

@@ -31,11 +31,13 @@ class Lifecycle:
         self.started = started
         self.draining = False
         self.running = 0
+        self.num_handshakes = 0
         self._sockets: set[Callable[[], None]] = set()
 
     @property
     def num_sockets(self) -> int:
-        return len(self._sockets)
+        """Of WebSockets, those included whose handshake is still to be answered."""
+        return len(self._sockets) + self.num_handshakes
 
     def admitted(self, *, again: bool = False) -> Lifecycle:
         """In the block a request is worked on; raises Draining unless it was admitted before (``again``)."""

@@ -152,6 +152,9 @@ class Catalogue(Collector):
             SECONDS,
         )
         self.in_flight = self._gauge("http_requests_in_flight", "HTTP requests that are being answered", ())
+        self.connections = self._gauge(
+            "connections", "Open connections, handshakes and those that wait for a request included", ()
+        )
         self.sockets = self._gauge("websockets", "Open WebSockets", ())
         self.refused = self._counter(
             "refused",

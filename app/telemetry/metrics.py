@@ -226,6 +226,9 @@ class Metrics:
             all_.store_time.labels(operation)
             all_.store_group.labels(operation)
 
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        self.catalogue.told(self.catalogue.connections).set_function(count)
+
     def live_sessions(self, count: int) -> None:
         self.catalogue.told(self.catalogue.sessions_live).set(count)
 

@@ -16,7 +16,7 @@ from types import TracebackType
 import httpx2
 
 REPOSITORY = Path(__file__).parent.parent.parent
-_PROGRAMS = {"tasks": "serve_tasks", "clock_ahead_s": "serve_ahead"}
+_PROGRAMS = {"tasks": "serve_tasks", "clock_ahead_s": "serve_ahead", "max_descriptors": "serve_few"}
 _URL = re.compile(r"on (http://\S+:(\d+))")
 
 
@@ -27,7 +27,7 @@ class ServerProcess:
         models: the folder to serve, or places by commas.
         flags: further flags, ``max_batch=3`` for ``--max-batch 3``; sessions are kept in memory
             unless they say otherwise. ``tasks`` names those to be registered, by commas; ``clock_ahead_s``
-            makes its clock wrong.
+            makes its clock wrong, ``max_descriptors`` leaves it so few.
     """
 
     def __init__(self, models: Path | str, **flags: object) -> None:

@@ -53,7 +53,7 @@ class HostNames:
         text = host.decode("latin-1").lower()
         if not self._is_ours(text):
             raise Forbidden(
-                f"this server is not called {text}; --allowed-hosts says by which names it may be"
+                f"this server does not answer to the name {text}; --allowed-hosts says to which it does"
             )
         if len(self._known) < _MAX_KNOWN:
             self._known.add(host)

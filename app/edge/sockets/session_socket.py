@@ -50,11 +50,12 @@ _FRAME_BYTES = 256 * 1024
 async def serve(websocket: WebSocket) -> None:
     id, info = websocket.path_params.get("id"), None
     try:
+        sessions = sessions_of(websocket)
+        if id is not None and refusal(edge_of(websocket)) is None:
+            info = await sessions.service.view(known(id), owner_of(websocket))
+        # Others may have come meanwhile; from here on this one is counted.
         if (refused := refusal(edge_of(websocket))) is not None:
             raise refused
-        sessions = sessions_of(websocket)
-        if id is not None:
-            info = await sessions.service.view(known(id), owner_of(websocket))
     except (RnnserveError, HTTPException) as error:
         await deny(websocket, error)
         return
