@@ -31,6 +31,7 @@ from app.edge.routes.page import page_router
 from app.edge.routes.session_steps import session_steps_router
 from app.edge.routes.tasks import task_router
 from app.edge.sockets import session_socket
+from app.sessions.limits import SessionLimits
 from app.tasks.task import Tasks
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -72,7 +73,7 @@ def assemble(
     app.state.protocols = protocols
     routers = [
         *(task_router(task) for task in edge.tasks),
-        session_steps_router(edge.tasks),
+        session_steps_router(edge.tasks, SessionLimits() if edge.sessions is None else edge.sessions.limits),
         *_RESOURCES,
     ]
     for protocol in protocols:
