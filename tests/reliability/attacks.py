@@ -13,6 +13,7 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -157,7 +158,10 @@ def crowd(server: ServerProcess, wire: bytes) -> str:
             with contextlib.suppress(OSError):
                 raw.sendall(wire)
         time.sleep(2)
-        return f"{server.metric('rnnserve_connections'):.0f} of 1,100 open after 2 s"
+        admin = server.log.split("admin port ")[1].split()[0]
+        told = httpx2.get(f"http://127.0.0.1:{admin}/metrics").text
+        (held,) = re.findall(r"^rnnserve_connections (\d+)", told, re.MULTILINE)
+        return f"{held} connections are open after 2 s"
 
 
 def crowds() -> Iterator[Attack]:
@@ -344,7 +348,7 @@ def run(part: str, place: Path) -> Iterator[Row]:
         elif part == "bundles":
             attacks = [Attack("broken bundles in the watched folder", bundles(models))]
         else:
-            flags["workers"] = 2
+            flags |= {"workers": 2, "state_dir": state}
             attacks = [
                 Attack("a worker is killed", lambda server: stopped(server, signal.SIGKILL)),
                 Attack("a worker is stopped", lambda server: stopped(server, signal.SIGSTOP)),
