@@ -243,7 +243,7 @@ def deleted(state: Path) -> Callable[[ServerProcess], str]:
     def act(server: ServerProcess) -> str:
         with server.client() as client:
             seq = 0
-            acknowledged = []
+            acknowledged: list[int] = []
             began = time.monotonic()
             while time.monotonic() - began < 2:
                 if len(acknowledged) == 50:

@@ -44,7 +44,7 @@ class Noticed:
 def main() -> None:
     """A process of its own, so that what the attacker computes is no delay of the server."""
     over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    threading.Thread(target=_wait_for_end, args=(over,), daemon=True).start()
     headers = [f"x-api-key: {key}".encode() for key in sys.argv[2:]]
     asked, failed, worst = 0, 0, 0.0
     raw = None
@@ -64,6 +64,11 @@ def main() -> None:
         worst = max(worst, took)
         over.wait(max(0.0, _EVERY_S - took))
     print(json.dumps([asked, failed, worst]))
+
+
+def _wait_for_end(over: threading.Event) -> None:
+    sys.stdin.read()
+    over.set()
 
 
 def resident_mb(server: ServerProcess) -> float:

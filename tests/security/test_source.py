@@ -176,7 +176,11 @@ def test_no_foreign_page_changes_anything(
 
 
 def test_its_own_page_and_what_is_no_browser_may(server: ServerProcess) -> None:
-    own = ({"origin": server.url, "sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {})
+    own: tuple[dict[str, str], ...] = (
+        {"origin": server.url, "sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+        {},
+    )
     with server.client() as client:
         for headers in own:
             answer = client.post("/forecast", json={"values": [1, 2, 3], "horizon": 1}, headers=headers)

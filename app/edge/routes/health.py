@@ -57,6 +57,7 @@ async def metrics(request: Request) -> Response:
 
 def readiness(edge: Edge) -> Readiness:
     dead = _dead(edge)
+    reason: str | None
     if edge.lifecycle.draining:
         reason = "shutting down"
     elif not edge.lifecycle.started():
