@@ -127,7 +127,7 @@ def test_no_more_calls_are_read_than_may_go_together(call: str) -> None:
         bounded.model_validate_json(many)
     if isinstance(refused.value, InvalidInput):
         assert (refused.value.field, refused.value.allowed) == ("steps", {"max": 3})
-    else:
+    elif isinstance(refused.value, ValidationError):
         assert refused.value.error_count() == 2
     few = b'{"steps": [{"id": "a", "inputs": "inputs"}, {"id": "b", "inputs": [1]}]}'
     assert [step.id for step in bounded.model_validate_json(few).steps] == ["a", "b"]
