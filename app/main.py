@@ -20,6 +20,7 @@ from app.core.errors import ConfigurationError
 from app.core.ports import Submitter
 from app.edge.application import assemble
 from app.edge.edge import AccessRules, Edge, Lifecycle, SessionEdge
+from app.edge.http.room import room
 from app.protocols.oip import OIP
 from app.protocols.openai import OPENAI
 from app.registry.opening import open_registry
@@ -65,7 +66,7 @@ class _Sessions:
     store: StoreWorker
 
     def edge(self, settings: Settings) -> SessionEdge:
-        return SessionEdge(self.service, settings.session_limits, lambda: self.store.healthy)
+        return SessionEdge(self.service, settings.session_limits, lambda: self.store.trouble)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -85,6 +86,7 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     """
     keys = _read_keys(settings)
     metrics = Metrics(share, version())
+    metrics.watch_connections(lambda: room.num_open)
     limits = settings.limits
     tracing = open_tracing(version(), tracing_variables()) if settings.tracing == "otlp" else None
     registry = open_registry(settings, metrics, siblings, _wrapping(keys, tracing), open_sources(settings))
@@ -101,7 +103,13 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
         alive=registry.served.alive,
         sessions=None if sessions is None else sessions.edge(settings),
         models=registry,
-        access=AccessRules(keys, settings.admin_port, settings.origins),
+        access=AccessRules(
+            keys,
+            settings.admin_port,
+            settings.origins,
+            (hosts := settings.hosts_of(settings.host)),
+            hosts if settings.admin_port is None else settings.hosts_of(settings.admin_host),
+        ),
         tracing=tracing,
         access_log=settings.access_log,
     )
@@ -165,13 +173,14 @@ def _open_sessions(
     if address is None:
         return None
     store = open_store(address, max_sessions=settings.max_sessions, durability=settings.durability)
-    worker = StoreWorker(store, observe=metrics.store_call)
+    worker = StoreWorker(store, observe=metrics.store_call, max_skew_s=settings.max_clock_skew_s)
     folder = lmdb_path(address)
     metrics.watch_store(
         lambda: worker.healthy,
         lambda: worker.num_waiting,
         None if folder is None else partial(disk_bytes, folder),
         settings.max_sessions,
+        lambda: worker.clock.skew_s,
     )
     key = settings.state_key
     signer = StateSigner(state_secret(None if key is None else key.get_secret_value(), address).encode())
@@ -181,6 +190,7 @@ def _open_sessions(
         signer,
         settings.session_limits,
         metrics,
+        worker.clock,
         quota=(lambda owner: None) if keys is None else keys.max_sessions,
         waiting=None if tracing is None else tracing.waiting,
     )

@@ -167,6 +167,10 @@ class CorruptSession(ServerError):
         super().__init__(f"the stored session {id!r} is damaged; create it anew")
 
 
+class StoreDamaged(ServerError):
+    """What the session store keeps cannot be read; waiting cures nothing."""
+
+
 class EngineDead(ServerError):
     """The engine has ended. Unrecoverable: the process should be replaced."""
 

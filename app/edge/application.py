@@ -25,6 +25,7 @@ from app.edge.errors import is_internal
 from app.edge.http.access import Access, PathRules
 from app.edge.http.middleware import RequestScope
 from app.edge.http.routing import DirectRoutes
+from app.edge.http.source import SourceRules
 from app.edge.openapi import document
 from app.edge.protocol import Protocol, error_response
 from app.edge.routes import health, models, sessions
@@ -33,6 +34,7 @@ from app.edge.routes.session_steps import session_steps_router
 from app.edge.routes.tasks import task_router
 from app.edge.sockets import session_socket
 from app.edge.sockets.connection import deny
+from app.sessions.limits import SessionLimits
 from app.tasks.task import Tasks
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -78,7 +80,7 @@ def assemble(
     app.state.protocols = protocols
     routers = [
         *(task_router(task) for task in edge.tasks),
-        session_steps_router(edge.tasks),
+        session_steps_router(edge.tasks, SessionLimits() if edge.sessions is None else edge.sessions.limits),
         *_RESOURCES,
     ]
     for protocol in protocols:
@@ -113,7 +115,7 @@ def assemble(
         metrics=edge.metrics,
         tracing=edge.tracing,
         access_log=edge.access_log,
-        origins=None if access.keys is not None else frozenset(access.origins),
+        rules=SourceRules(access),
     )
     if access.origins:
         # There are no cookies, so every header is harmless.

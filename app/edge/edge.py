@@ -31,11 +31,13 @@ class Lifecycle:
         self.started = started
         self.draining = False
         self.running = 0
+        self.num_handshakes = 0
         self._sockets: set[Callable[[], None]] = set()
 
     @property
     def num_sockets(self) -> int:
-        return len(self._sockets)
+        """Of WebSockets, those included whose handshake is still to be answered."""
+        return len(self._sockets) + self.num_handshakes
 
     def admitted(self, *, again: bool = False) -> Lifecycle:
         """In the block a request is worked on; raises Draining unless it was admitted before (``again``)."""
@@ -74,18 +76,25 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class SessionEdge:
+    """``trouble`` says why the store is not to be relied on, if so."""
+
     service: SessionService
     limits: SessionLimits
-    healthy: Callable[[], bool]
+    trouble: Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """``keys`` of ``None`` let everybody in; ``admin_port`` alone answers metrics and admin paths."""
+    """``keys`` of ``None`` let everybody in; ``admin_port`` alone answers metrics and admin paths.
+
+    ``hosts`` and ``admin_hosts`` are the names by which the two ports may be called; ``*`` for all.
+    """
 
     keys: KeyRing | None = None
     admin_port: int | None = None
     origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ("*",)
+    admin_hosts: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)

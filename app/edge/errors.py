@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import accumulate
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,6 +28,8 @@ CLOSE_RESTART = 1012
 
 MAX_FIELD_ERRORS = 10
 MAX_COUNTED_ERRORS = 1000
+MAX_TOLD_CHARS = 2000
+"""Of each text, and of each list of what is allowed: they may hold what the client wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ ErrorShape = Callable[[Problem], ErrorBody]
 INTERNAL = Kind("internal", "Internal error", 500, public=False)
 KINDS: dict[type[Exception], Kind] = {
     tree.Unauthenticated: Kind("unauthenticated", "An API key is needed", 401),
-    tree.Forbidden: Kind("forbidden", "The key does not allow this", 403),
+    tree.Forbidden: Kind("forbidden", "This is not allowed here", 403),
     tree.InvalidInput: Kind("invalid-input", "The request is not valid", 422),
     tree.UnknownModel: Kind("unknown-model", "No such model is served", 404),
     tree.LoadFailed: Kind("load-failed", "The model cannot be served", 409),
@@ -77,6 +80,7 @@ KINDS: dict[type[Exception], Kind] = {
     tree.RunFailed: Kind("run-failed", "The model failed on this request", 500),
     tree.StateQuarantined: Kind("state-quarantined", "The step would have spoilt the session's state", 500),
     tree.CorruptSession: Kind("corrupt-session", "The stored session is damaged", 500),
+    tree.StoreDamaged: Kind("store-damaged", "The session store is damaged", 500),
     tree.EngineDead: Kind("engine-dead", "The model has stopped", 503),
     tree.DeviceUnavailable: INTERNAL,
     tree.BundleError: INTERNAL,
@@ -123,8 +127,8 @@ def describe(error: BaseException, request_id: str) -> ProblemDetail:
         type=TYPE_PREFIX + kind.slug,
         title=kind.title,
         status=kind.status,
-        detail=detail,
-        errors=listed,
+        detail=_clipped(detail),
+        errors=[_bounded(error) for error in listed],
         request_id=request_id,
         retry_after_s=_retry_after(error),
         **_session_fields(error),
@@ -195,6 +199,24 @@ def _field_errors(error: ValidationError) -> list[FieldError]:
         )
         for detail in details
     ]
+
+
+def _clipped(text: str) -> str:
+    """The beginning and the end, where the reason stands, of a text that is too long."""
+    if len(text) <= MAX_TOLD_CHARS:
+        return text
+    end = MAX_TOLD_CHARS // 4
+    return f"{text[: MAX_TOLD_CHARS - end - 1]}\N{HORIZONTAL ELLIPSIS}{text[-end:]}"
+
+
+def _bounded(error: FieldError) -> FieldError:
+    allowed = error.allowed
+    if isinstance(allowed, str):
+        allowed = _clipped(allowed)
+    elif isinstance(allowed, list | tuple):
+        sizes = accumulate(len(str(choice)) for choice in allowed)
+        allowed = [choice for choice, size in zip(allowed, sizes, strict=True) if size <= MAX_TOLD_CHARS]
+    return FieldError(field=_clipped(error.field), message=_clipped(error.message), allowed=allowed)
 
 
 def _message(detail: ErrorDetails) -> str:

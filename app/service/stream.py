@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,6 +13,9 @@ from app.core.ports import Ticket
 from app.core.sequence import Event, Finished, Tokens
 from app.service.call import Call, Timing, outcome_of
 from app.tasks.model import Assembler
+
+_TURN_TOKENS = 256
+"""Made into frames before it is the turn of others on the event loop: some milliseconds."""
 
 
 class TaskStream:
@@ -61,8 +65,11 @@ class TaskStream:
             while not (assembler.ended or self._stopping):
                 events = await self._ticket.events()
                 self._count(events)
-                for frame in assembler.push(events):
-                    yield frame
+                for number, part in enumerate(_parts(events)):
+                    if number:
+                        await asyncio.sleep(0)
+                    for frame in assembler.push(part):
+                        yield frame
             for frame in assembler.stop():
                 yield frame
             self._call.report("ok")
@@ -87,3 +94,16 @@ class TaskStream:
             first = not self._last_at
             self._last_at[index] = now
             self._call.produced(count, None if before is None else now - before, first=first)
+
+
+def _parts(events: Sequence[tuple[int, Event]]) -> Iterator[list[tuple[int, Event]]]:
+    """Events in their order, in parts of so few tokens that none takes long."""
+    part: list[tuple[int, Event]] = []
+    room = _TURN_TOKENS
+    for index, event in events:
+        while isinstance(event, Tokens) and len(event.tokens) > room:
+            yield [*part, (index, Tokens(event.tokens[:room]))]
+            event, part, room = Tokens(event.tokens[room:]), [], _TURN_TOKENS
+        part.append((index, event))
+        room -= len(event.tokens) if isinstance(event, Tokens) else 0
+    yield part

@@ -25,7 +25,14 @@ from app.service.catalog import Deployment
 from app.service.inference import InferenceService
 from app.sessions.limits import SessionLimits
 from app.sessions.portable import PortableState
-from app.sessions.record import SessionRecord, SessionState, decode_record, encode_record, store_key
+from app.sessions.record import (
+    SessionRecord,
+    SessionState,
+    decode_record,
+    encode_record,
+    next_revision,
+    store_key,
+)
 from app.sessions.schema import SessionInfo
 from app.sessions.stores.store import AsyncStore, Snapshot, Stored, Write
 
@@ -38,8 +45,8 @@ _ATTEMPTS = 5
 class SessionObserver(Protocol):
     def session(self, event: str, count: int = 1) -> None:
         """``created``, ``forked``, ``closed``, ``expired``, ``conflict``, ``replayed``, ``rewound``,
-        ``migrated``, ``snapshot``, ``exported``, ``imported``, ``quarantined``, ``corrupt`` or ``refused``
-        happened.
+        ``migrated``, ``snapshot``, ``exported``, ``imported``, ``quarantined``, ``corrupt``, ``lost`` or
+        ``refused`` happened.
         """
         ...
 
@@ -111,7 +118,7 @@ class SessionAccess:
         held = None if written.current is None else decode_record(record.id, written.current.record)
         if held is not None and (held.state is not SessionState.OPEN or held.expires_at <= self.clock()):
             # An ended session leaves its id to a new one.
-            again = replace(record, revision=max(held.revision + 1, record.revision))
+            again = replace(record, revision=next_revision(held.revision, record.updated_at))
             (written,) = await self.store.write(
                 [Write(record.key, held.revision, stored_of(again), drop_snapshots=True, max_owned=most)]
             )

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from app.core.errors import RnnserveError
 from app.sessions.service import SessionService
-from app.sessions.stores.store import AsyncStore, SessionStore
+from app.sessions.stores.store import SessionStore
+from app.sessions.stores.worker import StoreWorker
 
 logger = logging.getLogger(__name__)
 
@@ -18,14 +19,17 @@ _COUNT_S = 5.0
 _RETRY_S = 2.0
 
 
-async def keep_house(sessions: SessionService, store: AsyncStore, report: Callable[[int], None]) -> None:
-    """End what has expired and report how many sessions live. Never returns, and no failure ends it."""
+async def keep_house(sessions: SessionService, store: StoreWorker, report: Callable[[int], None]) -> None:
+    """End what has expired and report how many sessions live. Never returns, and no failure ends it.
+
+    While the clocks disagree one of them is wrong, perhaps the store's, and what is ended is ended for good.
+    """
     loop = asyncio.get_running_loop()
     next_count = 0.0
     while True:
         wait_s = _SWEEP_S
         try:
-            if await sessions.sweep():
+            if not store.is_off and await sessions.sweep():
                 wait_s = _PAUSE_S
             if loop.time() >= next_count:
                 report(await store.call(SessionStore.count))

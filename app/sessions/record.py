@@ -9,6 +9,7 @@ It guards against damage, not against somebody who may write to the store.
 from __future__ import annotations
 
 import math
+import random
 import re
 import secrets
 import struct
@@ -25,6 +26,7 @@ from app.core.errors import CorruptSession
 
 _MAGIC = b"RSR2"
 _U32 = struct.Struct("<I")
+_CHANCE_BITS = 22
 # Writes are idempotent by value: a store that holds the very bytes says that they were written. So records
 # name their writer, else two processes that apply equal events to one step would both be told so.
 _WRITER = secrets.token_hex(8)
@@ -97,7 +99,8 @@ class SessionRecord:
         return self.updated_at + self.ttl_s
 
     def after(self, now: float, **changes: Any) -> SessionRecord:
-        return replace(self, revision=self.revision + 1, updated_at=now, **changes)
+        revision = next_revision(self.revision, now)
+        return replace(self, revision=revision, updated_at=now, **changes)
 
     def stepped(
         self,
@@ -113,7 +116,7 @@ class SessionRecord:
             self.id,
             self.model,
             self.graph,
-            self.revision + 1,
+            next_revision(self.revision, now),
             step,
             self.created_at,
             now,
@@ -133,11 +136,14 @@ class SessionRecord:
         return self.after(now, state=state, ttl_s=keep_s, call=None, **empty)
 
 
-def first_revision(now: float) -> int:
-    """The microsecond, so that a session made after another of the same id was forgotten never comes by a
-    revision that the other had, and whoever still remembers that one cannot take the new for it.
+def next_revision(previous: int, now: float) -> int:
+    """Greater than the one before (0 for a new session), and one that no other write has or will have.
+
+    The nanosecond, and up to four milliseconds by chance. So whoever remembers a record knows an older one
+    when it sees it, and cannot take a newer one for its own, also where the store has lost writes and others
+    have taken their place, or where a session was forgotten and its id has come again.
     """
-    return max(1, int(now * 1e6))
+    return max(previous, int(now * 1e9)) + 1 + random.getrandbits(_CHANCE_BITS)
 
 
 _AS_IT_IS = (

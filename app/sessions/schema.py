@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from copy import copy
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+from annotated_types import MaxLen
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    create_model,
+)
 
+from app.core.errors import over_limit
 from app.core.problem import ProblemDetail
 from app.core.schema import Answer, ModelReference, Request, Seq
 from app.sessions.portable import MAX_CHARS
@@ -98,7 +108,32 @@ class SessionStep(StepRequest):
 class StepsRequest(Request):
     """Calls on many sessions, each answered on its own."""
 
-    steps: list[SessionStep] = Field(min_length=1)
+    most: ClassVar[int] = 2**31
+    steps: list[SessionStep] = Field(min_length=1, fail_fast=True)
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        too_many = over_limit("steps", cls.most, f"at most {cls.most} calls go together")
+        if isinstance(json_data, bytes) and json_data.count(b'"inputs":') > cls.most:
+            raise too_many  # the parser would first make a tree of them all
+        try:
+            return super().model_validate_json(json_data, **options)
+        except ValidationError as error:
+            if error.error_count() == 1 and error.errors(include_input=False)[0]["type"] == "too_long":
+                raise too_many from error
+            raise
+
+
+def of_at_most(most: int) -> type[StepsRequest]:
+    """A request of at most so many calls, of which no more are read."""
+    field = copy(StepsRequest.model_fields["steps"])
+    field.metadata = [*field.metadata, MaxLen(most)]
+    definition: Any = (field.annotation, field)
+    bounded = create_model(
+        "StepsRequest", __base__=StepsRequest, __doc__=StepsRequest.__doc__, steps=definition
+    )
+    bounded.most = most
+    return bounded
 
 
 class StepAnswer(Answer):

@@ -25,8 +25,8 @@ from app.sessions.record import (
     SessionRecord,
     SessionState,
     decode_record,
-    first_revision,
     id_of_key,
+    next_revision,
     owner_of_key,
     store_key,
 )
@@ -64,6 +64,7 @@ class SessionService:
         waiting: Callable[[Sequence[str]], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._access = SessionAccess(inference, store, limits, observe, clock, quota)
+        self.clock = clock
         self._limits = limits
         self._observe = observe
         self._stepper = Stepper(self._access)
@@ -80,7 +81,7 @@ class SessionService:
         now = self._access.clock()
         record = SessionRecord(
             id=request.id or secrets.token_hex(_ID_BYTES),
-            revision=first_revision(now),
+            revision=next_revision(0, now),
             created_at=now,
             updated_at=now,
             ttl_s=self._ttl(request.ttl_seconds),
@@ -185,7 +186,7 @@ class SessionService:
         copy = replace(
             record,
             id=request.id or secrets.token_hex(_ID_BYTES),
-            revision=first_revision(now),
+            revision=next_revision(0, now),
             created_at=now,
             updated_at=now,
             ttl_s=record.ttl_s if request.ttl_seconds is None else self._ttl(request.ttl_seconds),

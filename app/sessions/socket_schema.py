@@ -27,7 +27,7 @@ class StepsMessage(Request):
     """On ``WS /sessions``: many calls in one frame."""
 
     type: Literal["steps"]
-    steps: list[SessionStep] = Field(min_length=1)
+    steps: list[SessionStep] = Field(min_length=1, fail_fast=True)
 
 
 class MarkerMessage(Request):

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\*")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+|\*|null")
 
 
@@ -55,6 +56,12 @@ class AccessSettings(BaseSettings):
         description="origins whose pages may call the service from a browser, by commas, as in "
         "https://example.org; an asterisk for all",
     )
+    allowed_hosts: str = Field(
+        "",
+        description="names by which the service may be called besides addresses, localhost and names without "
+        "a dot, by commas, as in api.example.org or *.example.org; an asterisk for all. Left out: none for a "
+        "server on a loopback address that has neither keys nor trusted proxies, else all",
+    )
     trusted_proxies: str = Field(
         "",
         description="addresses and networks, by commas, whose X-Forwarded-For and X-Forwarded-Proto are "
@@ -69,6 +76,16 @@ class AccessSettings(BaseSettings):
                 raise ValueError(f"{item!r} is not SCHEME://HOST, SCHEME://HOST:PORT or *")
         return value
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts_parse(cls, value: str) -> str:
+        for item in listed(value):
+            if not _HOST.fullmatch(item):
+                raise ValueError(
+                    f"{item!r} is not a name such as api.example.org or *.example.org, without a port"
+                )
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies_parse(cls, value: str) -> str:
@@ -79,6 +96,16 @@ class AccessSettings(BaseSettings):
             except ValueError:
                 raise ValueError(f"{item!r} is not an address, a network such as 10.0.0.0/8, or *") from None
         return value
+
+    def hosts_of(self, listens_on: str) -> tuple[str, ...]:
+        """By which names a server on this address may be called; an asterisk for all."""
+        if self.allowed_hosts:
+            return listed(self.allowed_hosts)
+        try:
+            is_loopback = ipaddress.ip_address(listens_on.partition("%")[0]).is_loopback
+        except ValueError:
+            is_loopback = listens_on == "localhost"
+        return () if is_loopback and self.keys is None and not self.trusted_proxies else ("*",)
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -28,6 +28,13 @@ class StoreSettings(BaseSettings):
         description="secret that signs downloaded states, at least 16 characters; give it as a variable, "
         "since flags are seen by others; left out, one is drawn and kept beside an LMDB store",
     )
+    max_clock_skew_s: float = Field(
+        30.0,
+        gt=0,
+        le=2**31,
+        description="seconds by which this machine's clock may differ from that of the session store before "
+        "the server is not ready; sessions expire by the store's",
+    )
     max_sessions: int = Field(
         1_000_000,
         ge=1,

@@ -152,6 +152,9 @@ class Catalogue(Collector):
             SECONDS,
         )
         self.in_flight = self._gauge("http_requests_in_flight", "HTTP requests that are being answered", ())
+        self.connections = self._gauge(
+            "connections", "Open connections, handshakes and those that wait for a request included", ()
+        )
         self.sockets = self._gauge("websockets", "Open WebSockets", ())
         self.refused = self._counter(
             "refused",
@@ -163,7 +166,8 @@ class Catalogue(Collector):
         self.session_events = self._counter(
             "session_events",
             "What happened to sessions: created, forked, imported, exported, closed, expired, rewound, "
-            "migrated, snapshot, replayed, conflict, quarantined, corrupt, refused (the store was full)",
+            "migrated, snapshot, replayed, conflict, quarantined, corrupt, lost (the store went back to an "
+            "earlier record), refused (the store was full)",
             ("event",),
         )
         self.session_calls = self._counter(
@@ -191,6 +195,12 @@ class Catalogue(Collector):
         )
         self.store_waiting = self._gauge(
             "session_store_waiting", "Sessions and calls that wait for the store or are in it", ()
+        )
+        self.store_skew = self._gauge(
+            "session_store_clock_skew_seconds",
+            "How far this machine's clock is ahead of the session store's",
+            (),
+            "livemostrecent",
         )
         self.store_disk = self._gauge(
             "session_store_disk_bytes", "Disk space of an LMDB store", (), "livemax"

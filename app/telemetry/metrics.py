@@ -25,7 +25,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OUTCOMES = ("ok", "caller", "capacity", "server")
 SESSION_EVENTS = (
     *("created", "forked", "imported", "exported", "closed", "expired", "rewound", "migrated"),
-    *("snapshot", "replayed", "conflict", "quarantined", "corrupt", "refused"),
+    *("snapshot", "replayed", "conflict", "quarantined", "corrupt", "lost", "refused"),
 )
 MODEL_EVENTS = ("loaded", "failed", "switched", "retired")
 REFUSALS = ("unauthenticated", "forbidden", "request_rate", "port")
@@ -207,12 +207,14 @@ class Metrics:
         waiting: Callable[[], int] = lambda: 0,
         disk_bytes: Callable[[], int] | None = None,
         max_sessions: int = 0,
+        skew_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Report the session store as it is at each scrape; ``disk_bytes`` where that is known."""
         all_ = self.catalogue
         all_.told(all_.store_up).set_function(healthy)
         all_.told(all_.store_waiting).set_function(waiting)
         all_.told(all_.sessions_limit).set(max_sessions)
+        all_.told(all_.store_skew).set_function(skew_s)
         if disk_bytes is not None:
             all_.told(all_.store_disk).set_function(disk_bytes)
         for event in SESSION_EVENTS:
@@ -223,6 +225,9 @@ class Metrics:
             all_.store_failures.labels(operation)
             all_.store_time.labels(operation)
             all_.store_group.labels(operation)
+
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        self.catalogue.told(self.catalogue.connections).set_function(count)
 
     def live_sessions(self, count: int) -> None:
         self.catalogue.told(self.catalogue.sessions_live).set(count)

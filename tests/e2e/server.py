@@ -16,6 +16,7 @@ from types import TracebackType
 import httpx2
 
 REPOSITORY = Path(__file__).parent.parent.parent
+_PROGRAMS = {"tasks": "serve_tasks", "clock_ahead_s": "serve_ahead", "max_descriptors": "serve_few"}
 _URL = re.compile(r"on (http://\S+:(\d+))")
 
 
@@ -25,14 +26,17 @@ class ServerProcess:
     Args:
         models: the folder to serve, or places by commas.
         flags: further flags, ``max_batch=3`` for ``--max-batch 3``; sessions are kept in memory
-            unless they say otherwise. ``tasks`` names those to be registered, by commas.
+            unless they say otherwise. ``tasks`` names those to be registered, by commas; ``clock_ahead_s``
+            makes its clock wrong, ``max_descriptors`` leaves it so few.
     """
 
     def __init__(self, models: Path | str, **flags: object) -> None:
         if not {"sessions", "state_dir"} & set(flags):
             flags["sessions"] = "memory:"
-        tasks = flags.pop("tasks", None)
-        program = ["app"] if tasks is None else ["tests.serve_tasks", str(tasks)]
+        program = ["app"]
+        for name, module in _PROGRAMS.items():
+            if name in flags:
+                program = [f"tests.{module}", str(flags.pop(name))]
         command = [sys.executable, "-m", *program, "serve", "--models", str(models), "--port", "0"]
         for name, value in flags.items():
             flag = f"--{name.replace('_', '-')}"

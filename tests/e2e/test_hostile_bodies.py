@@ -238,3 +238,46 @@ def test_a_million_unknown_fields_are_refused_without_listing_them(client: httpx
     error = refused(client, "/generate", body, "body")
     assert "mistakes" in error["message"]
     assert time.monotonic() - started < 60
+
+
+LONG = "q" * 60_000
+WIDE_CSV = ",".join(f"column-{number}" for number in range(50_000)) + "\n1,2\n3,4\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("/forecast", {LONG: 1, "values": VALUES, "horizon": 1}, {}),
+        ("/forecast", {**{f"{number}{LONG}": 1 for number in range(20)}, "values": VALUES, "horizon": 1}, {}),
+        ("/forecast?horizon=1&time=nowhere", WIDE_CSV, {"content-type": "text/csv"}),
+        (f"/forecast?horizon=1&time={LONG}", "a,b\n1,2\n", {"content-type": "text/csv"}),
+        (f"/forecast?horizon=1&targets={LONG}", "a,b\n1,2\n", {"content-type": "text/csv"}),
+        (f"/forecast?horizon=1&{LONG}=1", "a,b\n1,2\n", {"content-type": "text/csv"}),
+        ("/forecast?horizon=1", f"{LONG},b\n1,{LONG}\n2,{LONG}\n", {"content-type": "text/csv"}),
+        ("/forecast", "x", {"content-type": f"text/{LONG[:30_000]}"}),
+        ("/forecast", "x", {"content-encoding": LONG[:30_000]}),
+        ("/forecast", "{}", {"origin": f"http://{LONG[:30_000]}"}),
+        ("/generate", {"prompt": "a", LONG: 1}, {}),
+        ("/v1/completions", {"prompt": "a", "model": "tiny-text-lstm", LONG: 1}, {}),
+        (f"/v2/models/{LONG}/infer", {"inputs": []}, {}),
+        (f"/admin/models/{LONG}/load", {}, {}),
+        ("/sessions", {"task": "forecast", "options": {LONG[:4000]: 1}}, {}),
+        ("/sessions/steps", {"steps": [{"id": "a", "inputs": 1, LONG: 1}]}, {}),
+    ],
+)
+def test_what_the_client_wrote_is_told_to_it_in_part(
+    client: httpx2.Client, path: str, body: Any, headers: dict[str, str]
+) -> None:
+    """However long it was, the answer is short."""
+    content = body if isinstance(body, str) else json.dumps(body)
+    answer = client.post(path, content=content, headers=headers)
+    assert 400 <= answer.status_code < 500
+    assert len(answer.content) < 32_000
+
+
+def test_the_end_of_a_long_message_is_kept(client: httpx2.Client) -> None:
+    """Where the reason stands."""
+    detail = client.post("/generate", json={"prompt": "a", LONG: 1}).json()["detail"]
+    assert len(detail) <= 2000
+    assert detail.startswith("qqq")
+    assert detail.endswith("qqq: unknown field")

@@ -36,10 +36,12 @@ class FakeSessions:
         self.endings: dict[str, RnnserveError] = {}
         self.healthy = True
         self.looked_up = 0
+        self.clock = time.time
 
     def edge(self, **limits: Any) -> SessionEdge:
         """Itself, as routes see it."""
-        return SessionEdge(self, SessionLimits(**limits), lambda: self.healthy)  # type: ignore[arg-type]  # it answers the same calls
+        trouble = "the session store does not answer"
+        return SessionEdge(self, SessionLimits(**limits), lambda: None if self.healthy else trouble)  # type: ignore[arg-type]  # it answers the same calls
 
     async def view(self, id: str, owner: str = "") -> SessionInfo:
         """Where it is."""

@@ -15,6 +15,7 @@ from websockets.server import ServerProtocol
 from app.edge.http import transports
 from app.edge.http.http_connection import HttpConnection
 from app.edge.http.http_exchange import Exchange
+from app.edge.http.room import room
 from app.edge.http.transports import Lingering, unfinished
 from app.edge.http.websocket_connection import WebSocketConnection
 from tests.edge.running import Running
@@ -94,6 +95,7 @@ async def test_nothing_of_a_closed_connection_is_left(name: str, reads: bool) ->
             await asyncio.sleep(0.05)
         assert left() == {}
         assert unfinished.held == 0
+        assert (room.num_open, room.num_waiting) == (0, 0)
         assert not running.server.server_state.connections
         assert not running.server.server_state.tasks
 

@@ -14,6 +14,7 @@ from app.edge.http.routing import DirectRoutes
 from app.edge.routes.session_steps import session_steps_router
 from app.edge.routes.tasks import task_router
 from app.registered import TASKS
+from app.sessions.limits import SessionLimits
 from app.tasks.task import Tasks
 from tests.edge.fake_service import FakeEdge
 
@@ -32,7 +33,7 @@ def direct(edge: FakeEdge, root: str = "") -> TestClient:
     """A client of the table alone."""
     routes = [
         *(route for task in TASKS for route in task_router(task).routes),
-        *session_steps_router(Tasks(TASKS)).routes,
+        *session_steps_router(Tasks(TASKS), SessionLimits()).routes,
     ]
     table = DirectRoutes(everything_else, routes, (InvalidInput, ValidationError), answer)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.core.errors import InvalidInput
+from app.sessions.schema import of_at_most
 from app.tasks.forecast.csv_body import CsvQuery
 from app.tasks.forecast.schema import LARGEST_VALUE, ForecastRequest
 from app.tasks.generate.schema import GenerateRequest
@@ -115,3 +116,18 @@ def test_a_csv_query_reads_lists_by_commas() -> None:
     with pytest.raises(ValidationError) as caught:
         CsvQuery.model_validate({"horizon": "3", "levels": "80,x"})
     assert places(caught.value) == [("levels", 1)]
+
+
+@pytest.mark.parametrize("call", ["{}", '{"id": "a", "inputs": 1}', '{"id":"a","inputs":1}'])
+def test_no_more_calls_are_read_than_may_go_together(call: str) -> None:
+    """The first that is wrong, or one too many, ends the reading."""
+    bounded = of_at_most(3)
+    many = f'{{"steps": [{", ".join([call] * 1000)}]}}'.encode()
+    with pytest.raises((InvalidInput, ValidationError)) as refused:
+        bounded.model_validate_json(many)
+    if isinstance(refused.value, InvalidInput):
+        assert (refused.value.field, refused.value.allowed) == ("steps", {"max": 3})
+    elif isinstance(refused.value, ValidationError):
+        assert refused.value.error_count() == 2
+    few = b'{"steps": [{"id": "a", "inputs": "inputs"}, {"id": "b", "inputs": [1]}]}'
+    assert [step.id for step in bounded.model_validate_json(few).steps] == ["a", "b"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.core.errors import SequenceConflict, SessionGone
-from app.sessions.record import SessionRecord, first_revision
+from app.sessions.record import SessionRecord, next_revision
 from app.sessions.service import SessionService
 from app.sessions.steps.calls import StepCall
 from app.sessions.steps.record_cache import RecordCache
@@ -172,7 +172,28 @@ def test_the_least_recently_used_records_make_room() -> None:
     assert [id for id in "abcd" if cache.get(id) is not None] == ["d"]
 
 
+NOW = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    "previous", [0, 1, int(NOW * 1e6) + 5, int(NOW * 1e9), int(NOW * 1e9) + 3600 * 10**9]
+)
+def test_revisions_grow_and_never_meet_again(previous: int) -> None:
+    """Two histories of one session that part are told apart, also within one moment and by a late clock."""
+    histories = []
+    for _ in range(2):
+        revisions = [previous]
+        for step in range(1000):
+            revisions.append(next_revision(revisions[-1], NOW + step * 1e-4))
+        assert revisions == sorted(set(revisions))
+        assert revisions[1] >= int(NOW * 1e9)
+        histories.append(revisions[1:])
+    # By chance a pair meets in one of some million writes.
+    assert len(set(histories[0]) & set(histories[1])) <= 1
+    assert histories[0][-1] < 2**63
+
+
 def test_revisions_of_a_later_session_are_larger() -> None:
     """By far more than a session can be written in between."""
-    assert first_revision(1_700_000_001.0) - first_revision(1_700_000_000.0) == 1_000_000
-    assert first_revision(0.0) == 1
+    assert next_revision(0, NOW + 1) - next_revision(0, NOW) > 0.99 * 1e9
+    assert next_revision(0, 0.0) >= 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from app.sessions.stores.backlog import Backlog, Waiting
 from app.sessions.stores.store import Stored, Write
-from app.sessions.stores.worker import Backlog, Waiting
 
 
 def write(*ids: str) -> Waiting:

@@ -36,10 +36,11 @@ class GatedStore(MemoryStore):
         self._pass([f"{write.id}{write.stored.revision}" for write in writes])
         return super().write(writes)
 
-    def check(self) -> None:
+    def check(self) -> float:
         """Fail while down."""
         if self.down:
             raise StoreUnavailable("down", retry_after_s=3.0)
+        return super().check()
 
     def close(self) -> None:
         """Note who closes."""

@@ -18,6 +18,7 @@ from app.edge.http import transports
 from app.edge.http.deadline import Deadline
 from app.edge.http.http_exchange import STATUS_LINES, Exchange, WholeAnswer
 from app.edge.http.request_reader import RequestHead, RequestReader
+from app.edge.http.room import room
 from app.edge.http.transports import ABORT, ON_LOST, RESPOND
 
 HIGH_WATER_BYTES = 64 * 1024
@@ -58,6 +59,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_deaf = False
         self._eof = False
         self._read_paused = False
+        self._has_key = False
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
@@ -67,12 +69,14 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own do
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # it is none of uvicorn's classes
         self.transport = transport
+        room.enter(transport)
         self._server = transports.address_of(transport, "sockname")
         self._client = transports.address_of(transport, "peername")
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self.expect_head()
 
     def connection_lost(self, error: Exception | None) -> None:
+        room.leave(self.transport)
         pending = [self._answering, *self._behind]
         self._let_go()
         self.writable.set()
@@ -163,6 +167,8 @@ class HttpConnection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is not None and exchange.take_body(piece) > HIGH_WATER_BYTES:
             self._pause_reading()
+        if not self._has_key:
+            room.wait(self.transport)
 
     def end_request(self) -> None:
         exchange = self.exchange
@@ -170,6 +176,7 @@ class HttpConnection(asyncio.Protocol):
         if exchange is None:
             return
         exchange.arrive()
+        room.work(self.transport)
         self._is_deaf = not exchange.keep_alive
         if self._answering is None:
             self._wait_for_request()
@@ -181,6 +188,7 @@ class HttpConnection(asyncio.Protocol):
 
     def become_websocket(self, head: RequestHead, rest: bytes) -> None:
         deadline = self._deadline.due
+        room.work(self.transport)
         self._let_go()
         protocol: Any = self._config.ws_protocol_class
         connection = protocol(self._config, self._server_state, self._app_state)
@@ -239,6 +247,9 @@ class HttpConnection(asyncio.Protocol):
     def answered(self, exchange: Exchange) -> None:
         self._server_state.total_requests += 1
         self._answering = None
+        if not self._has_key and "principal" in exchange.scope["state"]:
+            self._has_key = True
+            room.work(self.transport)
         if self.transport.is_closing():
             return
         if not exchange.keep_alive:
@@ -304,6 +315,8 @@ class HttpConnection(asyncio.Protocol):
         return before == size or transports.unfinished.change(before, size)
 
     def _wait_for_request(self) -> None:
+        if not self._has_key:
+            room.wait(self.transport)
         if self._reader.in_body:
             # The rest of a body that was answered unread.
             self._deadline.set(transports.LINGER_S, self.transport.abort)

@@ -8,13 +8,13 @@ import time
 from collections.abc import Mapping
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.context import REQUEST, RequestContext
 from app.core.errors import Forbidden
 from app.edge.errors import is_internal
+from app.edge.http.source import Source, SourceRules
 from app.edge.http.transports import RESPOND
 from app.edge.protocol import error_response
 from app.telemetry.logging import log_access
@@ -30,10 +30,10 @@ _REQUEST_ID = b"x-request-id"
 _TRACEPARENT = b"traceparent"
 # Keeps a client on one side, where versions of a model share its requests.
 _ROUTING_KEY = b"x-routing-key"
+_HOST = b"host"
 _ORIGIN = b"origin"
-_WANTED = frozenset({_REQUEST_ID, _TRACEPARENT, _ROUTING_KEY, _ORIGIN})
-# A browser lets scripts of other sites send these, and keeps the answers from them unless CORS allows it.
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_SITE = b"sec-fetch-site"
+_WANTED = frozenset({_REQUEST_ID, _TRACEPARENT, _ROUTING_KEY, _HOST, _ORIGIN, _SITE})
 # Without it a browser may take an answer for something else than it says it is.
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
@@ -47,8 +47,6 @@ _TRACE = re.compile(
 
 
 class RequestScope:
-    """``origins``: of sites whose scripts may change something; ``None`` where keys are asked for."""
-
     def __init__(
         self,
         app: ASGIApp,
@@ -56,13 +54,13 @@ class RequestScope:
         tracing: Tracing | None = None,
         *,
         access_log: bool = False,
-        origins: frozenset[str] | None = None,
+        rules: SourceRules,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._tracing = tracing
         self._access_log = access_log
-        self._origins = origins
+        self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -70,7 +68,7 @@ class RequestScope:
             return
         if scope["path"].endswith("/") and len(scope["path"]) > 1:
             scope["path"] = scope["path"][:-1]
-        request_id, trace, key, origin = _wanted(scope)
+        request_id, trace, key, source = _wanted(scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         span = None if self._tracing is None else self._tracing.begin(scope)
@@ -87,8 +85,7 @@ class RequestScope:
             added.append((_TRACEPARENT, _own_span(trace)))
         if scope["type"] == "websocket":
             try:
-                if origin is not None and self._origins is not None:
-                    _check_origin(scope, origin, self._origins)
+                self._rules.check(scope, source)
                 await self._app(scope, receive, _choosing(scope, send))
             except Forbidden as error:
                 await error_response(error, request_id, scope)(scope, receive, send)
@@ -101,8 +98,7 @@ class RequestScope:
         self._metrics.in_flight.inc()
         tagged = TaggedSend(send, scope, added)
         try:
-            if origin is not None and self._origins is not None:
-                _check_origin(scope, origin, self._origins)
+            self._rules.check(scope, source)
             await self._app(scope, receive, tagged)
         except Exception as error:
             if is_internal(error):
@@ -156,35 +152,26 @@ class TaggedSend:
 _NONE: Mapping[str, Any] = {}
 
 
-def _wanted(scope: Scope) -> tuple[str, bytes | None, str | None, str | None]:
-    """The request's id, given or drawn, its ``traceparent`` if valid, routing key and origin."""
-    request_id, trace, key, origin = None, None, None, None
+def _wanted(scope: Scope) -> tuple[str, bytes | None, str | None, Source]:
+    """The request's id, given or drawn, its ``traceparent`` if valid, routing key and source."""
+    request_id, trace, key = None, None, None
+    host = origin = site = b""
     for name, value in scope["headers"]:
         if name in _WANTED:
             if name == _REQUEST_ID:
                 if request_id is None and _ACCEPTED.fullmatch(value):
                     request_id = value.decode("ascii")
+            elif name == _HOST:
+                host = value
             elif name == _ROUTING_KEY:
                 key = value.decode("latin-1")
             elif name == _ORIGIN:
-                origin = value.decode("latin-1")
+                origin = value
+            elif name == _SITE:
+                site = value
             elif (found := _TRACE.fullmatch(value)) and (found[1] != b"00" or found[4] is None):
                 trace = value
-    return request_id or f"{_ids.getrandbits(64):016x}", trace, key, origin
-
-
-def _check_origin(scope: Scope, origin: str, allowed: frozenset[str]) -> None:
-    """Raises Forbidden for what a script of another site could change. Only browsers send an origin."""
-    if "*" in allowed or origin in allowed or scope.get("method") in _SAFE:
-        return
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    try:
-        same = urlsplit(origin).netloc.lower() == host.decode("latin-1").lower()
-    except ValueError:
-        same = False
-    if not same:
-        what = "open no socket" if scope["type"] == "websocket" else "change nothing"
-        raise Forbidden(f"a page of {origin} may {what} here; --cors-origins says whose pages may")
+    return request_id or f"{_ids.getrandbits(64):016x}", trace, key, Source(host, origin, site)
 
 
 def _own_span(trace: bytes) -> bytes:

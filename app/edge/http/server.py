@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from app.core.errors import ConfigurationError
 from app.core.limits import Limits
 from app.edge.http.http_connection import HttpConnection
+from app.edge.http.room import MOST, room
 from app.edge.http.transports import SHUTDOWN_S, unfinished
 from app.edge.http.websocket_connection import WebSocketConnection
 
@@ -54,7 +55,7 @@ class GracefulServer(uvicorn.Server):
         self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        _raise_descriptor_limit()
+        room.fit(_raise_descriptor_limit())
         await super().startup(sockets=sockets)
         _settle_memory()
         if self.started:
@@ -99,12 +100,14 @@ class GracefulServer(uvicorn.Server):
         self.should_exit = True
 
 
-def _raise_descriptor_limit() -> None:
+def _raise_descriptor_limit() -> int:
     """Let the process have as many connections as the system allows; the usual 1,024 are soon taken."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST * 1024 if soft == resource.RLIM_INFINITY else soft
 
 
 def _settle_memory() -> None:
@@ -121,6 +124,7 @@ def _settle_memory() -> None:
 def server_config(app: ASGIApp, limits: Limits, trusted_proxies: str = "") -> uvicorn.Config:
     # Several of the largest bodies fit beside what others have sent.
     unfinished.limit = max(unfinished.limit, 4 * limits.max_body_bytes)
+    room.most = max(MOST, 2 * limits.max_connections)
     return uvicorn.Config(
         app,
         loop="uvloop",

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.edge.errors import problem_response
+from app.edge.http.room import room
 
 ABORT = "rnnserve.abort"
 """Extension of an HTTP scope: ``abort()`` drops the connection and all that is buffered."""
@@ -88,6 +89,7 @@ class Lingering(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(LINGER_S, transport.abort)
         transport.set_protocol(self)
+        room.wait(transport)
         transport.write_eof()
         transport.resume_reading()
 

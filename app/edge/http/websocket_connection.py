@@ -15,6 +15,7 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
+from app.edge.http.room import room
 from app.edge.http.transports import (
     GIVE_UP,
     SEND_NOW,
@@ -288,6 +289,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self._handshake_timer is not None:
             self._handshake_timer.cancel()
         unfinished.change(self._held, 0)
+        room.leave(self.transport)
         super().connection_lost(error)
         self._is_lost = True
         self._let_go()

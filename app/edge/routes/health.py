@@ -57,6 +57,7 @@ async def read_metrics(request: Request) -> Response:
 
 def readiness(edge: Edge) -> Readiness:
     dead = _dead(edge)
+    reason: str | None
     if edge.lifecycle.draining:
         reason = "shutting down"
     elif not edge.lifecycle.started():
@@ -65,10 +66,8 @@ def readiness(edge: Edge) -> Readiness:
         reason = "no model is served"
     elif dead:
         reason = f"the engine of {', '.join(dead)} has stopped"
-    elif edge.sessions is not None and not edge.sessions.healthy():
-        reason = "the session store does not answer"
     else:
-        reason = None
+        reason = None if edge.sessions is None else edge.sessions.trouble()
     return Readiness(ready=reason is None, reason=reason, models=list(edge.service.catalog.deployments))
 
 

@@ -19,6 +19,7 @@ from app.edge.http.routing import Endpoint, bytes_response, json_response, readi
 from app.edge.openapi import OPTIONAL_BODY, RESUMING, stream_responses
 from app.edge.routes.sessions import SESSION_PROBLEMS, SessionPath, SessionRoute
 from app.service.call import RequestClock
+from app.sessions.limits import SessionLimits
 from app.sessions.schema import (
     CreateSession,
     SessionInfo,
@@ -28,6 +29,7 @@ from app.sessions.schema import (
     StepRequest,
     StepsAnswer,
     StepsRequest,
+    of_at_most,
     of_tasks,
 )
 from app.sessions.steps.calls import StepCall
@@ -37,7 +39,7 @@ from app.tasks.task import Task, Tasks
 logger = logging.getLogger(__name__)
 
 
-def session_steps_router(tasks: Tasks) -> APIRouter:
+def session_steps_router(tasks: Tasks, limits: SessionLimits) -> APIRouter:
     router = APIRouter(route_class=SessionRoute, tags=["sessions"], responses=SESSION_PROBLEMS)
 
     def post(path: str, endpoint: Endpoint, body: Any, examples: Examples, answer: Any, **more: Any) -> None:
@@ -52,7 +54,13 @@ def session_steps_router(tasks: Tasks) -> APIRouter:
     starting = _examples(tasks, lambda name, step: {"task": name, "inputs": step["inputs"]})
     post("/steps", step_state, of_tasks(StatelessRequest, names), starting, StatelessAnswer)
     two = _examples(tasks, lambda name, step: {"steps": [{"id": id, **step} for id in ("a", "b")]})
-    post("/sessions/steps", step_many_sessions, StepsRequest, two, StepsAnswer)
+    post(
+        "/sessions/steps",
+        step_many_sessions,
+        of_at_most(limits.session_max_batch_calls),
+        two,
+        StepsAnswer,
+    )
     steps = {f"{task.name}_{key}": step for task in tasks for key, step in task.step_examples.items()}
     post("/sessions/{id}/steps", step_session, StepRequest, steps, StepAnswer)
     for task in tasks:

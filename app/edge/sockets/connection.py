@@ -23,6 +23,7 @@ from app.edge.errors import (
     error_frame,
     problem_response,
 )
+from app.edge.http.room import room
 from app.edge.http.transports import GIVE_UP, SEND_NOW
 
 logger = logging.getLogger(__name__)
@@ -64,20 +65,25 @@ class Connection(ABC):
 
     async def run(self) -> None:
         """Serve the socket until it ends; everything started here has ended when this returns."""
-        await self._websocket.accept()
-        self._edge.lifecycle.enter(self.drain)
+        lifecycle = self._edge.lifecycle
+        lifecycle.num_handshakes += 1
+        try:
+            await self._websocket.accept()
+        finally:
+            lifecycle.num_handshakes -= 1
+        lifecycle.enter(self.drain)
         self._edge.metrics.sockets.inc()
         self.own(self._receive_all())
         self.wait_for_request()
         self.opened()
-        if self._edge.lifecycle.draining:
+        if lifecycle.draining:
             # It began while the handshake was under way, so this socket has not been told.
             self.drain()
         try:
             end = await self._end
         finally:
             self.lost()
-            self._edge.lifecycle.leave(self.drain)
+            lifecycle.leave(self.drain)
             self._edge.metrics.sockets.dec()
             if self._idle is not None:
                 self._idle.cancel()
@@ -185,8 +191,9 @@ def refusal(edge: Edge) -> RnnserveError | None:
     """Why no further socket is opened now, if so."""
     if edge.lifecycle.draining:
         return Draining("the server is shutting down")
-    if edge.lifecycle.num_sockets >= edge.limits.max_connections:
-        return Overloaded(f"all {edge.limits.max_connections} WebSockets are in use; try again later")
+    most = min(edge.limits.max_connections, room.max_sockets)
+    if edge.lifecycle.num_sockets >= most:
+        return Overloaded(f"all {most} WebSockets are in use; try again later")
     return None
 
 

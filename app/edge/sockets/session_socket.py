@@ -50,11 +50,12 @@ _FRAME_BYTES = 256 * 1024
 async def serve(websocket: WebSocket) -> None:
     id, info = websocket.path_params.get("id"), None
     try:
+        sessions = sessions_of(websocket)
+        if id is not None and refusal(edge_of(websocket)) is None:
+            info = await sessions.service.view(known(id), owner_of(websocket))
+        # Others may have come meanwhile; from here on this one is counted.
         if (refused := refusal(edge_of(websocket))) is not None:
             raise refused
-        sessions = sessions_of(websocket)
-        if id is not None:
-            info = await sessions.service.view(known(id), owner_of(websocket))
     except (RnnserveError, HTTPException) as error:
         await deny(websocket, error)
         return
@@ -78,7 +79,7 @@ class SessionSocket(Connection):
         self.own(self._work())
         self.own(self._announce())
         if self._only is not None:
-            self._watch.seen(self._only, time.time())
+            self._watch.seen(self._only, time.monotonic())
 
     def drain(self) -> None:
         self._draining = True
@@ -155,7 +156,7 @@ class SessionSocket(Connection):
 
     def _result(self, call: StepCall, outcome: bytes | Exception) -> bytes:
         if isinstance(outcome, bytes):
-            self._watch.seen(call.id, time.time())
+            self._watch.seen(call.id, time.monotonic())
             return named(call.id, outcome, b'{"type":"output",')
         if isinstance(outcome, SessionGone):
             self._watch.forget(call.id)
@@ -172,8 +173,8 @@ class SessionSocket(Connection):
     async def _announce(self) -> None:
         """Tell the ends of sessions that nobody steps any more."""
         while True:
-            await asyncio.sleep(max(0.01, self._watch.wait_s(time.time(), _WATCH_S)))
-            due = self._watch.due(time.time(), _WATCH_GROUP)
+            await asyncio.sleep(max(0.01, self._watch.wait_s(time.monotonic(), _WATCH_S)))
+            due = self._watch.due(time.monotonic(), _WATCH_GROUP)
             if not due:
                 continue
             try:
@@ -185,7 +186,7 @@ class SessionSocket(Connection):
 
     async def _tell(self, id: str, ending: float | RnnserveError) -> None:
         if isinstance(ending, float):
-            self._watch.plan(id, ending)
+            self._watch.plan(id, time.monotonic() + ending - self._sessions.service.clock())
         elif isinstance(ending, SessionGone):
             self._watch.forget(id)
             await self.send(
@@ -194,6 +195,6 @@ class SessionSocket(Connection):
             if id == self._only:
                 self.finish(CLOSE_IDLE, "the session has ended")
         elif isinstance(ending, CapacityError):
-            self._watch.plan(id, time.time() + _WATCH_S)
+            self._watch.plan(id, time.monotonic() + _WATCH_S)
         else:
             self._watch.forget(id)

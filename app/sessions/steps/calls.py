@@ -107,6 +107,14 @@ class SessionQueue:
             pending.alone = pending.alone or alone
         self.waiting.extendleft(reversed(running))
 
+    def refuse_unnumbered(self, error: RnnserveError) -> None:
+        """Fail what waits without a ``seq``: nobody knows any more which step it would be."""
+        numbered = [pending for pending in self.waiting if pending.call.seq is not None]
+        unnumbered = [pending for pending in self.waiting if pending.call.seq is None]
+        self.waiting = deque(numbered)
+        for pending in unnumbered:
+            pending.settle(error)
+
     def fail(self, error: Exception) -> None:
         """No call can be applied. What is no error of ours is raised at the callers."""
         everything, self.running = [*self.running, *self.waiting], []

@@ -5,7 +5,10 @@ The compare-and-set alone decides who wins: nothing here is locked, so any proce
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,16 +16,27 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.core.errors import InvalidInput, NotFinite, RnnserveError, SequenceConflict, StateQuarantined
+from app.core.errors import (
+    CorruptSession,
+    InvalidInput,
+    NotFinite,
+    RnnserveError,
+    SequenceConflict,
+    StateQuarantined,
+)
 from app.service.catalog import Deployment
 from app.sessions.access import SessionAccess, as_json
 from app.sessions.portable import PortableState
-from app.sessions.record import LastCall, SessionRecord
+from app.sessions.record import LastCall, SessionRecord, decode_record
 from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue
 from app.sessions.steps.record_cache import RecordCache
 from app.sessions.steps.run import Run, RunCall, SessionRun, answers, run_all
-from app.sessions.stores.store import Write, Written
+from app.sessions.stores.store import Stored, Write, Written
 from app.tasks.session import Context, EncodedInputs
+
+logger = logging.getLogger(__name__)
+
+_LOG_S = 1.0
 
 
 class Stepper:
@@ -30,6 +44,7 @@ class Stepper:
         self._access = access
         self._limits = access.limits
         self._cache = RecordCache(access.limits.session_cache_bytes)
+        self._quiet_until = 0.0
 
     def forget(self, key: str) -> None:
         self._cache.drop(key)
@@ -102,6 +117,9 @@ class Stepper:
                 sessions.append(session)
         held = await self._access.store.get([queue.key for queue in unsure]) if unsure else []
         for queue, stored in zip(unsure, held, strict=True):
+            known = self._cache.get(queue.key)
+            if known is not None:
+                self._compare(queue, known, stored)
             try:
                 record = self._access.decode(queue.id, stored, queue.owner)
                 session = self._coalesce(queue, record, cached=False)
@@ -157,6 +175,7 @@ class Stepper:
         if call.seq is None and session.queue.key in pending.submission.failed:
             # A queued call without seq fails when the call before it failed: its position would be a guess.
             raise pending.submission.failed[session.queue.key]
+        self._check_length(call.inputs)
         if not pending.digest:
             pending.digest = digest_of(call.inputs)
         if not session.calls:
@@ -169,12 +188,17 @@ class Stepper:
 
     def encode(self, deployment: Deployment, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """Inputs to steps, within the limit of a call."""
+        self._check_length(inputs)
         encoded: EncodedInputs = deployment.model.session.encode(context, step, inputs)
-        most, num_steps = self._limits.session_max_call_steps, len(encoded.reported)
-        if num_steps > most:
-            text = f"a call may hold at most {most} steps, got {num_steps}"
-            raise InvalidInput("inputs", text, allowed={"max": most})
+        self._check_length(encoded.reported)
         return encoded
+
+    def _check_length(self, inputs: Any) -> None:
+        """Refuse a list that is too long before anything is made of it; a text shows its steps only then."""
+        most = self._limits.session_max_call_steps
+        if isinstance(inputs, list | tuple) and len(inputs) > most:
+            text = f"a call may hold at most {most} steps, got {len(inputs)}"
+            raise InvalidInput("inputs", text, allowed={"max": most})
 
     async def feed(
         self, deployment: Deployment, state: SessionRecord | PortableState, inputs: Any
@@ -203,8 +227,39 @@ class Stepper:
         if session.cached:
             # They may have written long ago; begin again from what the store holds.
             session.queue.retry(alone=False)
+            self._compare(session.queue, session.record, written.current)
         else:
             session.queue.finish([self._outrun(session, call, written) for call in session.calls])
+
+    def _compare(self, queue: SessionQueue, known: SessionRecord, stored: Stored | None) -> None:
+        """Notice that the store holds an older record than this process has seen in it."""
+        if stored is None:
+            # A session that was closed leaves a tombstone for a while.
+            left = self._limits.session_tombstone_s - (self._access.clock() - known.updated_at)
+            if known.expires_at <= self._access.clock() or left <= 0:
+                return
+        elif stored.revision >= known.revision:
+            return
+        self._cache.drop(queue.key)
+        self._access.observe.session("lost")
+        if time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + _LOG_S
+            holds = "does not hold it" if stored is None else "has an older record of it"
+            logger.error(
+                "the session store has lost what was acknowledged: session %r was at step %d, and the store "
+                '%s; rnnserve_session_events_total{event="lost"} counts such sessions',
+                queue.id,
+                known.step,
+                holds,
+            )
+        if stored is not None:
+            with contextlib.suppress(CorruptSession):
+                step = decode_record(queue.id, stored.record).step
+                text = (
+                    f"the session store has lost steps: session {queue.id!r} was at step {known.step} and is "
+                    f"at {step} now; whoever feeds it must go on from there"
+                )
+                queue.refuse_unnumbered(SequenceConflict(text, step))
 
     def _outrun(self, session: SessionRun, call: RunCall, written: Written) -> Outcome:
         """Their answer, if it was this very call, or a conflict."""

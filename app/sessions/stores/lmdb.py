@@ -6,26 +6,26 @@ processes must share one PID namespace, and a store must be opened after a fork,
 
 from __future__ import annotations
 
-import os
-import sys
+import logging
+import shutil
+import struct
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar, TypeVarTuple
 
 import lmdb
+from lmdb.verify import VerifyError, verify
 
-from app.core.errors import ConfigurationError, StoreUnavailable
+from app.core.errors import ConfigurationError, StoreDamaged, StoreUnavailable
 from app.sessions.stores import lmdb_tables as tables
+from app.sessions.stores.file_lock import FileLock
 from app.sessions.stores.lmdb_tables import Tables, Transaction
 from app.sessions.stores.store import Snapshot, Stored, Write, Written
 
-if sys.platform != "win32":
-    import fcntl
+logger = logging.getLogger(__name__)
 
-_FIRST_PAUSE_S = 0.00005
-_LONGEST_PAUSE_S = 0.001
+DATA_FILE = "data.mdb"
 _MAP_BYTES = 1 << 30
 _MAX_GROWTH_BYTES = 16 << 30
 _MAX_READERS = 1024
@@ -36,49 +36,10 @@ _MAX_REPLANS = 512
 # Enough for a group that fills many doublings of a small map.
 _MAX_TRIES = 32
 
+_CURE = "stop the servers that use it and restore the folder from a copy, or move it away to begin anew"
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-
-class FileLock:
-    """One lock for all processes that write to a directory, which the kernel takes back from the dead. Held
-    by one thread of a process, and not twice.
-
-    LMDB's own is a robust mutex in shared memory. Its waiters sleep on a futex, and a wake-up is lost when
-    the process that was woken is killed before it takes the mutex: the others then sleep on although it is
-    free (seen, with four writers and ``kill -9``). Whoever holds this lock meets no one at the mutex.
-    """
-
-    def __init__(self, path: Path, wait_s: float) -> None:
-        self._wait_s = wait_s
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-
-    def __enter__(self) -> None:
-        if sys.platform == "win32":  # there LMDB's mutex is the system's, without this fault
-            return
-        until = None
-        pause = _FIRST_PAUSE_S
-        while True:
-            try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except (BlockingIOError, PermissionError):
-                now = time.monotonic()
-                until = until or now + self._wait_s
-            if now >= until:
-                text = f"another process has held the session store's lock for {self._wait_s:g} s"
-                raise StoreUnavailable(text, retry_after_s=1.0)
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if sys.platform != "win32":
-            fcntl.lockf(self._file, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        os.close(self._file)
 
 
 class LmdbStore:
@@ -102,6 +63,7 @@ class LmdbStore:
         map_bytes: int = _MAP_BYTES,
     ) -> None:
         self._path = path
+        self._file = path / DATA_FILE
         self._max_sessions = max_sessions
         self._power_safe = power_safe
         self._map_bytes = map_bytes
@@ -112,11 +74,15 @@ class LmdbStore:
             self._lock = FileLock(path / "writer.lock", timeout_s)
         except OSError as error:
             raise ConfigurationError(f"sessions cannot be kept in {str(path)!r}: {error}") from error
+        is_new = not self._file.exists()
         try:
             self._open: tuple[lmdb.Environment, Tables] | None = self._open_environment()
-        except lmdb.Error as error:
+        except (lmdb.Error, StoreDamaged, OSError) as error:
             self._lock.close()
             raise ConfigurationError(f"sessions cannot be kept in {str(path)!r}: {error}") from error
+        self._identity = self._identify()
+        if is_new:
+            logger.info("a new session store begins in %s", path)
 
     def get(self, ids: Sequence[str]) -> list[Stored | None]:
         return self._run(False, tables.read, ids)
@@ -146,8 +112,9 @@ class LmdbStore:
     def count(self) -> int:
         return self._run(False, tables.count)
 
-    def check(self) -> None:
+    def check(self) -> float:
         self.count()
+        return time.time()
 
     def close(self) -> None:
         opened, self._open = self._open, None
@@ -162,6 +129,8 @@ class LmdbStore:
 
     def _open_environment(self) -> tuple[lmdb.Environment, Tables]:
         with self._lock:
+            if self._file.exists() and self._file.stat().st_size == 0:
+                raise StoreDamaged(f"{DATA_FILE} is empty; {_CURE}")
             env = lmdb.open(
                 str(self._path),
                 map_size=self._map_bytes,
@@ -175,6 +144,7 @@ class LmdbStore:
                 mode=0o600,
             )
             try:
+                self._check_size(env)
                 env.reader_check()
                 opened = self._patiently(env, lambda: Tables(*(env.open_db(name) for name in tables.NAMES)))
                 env.begin().abort()  # takes a reader slot, and keeps it as the spare transaction
@@ -183,8 +153,47 @@ class LmdbStore:
                 env.close()
                 raise
 
+    def _check_size(self, env: lmdb.Environment) -> None:
+        """Raises StoreDamaged: whoever reads behind the end of a mapped file is killed (SIGBUS)."""
+        size = self._file.stat().st_size
+        whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+        if size >= whole:
+            return
+        try:
+            # Free pages at its end may never have been written.
+            is_sound = not verify(str(self._path))  # type: ignore[no-untyped-call]  # lmdb left it untyped
+        except VerifyError:
+            is_sound = False
+        if not is_sound:
+            raise StoreDamaged(f"{DATA_FILE} is cut short, {size} of {whole} bytes; {_CURE}")
+
+    def _identify(self) -> tuple[int, int] | None:
+        """The file that has this name now."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_place(self) -> None:
+        """Raises StoreUnavailable. A deleted file can still be written to, and nobody will ever read it."""
+        if self._identify() != self._identity:
+            raise StoreUnavailable(
+                f"{DATA_FILE} was deleted or replaced in use; stop the servers that use it, put it back if "
+                "you can, and start them again",
+                retry_after_s=60.0,
+            )
+
+    def _is_full(self) -> bool:
+        try:
+            return shutil.disk_usage(self._path).free == 0
+        except OSError:
+            return False
+
     def _run(self, write: bool, work: Callable[[Transaction, Tables, *Ts], T], *args: *Ts) -> T:
         try:
+            if self._open is None:
+                self._check_place()
             env, db = self._open = self._open or self._open_environment()
 
             def transact() -> T:
@@ -192,18 +201,25 @@ class LmdbStore:
                     return work(txn, db, *args)
 
             if not write:
-                return self._patiently(env, transact)
+                found = self._patiently(env, transact)
+                self._check_place()
+                return found
             with self._lock:
                 if time.monotonic() >= self._next_reader_check:
                     self._next_reader_check = time.monotonic() + _READER_CHECK_S
                     env.reader_check()
-                return self._patiently(env, transact)
+                found = self._patiently(env, transact)
+            self._check_place()
+            return found
+        except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, struct.error) as error:
+            raise StoreDamaged(f"{DATA_FILE} is damaged: {error}; {_CURE}") from error
         except lmdb.Error as error:
             # Some errors leave the environment unusable; a new one is cheap.
             if self._open is not None:
                 self._open[0].close()
                 self._open = None
-            raise StoreUnavailable(f"the session store failed: {error}", retry_after_s=1.0) from error
+            why = f"{error} (the disk is full)" if self._is_full() else str(error)
+            raise StoreUnavailable(f"the session store failed: {why}", retry_after_s=1.0) from error
 
     @staticmethod
     def _patiently(env: lmdb.Environment, transact: Callable[[], T]) -> T:

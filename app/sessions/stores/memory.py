@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -76,8 +77,8 @@ class MemoryStore:
     def count(self) -> int:
         return len(self._live)
 
-    def check(self) -> None:
-        pass
+    def check(self) -> float:
+        return time.time()
 
     def close(self) -> None:
         self._entries.clear()

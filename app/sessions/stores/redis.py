@@ -1,7 +1,7 @@
 """Sessions in Redis or Valkey, for servers on several machines.
 
-Needs Redis 6.2 or Valkey, one primary (not a cluster), ``maxmemory-policy noeviction``; how much
-of what was acknowledged a crash of Redis itself may lose is set there (``appendfsync``).
+Needs Redis 6.2 or Valkey, one primary (not a cluster), ``maxmemory-policy noeviction``; how much of what was
+acknowledged a crash of Redis itself may lose is set there, and said in the log (``redis_promise``).
 
 Everything that is sent may be sent again: a change that names a revision is applied once however often it
 arrives.
@@ -10,6 +10,7 @@ arrives.
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 import struct
 import time
@@ -22,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.core.errors import ConfigurationError, StoreUnavailable
+from app.sessions.stores.redis_promise import promises
 from app.sessions.stores.redis_scripts import DUE, LIST, REMOVE, SNAPSHOTS, WRITE
 from app.sessions.stores.store import (
     Snapshot,
@@ -34,6 +36,8 @@ from app.sessions.stores.store import (
     unpack_record,
     unpack_snapshot,
 )
+
+logger = logging.getLogger(__name__)
 
 _REVISION = struct.Struct(">Q")
 _SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (WRITE, REMOVE, LIST, DUE, SNAPSHOTS)}
@@ -64,6 +68,7 @@ class RedisStore:
         self._power_safe = power_safe
         self._timeout_s = timeout_s
         self._down = False
+        self._run_id: str | None = None
         try:
             self._place = f"{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
             self._client = redis.Redis.from_url(
@@ -128,8 +133,30 @@ class RedisStore:
         (count,) = self._send([("ZCARD", self._live)])
         return int(count)
 
-    def check(self) -> None:
-        self._send([("PING",)])
+    def check(self) -> float:
+        """Also says in the log what the server promises, when it is met first and when it is another one."""
+        _, told, server = self._send([("PING",), ("TIME",), ("INFO", "server")], may_refuse=True)
+        run_id = server.get("run_id", "") if isinstance(server, dict) else ""
+        if run_id != self._run_id:
+            if self._run_id:
+                text = "Redis at %s has ended, and it or another serves now; what that one lacks is lost"
+                logger.warning(text, self._place)
+            self._run_id = run_id
+            self._introduce()
+        if isinstance(told, Exception):
+            return time.time()
+        seconds, microseconds = told
+        return float(seconds + microseconds / 1e6)
+
+    def _introduce(self) -> None:
+        names = ("appendfsync", "save")
+        asked: list[Command] = [("TIME",), ("INFO",), *(("CONFIG GET", name) for name in names)]
+        told, info, *config = self._send(asked, may_refuse=True)
+        known = {key: value for each in config if isinstance(each, dict) for key, value in each.items()}
+        for level, sentence in promises(info if isinstance(info, dict) else {}, known):
+            logger.log(level, "Redis at %s %s", self._place, sentence)
+        if isinstance(told, Exception):
+            logger.warning("Redis at %s refuses TIME; sessions expire by this machine's clock", self._place)
 
     def close(self) -> None:
         self._client.close()
@@ -165,13 +192,16 @@ class RedisStore:
         (answer,) = self._send([self._script(script, [key], *arguments)])
         return [(id.decode(), unpack_record(value)[0]) for id, value in _pairs(answer) if value is not None]
 
-    def _send(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one exchange, again and again until they are answered or time is up."""
+    def _send(self, commands: Sequence[Command], *, may_refuse: bool = False) -> list[Any]:
+        """Send commands in one exchange, again and again until they are answered or time is up.
+
+        ``may_refuse``: an answer may be the error of a server that does not allow a command.
+        """
         until = time.monotonic() + self._timeout_s
         pause = _FIRST_PAUSE_S
         while True:
             try:
-                answers = self._exchange(commands)
+                answers = self._exchange(commands, may_refuse)
             except redis.AuthenticationError as error:
                 self._down = True
                 raise StoreUnavailable(f"Redis at {self._place} refuses the password: {error}") from error
@@ -188,14 +218,14 @@ class RedisStore:
                 self._down = False
                 return answers
 
-    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    def _exchange(self, commands: Sequence[Command], may_refuse: bool) -> list[Any]:
         answers = self._pipeline(commands)
         if any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
             # The server was started anew since, or is new to us.
             self._pipeline([("SCRIPT LOAD", script) for script in _SHA])
             answers = self._pipeline(commands)
         for answer in answers:
-            if isinstance(answer, Exception):
+            if isinstance(answer, Exception) and not (may_refuse and _is_refusal(answer)):
                 raise answer
         return answers
 
@@ -205,6 +235,11 @@ class RedisStore:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py left it untyped
             answers: list[Any] = pipeline.execute(raise_on_error=False)
             return answers
+
+
+def _is_refusal(answer: Exception) -> bool:
+    """Whether a command is not allowed, or not there: servers that are hosted rename some."""
+    return isinstance(answer, redis.exceptions.NoPermissionError) or "unknown command" in str(answer)
 
 
 def _pairs(flat: Sequence[Any]) -> Iterable[tuple[Any, Any]]:

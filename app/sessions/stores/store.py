@@ -140,8 +140,8 @@ class SessionStore(Protocol):
 
     def count(self) -> int: ...
 
-    def check(self) -> None:
-        """Return when the store answers."""
+    def check(self) -> float:
+        """The time, in seconds since the epoch, by the clock that all who use the store share."""
         ...
 
     def close(self) -> None: ...

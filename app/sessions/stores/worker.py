@@ -10,12 +10,13 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple
 
-from app.core.errors import Overloaded, StoreUnavailable
+from app.core.errors import Overloaded, StoreDamaged, StoreUnavailable
+from app.sessions.stores.backlog import TOGETHER, Backlog, Waiting
+from app.sessions.stores.clock import StoreClock
 from app.sessions.stores.store import SessionStore, Stored, Write, Written
 
 logger = logging.getLogger(__name__)
@@ -23,70 +24,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-TOGETHER = ("write", "get")
-"""Methods whose one argument is a list: those of many callers become one call."""
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """What one caller asks of the store: ``count`` is its share of what may wait, ``ids`` what it changes."""
-
-    future: asyncio.Future[Any]
-    method: str
-    arguments: Sequence[Any]
-    count: int = 1
-    ids: frozenset[str] = frozenset()
-
-
-class Backlog:
-    """Waiting calls in the order of their arrival. ``max_group`` bounds the sessions in one group; a larger
-    single call is a group by itself.
-    """
-
-    def __init__(self, max_group: int) -> None:
-        self._max_group = max_group
-        self._queues: dict[str, deque[Waiting]] = {method: deque() for method in (*TOGETHER, "other")}
-
-    def __bool__(self) -> bool:
-        return any(self._queues.values())
-
-    def add(self, item: Waiting) -> None:
-        self._queues.get(item.method, self._queues["other"]).append(item)
-
-    def take(self) -> list[list[Waiting]]:
-        """A group of writes, one of reads, and one other call, of what there is.
-
-        No session is written twice in a group, and the writes of a session keep their order.
-        """
-        return [
-            self._group(waiting) if method in TOGETHER else [waiting.popleft()]
-            for method, waiting in self._queues.items()
-            if waiting
-        ]
-
-    def take_all(self) -> list[Waiting]:
-        everything = [item for waiting in self._queues.values() for item in waiting]
-        for waiting in self._queues.values():
-            waiting.clear()
-        return everything
-
-    def _group(self, waiting: deque[Waiting]) -> list[Waiting]:
-        group: list[Waiting] = []
-        later: list[Waiting] = []
-        seen: set[str] = set()
-        size = 0
-        while waiting and size < self._max_group:
-            item = waiting.popleft()
-            fits = not group or size + item.count <= self._max_group
-            if fits and seen.isdisjoint(item.ids):
-                group.append(item)
-                size += item.count
-            else:
-                later.append(item)
-            # What waits longer blocks its sessions too, else a later change could overtake it.
-            seen |= item.ids
-        waiting.extendleft(reversed(later))
-        return group
+MAX_SKEW_S = 30.0
+_LOG_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +45,11 @@ class StoreWorker:
     or may not have been applied), and after :meth:`close`; ``Overloaded`` when too much waits. A caller may
     be cancelled: what has not been begun is then not done, what has been begun is finished. ``observe`` is
     called on the store's thread.
+
+    Attributes:
+        clock: the store's.
+        is_off: whether it and this machine's clock differ by more than ``max_skew_s``.
+        trouble: why no request should be sent here, if so.
     """
 
     def __init__(
@@ -116,11 +60,14 @@ class StoreWorker:
         max_group: int = 256,
         wait_s: float = 10.0,
         check_every_s: float = 1.0,
+        max_skew_s: float = MAX_SKEW_S,
     ) -> None:
+        self.clock = StoreClock()
         self._store = store
         self._max_waiting = max_waiting
         self._wait_s = wait_s
         self._check_every_s = check_every_s
+        self._max_skew_s = max_skew_s
         self._observe = observe
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._main, name="session-store", daemon=True)
@@ -130,6 +77,9 @@ class StoreWorker:
         self.num_waiting = 0
         self._closing = False
         self._healthy = False
+        self.is_off = False
+        self._has_failed = False
+        self._quiet_until = 0.0
         self._checked_at = 0.0
         self._busy_since: float | None = None
 
@@ -144,6 +94,12 @@ class StoreWorker:
         since = self._busy_since
         hangs = since is not None and time.monotonic() - since > self._wait_s
         return self.alive and self._healthy and not hangs
+
+    @property
+    def trouble(self) -> str | None:
+        if not self.healthy:
+            return "the session store does not answer"
+        return self._off_by() if self.is_off else None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -217,19 +173,42 @@ class StoreWorker:
                 logger.exception("the session store did not close cleanly")
 
     def _turn(self) -> bool:
-        """One group of each kind, or a check; false when there is nothing left to do, for good."""
+        """One group of each kind, after a check if it is time; false when nothing is left to do, for good."""
         with self._wake:
             idle_s = self._checked_at + self._check_every_s - time.monotonic()
             if not self._backlog and not self._closing and idle_s > 0:
                 self._wake.wait(idle_s)
             if self._closing and not self._backlog:
                 return False
+        if time.monotonic() >= self._checked_at + self._check_every_s:
+            self._check()
+        with self._wake:
             groups = self._backlog.take()
         for group in groups:
             self._do(group)
-        if time.monotonic() >= self._checked_at + self._check_every_s:
-            self._run("check", ())
         return True
+
+    def _check(self) -> None:
+        """Ask the store how it is, and what time it is."""
+        asked_at = self._checked_at = time.monotonic()
+        told = self._run("check", ())
+        if not isinstance(told, float):
+            return
+        self.clock.hear(told, asked_at)
+        is_off = abs(self.clock.skew_s) > self._max_skew_s
+        if is_off != self.is_off:
+            self.is_off = is_off
+            if is_off:
+                logger.error(
+                    "%s; sessions expire by the store's, and none is ended from here", self._off_by()
+                )
+            else:
+                logger.info("this machine's clock agrees with the session store's again")
+
+    def _off_by(self) -> str:
+        skew = self.clock.skew_s
+        side = "ahead of" if skew > 0 else "behind"
+        return f"this machine's clock is {abs(skew):.0f} s {side} the session store's"
 
     def _do(self, group: Sequence[Waiting]) -> None:
         """Ask the store for all that still have a caller, and part the answers among them."""
@@ -246,6 +225,11 @@ class StoreWorker:
         answer: Any = None
         if begun:
             answer = self._run(method, (asked,), len(asked)) if together else self._run(method, asked)
+        if isinstance(answer, StoreDamaged) and len(begun) > 1:
+            # Who does not ask for what is damaged has nothing to do with it.
+            for item in group:
+                self._do([item])
+            return
         with self._wake:
             self.num_waiting -= num_calls
         answers: list[tuple[Waiting, Any]] = []
@@ -264,15 +248,27 @@ class StoreWorker:
             answer = getattr(self._store, method)(*arguments)
         except Exception as error:
             answer = error
-            if not isinstance(error, StoreUnavailable):
+            if not isinstance(error, (StoreUnavailable, StoreDamaged)):
                 logger.exception("the session store failed at %s", method)
         self._busy_since = None
-        self._checked_at = time.monotonic()
+        ended = time.monotonic()
         self._healthy = not isinstance(answer, StoreUnavailable)
+        self._say(answer, ended)
         if self._observe is not None:
             ok = not isinstance(answer, Exception)
-            self._observe(StoreStats(method, size, self._checked_at - began, ok))
+            self._observe(StoreStats(method, size, ended - began, ok))
         return answer
+
+    def _say(self, answer: Any, now: float) -> None:
+        """Log that the store fails, once in a while, and that it answers again."""
+        if isinstance(answer, (StoreUnavailable, StoreDamaged)):
+            if now >= self._quiet_until:
+                self._quiet_until = now + _LOG_S
+                self._has_failed = isinstance(answer, StoreUnavailable)
+                logger.error("the session store fails: %s", answer.message)
+        elif self._has_failed:
+            self._has_failed = False
+            logger.info("the session store answers again")
 
     def _give_up(self, why: str) -> None:
         with self._wake:
