@@ -44,19 +44,19 @@ class HostNames:
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = tuple(name.lower() for name in allowed)
         self._takes_all = "*" in self._allowed
-        self._known: set[bytes] = set()
+        self.known: set[bytes] = set()
 
     def check(self, host: bytes) -> None:
         """Raises Forbidden."""
-        if self._takes_all or host in self._known:
+        if self._takes_all:
             return
         text = host.decode("latin-1").lower()
         if not self._is_ours(text):
             raise Forbidden(
                 f"this server does not answer to the name {text}; --allowed-hosts says to which it does"
             )
-        if len(self._known) < _MAX_KNOWN:
-            self._known.add(host)
+        if len(self.known) < _MAX_KNOWN:
+            self.known.add(host)
 
     def _is_ours(self, host: str) -> bool:
         found = _HOST.fullmatch(host)
@@ -81,7 +81,9 @@ class SourceRules:
     def check(self, scope: Scope, source: Source) -> None:
         """Raises Forbidden for a name that is none of the server's, and for a change by a foreign page."""
         on_admin_port = self._admin_port is not None and scope["server"][1] == self._admin_port
-        (self._admin_hosts if on_admin_port else self._hosts).check(source.host)
+        names = self._admin_hosts if on_admin_port else self._hosts
+        if source.host not in names.known:
+            names.check(source.host)
         if self._origins is None or not (source.origin or source.site in _FOREIGN_SITES):
             return
         origin = source.origin.decode("latin-1")

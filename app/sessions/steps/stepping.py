@@ -175,7 +175,8 @@ class Stepper:
         if call.seq is None and session.queue.key in pending.submission.failed:
             # A queued call without seq fails when the call before it failed: its position would be a guess.
             raise pending.submission.failed[session.queue.key]
-        self._check_length(call.inputs)
+        if isinstance(call.inputs, list):
+            self._check_length(call.inputs)
         if not pending.digest:
             pending.digest = digest_of(call.inputs)
         if not session.calls:
@@ -188,15 +189,17 @@ class Stepper:
 
     def encode(self, deployment: Deployment, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """Inputs to steps, within the limit of a call."""
-        self._check_length(inputs)
+        if isinstance(inputs, list):
+            self._check_length(inputs)
         encoded: EncodedInputs = deployment.model.session.encode(context, step, inputs)
-        self._check_length(encoded.reported)
+        if len(encoded.reported) > self._limits.session_max_call_steps:
+            self._check_length(encoded.reported)
         return encoded
 
-    def _check_length(self, inputs: Any) -> None:
+    def _check_length(self, inputs: Sequence[Any]) -> None:
         """Refuse a list that is too long before anything is made of it; a text shows its steps only then."""
         most = self._limits.session_max_call_steps
-        if isinstance(inputs, list | tuple) and len(inputs) > most:
+        if len(inputs) > most:
             text = f"a call may hold at most {most} steps, got {len(inputs)}"
             raise InvalidInput("inputs", text, allowed={"max": most})
 
