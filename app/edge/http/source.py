@@ -43,12 +43,12 @@ class HostNames:
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = tuple(name.lower() for name in allowed)
-        self._takes_all = "*" in self._allowed
+        self.takes_all = "*" in self._allowed
         self.known: set[bytes] = set()
 
     def check(self, host: bytes) -> None:
         """Raises Forbidden."""
-        if self._takes_all:
+        if self.takes_all:
             return
         text = host.decode("latin-1").lower()
         if not self._is_ours(text):
@@ -82,7 +82,7 @@ class SourceRules:
         """Raises Forbidden for a name that is none of the server's, and for a change by a foreign page."""
         on_admin_port = self._admin_port is not None and scope["server"][1] == self._admin_port
         names = self._admin_hosts if on_admin_port else self._hosts
-        if source.host not in names.known:
+        if not (names.takes_all or source.host in names.known):
             names.check(source.host)
         if self._origins is None or not (source.origin or source.site in _FOREIGN_SITES):
             return

@@ -175,8 +175,8 @@ class Stepper:
         if call.seq is None and session.queue.key in pending.submission.failed:
             # A queued call without seq fails when the call before it failed: its position would be a guess.
             raise pending.submission.failed[session.queue.key]
-        if isinstance(call.inputs, list):
-            self._check_length(call.inputs)
+        if isinstance(call.inputs, list) and len(call.inputs) > self._limits.session_max_call_steps:
+            raise self._too_long(call.inputs)
         if not pending.digest:
             pending.digest = digest_of(call.inputs)
         if not session.calls:
@@ -189,19 +189,18 @@ class Stepper:
 
     def encode(self, deployment: Deployment, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """Inputs to steps, within the limit of a call."""
-        if isinstance(inputs, list):
-            self._check_length(inputs)
+        # A list that is too long is refused before anything is made of it; a text shows its steps only then.
+        if isinstance(inputs, list) and len(inputs) > self._limits.session_max_call_steps:
+            raise self._too_long(inputs)
         encoded: EncodedInputs = deployment.model.session.encode(context, step, inputs)
         if len(encoded.reported) > self._limits.session_max_call_steps:
-            self._check_length(encoded.reported)
+            raise self._too_long(encoded.reported)
         return encoded
 
-    def _check_length(self, inputs: Sequence[Any]) -> None:
-        """Refuse a list that is too long before anything is made of it; a text shows its steps only then."""
+    def _too_long(self, inputs: Sequence[Any]) -> InvalidInput:
         most = self._limits.session_max_call_steps
-        if len(inputs) > most:
-            text = f"a call may hold at most {most} steps, got {len(inputs)}"
-            raise InvalidInput("inputs", text, allowed={"max": most})
+        text = f"a call may hold at most {most} steps, got {len(inputs)}"
+        return InvalidInput("inputs", text, allowed={"max": most})
 
     async def feed(
         self, deployment: Deployment, state: SessionRecord | PortableState, inputs: Any

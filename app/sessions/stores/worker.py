@@ -253,7 +253,8 @@ class StoreWorker:
         self._busy_since = None
         ended = time.monotonic()
         self._healthy = not isinstance(answer, StoreUnavailable)
-        self._say(answer, ended)
+        if self._has_failed or isinstance(answer, Exception):
+            self._say(answer, ended)
         if self._observe is not None:
             ok = not isinstance(answer, Exception)
             self._observe(StoreStats(method, size, ended - began, ok))
