@@ -7,7 +7,8 @@
 
 From a registered task follow ``POST /{name}``, ``WS /{name}`` where it streams, its sessions, its tensors in
 the Open Inference Protocol, the OpenAPI document, metric labels, limits and settings, ``/models``, and the
-load that ``rnnserve bench`` makes. Tasks are registered in one list, in the composition root.
+load that ``rnnserve bench`` makes; from its operations, further paths. Tasks are registered in one list, in
+the composition root.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from app.bundle.manifest import Spec
 from app.bundle.reader import Bundle
 from app.core.errors import InvalidManifest
 from app.core.limits import TaskLimits
-from app.tasks.model import ResumePoint
+from app.tasks.model import Answering, ResumePoint
 from app.tasks.session import Examples, SessionAction
 
 
@@ -45,6 +46,29 @@ class BodyReader:
     query: type[BaseModel] | None = None
     examples: Examples = field(default_factory=dict)
     milliseconds_per_kib: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """``POST {path}``: what else the models of a task answer at once, counted as requests of the task.
+
+    Attributes:
+        path: such as ``/forecast/backtest``; no two operations have the same.
+        doc: for the OpenAPI document.
+        request, answer: their classes; the request has the field ``model``.
+        of: ``(model of the task) ->`` its side that prepares and finishes these requests.
+        parse: a JSON body to a request, where it is not the only class; raises ValidationError.
+        reads: further content types.
+    """
+
+    path: str
+    doc: str
+    request: Any
+    answer: Any
+    of: Callable[[Any], Answering]
+    examples: Examples = field(default_factory=dict)
+    parse: Callable[[bytes], BaseModel] | None = None
+    reads: tuple[BodyReader, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +119,7 @@ class Task:
             :class:`~app.tasks.model.StreamingModel`, any other an :class:`~app.tasks.model.AnsweringModel`.
         point: a text of ``Last-Event-ID`` to a :class:`~app.tasks.model.ResumePoint`; raises InvalidInput.
         actions: on its sessions.
+        operations: further paths, beside ``POST /{name}``.
         default_model: answers requests which name none.
         step_examples: of ``POST /sessions/{id}/steps``.
         tensor_examples: of ``POST /v2/models/{model}/infer``.
@@ -118,6 +143,7 @@ class Task:
     frames: tuple[type[BaseModel], ...] = ()
     point: Callable[[str], ResumePoint] | None = None
     actions: tuple[SessionAction, ...] = ()
+    operations: tuple[Operation, ...] = ()
     page: Path | None = None
 
 

@@ -1,4 +1,4 @@
-"""``POST /{task}`` and ``WS /{task}`` of every registered task."""
+"""``POST /{task}``, ``WS /{task}`` and the operations of every registered task."""
 
 from __future__ import annotations
 
@@ -24,29 +24,32 @@ from app.edge.http.routing import PROBLEMS, BytesRoute, Endpoint, JsonBytes, jso
 from app.edge.openapi import RESUMING, stream_responses
 from app.edge.sockets.connection import deny, refusal
 from app.edge.sockets.task_socket import TaskSocket
-from app.tasks.task import BodyReader, Task
+from app.tasks.task import BodyReader, Operation, Task
+
+Asked = Task | Operation
 
 
 class TaskRoute(BytesRoute):
     """While all models of the task are full, a request is refused unread: refusals must cost little."""
 
     task: ClassVar[Task]
+    asked: ClassVar[Asked]
 
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        task = self.task
-        for reader in task.reads:
+        task, asked = self.task, self.asked
+        for reader in asked.reads:
             if content_type in reader.media_types:
                 query = None if reader.query is None else query_of(request, reader.query)
                 limits = edge_of(request).tasks.limits[task.name]
                 cost_ms = len(body) / 1024 * reader.milliseconds_per_kib
                 return await offloaded(cost_ms, reader.read, body, query, limits)
         if request.scope["query_string"]:
-            _refuse_query(task, request)
+            _refuse_query(asked, request)
         if not is_json(content_type):
             raise UnsupportedMedia(content_type, JSON_TYPES[:1])
-        return model.model_validate_json(body) if task.parse is None else task.parse(body)
+        return model.model_validate_json(body) if asked.parse is None else asked.parse(body)
 
     def refusal(self, request: Request) -> Response | None:
         """503, which says how long the shortest queue needs; counted as any other."""
@@ -72,23 +75,47 @@ def _full(seconds: int) -> dict[str, Any]:
 
 
 def task_router(task: Task) -> APIRouter:
-    kind = type("TaskRoute", (TaskRoute,), {"task": task})
-    router = APIRouter(route_class=kind)
+    router = APIRouter()
     responses, extra = dict(PROBLEMS), _openapi(task.reads)
     if task.frames:
         responses |= stream_responses(task.frames)
         extra |= RESUMING
         router.add_api_websocket_route(f"/{task.name}", _socket(task))
+    _add(router, task, task, f"/{task.name}", _endpoint(task), responses, extra)
+    for operation in task.operations:
+        endpoint = _endpoint_of(task, operation)
+        _add(router, task, operation, operation.path, endpoint, PROBLEMS, _openapi(operation.reads))
+    return router
+
+
+def _add(
+    router: APIRouter,
+    task: Task,
+    asked: Asked,
+    path: str,
+    endpoint: Endpoint,
+    responses: dict[int | str, dict[str, Any]],
+    extra: dict[str, Any],
+) -> None:
     router.add_api_route(
-        f"/{task.name}",
-        _endpoint(task),
+        path,
+        endpoint,
         methods=["POST"],
         tags=["inference"],
-        response_model=task.answer,
+        response_model=asked.answer,
         responses=responses,
         openapi_extra=extra or None,
+        route_class_override=type("TaskRoute", (TaskRoute,), {"task": task, "asked": asked}),
     )
-    return router
+
+
+def _endpoint_of(task: Task, operation: Operation) -> Endpoint:
+    async def whole(body: Any, request: Request) -> Response:
+        answer, timing = await edge_of(request).service.answer(task, body, operation.of)
+        return json_response(answer, timing)
+
+    whole.__name__, whole.__doc__ = operation.path.strip("/").replace("/", "_"), operation.doc
+    return reading(whole, operation.request, operation.examples)
 
 
 def _endpoint(task: Task) -> Endpoint:
@@ -118,9 +145,9 @@ def _socket(task: Task) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:
     return socket
 
 
-def _refuse_query(task: Task, request: Request) -> None:
+def _refuse_query(asked: Asked, request: Request) -> None:
     """Refuse what another content type has in the query, and this one in the body."""
-    known = {name for reader in task.reads if reader.query for name in reader.query.model_fields}
+    known = {name for reader in asked.reads if reader.query for name in reader.query.model_fields}
     for name in request.query_params:
         if name in known:
             raise InvalidInput(name, f"with a JSON body, {name} belongs into the body")
