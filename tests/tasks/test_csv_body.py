@@ -71,7 +71,7 @@ def test_quotes_line_ends_blank_lines_and_a_byte_order_mark() -> None:
 def test_the_query_reaches_the_request() -> None:
     """Lists are written by commas."""
     request = read("a\n1\n2\n", horizon="5", levels="80,95", season="7", model="m@1")
-    assert (request.horizon, request.levels, request.season, request.model) == (5, [80, 95], 7, "m@1")
+    assert (request.horizon, request.levels, request.season, request.model) == (5, [80, 95], [7], "m@1")
     assert read("a\n1\n2\n", quantiles="0.1,0.5").quantiles == [0.1, 0.5]
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput, InvalidManifest
 from app.features.text import TextLimits
-from app.tasks.forecast.model import ForecastModel, _interpolation, _mean_weights, _round
+from app.tasks.forecast.model import ForecastModel
+from app.tasks.forecast.quantiles import interpolation, mean_weights, rounded
 from app.tasks.forecast.schema import ForecastLimits, ForecastRequest
 from app.tasks.sentiment.model import SentimentModel
 from tests.bundles import HORIZON
@@ -74,7 +75,7 @@ def test_levels_are_pairs_of_quantiles(task: ForecastModel) -> None:
 @pytest.mark.parametrize(
     ("fields", "field", "allowed"),
     [
-        ({"horizon": HORIZON + 1}, "horizon", {"min": 1, "max": HORIZON}),
+        ({"horizon": 10 * HORIZON + 1}, "horizon", {"min": 1, "max": 10 * HORIZON}),
         ({"quantiles": [0.001]}, "quantiles", {"min": 0.025, "max": 0.975}),
         ({"levels": [99.9]}, "levels", {"max": 95.0}),
         ({"values": [1.0]}, "values", {"min_observed": 2}),
@@ -105,7 +106,7 @@ def test_what_the_model_cannot_do_is_refused_by_field(
 def test_interpolated_quantiles_never_cross(wanted: list[float], data: st.DataObject) -> None:
     """Whatever levels are asked for, ascending quantiles stay ascending."""
     trained = np.sort(data.draw(st.lists(st.floats(-1e6, 1e6), min_size=9, max_size=9)))
-    values = trained @ _interpolation(LEVELS, np.array(wanted))
+    values = trained @ interpolation(LEVELS, np.array(wanted))
     slack = 1e-9 * max(1.0, np.abs(trained).max())
     assert (np.diff(values) >= -slack).all()
     assert trained[0] - slack <= values[0]
@@ -114,12 +115,12 @@ def test_interpolated_quantiles_never_cross(wanted: list[float], data: st.DataOb
 
 def test_trained_levels_are_not_interpolated() -> None:
     """Asking for exactly the trained levels gives the network's own numbers."""
-    np.testing.assert_array_equal(_interpolation(LEVELS, LEVELS), np.eye(9))
+    np.testing.assert_array_equal(interpolation(LEVELS, LEVELS), np.eye(9))
 
 
 def test_the_mean_of_a_symmetric_distribution_is_its_median() -> None:
     """The weights add up to one."""
-    weights = _mean_weights(LEVELS)
+    weights = mean_weights(LEVELS)
     assert weights.sum() == pytest.approx(1)
     assert np.array([-9, -5, -3, -1, 0, 1, 3, 5, 9]) @ weights == pytest.approx(0)
 
@@ -129,7 +130,7 @@ def test_the_mean_of_a_symmetric_distribution_is_its_median() -> None:
 )
 def test_answers_keep_eight_digits(value: float, expected: float) -> None:
     """What float32 cannot know is not printed."""
-    assert _round(np.array([[value]]))[0, 0] == pytest.approx(expected, rel=1e-8)
+    assert rounded(np.array([[value]]))[0, 0] == pytest.approx(expected, rel=1e-8)
 
 
 def test_a_bundle_of_another_task_is_refused(tiny_models: Path) -> None:

@@ -16,7 +16,13 @@ from app.tasks.forecast.schema import (
     ForecastLimits,
     ForecastRequest,
     FrequencyCode,
+    High,
+    Horizon,
     Level,
+    Low,
+    Samples,
+    Seasons,
+    Seed,
     SeriesInput,
 )
 
@@ -25,12 +31,23 @@ def _by_commas(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
+def _numbers_by_commas(value: object) -> object:
+    """Whole numbers; what is none stays text, and is refused as such."""
+    if not isinstance(value, str):
+        return value
+    return [int(part) if part.strip().isdecimal() else part for part in value.split(",")]
+
+
+def _none_in_words(value: object) -> object:
+    return None if value == "null" else value
+
+
 class CsvQuery(BaseModel):
     """As in :class:`app.tasks.forecast.schema.ForecastRequest`, but read from text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    horizon: int = Field(ge=1, le=2**31 - 1, description="steps ahead; the model's own limit holds")
+    horizon: Horizon = None
     time: str | None = Field(
         default=None, description="name of the time column; left out, the first column if it holds times"
     )
@@ -49,7 +66,11 @@ class CsvQuery(BaseModel):
     levels: Annotated[list[Coverage] | None, BeforeValidator(_by_commas)] = Field(
         default=None, min_length=1, max_length=49, description="central intervals in percent, by commas"
     )
-    season: int | None = Field(default=None, ge=1, le=1_000_000, description="steps of one season")
+    season: Annotated[Seasons, BeforeValidator(_numbers_by_commas)] = None
+    min: Annotated[Low, BeforeValidator(_none_in_words)] = None
+    max: High = None
+    samples: Samples = None
+    seed: Seed = 0
     model: ModelReference = None
 
 
@@ -59,14 +80,8 @@ def read_csv(body: bytes, query: CsvQuery, limits: ForecastLimits) -> ForecastRe
     bounds = Bounds(LARGEST_VALUE, limits.max_series, limits.max_points)
     columns, frequency = read_columns(read_table(body), layout, bounds)
     code = query.freq if frequency is None else frequency.code
-    return ForecastRequest(
-        series=[_series(column, code) for column in columns],
-        horizon=query.horizon,
-        quantiles=query.quantiles,
-        levels=query.levels,
-        season=query.season,
-        model=query.model,
-    )
+    given = query.model_dump(exclude_unset=True, exclude={"time", "id", "targets", "freq"})
+    return ForecastRequest(series=[_series(column, code) for column in columns], **given)
 
 
 def _series(column: Column, frequency: str | None) -> SeriesInput:

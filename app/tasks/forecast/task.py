@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.tasks.forecast.backtest_schema import BacktestAnswer, BacktestRequest
 from app.tasks.forecast.csv_body import CsvQuery, read_csv
 from app.tasks.forecast.model import ForecastModel
 from app.tasks.forecast.schema import (
@@ -20,7 +21,7 @@ from app.tasks.forecast.schema import (
 from app.tasks.forecast.spec import ForecastSpec
 from app.tasks.forecast.tensors import EXAMPLES
 from app.tasks.session import SessionAction
-from app.tasks.task import BodyReader, Load, LoadOption, Task
+from app.tasks.task import BodyReader, Load, LoadOption, Operation, Task
 
 _YEAR = [112.0, 118.0, 132.0, 129.0, 121.0, 135.0, 148.0, 148.0, 136.0, 119.0, 104.0, 118.0]
 _NEXT = [115.0, 126.0, 141.0, 135.0, 125.0, 149.0, 170.0, 170.0, 158.0, 133.0, 114.0, 140.0]
@@ -55,6 +56,23 @@ FORECAST = SessionAction(
     lacking="does not forecast",
 )
 
+BACKTEST = Operation(
+    path="/forecast/backtest",
+    doc="""Forecast what is known already, from several places along each series.
+
+One pass over a series, as the network reads it step by step. The scores stand beside those of the seasonal
+naive forecast.""",
+    request=BacktestRequest,
+    answer=BacktestAnswer,
+    of=lambda model: model.backtest,
+    examples={
+        "monthly": {
+            "summary": "The last six months, from four origins",
+            "value": {"values": [*_YEAR, *_NEXT], "freq": "MS", "horizon": 3, "origins": 4, "levels": [80]},
+        }
+    },
+)
+
 TASK = Task(
     name="forecast",
     doc="""Forecast one series or many.
@@ -69,6 +87,7 @@ request, with the horizon and the rest in the query.""",
     answer=ForecastAnswer,
     default_model="forecaster",
     actions=(FORECAST,),
+    operations=(BACKTEST,),
     load=_LOAD,
     page=Path(__file__).parent / "page",
     reads=(

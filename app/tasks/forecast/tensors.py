@@ -87,7 +87,10 @@ def forecast_tensors(
         if parameters.quantiles is not None and parameters.levels is not None:
             raise InvalidInput("levels", "give either quantiles or levels, not both")
         return ForecastRequest.model_construct(
-            series=series, season=parameters.season, model=reference, **wanted(parameters)
+            series=series,
+            season=None if parameters.season is None else [parameters.season],
+            model=reference,
+            **wanted(parameters),
         )
 
     def requests(rows: Sequence[Row], parameters: ForecastParameters) -> list[ForecastRequest]:
