@@ -255,7 +255,7 @@ def test_a_horizon_that_the_model_does_not_have_is_told_at_its_field(visit: Visi
     visit.at("horizon").fill("1000")
     visit.at("forecast-run").click()
     expect(visit.at("horizon")).to_have_attribute("aria-invalid", "true")
-    visit.says("horizon-wrong", "forecasts 1 to 48 steps ahead, not 1000")
+    visit.says("horizon-wrong", "forecasts 1 to 480 steps ahead, not 1000")
     visit.says("forecast-error", "The request is not valid")
     visit.check_clean("status of 422")
 
@@ -297,3 +297,41 @@ def test_a_stream_can_be_stopped(visit: Visit, client: httpx2.Client) -> None:
     assert 10 <= int(fed) < 132
     step = client.get(f"/sessions/{rest.partition(',')[0]}").json()["step"]
     assert step - int(fed) in (0, 1), "one may have been on its way"
+
+
+def test_a_backtest_is_scored_beside_the_naive_forecast(visit: Visit, client: httpx2.Client) -> None:
+    """The table has the API's scores, and the next forecast takes it away."""
+    visit.open()
+    upload(visit, AIRLINE, 12)
+    visit.at("backtest-run").click()
+    expect(visit.at("backtest-scores")).to_be_visible()
+    (scored,) = client.post(
+        "/forecast/backtest?horizon=12&stride=12&origins=20&levels=50,80,95",
+        content=AIRLINE.read_bytes(),
+        headers={"content-type": "text/csv"},
+    ).json()["series"]
+    rows = visit.rows("backtest-table")
+    assert rows[0][1:] == [f"{scored[one]['mase']:.3f}" for one in ("model", "seasonal_naive")]
+    assert [row[1] for row in rows[3:]] == [
+        f"{100 * part:.1f} %" for part in scored["model"]["coverage"].values()
+    ]
+    expect(visit.at("forecast-title")).to_contain_text(f"from {len(scored['origins'])} places")
+    assert inked(visit.page.locator("#forecast-chart canvas")) > 10
+    visit.at("forecast-run").click()
+    expect(visit.at("backtest-scores")).to_be_hidden()
+    visit.check_clean()
+
+
+def test_the_page_says_which_season_was_found(visit: Visit) -> None:
+    """And compares with the naive forecast of that season; two seasons may be given, and nonsense not."""
+    visit.open()
+    visit.at("paste").locator("summary").click()
+    visit.at("csv-text").fill("\n".join(["sales", *(str(10 + 5 * (k % 7) + k % 3) for k in range(63))]))
+    visit.at("use-paste").click()
+    visit.says("forecast-meta", "Season 7, nothing below 0")
+    visit.at("season").fill("7, 21")
+    visit.at("forecast-run").click()
+    visit.says("forecast-meta", "Season 7 and 21")
+    visit.at("season").fill("often")
+    visit.at("forecast-run").click()
+    expect(visit.page.locator("#season-wrong")).to_be_visible()

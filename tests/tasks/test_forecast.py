@@ -17,7 +17,7 @@ from app.tasks.forecast.model import ForecastModel
 from app.tasks.forecast.quantiles import interpolation, mean_weights, rounded
 from app.tasks.forecast.schema import ForecastLimits, ForecastRequest
 from app.tasks.sentiment.model import SentimentModel
-from tests.bundles import HORIZON
+from tests.bundles import HORIZON, tiny_forecaster
 
 LEVELS = np.array([0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975])
 
@@ -86,6 +86,9 @@ def test_levels_are_pairs_of_quantiles(task: ForecastModel) -> None:
         ({"start": "yesterday", "freq": "D"}, "start", ...),
         ({"start": "9999-12-31", "freq": "D"}, "start", ...),
         ({"season": 1000}, "season", {"min": 1, "max": 168}),
+        ({"season": [24, 1000]}, "season", {"min": 1, "max": 168}),
+        ({"min": 2, "max": 1}, "min", {"max": 1.0}),
+        ({"series": [{"values": [1, 2], "min": 3, "max": 1}]}, "series.0.min", {"max": 1.0}),
         ({"series": [{"values": [1.0, 2.0]}] * 4}, "series", {"max": 3}),
         ({"series": [{"values": [1.0, 2.0]}, {"values": [1.0]}]}, "series.1.values", {"min_observed": 2}),
         ({"series": [{"values": [1.0, 2.0], "freq": "?"}]}, "series.0.freq", ...),
@@ -100,6 +103,86 @@ def test_what_the_model_cannot_do_is_refused_by_field(
     assert caught.value.field == field
     if allowed is not ...:
         assert caught.value.allowed == allowed
+
+
+def test_a_season_is_found_where_nothing_tells_it(task: ForecastModel) -> None:
+    """In the values; a frequency, or a season of the request, tells it. The answer says what was used."""
+    values = [float(k % 4) for k in range(40)]
+    for fields, steps, said in (
+        ({}, [0, 4, 4], (4, 4, None)),
+        ({"season": 1}, [0, 1, 1], (1, 1, None)),
+        ({"season": [24, 5]}, [0, 5, 24], (5, 24, None)),
+        ({"freq": "h"}, [1, 24, 168], (24, 168, "h")),
+        ({"freq": "2D"}, [0, 4, 4], (4, 4, "2D")),
+    ):
+        prepared = task.prepare(ask(values=values, **fields))
+        assert prepared.blocks[0].steps[0, 0, 2:5].tolist() == steps
+        (forecast,) = task.finish(prepared, [np.zeros((1, HORIZON, len(LEVELS)), np.float32)]).forecasts
+        assert (forecast.season, forecast.long_season, forecast.freq) == said
+
+
+@pytest.mark.parametrize(
+    ("fields", "steps"),
+    [({"freq": "h"}, HORIZON), ({"season": 4}, 8), ({}, 12), ({"season": [1, 20]}, 12), ({"freq": "D"}, 12)],
+)
+def test_without_a_horizon_two_seasons_are_forecast(
+    task: ForecastModel, fields: dict[str, Any], steps: int
+) -> None:
+    """Or a dozen steps; no more than the model was trained for."""
+    request = ForecastRequest.model_validate({"values": [1.0, 2.0], **fields})
+    assert task.prepare(request).horizon == steps
+
+
+@pytest.mark.parametrize(
+    ("values", "fields", "bounds"),
+    [
+        ([3, 0, 1], {}, (0.0, None)),
+        ([3, 0, 1], {"min": None}, (None, None)),
+        ([3, 0, 1], {"min": 1, "max": 2}, (1.0, 2.0)),
+        ([3, None, 0.5, 0], {}, (0.0, None)),
+        ([3.5, 0.5, 1.5], {}, (None, None)),
+        ([3, -1, 0], {}, (None, None)),
+        ([0.5] * 10 + [0], {}, (None, None)),
+        ([3, 2], {"max": -5}, (None, -5.0)),
+    ],
+)
+def test_bounds_are_told_or_seen(
+    task: ForecastModel, values: list[float | None], fields: dict[str, Any], bounds: tuple[float | None, ...]
+) -> None:
+    """Counts are not negative: whole, or a tenth zeros, and nothing below zero; all numbers keep to them."""
+    output = np.linspace(-30, 30, HORIZON * len(LEVELS), dtype=np.float32).reshape(1, HORIZON, -1)
+    (forecast,) = task.finish(task.prepare(ask(values=values, **fields)), [output]).forecasts
+    assert (forecast.min, forecast.max) == bounds
+    low, high = (-30 if bounds[0] is None else bounds[0]), (30 if bounds[1] is None else bounds[1])
+    numbers = [*forecast.mean, *(value for row in forecast.quantiles.values() for value in row)]
+    assert all(low <= value <= high for value in numbers)
+
+
+def test_a_series_has_bounds_of_its_own(task: ForecastModel) -> None:
+    """Beside those of the request."""
+    series = [{"values": [1, 2]}, {"values": [1, 2], "min": None, "max": 9}]
+    first, second = task.prepare(ask(series=series, min=-3)).histories
+    assert (first.low, first.high, second.low, second.high) == (-3.0, None, None, 9.0)
+
+
+@pytest.mark.parametrize("values", [[0, 0, 0], [0, 0, 5e4], [0.5, 0.25, 0.0]])
+def test_noise_around_zero_is_zero(task: ForecastModel, values: list[float]) -> None:
+    """And has no sign."""
+    output = np.full((1, HORIZON, len(LEVELS)), -4e-21, np.float32)
+    answer = task.finish(task.prepare(ask(values=values, min=None)), [output])
+    (forecast,) = answer.forecasts
+    assert str([forecast.mean, *forecast.quantiles.values()]).count("0.0") == 2 * (1 + len(LEVELS))
+    assert "-0.0" not in answer.model_dump_json()
+
+
+def test_intervals_go_as_far_as_the_model_knows(tmp_path: Path) -> None:
+    """99 % where it knows the quantiles of 0.5 and 99.5 %."""
+    levels = (0.005, 0.025, 0.1, 0.5, 0.9, 0.975, 0.995)
+    model = ForecastModel(read_bundle(tiny_forecaster(tmp_path, levels=levels)), ForecastLimits())
+    assert model.prepare(ask(levels=[99, 98])).levels == (0.005, 0.01, 0.99, 0.995)
+    with pytest.raises(InvalidInput) as caught:
+        model.prepare(ask(levels=[99.5]))
+    assert caught.value.allowed == {"max": 99.0}
 
 
 @given(st.lists(st.floats(0.025, 0.975), min_size=1, max_size=9, unique=True).map(sorted), st.data())

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from app.core.schema import Answer
 from app.tasks.forecast.schema import Coverage, Forecast, SeriesRequest
 
-MAX_ORIGINS = 1_000
+MAX_ORIGINS: Final = 1_000
+DEFAULT_ORIGINS: Final = 10
+
+BacktestHorizon = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=2**31 - 1,
+        description="steps ahead of each forecast, at most those that the model was trained for; left out, "
+        "two "
+        "seasons, or 12 where there is none, and less where the series is short",
+    ),
+]
+Origins = Annotated[
+    int, Field(ge=1, le=MAX_ORIGINS, description="forecasts of each series; fewer where it is short")
+]
+Stride = Annotated[int, Field(ge=1, le=2**31 - 1, description="steps from one origin to the next")]
 
 
 class BacktestRequest(SeriesRequest):
     """Series, and from where in them forecasts are made."""
 
-    horizon: int | None = Field(
-        default=None,
-        ge=1,
-        le=2**31 - 1,
-        description="steps ahead of each forecast, at most those that the model was trained for; left out, "
-        "two seasons, "
-        "or 12 where there is none, and less where the series is short",
-    )
-    origins: int = Field(
-        default=10,
-        ge=1,
-        le=MAX_ORIGINS,
-        description="forecasts of each series; fewer where it is short",
-    )
-    stride: int = Field(default=1, ge=1, le=2**31 - 1, description="steps from one origin to the next")
+    horizon: BacktestHorizon = None
+    origins: Origins = DEFAULT_ORIGINS
+    stride: Stride = 1
     levels: Annotated[list[Coverage], Field(min_length=1, max_length=49)] = Field(
         default=[80.0], description="central intervals in percent whose coverage is counted"
     )

@@ -10,6 +10,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from app.core.schema import ModelReference
 from app.features.columns import Bounds, Column, Layout, read_columns
 from app.features.table import read_table
+from app.tasks.forecast.backtest_schema import (
+    DEFAULT_ORIGINS,
+    BacktestHorizon,
+    BacktestRequest,
+    Origins,
+    Stride,
+)
 from app.tasks.forecast.schema import (
     LARGEST_VALUE,
     Coverage,
@@ -42,12 +49,11 @@ def _none_in_words(value: object) -> object:
     return None if value == "null" else value
 
 
-class CsvQuery(BaseModel):
-    """As in :class:`app.tasks.forecast.schema.ForecastRequest`, but read from text."""
+class TableQuery(BaseModel):
+    """Which columns of a table mean what, and what a table cannot say of its series."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    horizon: Horizon = None
     time: str | None = Field(
         default=None, description="name of the time column; left out, the first column if it holds times"
     )
@@ -60,28 +66,59 @@ class CsvQuery(BaseModel):
         default=None, min_length=1, description="columns of values, by commas; left out, all others"
     )
     freq: FrequencyCode | None = Field(default=None, description="left out, told from the time column")
+    season: Annotated[Seasons, BeforeValidator(_numbers_by_commas)] = None
+    min: Annotated[Low, BeforeValidator(_none_in_words)] = None
+    max: High = None
+    model: ModelReference = None
+
+
+class CsvQuery(TableQuery):
+    """As in :class:`app.tasks.forecast.schema.ForecastRequest`, but read from text."""
+
+    horizon: Horizon = None
     quantiles: Annotated[list[Level] | None, BeforeValidator(_by_commas)] = Field(
         default=None, min_length=1, max_length=99, description="by commas, as in `0.1,0.5,0.9`"
     )
     levels: Annotated[list[Coverage] | None, BeforeValidator(_by_commas)] = Field(
         default=None, min_length=1, max_length=49, description="central intervals in percent, by commas"
     )
-    season: Annotated[Seasons, BeforeValidator(_numbers_by_commas)] = None
-    min: Annotated[Low, BeforeValidator(_none_in_words)] = None
-    max: High = None
     samples: Samples = None
     seed: Seed = 0
-    model: ModelReference = None
+
+
+class CsvBacktestQuery(TableQuery):
+    """As in :class:`app.tasks.forecast.backtest_schema.BacktestRequest`, but read from text."""
+
+    horizon: BacktestHorizon = None
+    origins: Origins = DEFAULT_ORIGINS
+    stride: Stride = 1
+    levels: Annotated[list[Coverage], BeforeValidator(_by_commas)] = Field(
+        default=[80.0], min_length=1, max_length=49, description="central intervals in percent, by commas"
+    )
+    forecasts: bool = Field(default=False, description="whether the forecasts themselves come back too")
+
+
+_OF_THE_TABLE = {"time", "id", "targets", "freq"}
 
 
 def read_csv(body: bytes, query: CsvQuery, limits: ForecastLimits) -> ForecastRequest:
     """What the times skip becomes missing observations; raises InvalidInput."""
+    given = query.model_dump(exclude_unset=True, exclude=_OF_THE_TABLE)
+    return ForecastRequest(series=_read(body, query, limits), **given)
+
+
+def read_csv_backtest(body: bytes, query: CsvBacktestQuery, limits: ForecastLimits) -> BacktestRequest:
+    """As :func:`read_csv`."""
+    given = query.model_dump(exclude_unset=True, exclude=_OF_THE_TABLE)
+    return BacktestRequest(series=_read(body, query, limits), **given)
+
+
+def _read(body: bytes, query: TableQuery, limits: ForecastLimits) -> list[SeriesInput]:
     layout = Layout(query.time, query.id, tuple(query.targets or ()), query.freq)
     bounds = Bounds(LARGEST_VALUE, limits.max_series, limits.max_points)
     columns, frequency = read_columns(read_table(body), layout, bounds)
     code = query.freq if frequency is None else frequency.code
-    given = query.model_dump(exclude_unset=True, exclude={"time", "id", "targets", "freq"})
-    return ForecastRequest(series=[_series(column, code) for column in columns], **given)
+    return [_series(column, code) for column in columns]
 
 
 def _series(column: Column, frequency: str | None) -> SeriesInput:

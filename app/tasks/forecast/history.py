@@ -54,6 +54,8 @@ class Asked(Protocol):
     @property
     def season(self) -> list[int] | None: ...
     @property
+    def freq(self) -> str | None: ...
+    @property
     def series(self) -> object: ...
     def all_series(self) -> list[Series]: ...
 
@@ -72,7 +74,7 @@ class HistoryReader:
 
     def milliseconds(self, request: Asked) -> float:
         """About how long it takes to find the seasons; the rest is nothing beside reading a body."""
-        if request.season is not None:
+        if request.season is not None or (request.freq is not None and request.series is None):
             return 0.0
         return 0.3 * sum(each.freq is None for each in request.all_series())
 

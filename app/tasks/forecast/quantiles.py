@@ -87,11 +87,12 @@ def mean_weights(levels: Array) -> Array:
 
 
 def rounded(table: Array, noise: float = 0.0) -> Array:
-    """Without the digits that float32 cannot know; what is below ``noise`` is zero, and zeros have no sign."""  # noqa: E501
+    """Without the digits that float32 cannot know; below ``noise`` all is zero, and zeros have no sign."""
     largest = max(float(np.maximum.reduce(table, axis=None)), -float(np.minimum.reduce(table, axis=None)))
     if largest <= noise:
         return np.zeros_like(table)
-    if noise > 0.0:
+    # Rounding makes zero of what is smaller still.
+    if noise > largest * 10.0**-_DIGITS:
         table = np.where(np.abs(table) < noise, 0.0, table)
     decimals = _DIGITS - 1 - math.floor(math.log10(largest))
     # A negative zero plus zero is zero.

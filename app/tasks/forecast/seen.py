@@ -17,7 +17,7 @@ _NOISE = 1e-9
 _NOISE_OF_ZEROS = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Seen:
     """Of the values so far: how many, how many zeros, whether all are whole, the least and the greatest
     magnitude.
@@ -38,9 +38,12 @@ class Seen:
         if missing == len(values):
             return cls()
         least, most = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
-        whole = least >= 0 and np.count_nonzero(values == np.floor(values)) == len(values) - missing
-        zeros = 0 if least else int(np.count_nonzero(values == 0))
-        return cls(len(values) - missing, zeros, bool(whole), min(least, 0.0), max(most, -least))
+        observed = len(values) - missing
+        if least < 0.0:
+            return cls(observed, 0, False, least, max(most, -least))
+        whole = int(np.count_nonzero(values == np.floor(values))) == observed
+        zeros = 0 if least else int(np.count_nonzero(values == 0.0))
+        return cls(observed, zeros, whole, 0.0, most)
 
     @classmethod
     def in_context(cls, context: dict[str, Any]) -> Self:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from app.tasks.forecast.backtest_schema import BacktestAnswer, BacktestRequest
-from app.tasks.forecast.csv_body import CsvQuery, read_csv
+from app.tasks.forecast.csv_body import CsvBacktestQuery, CsvQuery, read_csv, read_csv_backtest
 from app.tasks.forecast.model import ForecastModel
 from app.tasks.forecast.schema import (
     ForecastAnswer,
@@ -56,6 +58,28 @@ FORECAST = SessionAction(
     lacking="does not forecast",
 )
 
+_TABLE = "month,passengers\n" + "".join(
+    f"1949-{month:02d},{value:g}\n" for month, value in enumerate(_YEAR, start=1)
+)
+
+
+def _csv(read: Callable[[bytes, Any, Any], BaseModel], query: type[BaseModel]) -> BodyReader:
+    return BodyReader(
+        name="CSV",
+        media_types=("text/csv", "application/csv"),
+        read=read,
+        query=query,
+        # Ten milliseconds for 64 KiB.
+        milliseconds_per_kib=10 / 64,
+        examples={
+            "table": {
+                "summary": "A time column and one series; the rest is in the query",
+                "value": _TABLE,
+            }
+        },
+    )
+
+
 BACKTEST = Operation(
     path="/forecast/backtest",
     doc="""Forecast what is known already, from several places along each series.
@@ -65,6 +89,7 @@ naive forecast.""",
     request=BacktestRequest,
     answer=BacktestAnswer,
     of=lambda model: model.backtest,
+    reads=(_csv(read_csv_backtest, CsvBacktestQuery),),
     examples={
         "monthly": {
             "summary": "The last six months, from four origins",
@@ -90,23 +115,7 @@ request, with the horizon and the rest in the query.""",
     operations=(BACKTEST,),
     load=_LOAD,
     page=Path(__file__).parent / "page",
-    reads=(
-        BodyReader(
-            name="CSV",
-            media_types=("text/csv", "application/csv"),
-            read=read_csv,
-            query=CsvQuery,
-            # Ten milliseconds for 64 KiB.
-            milliseconds_per_kib=10 / 64,
-            examples={
-                "table": {
-                    "summary": "A time column and one series (set horizon in the query)",
-                    "value": "month,passengers\n"
-                    + "".join(f"1949-{month:02d},{value:g}\n" for month, value in enumerate(_YEAR, start=1)),
-                }
-            },
-        ),
-    ),
+    reads=(_csv(read_csv, CsvQuery),),
     examples={
         "one": {
             "summary": "One monthly series with a missing observation",

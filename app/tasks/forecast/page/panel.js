@@ -2,6 +2,7 @@
 
 import { models, send, serverTiming } from "../../js/api.js";
 import { chartsInstalled } from "../../js/chart.js";
+import { along, askBacktest, showScores } from "./backtest.js";
 import { CsvProblem, asCell, naive, parseTime, readSeries } from "./csv.js";
 import { byId, copy, download, dropZone, fill, fillSelect, make, number } from "../../js/dom.js";
 import { Fan } from "./fan.js";
@@ -90,7 +91,11 @@ export function panel() {
       markField(byId("horizon"), "a whole number of steps, 1 or more");
       return null;
     }
-    const season = number(byId("season"));
+    const season = byId("season").value.replaceAll(" ", "") || null;
+    if (season !== null && !/^[1-9]\d*(,[1-9]\d*)?$/.test(season)) {
+      markField(byId("season"), "a whole number of steps, or two with a comma between them");
+      return null;
+    }
     if (!levels().length) {
       tell(error, { title: "No interval is chosen", detail: "Choose at least one under “Intervals”.", errors: [] });
       return null;
@@ -99,6 +104,7 @@ export function panel() {
   }
 
   async function run() {
+    byId("backtest-scores").hidden = true;
     if (!series) {
       tell(error, { title: "There is no series yet", detail: "Choose a sample, or drop a CSV.", errors: [] });
       return;
@@ -108,6 +114,41 @@ export function panel() {
     if (!wanted) return;
     if (streaming()) await stream(wanted);
     else await once(wanted);
+  }
+
+  /** What a forecast was made with, in a sentence. */
+  function used({ season, long_season, freq, min, paths }) {
+    const seasons = season > 1 ? `Season ${season}${long_season > season ? ` and ${long_season}` : ""}` : "No season";
+    return `${seasons}${freq ? ` at frequency ${freq}` : ""}${min === null ? "" : `, nothing below ${min}`}` +
+      `${paths ? `, ${paths} sample paths` : ""}.`;
+  }
+
+  async function backtest() {
+    running?.abort();
+    const wanted = series ? query() : null;
+    if (!wanted) return;
+    byId("backtest-run").disabled = true;
+    try {
+      const answer = await askBacktest(cutColumns(series, column().name).body, wanted);
+      const { values } = column();
+      const { season, long_season, freq, horizon, origins, forecasts } = answer.series[0];
+      const view = base(wanted, season > 1 ? season : long_season);
+      const title = `${column().name}, ${horizon} ahead from ${origins.length} places`;
+      const said = along(forecasts, values.length, series.table.times);
+      const label = `forecast ${horizon} steps ahead, ${Math.max(...wanted.levels)} %`;
+      fan.draw({ ...view, title, x: series.table.times ?? values.map((_, at) => at), observed: values, ahead: null, ribbon: { ...said, label } });
+      byId("forecast-title").textContent = title;
+      byId("forecast-meta").textContent = `${answer.model}. ${used({ season, long_season, freq, min: null })}`;
+      byId("anomalies").hidden = true;
+      byId("curl-card").hidden = true;
+      byId("forecast-values").hidden = true;
+      byId("save-csv").disabled = true;
+      showScores(answer);
+    } catch (problem) {
+      tell(error, problem, { form, again: problem.kind === "unreachable" ? backtest : null });
+    } finally {
+      byId("backtest-run").disabled = false;
+    }
   }
 
   async function once(wanted) {
@@ -126,7 +167,8 @@ export function panel() {
       show(forecasts[0], wanted);
       const timing = serverTiming(answer);
       byId("forecast-meta").textContent = `${model} answered in ${took.toFixed(1)} ms` +
-        (timing.compute === undefined ? "." : `, of which the network took ${timing.compute.toFixed(1)}.`);
+        (timing.compute === undefined ? "." : `, of which the network took ${timing.compute.toFixed(1)}.`) +
+        ` ${used(forecasts[0])}`;
       byId("curl").textContent = curlLine(path, series, cut);
       byId("curl-card").hidden = false;
     } catch (problem) {
@@ -136,10 +178,11 @@ export function panel() {
     }
   }
 
-  function base(wanted) {
+  /** `found`: the season that the server used, where it has answered. */
+  function base(wanted, found = null) {
     const { table } = series;
     const { values, name } = column();
-    const season = wanted.season ?? table.freq?.season ?? 1;
+    const season = found ?? (wanted.season === null ? table.freq?.season ?? 1 : Number.parseInt(wanted.season, 10));
     const seasonal = season > 1 && values.length >= season;
     return {
       title: `${name}, ${wanted.horizon} ahead`,
@@ -153,7 +196,7 @@ export function panel() {
   function show(forecast, wanted) {
     const { table } = series;
     const { values } = column();
-    const view = base(wanted);
+    const view = base(wanted, forecast.season > 1 ? forecast.season : forecast.long_season);
     const x = table.times ?? values.map((_, at) => at);
     const ahead = {
       x: forecast.timestamps ? forecast.timestamps.map(parseTime) : forecast.mean.map((_, at) => values.length + at),
@@ -256,6 +299,7 @@ export function panel() {
     byId("forecast-run").textContent = streaming() ? "Stream" : "Forecast";
     running?.abort();
   });
+  byId("backtest-run").addEventListener("click", backtest);
   byId("forecast-stop").addEventListener("click", () => running?.abort());
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -28,7 +28,7 @@ export async function streamSeries(task) {
   const timed = times !== null && freq !== null;
   const options = {};
   if (timed) options.freq = freq.code;
-  if (wanted.season !== null) options.season = wanted.season;
+  if (wanted.season !== null) options.season = Number.parseInt(wanted.season, 10);
   closeSession(streamed);
   const session = await openSession("forecast", {
     ...(wanted.model ? { model: wanted.model } : {}),
@@ -124,7 +124,7 @@ class Run {
       ...view,
       x: this.x.slice(from),
       observed: this.observed.slice(from),
-      ribbon: { low: this.low.slice(from), high: this.high.slice(from) },
+      ribbon: { low: this.low.slice(from), high: this.high.slice(from), label: "expected one step before, 95 %" },
       scores: this.scores.slice(from),
       anomalies: this.anomalies.slice(from),
       ahead: this.ahead,
