@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-MIN_OBSERVED = 8
+MIN_VALUES = 8
 # Of the longest season: what lies further back costs time and says little of the present.
 _MOST_CYCLES = 8
 _LEAST_CYCLES = 2.25
@@ -107,7 +107,7 @@ def _tables(top: int) -> _Tables:
 def _residuals(values: Array) -> Array | None:
     """What a straight line leaves over, from the first observation to the last; ``None`` where nothing is."""
     observed = np.flatnonzero(~np.isnan(values))
-    if len(observed) < MIN_OBSERVED:
+    if len(observed) < MIN_VALUES:
         return None
     known = values[observed]
     low, high = known.min(), known.max()

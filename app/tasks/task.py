@@ -53,7 +53,7 @@ class Operation:
     """``POST {path}``: what else the models of a task answer at once, counted as requests of the task.
 
     Attributes:
-        path: such as ``/forecast/backtest``; no two operations have the same.
+        path: begins with a slash; no two operations have the same.
         doc: for the OpenAPI document.
         request, answer: their classes; the request has the field ``model``.
         of: ``(model of the task) ->`` its side that prepares and finishes these requests.

@@ -201,7 +201,7 @@ class Backtester:
         season = kind.season if plan.first > kind.season else 1
         truth = np.stack([values[origin : origin + plan.horizon] for origin in plan.origins])
         said = history.bounded(np.stack(prepared.said[index]).astype(np.float64))
-        model = self._quantiles.table(said, levels)
+        model = said @ self._quantiles.weights(levels)[1]
         naive = np.stack(
             [seasonal_naive(values[:origin], season, plan.horizon, levels) for origin in plan.origins]
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.core.errors import InvalidInput, over_limit
 from app.features.calendar import parse_timestamp, timestamps
 from app.features.frequency import Frequency, parse_frequency
-from app.features.season import find_season
+from app.features.season import MIN_VALUES, find_season
 from app.features.series import SeriesKind, kind_for
 from app.tasks.forecast.schema import NOT_TOLD, ForecastLimits, Series
 from app.tasks.forecast.seen import Seen
@@ -74,34 +74,43 @@ class HistoryReader:
 
     def milliseconds(self, request: Asked) -> float:
         """About how long it takes to find the seasons; the rest is nothing beside reading a body."""
-        if request.season is not None or (request.freq is not None and request.series is None):
+        if request.season is not None or request.series is None:
             return 0.0
         return 0.3 * sum(each.freq is None for each in request.all_series())
 
-    def read(self, request: Asked, known: Callable[[int], int] = lambda length: length) -> list[History]:
+    def read(self, request: Asked, known: Callable[[int], int] | None = None) -> list[History]:
         """The series of a request. ``known``: of so many values, how many may tell of the series.
 
         Raises:
             InvalidInput: there are too many, or one cannot be forecast by this model.
         """
         series = request.all_series()
-        self._check_size(series)
-        seasons = self._seasons(request.season)
-        prefixes = [""] if request.series is None else [f"series.{index}." for index in range(len(series))]
-        return [
-            self._history(each, seasons, prefix, known) for each, prefix in zip(series, prefixes, strict=True)
-        ]
+        most, most_points = self._limits.max_series, self._limits.max_points
+        if len(series) > most:
+            text = f"a request may hold at most {most} series, got {len(series)}"
+            raise over_limit("series", most, text)
+        points = 0
+        for each in series:
+            points += len(each.values)
+        if points > most_points:
+            text = f"a request may hold at most {most_points} observations in all, got {points}"
+            raise over_limit("values", most_points, text)
+        seasons = () if request.season is None else self._seasons(request.season)
+        histories: list[History] = []
+        for index, each in enumerate(series):
+            prefix = "" if request.series is None else f"series.{index}."
+            length = len(each.values)
+            histories.append(self._history(each, seasons, prefix, length if known is None else known(length)))
+        return histories
 
     def default_horizon(self, kind: SeriesKind) -> int:
         """Two seasons, or a dozen steps where there is none; no more than the model was trained for."""
         steps = 2 * kind.season if kind.season > 1 else DEFAULT_HORIZON
         return min(steps, self._spec.horizon)
 
-    def _history(
-        self, series: Series, seasons: tuple[int, ...], prefix: str, known: Callable[[int], int]
-    ) -> History:
+    def _history(self, series: Series, seasons: tuple[int, ...], prefix: str, known: int) -> History:
         values = np.array(series.values, np.float64)
-        told = values[: known(len(values))]
+        told = values[:known]
         seen = Seen.of(told)
         if seen.values < MIN_OBSERVED:
             raise InvalidInput(
@@ -111,7 +120,7 @@ class HistoryReader:
                 allowed={"min_observed": MIN_OBSERVED},
             )
         kind = self._kind(series, seasons, told, prefix)
-        start = _start(series, kind.frequency, prefix)
+        start = None if series.start is None else _start(series.start, kind.frequency, prefix)
         low, high = bounds(series.min, series.max, seen, prefix)
         return History(series.id, prefix, values, start, kind, seen, low, high)
 
@@ -129,32 +138,22 @@ class HistoryReader:
         kind = kind_for(frequency, self._known)
         if kind.long_season > 1 or (frequency is not None and frequency.code in self._known):
             return kind
-        found = find_season(values, self._spec.window, self._long_seasons)
+        found = None
+        if len(values) >= MIN_VALUES:
+            found = find_season(values, self._spec.window, self._long_seasons)
         return kind if found is None else replace(kind, season=found[0], long_season=found[1])
 
-    def _seasons(self, asked: list[int] | None) -> tuple[int, ...]:
+    def _seasons(self, asked: list[int]) -> tuple[int, ...]:
         """The season and the long season that were asked for, ascending."""
         most = self._spec.window
-        for season in asked or ():
+        for season in asked:
             if season > most:
                 raise InvalidInput(
                     "season",
                     f"{self._reference} knows seasons of at most {most} steps, not {season}",
                     allowed={"min": 1, "max": most},
                 )
-        return tuple(sorted(asked or ()))
-
-    def _check_size(self, series: list[Series]) -> None:
-        most, most_points = self._limits.max_series, self._limits.max_points
-        if len(series) > most:
-            text = f"a request may hold at most {most} series, got {len(series)}"
-            raise over_limit("series", most, text)
-        points = 0
-        for each in series:
-            points += len(each.values)
-        if points > most_points:
-            text = f"a request may hold at most {most_points} observations in all, got {points}"
-            raise over_limit("values", most_points, text)
+        return tuple(sorted(asked))
 
 
 def timestamps_of(
@@ -186,13 +185,11 @@ def bounds(
     return low, told_high
 
 
-def _start(series: Series, frequency: Frequency | None, prefix: str) -> datetime | None:
-    if series.start is None:
-        return None
+def _start(start: str, frequency: Frequency | None, prefix: str) -> datetime:
     if frequency is None:
         raise InvalidInput(f"{prefix}freq", "start needs freq as well, such as h, D, W or MS")
     try:
-        return parse_timestamp(series.start)
+        return parse_timestamp(start)
     except (ValueError, OverflowError) as error:
         raise InvalidInput(
             f"{prefix}start", "start is not an ISO 8601 date or time, such as 2024-01-31 or 2024-01-31T13:00"

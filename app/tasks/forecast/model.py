@@ -64,7 +64,9 @@ class ForecastModel:
         self.milliseconds = self._reader.milliseconds
         self.backtest = Backtester(self._reference, spec, self._reader, self._quantiles)
         self.session = ForecastSession(spec)
-        self.tensors = forecast_tensors(self._reference, spec, self.prepare)
+        self.tensors = forecast_tensors(
+            self._reference, spec, lambda request: self._wanted(request, spec.horizon)
+        )
         self.inputs = {
             "quantiles": spec.quantiles,
             "frequencies": sorted(spec.frequencies),
@@ -90,7 +92,8 @@ class ForecastModel:
         horizon = request.horizon or self._reader.default_horizon(kind)
         stamps = timestamps_of(start, kind.frequency, 0, horizon)
         history = History(view.id, "", np.zeros(0), start, kind, seen, low, high)
-        table = rounded(self._table(history, view.last, horizon, levels), seen.noise)
+        said = history.bounded(view.last[:horizon].astype(np.float64))
+        table = rounded(said @ self._quantiles.weights(levels)[1], seen.noise)
         forecast = self._forecast(history, table, levels, stamps)
         return SessionForecast.model_construct(model=view.model, step=view.step, forecast=forecast)
 
@@ -98,10 +101,12 @@ class ForecastModel:
         levels = self._wanted(request, self._farthest)
         histories = self._reader.read(request)
         horizon = request.horizon or max(self._reader.default_horizon(history.kind) for history in histories)
-        stamps = [history.timestamps(len(history.values), horizon) for history in histories]
-        steps: list[NDArray[np.generic]] = [
-            encode(history.values, history.start, history.kind) for history in histories
-        ]
+        stamps: list[list[str] | None] = []
+        steps: list[NDArray[np.generic]] = []
+        for history in histories:
+            known = history.start is not None
+            stamps.append(history.timestamps(len(history.values), horizon) if known else None)
+            steps.append(encode(history.values, history.start, history.kind))
         blocks, members = blocks_of(steps, Read.LAST)
         prepared = PreparedForecast(
             blocks=blocks,
@@ -119,11 +124,13 @@ class ForecastModel:
         """``outputs``: of each series the last step's quantiles, ``[1, horizon, levels]``."""
         forecasts: list[Forecast] = []
         paths, levels = prepared.paths, prepared.levels
+        _, weights = self._quantiles.weights(levels)
         for place, (history, stamps, output) in enumerate(
             zip(prepared.histories, prepared.timestamps, outputs, strict=True)
         ):
             noise = history.seen.noise
-            table = rounded(self._table(history, output[0], prepared.horizon, levels), noise)
+            said = history.bounded(output[0, : prepared.horizon].astype(np.float64))
+            table = rounded(said @ weights, noise)
             if paths is None:
                 forecasts.append(self._forecast(history, table, levels, stamps))
                 continue
@@ -160,13 +167,6 @@ class ForecastModel:
         prepared.paths, prepared.with_samples = paths, request.samples is not None
         prepared.further, prepared.further_ms = paths.further, paths.further_ms
 
-    def _table(
-        self, history: History, quantiles: NDArray[np.float32], horizon: int, levels: tuple[float, ...]
-    ) -> NDArray[np.float64]:
-        """Mean and quantiles ``[horizon, 1 + levels]`` of the steps that the network speaks of."""
-        said = history.bounded(quantiles[:horizon].astype(np.float64))
-        return self._quantiles.table(said, levels)
-
     def _forecast(
         self,
         history: History,
@@ -181,7 +181,7 @@ class ForecastModel:
             id=history.id,
             timestamps=stamps,
             mean=mean,
-            quantiles=dict(zip(self._quantiles.names(levels), rows, strict=True)),
+            quantiles=dict(zip(self._quantiles.weights(levels)[0], rows, strict=True)),
             season=kind.season,
             long_season=kind.long_season,
             freq=None if kind.frequency is None else kind.frequency.code,

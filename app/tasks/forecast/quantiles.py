@@ -18,21 +18,18 @@ _KEPT_LEVELS = 256
 
 
 class Quantiles:
-    """Of the levels that a network was trained for, ascending."""
+    """Of the levels that a network was trained for, ascending.
+
+    Attributes:
+        weights: ``(levels) ->`` their names, and the weights ``[trained, 1 + levels]`` of the mean and of
+        each.
+    """
 
     def __init__(self, trained: tuple[float, ...]) -> None:
         normal = NormalDist()
         self.trained = np.array(trained)
         self.scores = np.array([normal.inv_cdf(level) for level in trained])
-        self._weights = lru_cache(maxsize=_KEPT_LEVELS)(self._find_weights)
-
-    def names(self, levels: tuple[float, ...]) -> list[str]:
-        return self._weights(levels)[0]
-
-    def table(self, quantiles: Array, levels: tuple[float, ...]) -> Array:
-        """Quantiles ``[horizon, trained]`` to the mean and those of ``levels``: ``[horizon, 1 + levels]``."""
-        table: Array = quantiles @ self._weights(levels)[1]
-        return table
+        self.weights = lru_cache(maxsize=_KEPT_LEVELS)(self._find_weights)
 
     def draw(self, quantiles: Array, scores: Array) -> Array:
         """The values ``[...]`` at normal scores ``[...]`` of distributions with quantiles ``[..., trained]``.
@@ -50,7 +47,6 @@ class Quantiles:
         return drawn
 
     def _find_weights(self, levels: tuple[float, ...]) -> tuple[list[str], Array]:
-        """Names of the levels, and the weights ``[trained, 1 + levels]`` of the mean and of each."""
         others = interpolation(self.trained, np.array(levels))
         weights = np.concatenate([mean_weights(self.trained)[:, None], others], axis=1)
         return [f"{level:g}" for level in levels], weights

@@ -17,6 +17,7 @@ from app.core.schema import Request
 from app.tasks.forecast.schema import (
     LARGEST_VALUE,
     Coverage,
+    ForecastFromState,
     ForecastRequest,
     FrequencyCode,
     Level,
@@ -77,9 +78,9 @@ class ForecastParameters(Request):
 
 
 def forecast_tensors(
-    reference: str, spec: ForecastSpec, prepare: Callable[[ForecastRequest], object]
+    reference: str, spec: ForecastSpec, check: Callable[[ForecastFromState], object]
 ) -> TensorTable:
-    """The tensors of the forecaster ``name@version``; ``prepare`` refuses what it cannot answer."""
+    """The tensors of the forecaster ``name@version``; ``check`` refuses what no session forecasts."""
     trained = {"levels": ",".join(f"{level:g}" for level in spec.quantiles)}
     unknown = [np.nan] * len(spec.quantiles)
 
@@ -107,7 +108,8 @@ def forecast_tensors(
 
     def fields(row: Row, parameters: ForecastParameters, seq: int | None) -> dict[str, Any]:
         if parameters.model_fields_set & {"horizon", "quantiles", "levels"}:
-            prepare(request([SeriesInput.model_construct(values=[0.0, 1.0])], parameters))
+            request([], parameters)
+            check(ForecastFromState.model_construct(**wanted(parameters)))
         return wanted(parameters)
 
     def options(parameters: ForecastParameters) -> dict[str, Any]:
