@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from app.features.frequency import parse_frequency
-from app.features.table import MISSING, number_of
-from app.features.times import READ, read_times
+from app.tasks.forecast.tables.table import MISSING, number_of
+from app.tasks.forecast.tables.times import READ, read_times
 from tests.docs_site.recorded import DOCS
 
 
