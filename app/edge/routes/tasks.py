@@ -18,12 +18,23 @@ from app.core.errors import InvalidInput, Overloaded, UnsupportedMedia
 from app.core.offload import offloaded
 from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import MEDIA_TYPE, describe
+from app.edge.http.accept import wanted_type
 from app.edge.http.body import JSON_TYPES, is_json
 from app.edge.http.event_stream import stream_events
-from app.edge.http.routing import PROBLEMS, BytesRoute, Endpoint, JsonBytes, json_response, query_of, reading
-from app.edge.openapi import RESUMING, stream_responses
+from app.edge.http.routing import (
+    PROBLEMS,
+    BytesRoute,
+    Endpoint,
+    JsonBytes,
+    bytes_response,
+    json_response,
+    query_of,
+    reading,
+)
+from app.edge.openapi import RESUMING, stream_responses, written_responses
 from app.edge.sockets.connection import deny, refusal
 from app.edge.sockets.task_socket import TaskSocket
+from app.service.call import Timing
 from app.tasks.task import BodyReader, Operation, Task
 
 Asked = Task | Operation
@@ -76,7 +87,7 @@ def _full(seconds: int) -> dict[str, Any]:
 
 def task_router(task: Task) -> APIRouter:
     router = APIRouter()
-    responses, extra = dict(PROBLEMS), _openapi(task.reads)
+    responses, extra = PROBLEMS | written_responses(task.writes), _openapi(task.reads)
     if task.frames:
         responses |= stream_responses(task.frames)
         extra |= RESUMING
@@ -84,7 +95,8 @@ def task_router(task: Task) -> APIRouter:
     _add(router, task, task, f"/{task.name}", _endpoint(task), responses, extra)
     for operation in task.operations:
         endpoint = _endpoint_of(task, operation)
-        _add(router, task, operation, operation.path, endpoint, PROBLEMS, _openapi(operation.reads))
+        written = PROBLEMS | written_responses(operation.writes)
+        _add(router, task, operation, operation.path, endpoint, written, _openapi(operation.reads))
     return router
 
 
@@ -110,18 +122,22 @@ def _add(
 
 
 def _endpoint_of(task: Task, operation: Operation) -> Endpoint:
+    written = _writing(operation)
+
     async def whole(body: Any, request: Request) -> Response:
         answer, timing = await edge_of(request).service.answer(task, body, operation.of)
-        return json_response(answer, timing)
+        return await written(request, answer, timing)
 
     whole.__name__, whole.__doc__ = operation.path.strip("/").replace("/", "_"), operation.doc
     return reading(whole, operation.request, operation.examples)
 
 
 def _endpoint(task: Task) -> Endpoint:
+    written = _writing(task)
+
     async def whole(body: Any, request: Request) -> Response:
         answer, timing = await edge_of(request).service.answer(task, body)
-        return json_response(answer, timing)
+        return await written(request, answer, timing)
 
     async def streamed(body: Any, request: Request) -> Response:
         if not body.stream:
@@ -132,6 +148,21 @@ def _endpoint(task: Task) -> Endpoint:
     endpoint = streamed if task.frames else whole
     endpoint.__name__, endpoint.__doc__ = task.name, task.doc
     return reading(endpoint, task.request, task.examples)
+
+
+def _writing(asked: Asked) -> Callable[[Request, BaseModel, Timing], Coroutine[Any, Any, Response]]:
+    """What makes a response of an answer, in the content type that its request prefers."""
+    writers = {writer.media_type: writer for writer in asked.writes}
+
+    async def written(request: Request, answer: BaseModel, timing: Timing) -> Response:
+        wanted = wanted_type(request.scope, writers) if writers else None
+        if wanted is None:
+            return json_response(answer, timing)
+        writer = writers[wanted]
+        body = await offloaded(writer.milliseconds(answer), writer.write, answer)
+        return bytes_response(body, timing, media_type=f"{wanted}; charset=utf-8".encode())
+
+    return written
 
 
 def _socket(task: Task) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:

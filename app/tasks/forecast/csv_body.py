@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.core.schema import ModelReference
-from app.features.columns import Bounds, Column, Layout, read_columns
-from app.features.table import read_table
+from app.tasks.forecast.anomalies.schema import (
+    DEFAULT_FALSE_ALARMS,
+    DEFAULT_GAP,
+    DEFAULT_LEVEL,
+    AnomaliesOfTable,
+    FalseAlarms,
+    Gap,
+    IntervalLevel,
+)
 from app.tasks.forecast.backtest_schema import (
     DEFAULT_ORIGINS,
     BacktestHorizon,
@@ -21,7 +28,7 @@ from app.tasks.forecast.schema import (
     LARGEST_VALUE,
     Coverage,
     ForecastLimits,
-    ForecastRequest,
+    ForecastOfTable,
     FrequencyCode,
     High,
     Horizon,
@@ -31,7 +38,11 @@ from app.tasks.forecast.schema import (
     Seasons,
     Seed,
     SeriesInput,
+    SeriesRequest,
 )
+from app.tasks.forecast.tables.columns import Bounds, Column, read_columns
+from app.tasks.forecast.tables.layout import Layout
+from app.tasks.forecast.tables.table import read_table
 
 
 def _by_commas(value: object) -> object:
@@ -49,18 +60,23 @@ def _none_in_words(value: object) -> object:
     return None if value == "null" else value
 
 
+MILLISECONDS_PER_KIB = 10 / 64
+"""To read a table."""
+
+
 class TableQuery(BaseModel):
     """Which columns of a table mean what, and what a table cannot say of its series."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     time: str | None = Field(
-        default=None, description="name of the time column; left out, the first column if it holds times"
+        default=None, description="name of the time column; left out, the first one that holds times"
     )
     id: str | None = Field(
         default=None,
-        description="name of a column that tells series apart, where each value has a row of its own; "
-        "left out, `unique_id`, `item_id` or `series_id`, where there is one",
+        description="name of a column that tells series apart, where each value has a row of its own, or of "
+        "several by commas; left out, `unique_id`, `item_id` or `series_id`, where there is one, or the only "
+        "column of words where times repeat",
     )
     targets: Annotated[list[str] | None, BeforeValidator(_by_commas)] = Field(
         default=None, min_length=1, description="columns of values, by commas; left out, all others"
@@ -98,27 +114,43 @@ class CsvBacktestQuery(TableQuery):
     forecasts: bool = Field(default=False, description="whether the forecasts themselves come back too")
 
 
-_OF_THE_TABLE = {"time", "id", "targets", "freq"}
+class CsvAnomalyQuery(TableQuery):
+    """As in :class:`app.tasks.forecast.anomalies.schema.AnomalyRequest`, but read from text."""
+
+    false_alarms: FalseAlarms = DEFAULT_FALSE_ALARMS
+    level: IntervalLevel = DEFAULT_LEVEL
+    gap: Gap = DEFAULT_GAP
 
 
-def read_csv(body: bytes, query: CsvQuery, limits: ForecastLimits) -> ForecastRequest:
+def read_csv(body: bytes, query: CsvQuery, limits: ForecastLimits) -> ForecastOfTable:
     """What the times skip becomes missing observations; raises InvalidInput."""
-    given = query.model_dump(exclude_unset=True, exclude=_OF_THE_TABLE)
-    return ForecastRequest(series=_read(body, query, limits), **given)
+    series, notes = _read(body, query, limits)
+    return ForecastOfTable(series=series, notes=notes, **_given(ForecastOfTable, query))
 
 
 def read_csv_backtest(body: bytes, query: CsvBacktestQuery, limits: ForecastLimits) -> BacktestRequest:
     """As :func:`read_csv`."""
-    given = query.model_dump(exclude_unset=True, exclude=_OF_THE_TABLE)
-    return BacktestRequest(series=_read(body, query, limits), **given)
+    return BacktestRequest(series=_read(body, query, limits)[0], **_given(BacktestRequest, query))
 
 
-def _read(body: bytes, query: TableQuery, limits: ForecastLimits) -> list[SeriesInput]:
+def read_csv_anomalies(body: bytes, query: CsvAnomalyQuery, limits: ForecastLimits) -> AnomaliesOfTable:
+    """As :func:`read_csv`."""
+    series, notes = _read(body, query, limits)
+    return AnomaliesOfTable(series=series, notes=notes, **_given(AnomaliesOfTable, query))
+
+
+def _read(body: bytes, query: TableQuery, limits: ForecastLimits) -> tuple[list[SeriesInput], dict[str, str]]:
     layout = Layout(query.time, query.id, tuple(query.targets or ()), query.freq)
     bounds = Bounds(LARGEST_VALUE, limits.max_series, limits.max_points)
-    columns, frequency = read_columns(read_table(body), layout, bounds)
-    code = query.freq if frequency is None else frequency.code
-    return [_series(column, code) for column in columns]
+    found = read_columns(read_table(body), layout, bounds)
+    code = query.freq if found.frequency is None else found.frequency.code
+    return [_series(column, code) for column in found.columns], found.notes
+
+
+def _given(kind: type[SeriesRequest], query: TableQuery) -> dict[str, Any]:
+    """What the query says besides which columns mean what."""
+    shared = query.model_fields_set & kind.model_fields.keys() - {"freq"}
+    return {name: getattr(query, name) for name in shared}
 
 
 def _series(column: Column, frequency: str | None) -> SeriesInput:

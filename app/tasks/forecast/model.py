@@ -12,6 +12,7 @@ from app.bundle.reader import Bundle
 from app.core.errors import InvalidInput, InvalidManifest, over_limit
 from app.core.sequence import Read
 from app.features.series import COLUMNS, encode
+from app.tasks.forecast.anomalies.detector import AnomalyDetector
 from app.tasks.forecast.backtest import Backtester
 from app.tasks.forecast.history import History, HistoryReader, bounds, timestamps_of
 from app.tasks.forecast.paths import DEFAULT_PATHS, Paths
@@ -22,12 +23,15 @@ from app.tasks.forecast.schema import (
     ForecastAnswer,
     ForecastFromState,
     ForecastLimits,
+    ForecastOfTable,
     ForecastRequest,
+    NotedForecastAnswer,
     SessionForecast,
     wanted_quantiles,
 )
 from app.tasks.forecast.session import ForecastSession
 from app.tasks.forecast.spec import ForecastSpec
+from app.tasks.forecast.tables.operation import TableReading
 from app.tasks.forecast.tensors import forecast_tensors
 from app.tasks.model import Prepared, blocks_of
 from app.tasks.session import SessionView
@@ -38,12 +42,16 @@ MOST_HORIZONS = 10
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class PreparedForecast(Prepared):
-    """``levels`` ascend; ``timestamps`` are those of the steps ahead, where they are known."""
+    """``levels`` ascend; ``timestamps`` are those of the steps ahead, where they are known.
+
+    ``notes`` are those of a table, by the series' id.
+    """
 
     horizon: int
     levels: tuple[float, ...]
     histories: list[History]
     timestamps: list[list[str] | None]
+    notes: dict[str, str]
     paths: Paths | None = None
     with_samples: bool = False
 
@@ -63,7 +71,9 @@ class ForecastModel:
         self._farthest = MOST_HORIZONS * spec.horizon
         self.milliseconds = self._reader.milliseconds
         self.backtest = Backtester(self._reference, spec, self._reader, self._quantiles)
+        self.anomalies = AnomalyDetector(self._reference, spec, self._reader, self._quantiles)
         self.session = ForecastSession(spec)
+        self.table = TableReading(self._reference, limits)
         self.tensors = forecast_tensors(
             self._reference, spec, lambda request: self._wanted(request, spec.horizon)
         )
@@ -115,6 +125,7 @@ class ForecastModel:
             levels=levels,
             histories=histories,
             timestamps=stamps,
+            notes=request.notes if isinstance(request, ForecastOfTable) else {},
         )
         if horizon > self._spec.horizon or request.samples is not None:
             self._sample(prepared, request)
@@ -140,6 +151,8 @@ class ForecastModel:
             if prepared.with_samples:
                 more["samples"] = rounded(paths.values[place], noise).tolist()
             forecasts.append(self._forecast(history, table, levels, stamps, **more))
+        if prepared.notes:
+            return NotedForecastAnswer.made(model=self._reference, forecasts=forecasts, notes=prepared.notes)
         return ForecastAnswer.made(model=self._reference, forecasts=forecasts)
 
     def _sample(self, prepared: PreparedForecast, request: ForecastRequest) -> None:

@@ -220,6 +220,12 @@ class ForecastRequest(SeriesRequest):
         return self
 
 
+class ForecastOfTable(ForecastRequest):
+    """Read from a table; ``notes`` say of a series, by its id, what was done to read it."""
+
+    notes: dict[str, str]
+
+
 class ForecastFromState(Request):
     """What lies ahead of the last observation."""
 
@@ -268,6 +274,12 @@ class ForecastAnswer(Answer):
 
     model: str
     forecasts: list[Forecast]
+
+
+class NotedForecastAnswer(ForecastAnswer):
+    """Forecasts of a table whose times had to be moved to be read."""
+
+    notes: dict[str, str] = Field(description="what was done to read a series, by its id")
 
 
 class SessionForecast(Answer):
