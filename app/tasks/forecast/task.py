@@ -10,17 +10,28 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from app.tasks.forecast.anomalies.operation import ANOMALIES
 from app.tasks.forecast.backtest_schema import BacktestAnswer, BacktestRequest
-from app.tasks.forecast.csv_body import CsvBacktestQuery, CsvQuery, read_csv, read_csv_backtest
+from app.tasks.forecast.csv_answer import CSV_ANSWER
+from app.tasks.forecast.csv_body import (
+    MILLISECONDS_PER_KIB,
+    CsvBacktestQuery,
+    CsvQuery,
+    read_csv,
+    read_csv_backtest,
+)
 from app.tasks.forecast.model import ForecastModel
 from app.tasks.forecast.schema import (
     ForecastAnswer,
     ForecastFromState,
     ForecastLimits,
     ForecastRequest,
+    NotedForecastAnswer,
     SessionForecast,
 )
+from app.tasks.forecast.shell.command import COMMAND
 from app.tasks.forecast.spec import ForecastSpec
+from app.tasks.forecast.tables.operation import SERIES
 from app.tasks.forecast.tensors import EXAMPLES
 from app.tasks.session import SessionAction
 from app.tasks.task import BodyReader, Load, LoadOption, Operation, Task
@@ -69,8 +80,7 @@ def _csv(read: Callable[[bytes, Any, Any], BaseModel], query: type[BaseModel]) -
         media_types=("text/csv", "application/csv"),
         read=read,
         query=query,
-        # Ten milliseconds for 64 KiB.
-        milliseconds_per_kib=10 / 64,
+        milliseconds_per_kib=MILLISECONDS_PER_KIB,
         examples={
             "table": {
                 "summary": "A time column and one series; the rest is in the query",
@@ -104,18 +114,20 @@ TASK = Task(
 
 Send `values` for one series or `series` for many, oldest observation first, `null` where one is
 missing. A `text/csv` body (header, an optional time column, one column per series) is the same
-request, with the horizon and the rest in the query.""",
+request, with the horizon and the rest in the query. With `Accept: text/csv` the answer is a table.""",
     spec=ForecastSpec,
     limits=ForecastLimits,
     open=ForecastModel,
     request=ForecastRequest,
-    answer=ForecastAnswer,
+    answer=ForecastAnswer | NotedForecastAnswer,
     default_model="forecaster",
     actions=(FORECAST,),
-    operations=(BACKTEST,),
+    operations=(SERIES, BACKTEST, ANOMALIES),
     load=_LOAD,
     page=Path(__file__).parent / "page",
     reads=(_csv(read_csv, CsvQuery),),
+    writes=(CSV_ANSWER,),
+    commands=(COMMAND,),
     examples={
         "one": {
             "summary": "One monthly series with a missing observation",
