@@ -9,18 +9,22 @@ const MOST_ORIGINS = 20;
 /**
  * Ask for a backtest whose forecasts follow on each other.
  *
- * @param {string} body - a CSV with one series
+ * @param {string} text - a table
  * @param {object} wanted - horizon, levels, season, model
- * @returns {Promise<{model: string, scores: object, seasonal_naive: object, series: object[]}>}
+ * @param {object} column - the series of the table
+ * @param {boolean} many - whether the table has others
+ * @returns {Promise<{model: string, one: object}>} one: of that series
  */
-export async function askBacktest(body, wanted) {
+export async function askBacktest(text, wanted, { name, target }, many) {
   const parameters = new URLSearchParams({
     horizon: wanted.horizon, stride: wanted.horizon, origins: MOST_ORIGINS, levels: wanted.levels.join(","), forecasts: true,
   });
   if (wanted.season !== null) parameters.set("season", wanted.season);
   if (wanted.model) parameters.set("model", wanted.model);
-  const answer = await send(`/forecast/backtest?${parameters}`, { body, type: "text/csv" });
-  return answer.json();
+  if (target && many) parameters.set("targets", name);
+  const answer = await send(`/forecast/backtest?${parameters}`, { body: text, type: "text/csv" });
+  const { model, series } = await answer.json();
+  return { model, one: series.find(({ id }) => id === name) };
 }
 
 /**
@@ -45,7 +49,7 @@ export function along(forecasts, length, times) {
 
 /** The scores of the model beside those of the naive forecast. */
 export function showScores(answer) {
-  const { model, seasonal_naive: naive } = answer.series[0];
+  const { model, seasonal_naive: naive } = answer.one;
   const cell = (value, share) => (value === null ? "none" : share ? `${(100 * value).toFixed(1)} %` : value.toFixed(3));
   const rows = [["MASE", "mase"], ["RMSSE", "rmsse"], ["Scaled quantile loss", "pinball"]].map(([label, name]) =>
     [label, cell(model[name]), cell(naive[name])]);
