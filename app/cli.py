@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from app.access.api_key import issue_key
 from app.access.key_file import append_entry, read_keys, revoke_entry
 from app.cli_models import models_cli
+from app.cli_tasks import command_of
 from app.core.errors import ConfigurationError, RnnserveError
 from app.main import version
 from app.registered import TASKS
@@ -187,6 +188,9 @@ def _metavar(annotation: Any) -> str | None:
 
 
 _add_bench()
+for task in TASKS:
+    for own in task.commands:
+        cli.command(own.name)(command_of(task, own))
 for command in (serve, config):
     command.__signature__ = _serve_signature()  # type: ignore[attr-defined]  # what typer reads
     cli.command()(command)

@@ -141,6 +141,20 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     return Application(asgi, drain, registry)
 
 
+@asynccontextmanager
+async def answering(settings: Settings) -> AsyncIterator[InferenceService]:
+    """The models of these settings in this process, without a server; raises as :func:`create_app`."""
+    metrics = Metrics(None, version())
+    registry = open_registry(settings, metrics, sources=open_sources(settings))
+    inference = InferenceService((), {}, settings.limits, metrics)
+    registry.served.publish_to(inference.serve)
+    registry.start()
+    try:
+        yield inference
+    finally:
+        await registry.close()
+
+
 def open_sources(settings: Settings) -> list[Source]:
     """The places on the network whose bundles are served."""
     return [

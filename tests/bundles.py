@@ -19,6 +19,7 @@ from app.tasks.sentiment.spec import SentimentSpec
 from training.cells import Cell
 from training.export import describe_run, export_bundle
 from training.forecast.net import Forecaster, ForecasterConfig
+from training.forecast.quantiles import LEVELS
 from training.generate.net import LanguageModel
 from training.sentiment.net import Classifier, ClassifierConfig
 from training.token_net import TokenNetConfig
@@ -100,10 +101,18 @@ def tiny_classifier(out: Path, cell: Cell = "gru", name: str = "tiny-mood", vers
     )
 
 
-def tiny_forecaster(out: Path, cell: Cell = "lstm", name: str = "tiny-series", version: str = "1") -> Path:
+def tiny_forecaster(
+    out: Path,
+    cell: Cell = "lstm",
+    name: str = "tiny-series",
+    version: str = "1",
+    levels: tuple[float, ...] = LEVELS,
+) -> Path:
     """Twelve steps ahead, hourly and daily."""
     torch.manual_seed(3)
-    net = Forecaster(ForecasterConfig(cell=cell, hidden=12, layers=2, horizon=HORIZON, local=8))
+    net = Forecaster(
+        ForecasterConfig(cell=cell, hidden=12, layers=2, horizon=HORIZON, local=8, levels=levels)
+    )
     _unsettle(net.recurrent)
     frequencies = {
         "h": Frequency(index=1, season=24, long_season=168),

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,10 @@ def examples(text: str) -> list[Example]:
 
 
 def ask(command: str, port: int) -> str:
-    """What a command prints when the server listens on ``port``."""
+    """What a command prints when the server listens on ``port``; ``rnnserve`` is this checkout's."""
+    ours = re.sub(r"^rnnserve ", f"{sys.executable} -m app ", command)
     return subprocess.run(
-        ["bash", "-c", command.replace(PORT, f"localhost:{port}")],
+        ["bash", "-c", ours.replace(PORT, f"localhost:{port}")],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -13,7 +13,8 @@ from app.core.problem import ErrorFrame
 from app.edge import errors
 from app.edge.sockets.task_socket import StopMessage
 from app.tasks.decoded.schema import DoneFrame, TokenFrame
-from app.tasks.forecast.schema import ForecastRequest
+from app.tasks.forecast.backtest_schema import BacktestRequest
+from app.tasks.forecast.schema import ForecastRequest, SeriesRequest
 from app.tasks.generate.schema import GenerateRequest
 from tests.tables import TABLES, rewritten
 
@@ -75,10 +76,13 @@ def test_every_field_of_a_generation_is_documented() -> None:
 
 
 def test_every_field_of_a_forecast_is_documented() -> None:
-    """The table has each but ``model``."""
-    table = API[API.index("## `POST /forecast`") : API.index("## `POST /sentiment`")]
+    """The table has each but ``model``; that of a backtest those that are its own."""
+    section = API[API.index("## `POST /forecast`") : API.index("## `POST /sentiment`")]
+    table, backtest = section.split("### `POST /forecast/backtest`")
     fields = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert set(fields) | {"model"} == set(ForecastRequest.model_fields)
+    own = re.findall(r"^\| `(\w+)` \|", backtest, re.MULTILINE)
+    assert set(own) == set(BacktestRequest.model_fields) - set(SeriesRequest.model_fields)
 
 
 def test_the_documented_requests_are_valid() -> None:

@@ -64,6 +64,20 @@ def test_a_new_task_answers_over_http_and_names_wrong_fields(server: ServerProce
     assert frames[-1] == {"type": "done", "parity": int(PARITIES[-1]), "model": "parity@1"}
 
 
+def test_an_operation_of_a_task_has_a_path_and_runs_in_rounds(server: ServerProcess) -> None:
+    """Three ones and their parity make an even number, which is fed back from then on."""
+    with server.client() as client:
+        answer = client.post("/parity/echo", json={"bits": [1, 1, 1], "times": 4})
+        assert answer.json() == {"model": "parity@1", "parities": [1, 0, 0, 0]}
+        assert "server-timing" in answer.headers
+        wrong = client.post("/parity/echo", json={"bits": [1, 2], "times": 1})
+        assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "bits.1")
+        assert client.get("/parity/echo").status_code == 405
+        route = client.get("/openapi.json").json()["paths"]["/parity/echo"]["post"]
+    examples = route["requestBody"]["content"]["application/json"]["examples"]
+    assert examples["twice"]["value"] == {"bits": [1, 1, 1], "times": 2}
+
+
 def test_a_new_task_has_a_setting_for_its_limit(models: Path) -> None:
     """A flag, like every other limit."""
     with ServerProcess(models, tasks="parity", skip_bad_models=True, max_bits=3) as server:

@@ -39,7 +39,7 @@ class Answer(BaseModel):
 
     @classmethod
     def made(cls, **values: Any) -> Self:
-        """An answer of which every field is given; as ``model_construct``, without a look at defaults.
+        """As ``model_construct``, without a look at defaults: a field that is not given is not in the JSON.
 
         For answers that are made by the thousand: it takes a fifth of the time.
         """

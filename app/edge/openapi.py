@@ -13,6 +13,7 @@ from app.core.problem import ErrorFrame
 from app.edge.http.access import PathRules
 from app.edge.http.event_stream import HEADER
 from app.edge.http.routing import PROBLEM_CONTENT
+from app.tasks.task import AnswerWriter
 
 _REFERENCE = "#/components/schemas/{model}"
 _SCHEMES = {
@@ -55,6 +56,14 @@ def stream_responses(frames: tuple[type[BaseModel], ...]) -> dict[int | str, dic
         },
         204: {"description": "nothing is behind the event of `Last-Event-ID`"},
     }
+
+
+def written_responses(writers: Iterable[AnswerWriter]) -> dict[int | str, dict[str, Any]]:
+    """What a request gets that asks for another content type than JSON."""
+    content = {
+        writer.media_type: {"schema": {"type": "string"}, "example": writer.example} for writer in writers
+    }
+    return {200: {"description": "as `Accept` prefers", "content": content}} if content else {}
 
 
 def document(

@@ -71,6 +71,12 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # What pandas writes behind a dash: the day on which a week, or the month in which a quarter or a year, ends.
 _ANCHORS = {"W": _WEEKDAYS, **dict.fromkeys(("QS", "QE", "YS", "YE"), MONTH_NAMES)}
+# What clocks are set to: seconds, minutes, hours, a day, a week.
+_ROUND_STEPS = (
+    *(1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800),
+    *(3600, 7200, 10_800, 14_400, 21_600, 28_800, 43_200, _DAY_S, _WEEK_S),
+)
+_NEAR, _VERY_NEAR = 0.1, 0.02
 # Twelve years.
 _MOST_SECONDS = 12 * 366 * _DAY_S
 
@@ -128,11 +134,11 @@ def infer_frequency(moments: Sequence[datetime]) -> Frequency:
         raise InvalidInput("time", "at least two timestamps are needed to tell the frequency; pass freq")
     # Hours pass by the clock, so the offsets count; days pass by the calendar, whatever the clock was set to.
     passed = Counter(later - earlier for earlier, later in pairwise(moments))
-    step = passed.most_common(1)[0][0]
+    step = _usual(passed)
     if step > timedelta(hours=20):
         local = [moment.replace(tzinfo=None) for moment in moments]
         passed = Counter(later - earlier for earlier, later in pairwise(local))
-        step = passed.most_common(1)[0][0]
+        step = _usual(passed)
         if (months := _months_between(local, passed)) is not None:
             return months
     if step <= timedelta(0):
@@ -144,6 +150,17 @@ def infer_frequency(moments: Sequence[datetime]) -> Frequency:
     if seconds < 1 or abs(step.total_seconds() - seconds) > 0.05 * seconds:
         raise InvalidInput("time", f"a step of {step} is not a whole number of seconds; pass freq")
     return _of_seconds(seconds)
+
+
+def _usual(passed: Counter[timedelta]) -> timedelta:
+    """The step of most times; of clocks that do not keep one, the round step that is near."""
+    (common, times), total = passed.most_common(1)[0], passed.total()
+    if common <= timedelta(0) or not any(step % common for step in passed):
+        return common
+    middle = sorted(passed.elements())[total // 2].total_seconds()
+    nearest = min(_ROUND_STEPS, key=lambda step: abs(step - middle))
+    near = _NEAR if 2 * times < total else _VERY_NEAR
+    return timedelta(seconds=nearest) if abs(nearest - middle) <= near * nearest else common
 
 
 def _months_between(moments: Sequence[datetime], passed: Counter[timedelta]) -> Frequency | None:

@@ -96,6 +96,7 @@ def kind_for(
     trained: Mapping[str, tuple[int, int, int]],
     *,
     season: int | None = None,
+    long_season: int | None = None,
 ) -> SeriesKind:
     """The kind of a series for a model.
 
@@ -103,7 +104,8 @@ def kind_for(
         trained: index, season and long season of each frequency the model was trained on, by code;
             another frequency gets index 0 and its own usual seasons. ``"*"`` stands for a series
             whose frequency is not told.
-        season: the caller's seasonal length, 1..168, instead of the usual one.
+        season: the caller's seasonal length, instead of the usual one.
+        long_season: a longer one that goes with it; left out, the usual one where it is a multiple of it.
     """
     if frequency is None:
         usual = trained.get(NO_FREQUENCY, (0, 1, 1))
@@ -111,5 +113,6 @@ def kind_for(
         usual = trained.get(frequency.code, (0, frequency.season, frequency.long_season))
     index, short, long = usual
     if season is not None:
-        short, long = season, max(season, long if long % season == 0 else season)
+        usual_long = long if long % season == 0 else season
+        short, long = season, max(season, usual_long if long_season is None else long_season)
     return SeriesKind(frequency, index, short, long)

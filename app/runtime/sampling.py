@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.numbers import log_softmax
+from app.core.philox import uniform
 from app.core.sequence import Token
-from app.runtime.philox import uniform
 
 # Random numbers are drawn ahead for up to so many positions: Philox costs hardly more for many
 # numbers than for one. The number doubles with use, so a batch that changes soon wastes little.

@@ -1,6 +1,7 @@
 """Find, prepare, submit, finish: the one path that every transport takes.
 
 request --model.prepare--> blocks    --engine.submit_block--> outputs --model.finish--> answer
+                             ^---------------further---------------+
 request --model.start----> sequences --engine.submit--------> events  --assembler-----> frames
 """
 
@@ -20,12 +21,12 @@ from app.core.errors import UnknownModel
 from app.core.limits import Limits
 from app.core.offload import offloaded
 from app.core.ports import Submitter, Ticket
-from app.core.sequence import BlockResult, SequenceRequest
+from app.core.sequence import BlockRequest, BlockResult, SequenceRequest
 from app.service.answer_memory import AnswerMemory
 from app.service.call import Call, RequestObserver, Timing
 from app.service.catalog import Catalog, Deployment
 from app.service.stream import TaskStream
-from app.tasks.model import Prepared, ResumePoint, StreamStart
+from app.tasks.model import Answering, Prepared, ResumePoint, StreamStart
 from app.tasks.task import Task
 
 
@@ -88,15 +89,21 @@ class InferenceService:
         """A request of a task was refused for want of capacity before it was known which model it names."""
         self._observe.request(task, "default", "capacity", Timing())
 
-    async def answer(self, task: Task, request: Any) -> tuple[BaseModel, Timing]:
-        """The whole answer to a request of a task; raises RnnserveError."""
-        if task.frames:
+    async def answer(
+        self, task: Task, request: Any, of: Callable[[Any], Answering] | None = None
+    ) -> tuple[BaseModel, Timing]:
+        """The whole answer to a request of a task, or of the operation that is told by its ``of``.
+
+        Raises:
+            RnnserveError: it is refused, or fails.
+        """
+        if task.frames and of is None:
             stream = await self.stream(task, request)
             return await stream.whole(), stream.timing()
         with Call(self._observe, task.name, request.model) as call:
             deployment = self.find(task.name, request.model)
             call.model = deployment.reference
-            model = deployment.model
+            model = deployment.model if of is None else of(deployment.model)
             prepared = await offloaded(model.milliseconds(request), model.prepare, request)
             outputs = await self._outputs(deployment.engine, prepared, call)
             answer: BaseModel = model.finish(prepared, outputs)
@@ -143,21 +150,36 @@ class InferenceService:
         return next((version for version in versions if point.is_of(request, version)), asked)
 
     async def _outputs(self, engine: Submitter, prepared: Prepared, call: Call) -> list[NDArray[np.float32]]:
-        """Run the blocks of a request, all or none: the first output of each, ``[steps read, ...]``."""
+        """Run the blocks of a request: the first output of each sequence, ``[steps read, ...]``."""
         deadline = self.deadline()
-        submitted: list[asyncio.Future[BlockResult]] = []
+        results = await _run(engine, prepared.blocks, deadline, call)
         outputs: list[Any] = [None] * sum(map(len, prepared.members))
-        try:
-            for block in prepared.blocks:
-                submitted.append(engine.submit_block(block, deadline))
-            for future, members in zip(submitted, prepared.members, strict=True):
-                result = await future
-                if result.errors:
-                    raise next(iter(result.errors.values()))
-                call.add(result.usage)
-                for index, output in zip(members, result.outputs[0], strict=True):
-                    outputs[index] = output
-        finally:
-            for future in submitted:
-                future.cancel()
+        for result, members in zip(results, prepared.members, strict=True):
+            for index, output in zip(members, result.outputs[0], strict=True):
+                outputs[index] = output
+        if prepared.further is not None:
+            while blocks := await offloaded(prepared.further_ms, prepared.further, results):
+                results = await _run(engine, blocks, deadline, call)
         return outputs
+
+
+async def _run(
+    engine: Submitter, blocks: Iterable[BlockRequest], deadline: float, call: Call
+) -> list[BlockResult]:
+    """Run blocks side by side, all or none; raises what the first one that failed did."""
+    submitted: list[asyncio.Future[BlockResult]] = []
+    results: list[BlockResult] = []
+    try:
+        for block in blocks:
+            submitted.append(engine.submit_block(block, deadline))
+        for future in submitted:
+            result = await future
+            if result.errors:
+                raise next(iter(result.errors.values()))
+            results.append(result)
+    finally:
+        for future in submitted:
+            future.cancel()
+    for result in results:
+        call.add(result.usage)
+    return results

@@ -18,8 +18,8 @@ from pydantic_settings import EnvSettingsSource
 from app.core.errors import ConfigurationError
 from app.settings.settings import ENV_PREFIX, Settings
 
-FOREIGN_VARIABLES = frozenset({"RNNSERVE_DATA"})
-"""Variables of the training side that share the prefix."""
+FOREIGN_VARIABLES = frozenset({"RNNSERVE_DATA", "RNNSERVE_API_KEY"})
+"""Variables of the training side, and of commands that ask a server, which share the prefix."""
 
 SECRET = frozenset(
     name

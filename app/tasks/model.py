@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from app.core.sequence import BlockRequest, Event, Read, SequenceRequest
+from app.core.sequence import BlockRequest, BlockResult, Event, Read, SequenceRequest
 from app.tasks.session import SessionTask
 from app.tasks.tensor_table import TensorTable
 
@@ -23,11 +23,19 @@ class Prepared:
         blocks: sequences of equal length together.
         members: for each block, the index in the request of each of its sequences.
         num_tokens: for the metrics; ``None`` where the request has none.
+        further: ``(results of the blocks before, in their order) ->`` the blocks that are run next, such as
+            steps drawn from what the network said; none ends it. The request's deadline holds for all.
+        further_ms: about how long one call of it takes.
     """
 
     blocks: list[BlockRequest]
     members: list[list[int]]
     num_tokens: int | None = None
+    further: Further | None = None
+    further_ms: float = 0.0
+
+
+Further = Callable[[Sequence[BlockResult]], list[BlockRequest]]
 
 
 def blocks_of(steps: Sequence[NDArray[np.generic]], read: Read) -> tuple[list[BlockRequest], list[list[int]]]:
@@ -120,14 +128,21 @@ class TaskModel(Protocol):
         """About how long a request takes to be prepared, so that long work is kept off the event loop."""
 
 
-class AnsweringModel(TaskModel, Protocol):
-    """A model of a task whose requests are answered at once."""
+class Answering(Protocol):
+    """Answers requests at once."""
+
+    def milliseconds(self, request: Any) -> float:
+        """As in :class:`TaskModel`."""
 
     def prepare(self, request: Any) -> Prepared:
         """Raises InvalidInput: a field is wrong for this model; names it and what is allowed."""
 
     def finish(self, prepared: Any, outputs: list[NDArray[np.float32]]) -> BaseModel:
-        """``outputs``: of each sequence of the request the first output, ``[steps read, ...]``."""
+        """``outputs``: of each sequence of the prepared blocks the first output, ``[steps read, ...]``."""
+
+
+class AnsweringModel(Answering, TaskModel, Protocol):
+    """A model of a task whose requests are answered at once."""
 
 
 class StreamingModel(TaskModel, Protocol):

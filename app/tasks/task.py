@@ -7,13 +7,14 @@
 
 From a registered task follow ``POST /{name}``, ``WS /{name}`` where it streams, its sessions, its tensors in
 the Open Inference Protocol, the OpenAPI document, metric labels, limits and settings, ``/models``, and the
-load that ``rnnserve bench`` makes. Tasks are registered in one list, in the composition root.
+load that ``rnnserve bench`` makes; from its operations, further paths; from its commands, those of the shell.
+Tasks are registered in one list, in the composition root.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from app.bundle.manifest import Spec
 from app.bundle.reader import Bundle
 from app.core.errors import InvalidManifest
 from app.core.limits import TaskLimits
-from app.tasks.model import ResumePoint
+from app.tasks.model import Answering, ResumePoint
 from app.tasks.session import Examples, SessionAction
 
 
@@ -45,6 +46,46 @@ class BodyReader:
     query: type[BaseModel] | None = None
     examples: Examples = field(default_factory=dict)
     milliseconds_per_kib: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerWriter:
+    """A content type besides JSON that an answer may be asked for in, with ``Accept``.
+
+    Attributes:
+        write: ``(answer) -> its bytes``.
+        milliseconds: ``(answer) ->`` about how long that takes.
+        example: for the OpenAPI document.
+    """
+
+    media_type: str
+    write: Callable[[Any], bytes]
+    milliseconds: Callable[[Any], float]
+    example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """``POST {path}``: what else the models of a task answer at once, counted as requests of the task.
+
+    Attributes:
+        path: begins with a slash; no two operations have the same.
+        doc: for the OpenAPI document.
+        request, answer: their classes; the request has the field ``model``.
+        of: ``(model of the task) ->`` its side that prepares and finishes these requests.
+        parse: a JSON body to a request, where it is not the only class; raises ValidationError.
+        reads, writes: further content types, of requests and of answers.
+    """
+
+    path: str
+    doc: str
+    request: Any
+    answer: Any
+    of: Callable[[Any], Answering]
+    examples: Examples = field(default_factory=dict)
+    parse: Callable[[bytes], BaseModel] | None = None
+    reads: tuple[BodyReader, ...] = ()
+    writes: tuple[AnswerWriter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +119,26 @@ class Load:
     produced: Callable[[Mapping[str, Any]], int] | None = None
 
 
+Ask = Callable[[Sequence[Any]], AsyncIterator[Any]]
+"""Requests of a task to their answers, in their order, by models in this process or by a server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """``rnnserve {name} FILE``: what a task does with a file from a shell.
+
+    Attributes:
+        doc: its help.
+        options: class whose fields are the flags, read from text.
+        run: ``(FILE, options, ask)``; prints what it found. Raises RnnserveError, which is told in one line.
+    """
+
+    name: str
+    doc: str
+    options: type[BaseModel]
+    run: Callable[[Path, Any, Ask], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A task, as its folder declares it.
@@ -89,12 +150,14 @@ class Task:
         open: ``(bundle, limits) -> model``. Raises BundleError: tokenizer, network and spec do not fit.
         request, answer: their classes, or unions of classes.
         parse: a JSON body to a request, where it is not the only class; raises ValidationError.
-        reads: further content types.
+        reads, writes: further content types, of requests and of answers; one that streams writes none.
         frames: classes of the frames that a request with ``stream`` is answered with, the last one last;
             empty when the task does not stream. One that streams opens a
             :class:`~app.tasks.model.StreamingModel`, any other an :class:`~app.tasks.model.AnsweringModel`.
         point: a text of ``Last-Event-ID`` to a :class:`~app.tasks.model.ResumePoint`; raises InvalidInput.
         actions: on its sessions.
+        operations: further paths, beside ``POST /{name}``.
+        commands: of the shell, beside those of the service.
         default_model: answers requests which name none.
         step_examples: of ``POST /sessions/{id}/steps``.
         tensor_examples: of ``POST /v2/models/{model}/infer``.
@@ -115,9 +178,12 @@ class Task:
     tensor_examples: Examples = field(default_factory=dict)
     parse: Callable[[bytes], BaseModel] | None = None
     reads: tuple[BodyReader, ...] = ()
+    writes: tuple[AnswerWriter, ...] = ()
     frames: tuple[type[BaseModel], ...] = ()
     point: Callable[[str], ResumePoint] | None = None
     actions: tuple[SessionAction, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    commands: tuple[Command, ...] = ()
     page: Path | None = None
 
 

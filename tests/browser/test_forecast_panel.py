@@ -233,18 +233,41 @@ def test_pasted_rows_without_times_are_forecast(visit: Visit, client: httpx2.Cli
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n1,2\n3\n", "Row 3 has 1 cells, and the header has 2"),
-        ("name\nx\ny\n", "No column holds numbers alone"),
-        ("day,v\n2024-01-02,1\n2024-01-01,2\n2024-01-03,2\n", "The times must ascend"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 cells, but the header has 2"),
+        ("name\nx\ny\n", "line 2: 'x' is not a number"),
+        ("day,v\n2024-01-02,1\n2024-01-01,2\n2024-01-02,2\n", "lines 2 and 4 are one step"),
     ],
 )
 def test_a_csv_that_cannot_be_read_is_told_in_words(visit: Visit, text: str, words: str) -> None:
-    """Beside the button, with the reason."""
+    """Beside the button, in the API's words."""
     visit.open()
     visit.page.locator("#paste summary").click()
     visit.at("csv-text").fill(text)
     visit.at("use-paste").click()
     visit.says("forecast-error", words)
+    visit.check_clean("status of 422")
+
+
+def test_a_table_of_a_till_is_drawn_as_the_api_reads_it(visit: Visit, client: httpx2.Client) -> None:
+    """Long, newest first, with German dates and decimals; each branch is a series to choose."""
+    rows = [f"{shop};{day}.01.2024;1.0{day},5" for day in range(28, 9, -1) for shop in ("Köln", "Bonn")]
+    text = "Filiale;Datum;Umsatz;Wetter\n" + "".join(f"{row};trüb\n" for row in rows)
+    visit.open()
+    visit.page.locator("#paste summary").click()
+    visit.at("csv-text").fill(text)
+    visit.at("use-paste").click()
+    visit.says("csv-summary", "19 rows, daily \\(D\\). Wetter: the column holds words, and was left out$")
+    visit.at("column").select_option(label="Bonn")
+    visit.at("horizon").fill("3")
+    visit.at("forecast-run").click()
+    expect(visit.at("forecast-title")).to_contain_text("Bonn, 3 ahead")
+    answer = client.post(
+        "/forecast?horizon=3&levels=50,80,95", content=text.encode(), headers={"content-type": "text/csv"}
+    ).json()
+    assert [each["id"] for each in answer["forecasts"]] == ["Köln", "Bonn"]
+    shown = visit.rows("forecast-table")
+    assert [row[0] for row in shown] == ["2024-01-29", "2024-01-30", "2024-01-31"]
+    assert [float(row[1]) for row in shown] == answer["forecasts"][1]["mean"]
     visit.check_clean()
 
 
@@ -255,7 +278,7 @@ def test_a_horizon_that_the_model_does_not_have_is_told_at_its_field(visit: Visi
     visit.at("horizon").fill("1000")
     visit.at("forecast-run").click()
     expect(visit.at("horizon")).to_have_attribute("aria-invalid", "true")
-    visit.says("horizon-wrong", "forecasts 1 to 48 steps ahead, not 1000")
+    visit.says("horizon-wrong", "forecasts 1 to 480 steps ahead, not 1000")
     visit.says("forecast-error", "The request is not valid")
     visit.check_clean("status of 422")
 
@@ -283,6 +306,30 @@ def test_a_streamed_series_marks_the_points_that_surprise(visit: Visit, client: 
     visit.check_clean()
 
 
+def test_what_is_unusual_in_a_series_is_marked(visit: Visit, client: httpx2.Client, tmp_path: Path) -> None:
+    """The events of the API, by their rarest values, and the shell line that finds them."""
+    visit.open()
+    visit.page.get_by_role("button", name="Taxis").click()
+    visit.says("csv-summary", r"672 rows, hourly \(h\)")
+    visit.at("anomaly-run").click()
+    taxis = SAMPLES / "new-york-taxis.csv"
+    answer = client.post("/anomalies", content=taxis.read_bytes(), headers={"content-type": "text/csv"})
+    (found,) = answer.json()["series"]
+    assert found["events"], "New Year's night is one"
+    visit.says("forecast-meta", rf"found {len(found['events'])} events? in 672 values")
+    expect(visit.at("forecast-title")).to_contain_text("what is unusual")
+    peaks = [found["timestamps"][event["peak"]].replace("T", " ")[:16] for event in found["events"]]
+    assert [row[0] for row in visit.rows("anomaly-rows")] == peaks[::-1]
+    assert inked(visit.page.locator("#forecast-chart canvas")) > 10
+    (tmp_path / taxis.name).write_bytes(taxis.read_bytes())
+    line = ["bash", "-c", visit.text("curl")]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout)["series"][0]["events"] == found["events"]
+    visit.at("forecast-run").click()
+    expect(visit.at("anomalies")).to_be_hidden()
+    visit.check_clean()
+
+
 def test_a_stream_can_be_stopped(visit: Visit, client: httpx2.Client) -> None:
     """The session stands where the feeding ended."""
     visit.page.emulate_media(reduced_motion="no-preference")
@@ -297,3 +344,41 @@ def test_a_stream_can_be_stopped(visit: Visit, client: httpx2.Client) -> None:
     assert 10 <= int(fed) < 132
     step = client.get(f"/sessions/{rest.partition(',')[0]}").json()["step"]
     assert step - int(fed) in (0, 1), "one may have been on its way"
+
+
+def test_a_backtest_is_scored_beside_the_naive_forecast(visit: Visit, client: httpx2.Client) -> None:
+    """The table has the API's scores, and the next forecast takes it away."""
+    visit.open()
+    upload(visit, AIRLINE, 12)
+    visit.at("backtest-run").click()
+    expect(visit.at("backtest-scores")).to_be_visible()
+    (scored,) = client.post(
+        "/forecast/backtest?horizon=12&stride=12&origins=20&levels=50,80,95",
+        content=AIRLINE.read_bytes(),
+        headers={"content-type": "text/csv"},
+    ).json()["series"]
+    rows = visit.rows("backtest-table")
+    assert rows[0][1:] == [f"{scored[one]['mase']:.3f}" for one in ("model", "seasonal_naive")]
+    assert [row[1] for row in rows[3:]] == [
+        f"{100 * part:.1f} %" for part in scored["model"]["coverage"].values()
+    ]
+    expect(visit.at("forecast-title")).to_contain_text(f"from {len(scored['origins'])} places")
+    assert inked(visit.page.locator("#forecast-chart canvas")) > 10
+    visit.at("forecast-run").click()
+    expect(visit.at("backtest-scores")).to_be_hidden()
+    visit.check_clean()
+
+
+def test_the_page_says_which_season_was_found(visit: Visit) -> None:
+    """And compares with the naive forecast of that season; two seasons may be given, and nonsense not."""
+    visit.open()
+    visit.at("paste").locator("summary").click()
+    visit.at("csv-text").fill("\n".join(["sales", *(str(10 + 5 * (k % 7) + k % 3) for k in range(63))]))
+    visit.at("use-paste").click()
+    visit.says("forecast-meta", "Season 7, nothing below 0")
+    visit.at("season").fill("7, 21")
+    visit.at("forecast-run").click()
+    visit.says("forecast-meta", "Season 7 and 21")
+    visit.at("season").fill("often")
+    visit.at("forecast-run").click()
+    expect(visit.page.locator("#season-wrong")).to_be_visible()

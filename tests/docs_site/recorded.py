@@ -65,9 +65,24 @@ def pretty(value: Any, indent: int = 0) -> str:
     return "[\n" + ",\n".join(" " * inner + part for part in parts) + "\n" + " " * indent + "]"
 
 
+def value_of(text: str) -> Any:
+    """An answer as JSON, or as the rows of a table, with its numbers as such."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return [[_cell(cell) for cell in re.split(r"\s+|,", line.strip())] for line in text.splitlines()]
+
+
+def _cell(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def rewritten(text: str, port: int) -> str:
     """A page with the answers that a server gives now."""
-    answers = iter([pretty(json.loads(one.got)) for one in run(text, port) if one.answer is not None])
+    answers = iter([_shown(one.got) for one in run(text, port) if one.answer is not None])
 
     def block(match: re.Match[str]) -> str:
         if match[1] != "console":
@@ -76,6 +91,10 @@ def rewritten(text: str, port: int) -> str:
         return "```console\n" + "".join(f"$ {command}\n{next(answers)}\n" for command in commands) + "```"
 
     return _FENCE.sub(block, text)
+
+
+def _shown(got: str) -> str:
+    return pretty(json.loads(got)) if got.startswith("{") else got
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shlex
@@ -17,7 +16,7 @@ from app.access.key_ring import KeyRing
 from app.bundle.reader import read_bundle
 from app.cli import cli
 from app.settings import load_settings
-from tests.docs_site.recorded import DOCS, PAGES, blocks, run
+from tests.docs_site.recorded import DOCS, PAGES, blocks, run, value_of
 from tests.docs_site.site import ROOT
 from tests.e2e.server import ServerProcess
 from tests.readme import SHIPPED, same
@@ -43,7 +42,18 @@ def test_the_answers_are_those_of_the_server(server: ServerProcess, page: str) -
         assert one.got
         if one.answer is not None:
             assert one.answer, f"no answer is shown under {one.command}; run `make readme`"
-            assert same(json.loads(one.answer), json.loads(one.got)), one.got
+            assert same(value_of(one.answer), value_of(one.got)), one.got
+
+
+def test_the_pictures_of_the_page_are_drawn(folder: Path) -> None:
+    """Every ``rnnserve forecast`` that asks for one, in this process, with the shipped models beside it."""
+    found = [words for words in commands(DATA, "rnnserve") if "--plot" in words]
+    assert found
+    for words in found:
+        result = CliRunner().invoke(cli, [*words, "--models", str(SHIPPED)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        assert (folder / words[words.index("--plot") + 1]).stat().st_size > 5_000
+        assert (folder / words[words.index("--out") + 1]).read_text().startswith("id,step,timestamp,mean,")
 
 
 def test_the_backtest_prints_what_is_shown(server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,7 @@ class FakeStream:
 
 def _forecast(request: ForecastRequest) -> BaseModel:
     forecasts = [
-        Forecast(id=series.id, mean=[series.values[-1] or 0.0] * request.horizon, quantiles={})
+        Forecast(id=series.id, mean=[series.values[-1] or 0.0] * (request.horizon or 1), quantiles={})
         for series in request.all_series()
     ]
     return ForecastAnswer(model="fake@1", forecasts=forecasts)

@@ -34,7 +34,7 @@ def test_csv_and_json_are_the_same_request(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("", "horizon"),
+        ("?horizon=0", "horizon"),
         ("?horizon=x", "horizon"),
         ("?horizon=2&no=1", "no"),
         ("?horizon=2&horizon=3", "query"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,10 +15,19 @@ from app.bundle.reader import Bundle
 from app.core.errors import InvalidInput
 from app.core.limits import TaskLimits
 from app.core.schema import Answer, ModelReference, Request
-from app.core.sequence import Event, Failed, Finished, Outputs, Read, SequenceRequest
-from app.tasks.model import StreamStart, Summary
+from app.core.sequence import (
+    BlockRequest,
+    BlockResult,
+    Event,
+    Failed,
+    Finished,
+    Outputs,
+    Read,
+    SequenceRequest,
+)
+from app.tasks.model import Prepared, StreamStart, Summary
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
-from app.tasks.task import Load, Task
+from app.tasks.task import Load, Operation, Task
 from app.tasks.tensor_table import ANY, TensorInput, TensorOutput, TensorTable
 
 
@@ -46,6 +56,49 @@ class ParityAnswer(Answer):
 
     model: str
     parities: list[int]
+
+
+class EchoRequest(Request):
+    """Bits in order, and how often the parity is fed back behind them."""
+
+    bits: list[int] = Field(min_length=1)
+    times: int = Field(ge=1, le=100)
+    model: ModelReference = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class PreparedEcho(Prepared):
+    """The parities that were fed back."""
+
+    fed: list[int]
+
+
+class Echo:
+    """An operation of the task: it runs in rounds, each from where the one before ended."""
+
+    def __init__(self, reference: str) -> None:
+        self._reference = reference
+
+    def milliseconds(self, request: EchoRequest) -> float:
+        """Next to nothing."""
+        return 0.0
+
+    def prepare(self, request: EchoRequest) -> PreparedEcho:
+        """The bits first, then one at a time."""
+        fed: list[int] = []
+
+        def further(results: Sequence[BlockResult]) -> list[BlockRequest]:
+            if len(fed) == request.times:
+                return []
+            fed.extend(_bits(results[0].outputs[0]))
+            return [BlockRequest(np.array([fed[-1:]], np.int64), Read.LAST, results[0].rows)]
+
+        bits = np.array([_checked("bits", request.bits)], np.int64)
+        return PreparedEcho(blocks=[BlockRequest(bits, Read.LAST)], members=[[0]], further=further, fed=fed)
+
+    def finish(self, prepared: PreparedEcho, outputs: list[NDArray[np.float32]]) -> ParityAnswer:
+        """What was fed back."""
+        return ParityAnswer(model=self._reference, parities=prepared.fed)
 
 
 class BitsFrame(Answer):
@@ -130,6 +183,7 @@ class ParityModel:
         self._reference = bundle.manifest.reference
         self._limits = limits
         self.session = ParitySession()
+        self.echo = Echo(self._reference)
         self.inputs: Mapping[str, Any] = {"bits": [0, 1]}
         self.limits: Mapping[str, Any] = {"max_bits": limits.max_bits}
         self.tensors = TensorTable(
@@ -175,6 +229,16 @@ TASK = Task(
     frames=(BitsFrame, DoneFrame),
     default_model="parity",
     examples={"three": {"summary": "Three bits", "value": {"bits": [1, 0, 1]}}},
+    operations=(
+        Operation(
+            path="/parity/echo",
+            doc="The parity, fed back.",
+            request=EchoRequest,
+            answer=ParityAnswer,
+            of=lambda model: model.echo,
+            examples={"twice": {"summary": "Twice", "value": {"bits": [1, 1, 1], "times": 2}}},
+        ),
+    ),
     step_examples={"bit": {"summary": "A bit", "value": {"inputs": 1}}},
     load=Load(
         body=lambda chance, options: {"bits": [chance.randint(0, 1) for _ in range(20)]},

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runtime.philox import philox4x32, uniform
+from app.core.philox import philox4x32, uniform
 
 ONES = 0xFFFFFFFF
 VECTORS = [

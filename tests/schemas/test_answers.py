@@ -16,6 +16,13 @@ FORECAST: dict[str, Any] = {
     "timestamps": None,
     "mean": [1.5, float("nan")],
     "quantiles": {"0.1": [0.5, float("inf")]},
+    "season": 24,
+    "long_season": 168,
+    "freq": "h",
+    "min": 0.0,
+    "max": None,
+    "paths": 2,
+    "samples": [[1.0, 2.0], [3.0, 4.0]],
 }
 MADE: list[tuple[type[Answer], dict[str, Any]]] = [
     (Forecast, FORECAST),
@@ -37,6 +44,14 @@ def test_made_is_constructed(model: type[Answer], values: dict[str, Any]) -> Non
     assert made.model_fields_set == constructed.model_fields_set == set(values)
     assert repr(made) == repr(constructed)
     assert made.model_extra == constructed.model_extra
+
+
+def test_a_field_that_is_not_made_is_not_in_the_json() -> None:
+    """What few answers have costs the others nothing; read back, it has its default."""
+    values = {name: value for name, value in FORECAST.items() if name not in ("paths", "samples")}
+    text = Forecast.made(**values | {"mean": [1.5], "quantiles": {}}).model_dump_json()
+    assert "paths" not in text
+    assert Forecast.model_validate_json(text).samples is None
 
 
 def test_made_behaves_like_any_other() -> None:

@@ -42,7 +42,9 @@ async def test_a_value_is_judged_by_the_forecast_that_was_in_force(bench: Bench)
     await bench.service.create(opened("tiny-series-lstm", id="s", options={"freq": "h"}))
     first = await bench.step("s", 10.0)
     assert first["outputs"] == [{"forecast": None, "quantile": None, "anomaly_score": None}]
-    await bench.step("s", [11.0, 9.0, 10.0, None])
+    early = await bench.step("s", [11.0, 9.0, 10.0, None, 12.0, 10.0, 11.0])
+    assert all(output["forecast"] and output["anomaly_score"] is None for output in early["outputs"])
+    await bench.step("s", 9.0)
     before = await looked(bench.service, "s", ForecastFromState(horizon=1))
     normal = (await bench.step("s", before.forecast.quantiles["0.5"][0]))["outputs"][0]
     assert normal["forecast"] == {

@@ -6,7 +6,7 @@ import pytest
 
 from app.core.errors import InvalidInput
 from app.tasks.forecast.csv_body import CsvQuery, read_csv
-from app.tasks.forecast.schema import ForecastLimits, ForecastRequest
+from app.tasks.forecast.schema import NOT_TOLD, ForecastLimits, ForecastRequest
 
 LIMITS = ForecastLimits(max_points=1000, max_series=5)
 
@@ -71,8 +71,14 @@ def test_quotes_line_ends_blank_lines_and_a_byte_order_mark() -> None:
 def test_the_query_reaches_the_request() -> None:
     """Lists are written by commas."""
     request = read("a\n1\n2\n", horizon="5", levels="80,95", season="7", model="m@1")
-    assert (request.horizon, request.levels, request.season, request.model) == (5, [80, 95], 7, "m@1")
+    assert (request.horizon, request.levels, request.season, request.model) == (5, [80, 95], [7], "m@1")
     assert read("a\n1\n2\n", quantiles="0.1,0.5").quantiles == [0.1, 0.5]
+    request = read("a\n1\n2\n", season="168,24", min="null", max="9.5", samples="3", seed="7")
+    assert (request.season, request.horizon, request.samples, request.seed) == ([168, 24], 3, 3, 7)
+    (series,) = request.all_series()
+    assert (series.min, series.max) == (None, 9.5)
+    (series,) = read("a\n1\n2\n").all_series()
+    assert series.min is NOT_TOLD
 
 
 @pytest.mark.parametrize(

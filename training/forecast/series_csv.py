@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import DataError, InvalidInput
-from app.features.columns import Bounds, Column, Layout, read_columns
 from app.features.frequency import MAX_SEASON, Frequency
 from app.features.series import NO_FREQUENCY, SeriesKind, kind_for
-from app.features.table import read_table
+from app.tasks.forecast.tables.columns import Bounds, Column, read_columns
+from app.tasks.forecast.tables.layout import Layout
+from app.tasks.forecast.tables.table import read_table
 from training.forecast.series import Series
+
+logger = logging.getLogger(__name__)
 
 # Sums of larger values would leave float32. The numbers of series and values are bounded by memory alone.
 _BOUNDS = Bounds(largest=1e30, max_series=10**9, max_points=10**12)
@@ -55,13 +59,15 @@ def read_series(path: Path, layout: CsvLayout, horizon: int) -> list[Series]:
     if layout.season is not None and not 1 <= layout.season <= MAX_SEASON:
         raise DataError(f"season is {layout.season}; it must be 1 to {MAX_SEASON} steps")
     try:
-        columns, frequency = read_columns(read_table(path.read_bytes()), layout.columns, _BOUNDS)
+        columns, frequency, notes, _ = read_columns(read_table(path.read_bytes()), layout.columns, _BOUNDS)
     except OSError as error:
         raise DataError(f"cannot read {path.name!r}: {error.strerror}") from error
     except InvalidInput as error:
         where = "" if error.field in _PARAMETERS else f"column {error.field!r}, "
         known = f"; allowed: {', '.join(error.allowed)}" if isinstance(error.allowed, list) else ""
         raise DataError(f"cannot read {path.name!r}: {where}{error.message}{known}") from error
+    for name, note in notes.items():
+        logger.warning("%s, %s: %s", path.name, name, note)
     kind = kind_for(frequency, frequencies_of(frequency, layout.season), season=layout.season)
     series = [_split(path, column, kind, horizon) for column in columns]
     kept = [item for item in series if item is not None]

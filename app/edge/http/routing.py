@@ -47,7 +47,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 class JsonBytes(Response):
-    """An answer that is JSON already; its headers are written without Starlette's detours."""
+    """An answer that is JSON already, or another text; headers are written without Starlette's detours."""
 
     def __init__(
         self,
@@ -232,14 +232,18 @@ def json_response(
 
 
 def bytes_response(
-    body: bytes, timing: Timing | None = None, status: int = 200, location: str | None = None
+    body: bytes,
+    timing: Timing | None = None,
+    status: int = 200,
+    location: str | None = None,
+    media_type: bytes = b"application/json",
 ) -> Response:
     headers = []
     if timing is not None:
         headers.append((b"server-timing", server_timing(timing).encode("ascii")))
     if location is not None:
         headers.append((b"location", location.encode("latin-1")))
-    return JsonBytes(body, status, headers)
+    return JsonBytes(body, status, headers, media_type)
 
 
 def server_timing(timing: Timing) -> str:

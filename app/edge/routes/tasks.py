@@ -1,4 +1,4 @@
-"""``POST /{task}`` and ``WS /{task}`` of every registered task."""
+"""``POST /{task}``, ``WS /{task}`` and the operations of every registered task."""
 
 from __future__ import annotations
 
@@ -16,28 +16,41 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from app.core.errors import Overloaded
+from app.core.offload import offloaded
 from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import MEDIA_TYPE, describe
+from app.edge.http.accept import wanted_type
 from app.edge.http.event_stream import stream_events
-from app.edge.http.routing import PROBLEMS, BytesRoute, Endpoint, JsonBytes, json_response, reading
+from app.edge.http.routing import (
+    PROBLEMS,
+    BytesRoute,
+    Endpoint,
+    JsonBytes,
+    bytes_response,
+    json_response,
+    reading,
+)
 from app.edge.http.task_body import read_request
-from app.edge.openapi import RESUMING, stream_responses
+from app.edge.openapi import RESUMING, stream_responses, written_responses
 from app.edge.sockets.connection import deny, refusal
 from app.edge.sockets.task_socket import TaskSocket
-from app.tasks.task import BodyReader, Task
+from app.service.call import Timing
+from app.tasks.task import BodyReader, Operation, Task
+
+Asked = Task | Operation
 
 
 class TaskRoute(BytesRoute):
     """While all models of the task are full, a request is refused unread: refusals must cost little."""
 
     task: ClassVar[Task]
+    asked: ClassVar[Asked]
 
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        task = self.task
-        limits = edge_of(request).tasks.limits[task.name]
-        return await read_request(request, content_type, body, model, task.reads, task.parse, limits)
+        asked, limits = self.asked, edge_of(request).tasks.limits[self.task.name]
+        return await read_request(request, content_type, body, model, asked.reads, asked.parse, limits)
 
     def refusal(self, request: Request) -> Response | None:
         """503, which says how long the shortest queue needs; counted as any other."""
@@ -63,30 +76,59 @@ def _full(seconds: int) -> dict[str, Any]:
 
 
 def task_router(task: Task) -> APIRouter:
-    kind = type("TaskRoute", (TaskRoute,), {"task": task})
-    router = APIRouter(route_class=kind)
-    responses, extra = dict(PROBLEMS), _openapi(task.reads)
+    router = APIRouter()
+    responses, extra = PROBLEMS | written_responses(task.writes), _openapi(task.reads)
     if task.frames:
         responses |= stream_responses(task.frames)
         extra |= RESUMING
         router.add_api_websocket_route(f"/{task.name}", _socket(task))
-    router.add_api_route(
-        f"/{task.name}",
-        _endpoint(task),
-        methods=["POST"],
-        summary=re.split("[.;]", task.doc)[0],
-        tags=["inference"],
-        response_model=task.answer,
-        responses=responses,
-        openapi_extra=extra or None,
-    )
+    _add(router, task, task, f"/{task.name}", _endpoint(task), responses, extra)
+    for operation in task.operations:
+        endpoint = _endpoint_of(task, operation)
+        written = PROBLEMS | written_responses(operation.writes)
+        _add(router, task, operation, operation.path, endpoint, written, _openapi(operation.reads))
     return router
 
 
+def _add(
+    router: APIRouter,
+    task: Task,
+    asked: Asked,
+    path: str,
+    endpoint: Endpoint,
+    responses: dict[int | str, dict[str, Any]],
+    extra: dict[str, Any],
+) -> None:
+    router.add_api_route(
+        path,
+        endpoint,
+        methods=["POST"],
+        summary=re.split("[.;]", asked.doc)[0],
+        tags=["inference"],
+        response_model=asked.answer,
+        responses=responses,
+        openapi_extra=extra or None,
+        route_class_override=type("TaskRoute", (TaskRoute,), {"task": task, "asked": asked}),
+    )
+
+
+def _endpoint_of(task: Task, operation: Operation) -> Endpoint:
+    written = _writing(operation)
+
+    async def whole(body: Any, request: Request) -> Response:
+        answer, timing = await edge_of(request).service.answer(task, body, operation.of)
+        return await written(request, answer, timing)
+
+    whole.__name__, whole.__doc__ = operation.path.strip("/").replace("/", "_"), operation.doc
+    return reading(whole, operation.request, operation.examples)
+
+
 def _endpoint(task: Task) -> Endpoint:
+    written = _writing(task)
+
     async def whole(body: Any, request: Request) -> Response:
         answer, timing = await edge_of(request).service.answer(task, body)
-        return json_response(answer, timing)
+        return await written(request, answer, timing)
 
     async def streamed(body: Any, request: Request) -> Response:
         if not body.stream:
@@ -97,6 +139,21 @@ def _endpoint(task: Task) -> Endpoint:
     endpoint = streamed if task.frames else whole
     endpoint.__name__, endpoint.__doc__ = task.name, task.doc
     return reading(endpoint, task.request, task.examples)
+
+
+def _writing(asked: Asked) -> Callable[[Request, BaseModel, Timing], Coroutine[Any, Any, Response]]:
+    """What makes a response of an answer, in the content type that its request prefers."""
+    writers = {writer.media_type: writer for writer in asked.writes}
+
+    async def written(request: Request, answer: BaseModel, timing: Timing) -> Response:
+        wanted = wanted_type(request.scope, writers) if writers else None
+        if wanted is None:
+            return json_response(answer, timing)
+        writer = writers[wanted]
+        body = await offloaded(writer.milliseconds(answer), writer.write, answer)
+        return bytes_response(body, timing, media_type=f"{wanted}; charset=utf-8".encode())
+
+    return written
 
 
 def _socket(task: Task) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:

@@ -2,77 +2,155 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.core.errors import InvalidInput
 from app.core.schema import ModelReference
-from app.features.columns import Bounds, Column, Layout, read_columns
-from app.features.table import read_table
+from app.tasks.forecast.anomalies.schema import (
+    DEFAULT_FALSE_ALARMS,
+    DEFAULT_GAP,
+    DEFAULT_LEVEL,
+    AnomaliesOfTable,
+    FalseAlarms,
+    Gap,
+    IntervalLevel,
+)
+from app.tasks.forecast.backtest_schema import (
+    DEFAULT_ORIGINS,
+    BacktestHorizon,
+    BacktestRequest,
+    Origins,
+    Stride,
+)
 from app.tasks.forecast.schema import (
     LARGEST_VALUE,
     Coverage,
     ForecastLimits,
-    ForecastRequest,
+    ForecastOfTable,
     FrequencyCode,
+    High,
+    Horizon,
     Level,
+    Low,
+    Samples,
+    Seasons,
+    Seed,
     SeriesInput,
+    SeriesRequest,
 )
-
-_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How files of .xlsx and .xls begin."""
+from app.tasks.forecast.tables.columns import Bounds, Column, read_columns
+from app.tasks.forecast.tables.layout import Layout
+from app.tasks.forecast.tables.table import read_table
 
 
 def _by_commas(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
-class CsvQuery(BaseModel):
-    """As in :class:`app.tasks.forecast.schema.ForecastRequest`, but read from text."""
+def _numbers_by_commas(value: object) -> object:
+    """Whole numbers; what is none stays text, and is refused as such."""
+    if not isinstance(value, str):
+        return value
+    return [int(part) if part.strip().isdecimal() else part for part in value.split(",")]
+
+
+def _none_in_words(value: object) -> object:
+    return None if value == "null" else value
+
+
+MILLISECONDS_PER_KIB = 10 / 64
+"""To read a table."""
+
+
+class TableQuery(BaseModel):
+    """Which columns of a table mean what, and what a table cannot say of its series."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    horizon: int = Field(ge=1, le=2**31 - 1, description="steps ahead; the model's own limit holds")
     time: str | None = Field(
-        default=None, description="name of the time column; left out, the first column if it holds times"
+        default=None, description="name of the time column; left out, the first one that holds times"
     )
     id: str | None = Field(
         default=None,
-        description="name of a column that tells series apart, where each value has a row of its own; "
-        "left out, `unique_id`, `item_id` or `series_id`, where there is one",
+        description="name of a column that tells series apart, where each value has a row of its own, or of "
+        "several by commas; left out, `unique_id`, `item_id` or `series_id`, where there is one, or the only "
+        "column of words where times repeat",
     )
     targets: Annotated[list[str] | None, BeforeValidator(_by_commas)] = Field(
         default=None, min_length=1, description="columns of values, by commas; left out, all others"
     )
     freq: FrequencyCode | None = Field(default=None, description="left out, told from the time column")
+    season: Annotated[Seasons, BeforeValidator(_numbers_by_commas)] = None
+    min: Annotated[Low, BeforeValidator(_none_in_words)] = None
+    max: High = None
+    model: ModelReference = None
+
+
+class CsvQuery(TableQuery):
+    """As in :class:`app.tasks.forecast.schema.ForecastRequest`, but read from text."""
+
+    horizon: Horizon = None
     quantiles: Annotated[list[Level] | None, BeforeValidator(_by_commas)] = Field(
         default=None, min_length=1, max_length=99, description="by commas, as in `0.1,0.5,0.9`"
     )
     levels: Annotated[list[Coverage] | None, BeforeValidator(_by_commas)] = Field(
         default=None, min_length=1, max_length=49, description="central intervals in percent, by commas"
     )
-    season: int | None = Field(default=None, ge=1, le=1_000_000, description="steps of one season")
-    model: ModelReference = None
+    samples: Samples = None
+    seed: Seed = 0
 
 
-def read_csv(body: bytes, query: CsvQuery, limits: ForecastLimits) -> ForecastRequest:
+class CsvBacktestQuery(TableQuery):
+    """As in :class:`app.tasks.forecast.backtest_schema.BacktestRequest`, but read from text."""
+
+    horizon: BacktestHorizon = None
+    origins: Origins = DEFAULT_ORIGINS
+    stride: Stride = 1
+    levels: Annotated[list[Coverage], BeforeValidator(_by_commas)] = Field(
+        default=[80.0], min_length=1, max_length=49, description="central intervals in percent, by commas"
+    )
+    forecasts: bool = Field(default=False, description="whether the forecasts themselves come back too")
+
+
+class CsvAnomalyQuery(TableQuery):
+    """As in :class:`app.tasks.forecast.anomalies.schema.AnomalyRequest`, but read from text."""
+
+    false_alarms: FalseAlarms = DEFAULT_FALSE_ALARMS
+    level: IntervalLevel = DEFAULT_LEVEL
+    gap: Gap = DEFAULT_GAP
+
+
+def read_csv(body: bytes, query: CsvQuery, limits: ForecastLimits) -> ForecastOfTable:
     """What the times skip becomes missing observations; raises InvalidInput."""
-    if body.startswith(_WORKBOOKS):
-        raise InvalidInput("body", "this is an Excel workbook; save the sheet as CSV, and send that")
+    series, notes = _read(body, query, limits)
+    return ForecastOfTable(series=series, notes=notes, **_given(ForecastOfTable, query))
+
+
+def read_csv_backtest(body: bytes, query: CsvBacktestQuery, limits: ForecastLimits) -> BacktestRequest:
+    """As :func:`read_csv`."""
+    return BacktestRequest(series=_read(body, query, limits)[0], **_given(BacktestRequest, query))
+
+
+def read_csv_anomalies(body: bytes, query: CsvAnomalyQuery, limits: ForecastLimits) -> AnomaliesOfTable:
+    """As :func:`read_csv`."""
+    series, notes = _read(body, query, limits)
+    return AnomaliesOfTable(series=series, notes=notes, **_given(AnomaliesOfTable, query))
+
+
+def _read(body: bytes, query: TableQuery, limits: ForecastLimits) -> tuple[list[SeriesInput], dict[str, str]]:
     layout = Layout(query.time, query.id, tuple(query.targets or ()), query.freq)
     bounds = Bounds(LARGEST_VALUE, limits.max_series, limits.max_points)
-    columns, frequency = read_columns(read_table(body), layout, bounds)
-    code = query.freq if frequency is None else frequency.code
-    return ForecastRequest(
-        series=[_series(column, code) for column in columns],
-        horizon=query.horizon,
-        quantiles=query.quantiles,
-        levels=query.levels,
-        season=query.season,
-        model=query.model,
-    )
+    found = read_columns(read_table(body), layout, bounds)
+    code = query.freq if found.frequency is None else found.frequency.code
+    return [_series(column, code) for column in found.columns], found.notes
+
+
+def _given(kind: type[SeriesRequest], query: TableQuery) -> dict[str, Any]:
+    """What the query says besides which columns mean what."""
+    shared = query.model_fields_set & kind.model_fields.keys() - {"freq"}
+    return {name: getattr(query, name) for name in shared}
 
 
 def _series(column: Column, frequency: str | None) -> SeriesInput:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from app.core.errors import InvalidInput
 from app.core.limits import TaskLimits
@@ -33,12 +33,87 @@ FrequencyCode = Annotated[
 ]
 Level = Annotated[float, Field(gt=0, lt=1)]
 Coverage = Annotated[float, Field(gt=0, lt=100)]
+Horizon = Annotated[
+    int | None,
+    Field(
+        default=None,
+        ge=1,
+        le=2**31 - 1,
+        description="steps ahead, up to ten times those that the model was trained for; left out, two "
+        "seasons, or "
+        "12 where there is none, and no more than trained",
+    ),
+]
+MAX_SEASONS: Final = 2
+LONGEST_SEASON: Final = 1_000_000
+
+
+def check_seasons(value: object) -> object:
+    """One season or several, in steps, as a list; raises InvalidInput."""
+    if value is None:
+        return None
+    seasons = value if isinstance(value, list) else [value]
+    if not 1 <= len(seasons) <= MAX_SEASONS:
+        raise InvalidInput(
+            "season", f"give 1 to {MAX_SEASONS} seasons, not {len(seasons)}", allowed={"max": MAX_SEASONS}
+        )
+    for season in seasons:
+        if type(season) is not int or not 1 <= season <= LONGEST_SEASON:
+            raise InvalidInput(
+                "season",
+                "a season is a whole number of steps, 1 where there is none",
+                allowed={"min": 1, "max": LONGEST_SEASON},
+            )
+    return seasons
+
+
+_SEASON = {"type": "integer", "minimum": 1, "maximum": LONGEST_SEASON}
+Seasons = Annotated[
+    list[int] | None,
+    BeforeValidator(check_seasons),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _SEASON,
+                {"type": "array", "items": _SEASON, "minItems": 1, "maxItems": MAX_SEASONS},
+                {"type": "null"},
+            ]
+        }
+    ),
+    Field(
+        description="steps of one season, or of a short and a long one as in `[24, 168]`, instead of the "
+        "usual ones of "
+        "`freq`; 1 is none. Without it and without `freq` it is found from the values",
+    ),
+]
+Low = Annotated[
+    Value | None,
+    Field(
+        description="the least that is possible; left out, 0 where the observations are counts: none is "
+        "negative, "
+        "and all are whole or a tenth of them zero. `null`: no bound",
+    ),
+]
+High = Annotated[Value | None, Field(description="the most that is possible")]
+Samples = Annotated[
+    int | None,
+    Field(ge=1, le=1_000, description="so many sample paths come with the forecast"),
+]
+Seed = Annotated[
+    int, Field(ge=0, le=2**63 - 1, description="of sample paths; the same seed draws the same ones")
+]
 
 
 class ForecastLimits(TaskLimits):
     max_series: int = Field(10_000, ge=1, le=10_000_000, description="series in one forecast request")
     max_points: int = Field(
         1_000_000, ge=1, le=2**31, description="observations in one request, over all its series"
+    )
+    max_sampled_values: int = Field(
+        500_000,
+        ge=1,
+        le=2**31,
+        description="values of all sample paths of one forecast request: series times paths times steps",
     )
 
 
@@ -49,23 +124,33 @@ class SeriesInput(Request):
     values: Values
     start: Start | None = None
     freq: FrequencyCode | None = None
+    min: Low = None
+    max: High = None
+
+
+NOT_TOLD: Final[Any] = object()
 
 
 @dataclass(slots=True)
 class Series:
-    """One series, with what its request says of all of them filled in."""
+    """One series, with what its request says of all of them filled in.
+
+    ``min`` is :data:`NOT_TOLD` where the observations are to say whether there is one.
+    """
 
     id: str | None
     values: list[float | None]
     start: str | None
     freq: str | None
+    min: float | None
+    max: float | None
 
 
-class ForecastRequest(Request):
+class SeriesRequest(Request):
     """One series in ``values``, or many in ``series``.
 
     Raises:
-        InvalidInput: both or neither are given, or ``quantiles`` and ``levels`` are.
+        InvalidInput: both or neither are given.
     """
 
     values: Values | None = None
@@ -74,7 +159,48 @@ class ForecastRequest(Request):
     freq: FrequencyCode | None = Field(
         default=None, description="of `values`, or of every series without its own"
     )
-    horizon: int = Field(ge=1, le=2**31 - 1, description="steps ahead; the model's own limit holds")
+    season: Seasons = None
+    min: Low = None
+    max: High = None
+    model: ModelReference = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> SeriesRequest:
+        if (self.values is None) == (self.series is None):
+            raise InvalidInput(
+                "values",
+                "give either values, for one series, or series, for many",
+                allowed=["values", "series"],
+            )
+        return self
+
+    def all_series(self) -> list[Series]:
+        """The series in order, each with what its request says of all."""
+        low = self.min if "min" in self.model_fields_set else NOT_TOLD
+        if self.series is None:
+            assert self.values is not None
+            return [Series(None, self.values, self.start, self.freq, low, self.max)]
+        return [
+            Series(
+                series.id,
+                series.values,
+                self.start if series.start is None else series.start,
+                self.freq if series.freq is None else series.freq,
+                series.min if "min" in series.model_fields_set else low,
+                series.max if "max" in series.model_fields_set else self.max,
+            )
+            for series in self.series
+        ]
+
+
+class ForecastRequest(SeriesRequest):
+    """Series, and what is wanted of what follows them.
+
+    Raises:
+        InvalidInput: as in the base, or both ``quantiles`` and ``levels`` are given.
+    """
+
+    horizon: Horizon = None
     quantiles: list[Level] | None = Field(default=None, min_length=1, max_length=99)
     levels: list[Coverage] | None = Field(
         default=None,
@@ -82,47 +208,34 @@ class ForecastRequest(Request):
         max_length=49,
         description="central intervals in percent, instead of `quantiles`: 80 gives 0.1 and 0.9",
     )
-    season: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="steps of one season, when `freq` does not tell it"
-    )
-    model: ModelReference = None
+    samples: Samples = None
+    seed: Seed = 0
 
     @model_validator(mode="after")
-    def _one_form(self) -> ForecastRequest:
-        if (self.values is None) == (self.series is None):
-            raise InvalidInput(
-                "values",
-                "give either values, for one series, or series, for many",
-                allowed=["values", "series"],
-            )
+    def _one_kind_of_levels(self) -> ForecastRequest:
         if self.quantiles is not None and self.levels is not None:
             raise InvalidInput(
                 "levels", "give either quantiles or levels, not both", allowed=["quantiles", "levels"]
             )
         return self
 
-    def all_series(self) -> list[Series]:
-        """The series in order, each with the ``start`` and ``freq`` that hold for it."""
-        if self.series is None:
-            assert self.values is not None
-            return [Series(None, self.values, self.start, self.freq)]
-        return [
-            Series(
-                series.id,
-                series.values,
-                self.start if series.start is None else series.start,
-                self.freq if series.freq is None else series.freq,
-            )
-            for series in self.series
-        ]
+
+class ForecastOfTable(ForecastRequest):
+    """Read from a table; ``notes`` say of a series, by its id, what was done to read it."""
+
+    notes: dict[str, str]
 
 
 class ForecastFromState(Request):
     """What lies ahead of the last observation."""
 
-    horizon: int = Field(ge=1, le=2**31 - 1)
+    horizon: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, description="at most those that the model was trained for"
+    )
     quantiles: list[Level] | None = Field(default=None, min_length=1, max_length=99)
     levels: list[Coverage] | None = Field(default=None, min_length=1, max_length=49)
+    min: Low = None
+    max: High = None
 
 
 def wanted_quantiles(request: ForecastRequest | ForecastFromState) -> tuple[float, ...] | None:
@@ -140,6 +253,20 @@ class Forecast(Answer):
     timestamps: list[str] | None = Field(default=None, description="null without a start")
     mean: list[float]
     quantiles: dict[str, list[float]] = Field(description="by level, as in `0.1`")
+    season: int = Field(default=1, description="steps of the season that was used; 1 is none")
+    long_season: int = Field(default=1, description="a longer one beside it; the same where there is none")
+    freq: str | None = Field(default=None, description="the frequency, where it was told")
+    min: float | None = Field(default=None, description="the least that was taken as possible")
+    max: float | None = None
+    paths: int | None = Field(
+        default=None,
+        description="so many sample paths were drawn; what lies further ahead than the model was trained "
+        "for is "
+        "their mean and quantiles. Only there where some were",
+    )
+    samples: list[list[float]] | None = Field(
+        default=None, description="the paths, one value for each step ahead. Only there where asked for"
+    )
 
 
 class ForecastAnswer(Answer):
@@ -147,6 +274,12 @@ class ForecastAnswer(Answer):
 
     model: str
     forecasts: list[Forecast]
+
+
+class NotedForecastAnswer(ForecastAnswer):
+    """Forecasts of a table whose times had to be moved to be read."""
+
+    notes: dict[str, str] = Field(description="what was done to read a series, by its id")
 
 
 class SessionForecast(Answer):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from statistics import NormalDist
 from typing import Any
@@ -13,8 +15,9 @@ from numpy.typing import NDArray
 from app.core.errors import InvalidInput
 from app.features.calendar import advance, parse_timestamp, position
 from app.features.frequency import Frequency, parse_frequency
-from app.features.series import encode, kind_for
+from app.features.series import SeriesKind, encode, kind_for
 from app.tasks.forecast.schema import LARGEST_VALUE
+from app.tasks.forecast.seen import Seen
 from app.tasks.forecast.spec import ForecastSpec, known_frequencies
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
@@ -25,11 +28,19 @@ MAX_SCORE = 8.0
 _OPTIONS = ("freq", "season", "start")
 
 
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """A reported value, NaN where it is missing, and what the session had seen before it."""
+
+    value: float
+    seen: Seen
+
+
 class ForecastSession:
     """See :class:`app.tasks.session.SessionTask`.
 
-    The context holds ``freq``, ``season``, ``start`` (time of step 0, once known) and
-    ``position`` (steps so far, those of gaps included).
+    The context holds ``freq``, ``season``, ``start`` (time of step 0, once known), ``position`` (steps so
+    far, those of gaps included) and ``seen`` (see :class:`Seen`).
     """
 
     def __init__(self, spec: ForecastSpec) -> None:
@@ -60,7 +71,7 @@ class ForecastSession:
             if freq is None:
                 raise InvalidInput("options.freq", "start needs freq as well, such as h, D, W or MS")
             start = _moment(start, "options.start").isoformat()
-        return {"freq": freq, "season": season, "start": start, "position": 0}
+        return {"freq": freq, "season": season, "start": start, "position": 0, "seen": Seen().as_json()}
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """A number, null, ``{"value", "time"}``, or a list of these; gaps in time become missing steps."""
@@ -70,8 +81,10 @@ class ForecastSession:
         frequency = _frequency(context["freq"], "freq") if context["freq"] else None
         start = datetime.fromisoformat(context["start"]) if context["start"] else None
         due = first = int(context["position"])
+        seen = self.seen(context)
         values: list[float] = []
         reported: list[int] = []
+        detail: list[_Event] = []
         for index, event in enumerate(events):
             field = f"inputs.{index}" if isinstance(inputs, list) else "inputs"
             value, moment = _event(event, field)
@@ -81,37 +94,46 @@ class ForecastSession:
                 due += gap
             reported.append(len(values))
             values.append(value)
+            detail.append(_Event(value, seen))
+            if not math.isnan(value):
+                seen = seen.with_value(value)
             due += 1
         kind = kind_for(frequency, self._known, season=context["season"])
         steps = encode(np.array(values), start, kind, skip=first)
-        after = context | {"position": due, "start": None if start is None else start.isoformat()}
-        return EncodedInputs(steps, tuple(reported), after, [values[index] for index in reported])
+        after = context | {
+            "position": due,
+            "start": None if start is None else start.isoformat(),
+            "seen": seen.as_json(),
+        }
+        return EncodedInputs(steps, tuple(reported), after, detail)
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """The one-step forecast that was in force, the value's quantile under it, and its anomaly score.
 
         The score is the magnitude of the value's normal score: 2 is as rare as two standard
-        deviations. Beyond the outermost levels the distribution is taken as normal.
+        deviations. Beyond the outermost levels the distribution is taken as normal. The first values have
+        none, nor have missing ones.
         """
         return [self._describe(call) for call in calls]
 
     def _describe(self, call: AppliedInputs) -> list[Output]:
         described: list[Output] = []
-        for step, value in zip(call.encoded.reported, call.encoded.detail, strict=True):
+        for step, event in zip(call.encoded.reported, call.encoded.detail, strict=True):
             known = call.known(step)
             if known is None:
                 described.append({"forecast": None, "quantile": None, "anomaly_score": None})
                 continue
             expected = known[0].astype(np.float64)
+            expected[np.abs(expected) < event.seen.noise] = 0.0
             quantiles = {
                 # float32 has no more significant digits.
-                f"{level:g}": float(f"{quantile:.8g}")
+                f"{level:g}": float(f"{quantile:.8g}") + 0.0
                 for level, quantile in zip(self._levels, expected, strict=True)
             }
-            if np.isnan(value):
+            if np.isnan(event.value) or not event.seen.enough:
                 described.append({"forecast": quantiles, "quantile": None, "anomaly_score": None})
                 continue
-            score = self._normal_score(expected, float(np.float32(value)))
+            score = self._normal_score(expected, float(np.float32(event.value)))
             described.append(
                 {
                     "forecast": quantiles,
@@ -121,12 +143,16 @@ class ForecastSession:
             )
         return described
 
-    def following(self, context: Context) -> tuple[datetime | None, Frequency | None]:
-        """Time of the step that comes next, and the frequency, where they are known."""
+    def following(self, context: Context) -> tuple[datetime | None, SeriesKind]:
+        """Time of the step that comes next, where it is known, and the kind of the series."""
         frequency = _frequency(context["freq"], "freq") if context["freq"] else None
+        kind = kind_for(frequency, self._known, season=context["season"])
         if frequency is None or context["start"] is None:
-            return None, frequency
-        return advance(datetime.fromisoformat(context["start"]), frequency, context["position"]), frequency
+            return None, kind
+        return advance(datetime.fromisoformat(context["start"]), frequency, context["position"]), kind
+
+    def seen(self, context: Context) -> Seen:
+        return Seen.in_context(context)
 
     def _normal_score(self, expected: NDArray[np.float64], value: float) -> float:
         """Where a value lies, in standard deviations of a normal with these quantiles around it."""

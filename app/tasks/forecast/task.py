@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.tasks.forecast.csv_body import CsvQuery, read_csv
+from pydantic import BaseModel
+
+from app.tasks.forecast.anomalies.operation import ANOMALIES
+from app.tasks.forecast.backtest_schema import BacktestAnswer, BacktestRequest
+from app.tasks.forecast.csv_answer import CSV_ANSWER
+from app.tasks.forecast.csv_body import (
+    MILLISECONDS_PER_KIB,
+    CsvBacktestQuery,
+    CsvQuery,
+    read_csv,
+    read_csv_backtest,
+)
 from app.tasks.forecast.model import ForecastModel
 from app.tasks.forecast.schema import (
     ForecastAnswer,
     ForecastFromState,
     ForecastLimits,
     ForecastRequest,
+    NotedForecastAnswer,
     SessionForecast,
 )
+from app.tasks.forecast.shell.command import COMMAND
 from app.tasks.forecast.spec import ForecastSpec
+from app.tasks.forecast.tables.operation import SERIES
 from app.tasks.forecast.tensors import EXAMPLES
 from app.tasks.session import SessionAction
-from app.tasks.task import BodyReader, Load, LoadOption, Task
+from app.tasks.task import BodyReader, Load, LoadOption, Operation, Task
 
 CSV_TYPES = (
     "text/csv",
@@ -66,39 +80,65 @@ FORECAST = SessionAction(
     lacking="does not forecast",
 )
 
+_TABLE = "month,passengers\n" + "".join(
+    f"1949-{month:02d},{value:g}\n" for month, value in enumerate(_YEAR, start=1)
+)
+
+
+def _csv(read: Callable[[bytes, Any, Any], BaseModel], query: type[BaseModel]) -> BodyReader:
+    return BodyReader(
+        name="CSV",
+        media_types=CSV_TYPES,
+        read=read,
+        query=query,
+        milliseconds_per_kib=MILLISECONDS_PER_KIB,
+        examples={
+            "table": {
+                "summary": "A time column and one series; the rest is in the query",
+                "value": _TABLE,
+            }
+        },
+    )
+
+
+BACKTEST = Operation(
+    path="/forecast/backtest",
+    doc="""Forecast what is known already, from several places along each series.
+
+One pass over a series, as the network reads it step by step. The scores stand beside those of the seasonal
+naive forecast.""",
+    request=BacktestRequest,
+    answer=BacktestAnswer,
+    of=lambda model: model.backtest,
+    reads=(_csv(read_csv_backtest, CsvBacktestQuery),),
+    examples={
+        "monthly": {
+            "summary": "The last six months, from four origins",
+            "value": {"values": [*_YEAR, *_NEXT], "freq": "MS", "horizon": 3, "origins": 4, "levels": [80]},
+        }
+    },
+)
+
 TASK = Task(
     name="forecast",
     doc="""Forecast one series or many.
 
 Send `values` for one series or `series` for many, oldest observation first, `null` where one is
 missing. A `text/csv` body (header, an optional time column, one column per series) is the same
-request, with the horizon and the rest in the query.""",
+request, with the horizon and the rest in the query. With `Accept: text/csv` the answer is a table.""",
     spec=ForecastSpec,
     limits=ForecastLimits,
     open=ForecastModel,
     request=ForecastRequest,
-    answer=ForecastAnswer,
+    answer=ForecastAnswer | NotedForecastAnswer,
     default_model="forecaster",
     actions=(FORECAST,),
+    operations=(SERIES, BACKTEST, ANOMALIES),
     load=_LOAD,
     page=Path(__file__).parent / "page",
-    reads=(
-        BodyReader(
-            name="CSV",
-            media_types=CSV_TYPES,
-            read=read_csv,
-            query=CsvQuery,
-            # Ten milliseconds for 64 KiB.
-            milliseconds_per_kib=10 / 64,
-            examples={
-                "table": {
-                    "summary": "A time column and one series (set horizon in the query)",
-                    "value": "month,passengers\n"
-                    + "".join(f"1949-{month:02d},{value:g}\n" for month, value in enumerate(_YEAR, start=1)),
-                }
-            },
-        ),
-    ),
+    reads=(_csv(read_csv, CsvQuery),),
+    writes=(CSV_ANSWER,),
+    commands=(COMMAND,),
     examples={
         "one": {
             "summary": "One monthly series with a missing observation",

@@ -17,6 +17,7 @@ from app.core.schema import Request
 from app.tasks.forecast.schema import (
     LARGEST_VALUE,
     Coverage,
+    ForecastFromState,
     ForecastRequest,
     FrequencyCode,
     Level,
@@ -77,9 +78,9 @@ class ForecastParameters(Request):
 
 
 def forecast_tensors(
-    reference: str, spec: ForecastSpec, prepare: Callable[[ForecastRequest], object]
+    reference: str, spec: ForecastSpec, check: Callable[[ForecastFromState], object]
 ) -> TensorTable:
-    """The tensors of the forecaster ``name@version``; ``prepare`` refuses what it cannot answer."""
+    """The tensors of the forecaster ``name@version``; ``check`` refuses what no session forecasts."""
     trained = {"levels": ",".join(f"{level:g}" for level in spec.quantiles)}
     unknown = [np.nan] * len(spec.quantiles)
 
@@ -87,7 +88,10 @@ def forecast_tensors(
         if parameters.quantiles is not None and parameters.levels is not None:
             raise InvalidInput("levels", "give either quantiles or levels, not both")
         return ForecastRequest.model_construct(
-            series=series, season=parameters.season, model=reference, **wanted(parameters)
+            series=series,
+            season=None if parameters.season is None else [parameters.season],
+            model=reference,
+            **wanted(parameters),
         )
 
     def requests(rows: Sequence[Row], parameters: ForecastParameters) -> list[ForecastRequest]:
@@ -104,7 +108,8 @@ def forecast_tensors(
 
     def fields(row: Row, parameters: ForecastParameters, seq: int | None) -> dict[str, Any]:
         if parameters.model_fields_set & {"horizon", "quantiles", "levels"}:
-            prepare(request([SeriesInput.model_construct(values=[0.0, 1.0])], parameters))
+            request([], parameters)
+            check(ForecastFromState.model_construct(**wanted(parameters)))
         return wanted(parameters)
 
     def options(parameters: ForecastParameters) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def error_of(answer: httpx2.Response) -> str:
         ),
         ({"inputs": [ONE | {"parameters": {"binary_data_size": 8}}]}, "has both data and binary_data_size"),
         ({"inputs": [ONE], "parameters": {"horizn": 3}}, "horizn: unknown field"),
-        ({"inputs": [ONE], "parameters": {"horizon": 13}}, "forecasts 1 to 12 steps ahead, not 13"),
+        ({"inputs": [ONE], "parameters": {"horizon": 121}}, "forecasts 1 to 120 steps ahead, not 121"),
         ({"inputs": [ONE], "parameters": {"quantiles": "0.1,x"}}, "quantiles: "),
         ({"inputs": [ONE], "parameters": {"quantiles": 0.5, "levels": 80}}, "either quantiles or levels"),
         ({"inputs": [ONE | {"data": [None, 1]}]}, "needs 2 or more values"),

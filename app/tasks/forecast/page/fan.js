@@ -34,7 +34,7 @@ export class Fan {
    *   x, observed: the history
    *   ahead: {x, mean, quantiles, naive} or null
    *   naiveLabel: in words
-   *   ribbon: {low, high} expected one step before, or null; scores, anomalies: arrays like x
+   *   ribbon: {low, high, median, label} what was forecast of the history, or null; scores, anomalies: arrays like x
    *   tail: how many points of the history are shown at first
    */
   draw(view, { keepWindow = false } = {}) {
@@ -48,6 +48,7 @@ export class Fan {
     const columns = [[...view.x, ...ahead]];
     for (const { low, high } of bands) columns.push(before(high), before(low));
     if (view.ribbon) columns.push(after(view.ribbon.high), after(view.ribbon.low));
+    if (view.ribbon?.median) columns.push(after(view.ribbon.median));
     if (view.ahead) columns.push(before(view.ahead.naive), before(view.ahead.mean));
     columns.push(after(view.observed));
     if (view.anomalies) columns.push(after(view.anomalies));
@@ -59,7 +60,7 @@ export class Fan {
 
   /** Series and bands; made anew only when there are others than before. */
   _shape(view, bands) {
-    const signature = JSON.stringify([view.title, view.time, bands.map((one) => one.level), Boolean(view.ribbon), Boolean(view.anomalies), Boolean(view.ahead), view.naiveLabel]);
+    const signature = JSON.stringify([view.title, view.time, bands.map((one) => one.level), view.ribbon?.label, Boolean(view.anomalies), Boolean(view.ahead), view.naiveLabel]);
     if (signature === this._signature) return;
     this._signature = signature;
     const series = [];
@@ -77,7 +78,11 @@ export class Fan {
     if (view.ribbon) {
       series.push({ label: "expected high" }, { label: "expected low" });
       fills.push({ high: series.length - 1, low: series.length, color: "edge", share: 0.22 });
-      entries.push({ label: "expected one step before, 95 %", color: "edge", kind: "band", share: 0.35 });
+      entries.push({ label: view.ribbon.label, color: "edge", kind: "band", share: 0.35 });
+    }
+    if (view.ribbon?.median) {
+      series.push({ label: "forecast", color: "accent", width: 2.2 });
+      entries.push({ label: "forecast", color: "accent", kind: "line" });
     }
     if (view.ahead) {
       series.push({ label: "naive", color: "naive", dash: [6, 5], width: 1.6 }, { label: "forecast", color: "accent", width: 2.2 });
@@ -116,8 +121,9 @@ export class Fan {
     if (index < shown.x.length) {
       say("observed", shown.observed[index] === null ? "missing" : short(shown.observed[index]));
       if (shown.ribbon && shown.ribbon.low[index] !== null) {
+        if (shown.ribbon.median) say("forecast", short(shown.ribbon.median[index]));
         say("expected", `${short(shown.ribbon.low[index])} to ${short(shown.ribbon.high[index])}`);
-        if (shown.scores[index] !== null) say("score", shown.scores[index].toFixed(1));
+        if (shown.scores && shown.scores[index] !== null) say("score", shown.scores[index].toFixed(1));
       }
     } else {
       const at = index - shown.x.length;

@@ -2,13 +2,15 @@
 
 import { models, send, serverTiming } from "../../js/api.js";
 import { chartsInstalled } from "../../js/chart.js";
+import { anomalyPath, findAnomalies } from "./anomalies.js";
+import { along, askBacktest, showScores } from "./backtest.js";
 import { CsvProblem, asCell, naive, parseTime, readSeries } from "./csv.js";
 import { byId, copy, download, dropZone, fill, fillSelect, make, number } from "../../js/dom.js";
 import { Fan } from "./fan.js";
 import { streamSeries } from "./stream.js";
 import { moment, short } from "../../js/format.js";
 import { hush, markField, tell } from "../../js/notice.js";
-import { curlLine, cutColumns } from "./shell.js";
+import { curlLine } from "./shell.js";
 import { readText } from "./text_file.js";
 
 const SAMPLES = [
@@ -17,6 +19,7 @@ const SAMPLES = [
   { file: "seattle-weather.csv", label: "Weather", horizon: 14 },
 ];
 const HERE = new URL("./samples/", import.meta.url);
+const MOST_NOTES = 3;
 const MAX_FILE = 16 * 1024 * 1024;
 
 export function panel() {
@@ -25,30 +28,35 @@ export function panel() {
   const fan = new Fan(byId("forecast-chart"), byId("forecast-legend"), byId("forecast-readout"));
   let series = null; // {name, text, encoding, table}
   let result = null; // what can be saved: {name, rows, header}
+  let loading = 0; // the number of the last file that was chosen
   let running = null; // an AbortController while a stream runs
 
   const column = () => series.table.columns[Number(byId("column").value) || 0];
   const streaming = () => byId("stream-switch").checked;
   const levels = () => [...byId("levels").querySelectorAll("input:checked")].map((one) => one.value);
 
-  function load({ text, encoding = null }, name, horizon = null) {
+  async function load({ text, encoding = null }, name, horizon = null) {
     hush(error, form);
+    const mine = (loading += 1);
+    let table;
     try {
-      series = { name, text, encoding, table: readSeries(text) };
+      table = await readSeries(text);
     } catch (problem) {
-      unreadable(name, problem);
+      tell(error, problem, { again: problem.kind === "unreachable" ? () => load({ text, encoding }, name, horizon) : null });
       return;
     }
-    const { columns, times, freq } = series.table;
+    if (mine !== loading) return; // another file was chosen meanwhile
+    series = { name, text, encoding, table };
+    const { columns, freq, notes } = table;
     fillSelect(byId("column"), columns.map((one, at) => ({ value: String(at), label: one.name })), "0");
     byId("season").value = "";
     if (horizon) byId("horizon").value = horizon;
     const rows = columns[0].values.length;
-    const spacing = times ? (freq ? `, ${freq.words} (${freq.code})` : ", of no regular spacing") : ", without times";
+    const spacing = freq ? `, ${freq.words} (${freq.code})` : ", without times";
     const read = encoding === null ? "" : `, read as ${encoding}`;
-    byId("csv-summary").textContent = `${name}: ${rows} rows${spacing}${read}`;
+    byId("csv-summary").textContent = [`${name}: ${rows} rows${spacing}${read}`, ...notes.slice(0, MOST_NOTES)].join(". ");
     for (const button of byId("samples").children) button.setAttribute("aria-pressed", String(button.dataset.file === name));
-    run();
+    await run();
   }
 
   async function readFile(file) {
@@ -63,7 +71,7 @@ export function panel() {
       unreadable(file.name, problem);
       return;
     }
-    load(read, file.name);
+    await load(read, file.name);
   }
 
   function unreadable(name, problem) {
@@ -75,7 +83,7 @@ export function panel() {
     try {
       const answer = await fetch(new URL(file, HERE));
       if (!answer.ok) throw new Error("the sample could not be read");
-      load({ text: await answer.text() }, file, horizon);
+      await load({ text: await answer.text() }, file, horizon);
     } catch (problem) {
       tell(error, { title: "The sample could not be read", detail: "The server does not answer.", errors: [] }, { again: () => sample({ file, horizon }) });
       console.warn(problem);
@@ -90,7 +98,11 @@ export function panel() {
       markField(byId("horizon"), "a whole number of steps, 1 or more");
       return null;
     }
-    const season = number(byId("season"));
+    const season = byId("season").value.replaceAll(" ", "") || null;
+    if (season !== null && !/^[1-9]\d*(,[1-9]\d*)?$/.test(season)) {
+      markField(byId("season"), "a whole number of steps, or two with a comma between them");
+      return null;
+    }
     if (!levels().length) {
       tell(error, { title: "No interval is chosen", detail: "Choose at least one under “Intervals”.", errors: [] });
       return null;
@@ -99,6 +111,7 @@ export function panel() {
   }
 
   async function run() {
+    byId("backtest-scores").hidden = true;
     if (!series) {
       tell(error, { title: "There is no series yet", detail: "Choose a sample, or drop a CSV.", errors: [] });
       return;
@@ -110,24 +123,92 @@ export function panel() {
     else await once(wanted);
   }
 
+  /** What a forecast was made with, in a sentence. */
+  function used({ season, long_season, freq, min, paths }) {
+    const seasons = season > 1 ? `Season ${season}${long_season > season ? ` and ${long_season}` : ""}` : "No season";
+    return `${seasons}${freq ? ` at frequency ${freq}` : ""}${min === null ? "" : `, nothing below ${min}`}` +
+      `${paths ? `, ${paths} sample paths` : ""}.`;
+  }
+
+  async function backtest() {
+    running?.abort();
+    const wanted = series ? query() : null;
+    if (!wanted) return;
+    byId("backtest-run").disabled = true;
+    try {
+      const { name, values, times } = column();
+      const answer = await askBacktest(series.text, wanted, column(), series.table.columns.length > 1);
+      const { season, long_season, freq, horizon, origins, forecasts } = answer.one;
+      const view = base(wanted, season > 1 ? season : long_season);
+      const title = `${name}, ${horizon} ahead from ${origins.length} places`;
+      const said = along(forecasts, values.length, times);
+      const label = `forecast ${horizon} steps ahead, ${Math.max(...wanted.levels)} %`;
+      fan.draw({ ...view, title, x: times ?? values.map((_, at) => at), observed: values, ahead: null, ribbon: { ...said, label } });
+      byId("forecast-title").textContent = title;
+      byId("forecast-meta").textContent = `${answer.model}. ${used({ season, long_season, freq, min: null })}`;
+      byId("anomalies").hidden = true;
+      byId("curl-card").hidden = true;
+      byId("forecast-values").hidden = true;
+      byId("save-csv").disabled = true;
+      showScores(answer);
+    } catch (problem) {
+      tell(error, problem, { form, again: problem.kind === "unreachable" ? backtest : null });
+    } finally {
+      byId("backtest-run").disabled = false;
+    }
+  }
+
+  async function anomalies() {
+    running?.abort();
+    byId("backtest-scores").hidden = true;
+    const wanted = series ? query() : null;
+    if (!wanted) return;
+    byId("anomaly-run").disabled = true;
+    try {
+      const { name, values, times } = column();
+      const view = base(wanted);
+      const path = anomalyPath(wanted, column(), series.table.columns.length > 1);
+      const { model, shown, events } = await findAnomalies(path, series.text, column(), view);
+      const title = `${name}, what is unusual`;
+      fan.draw({ ...view, ...shown, title, x: times ?? values.map((_, at) => at), observed: values, ahead: null });
+      byId("forecast-title").textContent = title;
+      byId("forecast-meta").textContent = `${model} found ${events.length} ${events.length === 1 ? "event" : "events"} in ${values.length} values.`;
+      byId("anomalies").hidden = false;
+      fill(byId("anomaly-rows"));
+      events.forEach(surprise);
+      byId("forecast-values").hidden = true;
+      byId("save-csv").disabled = true;
+      byId("save-png").disabled = !chartsInstalled();
+      result = { name: `${name}-anomalies` };
+      byId("curl").textContent = curlLine(path, series);
+      byId("curl-card").hidden = false;
+    } catch (problem) {
+      tell(error, problem, { form, again: problem.kind === "unreachable" ? anomalies : null });
+    } finally {
+      byId("anomaly-run").disabled = false;
+    }
+  }
+
   async function once(wanted) {
     byId("anomalies").hidden = true;
     byId("forecast-run").disabled = true;
     const began = performance.now();
-    const { body, cut } = cutColumns(series, column().name);
+    const { name, target } = column();
     const parameters = new URLSearchParams({ horizon: wanted.horizon, levels: wanted.levels.join(",") });
     if (wanted.season !== null) parameters.set("season", wanted.season);
     if (wanted.model) parameters.set("model", wanted.model);
+    if (target && series.table.columns.length > 1) parameters.set("targets", name);
     const path = `/forecast?${String(parameters).replaceAll("%2C", ",").replaceAll("%40", "@")}`;
     try {
-      const answer = await send(path, { body, type: "text/csv" });
+      const answer = await send(path, { body: series.text, type: "text/csv" });
       const { model, forecasts } = await answer.json();
       const took = performance.now() - began;
-      show(forecasts[0], wanted);
+      show(forecasts.find(({ id }) => id === name), wanted);
       const timing = serverTiming(answer);
       byId("forecast-meta").textContent = `${model} answered in ${took.toFixed(1)} ms` +
-        (timing.compute === undefined ? "." : `, of which the network took ${timing.compute.toFixed(1)}.`);
-      byId("curl").textContent = curlLine(path, series, cut);
+        (timing.compute === undefined ? "." : `, of which the network took ${timing.compute.toFixed(1)}.`) +
+        ` ${used(forecasts.find(({ id }) => id === name))}`;
+      byId("curl").textContent = curlLine(path, series);
       byId("curl-card").hidden = false;
     } catch (problem) {
       tell(error, problem, { form, again: problem.kind === "unreachable" ? run : null });
@@ -136,25 +217,25 @@ export function panel() {
     }
   }
 
-  function base(wanted) {
+  /** `found`: the season that the server used, where it has answered. */
+  function base(wanted, found = null) {
     const { table } = series;
-    const { values, name } = column();
-    const season = wanted.season ?? table.freq?.season ?? 1;
+    const { values, name, times } = column();
+    const season = found ?? (wanted.season === null ? table.freq?.season ?? 1 : Number.parseInt(wanted.season, 10));
     const seasonal = season > 1 && values.length >= season;
     return {
       title: `${name}, ${wanted.horizon} ahead`,
-      time: table.times !== null,
-      withTime: table.times !== null && table.times.some((one) => one % 86_400 !== 0),
+      time: times !== null,
+      withTime: times !== null && times.some((one) => one % 86_400 !== 0),
       season,
       naiveLabel: seasonal ? `naive: as ${season} steps before` : "naive: the last value",
     };
   }
 
   function show(forecast, wanted) {
-    const { table } = series;
-    const { values } = column();
-    const view = base(wanted);
-    const x = table.times ?? values.map((_, at) => at);
+    const { values, times } = column();
+    const view = base(wanted, forecast.season > 1 ? forecast.season : forecast.long_season);
+    const x = times ?? values.map((_, at) => at);
     const ahead = {
       x: forecast.timestamps ? forecast.timestamps.map(parseTime) : forecast.mean.map((_, at) => values.length + at),
       mean: forecast.mean,
@@ -256,6 +337,8 @@ export function panel() {
     byId("forecast-run").textContent = streaming() ? "Stream" : "Forecast";
     running?.abort();
   });
+  byId("backtest-run").addEventListener("click", backtest);
+  byId("anomaly-run").addEventListener("click", anomalies);
   byId("forecast-stop").addEventListener("click", () => running?.abort());
   form.addEventListener("submit", (event) => {
     event.preventDefault();

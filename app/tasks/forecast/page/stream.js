@@ -24,11 +24,11 @@ let streamed = null; // the session of the last stream; it stays until the next 
  */
 export async function streamSeries(task) {
   const { series, column, wanted, signal } = task;
-  const { times, freq } = series.table;
-  const timed = times !== null && freq !== null;
+  const { freq } = series.table;
+  const timed = column.times !== null && freq !== null;
   const options = {};
   if (timed) options.freq = freq.code;
-  if (wanted.season !== null) options.season = wanted.season;
+  if (wanted.season !== null) options.season = Number.parseInt(wanted.season, 10);
   closeSession(streamed);
   const session = await openSession("forecast", {
     ...(wanted.model ? { model: wanted.model } : {}),
@@ -70,15 +70,14 @@ class Run {
   }
 
   async feed(line) {
-    const { series, column, pace, signal } = this.task;
-    const { times, labels } = series.table;
+    const { column, pace, signal } = this.task;
     const began = performance.now();
     // Without a pace many points are on their way at once, as from any client that is in a hurry.
     const block = pace ? 1 : IN_FLIGHT;
     for (let at = 0; at < column.values.length && !signal.aborted; at += block) {
       const values = column.values.slice(at, at + block);
       const frames = await Promise.all(values.map((value, place) =>
-        line.feed(this.timed ? { value, time: iso(labels[at + place], times[at + place]) } : value)));
+        line.feed(this.timed ? { value, time: column.labels[at + place] } : value)));
       frames.forEach((frame, place) => this._note(at + place, values[place], frame.outputs.at(-1)));
       if (pace && !calm()) {
         const due = began + ((at + 1) * 1000) / pace;
@@ -93,8 +92,8 @@ class Run {
   }
 
   _note(at, value, output) {
-    const { series, view, surprise } = this.task;
-    const x = view.time ? series.table.times[at] : at;
+    const { column, view, surprise } = this.task;
+    const x = view.time ? column.times[at] : at;
     const levels = output.forecast ? Object.keys(output.forecast).sort((a, b) => a - b) : [];
     const low = levels.length ? output.forecast[levels[0]] : null;
     const high = levels.length ? output.forecast[levels.at(-1)] : null;
@@ -124,7 +123,7 @@ class Run {
       ...view,
       x: this.x.slice(from),
       observed: this.observed.slice(from),
-      ribbon: { low: this.low.slice(from), high: this.high.slice(from) },
+      ribbon: { low: this.low.slice(from), high: this.high.slice(from), label: "expected one step before, 95 %" },
       scores: this.scores.slice(from),
       anomalies: this.anomalies.slice(from),
       ahead: this.ahead,
@@ -150,9 +149,4 @@ class Run {
     const words = `${this.x.length} of ${column.values.length} points fed to session ${this.id}, ${this.found} surprising.`;
     say(this.took && !this.task.pace ? `${words} ${Math.round((this.x.length * 1000) / this.took)} points a second.` : words);
   }
-}
-
-/** A time as the API reads it. */
-function iso(label, seconds) {
-  return /[Tt ]/.test(label) ? new Date(seconds * 1000).toISOString().slice(0, 19) : new Date(seconds * 1000).toISOString().slice(0, 10);
 }

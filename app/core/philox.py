@@ -2,7 +2,7 @@
 
 Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3").
 A token's random number depends on its seed and position alone, so no neighbour in a batch and
-no restart can change a text.
+no restart can change a text; so does a step's of a sample path.
 """
 
 from __future__ import annotations
@@ -38,3 +38,12 @@ def uniform(seeds: NDArray[np.uint64], positions: NDArray[np.uint64]) -> NDArray
     words = philox4x32((positions & _LOW, positions >> _SHIFT, zero, zero), (seeds & _LOW, seeds >> _SHIFT))
     high, low = words[0] >> np.uint64(5), words[1] >> np.uint64(6)
     return (high.astype(np.float64) * 67108864.0 + low.astype(np.float64)) / 9007199254740992.0
+
+
+def normal(seed: int, positions: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The standard normal number of each position, below 2**63, by the transform of Box and Muller (1958)."""
+    flat = positions.reshape(-1) << np.uint64(1)
+    seeds = np.full(len(flat), seed, np.uint64)
+    radius = np.sqrt(-2.0 * np.log1p(-uniform(seeds, flat)))
+    angle = 2.0 * np.pi * uniform(seeds, flat | np.uint64(1))
+    return (radius * np.cos(angle)).reshape(positions.shape)

@@ -3,8 +3,8 @@
     bytes --decode--> text --delimiter, header--> rows --number_of--> numbers
 
 What spreadsheets and data tools write is read: commas, semicolons, tabs or bars, ``sep=;`` in a first line,
-a byte order mark, UTF-8 or UTF-16, blank lines, empty columns at the end, decimal commas, and the usual words
-for a missing value.
+a byte order mark, UTF-8 or UTF-16, blank lines, empty columns at the end, decimal commas, thousands parted by
+commas, points, blanks or apostrophes, and the usual words for a missing value.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.core.errors import InvalidInput
+from app.tasks.forecast.tables.times import is_time
 
 DELIMITERS = ",;\t|"
 MISSING = frozenset(
@@ -26,6 +27,21 @@ MISSING = frozenset(
 """Cells that mean a missing value, in any case."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
+# In French, Swiss and other files: a blank, one that does not break, a narrow one, an apostrophe.
+_PARTS = " \u00a0\u2009\u202f'\u2019"
+_PARTED = re.compile(rf"[+-]?\d{{1,3}}([{_PARTS}])\d{{3}}(\1\d{{3}})*([.,]\d*)?", re.ASCII)
+_WITHOUT_PARTS = str.maketrans("", "", _PARTS)
+# What no thousands look like: "1,5", "12,3456", "0,125", "1.234,5", "1.234.567".
+_DECIMAL_COMMA = re.compile(
+    r"[+-]?(0,\d+|\d+,(\d{1,2}|\d{4,})|\d{4,},\d+|\d{1,3}(\.\d{3})+,\d*|\d{1,3}(\.\d{3}){2,}|,\d+)"
+    r"([eE][+-]?\d+)?",
+    re.ASCII,
+)
+_SWAPPED = str.maketrans(",.", ".,")
+_BINARY = (
+    ((b"PK\x03\x04", b"\xd0\xcf\x11\xe0"), "a spreadsheet or an archive; save the sheet as CSV"),
+    ((b"\x1f\x8b",), "compressed with gzip; send it with content-encoding: gzip, or unpack it"),
+)
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _MAX_SHOWN = 40
 _SNIFFED_LINES = 20
@@ -63,8 +79,8 @@ class Table:
         if value is None:
             raise InvalidInput(
                 name,
-                f"line {row.line}: {cell[:_MAX_SHOWN]!r} is not a number; "
-                "if the column holds no values, name those that do as targets",
+                f"line {row.line}: {cell[:_MAX_SHOWN]!r} is not a number; if the column holds no values, "
+                "name those that do as targets, or this one as id if it tells series apart",
             )
         if not abs(value) <= largest:
             raise InvalidInput(
@@ -78,8 +94,12 @@ class Table:
 def number_of(cell: str, *, decimal_comma: bool = False) -> float | None:
     """What a cell says as a number; ``None`` when it says none.
 
-    Commas or, with a decimal comma, points may part the thousands.
+    Blanks, apostrophes, and commas or, with a decimal comma, points may part the thousands.
     """
+    if cell.startswith("\u2212"):
+        cell = f"-{cell[1:]}"
+    if _PARTED.fullmatch(cell):
+        cell = cell.translate(_WITHOUT_PARTS)
     if decimal_comma and ("," in cell or _GROUPED.fullmatch(cell.replace(".", ","))):
         cell = cell.replace(".", "\0").replace(",", ".").replace("\0", ",")
     if _GROUPED.fullmatch(cell):
@@ -95,8 +115,8 @@ def read_table(data: bytes) -> Table:
     """The table in a file or a body.
 
     Raises:
-        InvalidInput: the text is in no encoding that is read, is no CSV, has no header or no rows, or a line
-            has another number of cells than the header.
+        InvalidInput: the text is in no encoding that is read, is no CSV, has no header or no rows, a line has
+            another number of cells than the header, or it cannot be told what its commas mean.
     """
     text, first_line = _decoded(data), 1
     delimiter = None
@@ -115,12 +135,16 @@ def read_table(data: bytes) -> Table:
         if len(row.cells) != len(header):
             raise InvalidInput(
                 "body",
-                f"line {row.line} has {len(row.cells)} cells, but the header has {len(header)} columns",
+                f"line {row.line} has {len(row.cells)} cells, but the header has {len(header)} columns; "
+                f"lines above the header are taken off, and cells that hold {delimiter!r} are quoted",
             )
-    return Table(header, rows, delimiter != "," and _has_decimal_commas(rows))
+    return Table(header, rows, _has_decimal_commas(rows, delimiter))
 
 
 def _decoded(data: bytes) -> str:
+    for marks, what in _BINARY:
+        if data.startswith(marks):
+            raise InvalidInput("body", f"this is no CSV but {what}")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding, name = "utf-16", "UTF-16"
     else:
@@ -130,7 +154,8 @@ def _decoded(data: bytes) -> str:
     except UnicodeDecodeError as error:
         raise InvalidInput(
             "body",
-            f"the CSV is not {name}: byte {error.start} is not valid there; save it as UTF-8",
+            f"the CSV is not {name}: byte {error.start} is not valid there; save it as UTF-8"
+            + (", or convert it: iconv -f WINDOWS-1252 -t UTF-8" if name == "UTF-8" else ""),
         ) from error
 
 
@@ -174,14 +199,42 @@ def _header(head: Row, rows: list[Row]) -> list[str]:
         header = header[:-1]
         for row in rows:
             del row.cells[len(header) :]
-    if all(number_of(name) is not None for name in header):
+    numbers = [number_of(name) is not None for name in header]
+    if any(numbers) and all(number or is_time(name) for name, number in zip(header, numbers, strict=True)):
         raise InvalidInput("body", "the first line of the CSV must name the columns; it holds numbers")
-    if len(set(header)) != len(header):
-        raise InvalidInput("body", "two columns of the CSV have the same name")
+    twice = [name for place, name in enumerate(header) if name in header[:place]]
+    if twice:
+        raise InvalidInput("body", f"two columns of the CSV have the same name, {twice[0]!r}; rename one")
     return header
 
 
-def _has_decimal_commas(rows: list[Row]) -> bool:
-    """Whether a cell of the first rows is a number only when its comma is a decimal one."""
-    cells = (cell for row in rows[:1000] for cell in row.cells if "," in cell)
-    return any(number_of(cell, decimal_comma=True) is not None for cell in cells)
+def _has_decimal_commas(rows: list[Row], delimiter: str) -> bool:
+    """Whether the commas in numbers are decimal ones: decided by the whole table, never cell by cell.
+
+    ``1,234`` alone says nothing. Between semicolons it is a little more than one, as the programs of the
+    countries with decimal commas write; between commas it was quoted, and is a thousand.
+    """
+    undecided: Row | None = None
+    points = False
+    for row in rows:
+        for cell in row.cells:
+            if _PARTED.fullmatch(cell):
+                cell = cell.translate(_WITHOUT_PARTS)
+            if "," in cell or cell.count(".") > 1:
+                if _DECIMAL_COMMA.fullmatch(cell):
+                    return True
+                if undecided is None and _GROUPED.fullmatch(cell):
+                    undecided = row
+            points = points or (
+                "." in cell and _DECIMAL_COMMA.fullmatch(cell.translate(_SWAPPED)) is not None
+            )
+    if undecided is None or points or delimiter == ",":
+        return False
+    if delimiter == ";":
+        return True
+    cell = next(cell for cell in undecided.cells if _GROUPED.fullmatch(cell))
+    raise InvalidInput(
+        "body",
+        f"line {undecided.line}: {cell!r} may be a thousand or a little more than one, and no other number "
+        "tells which; write it without the comma",
+    )

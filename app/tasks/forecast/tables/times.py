@@ -23,7 +23,7 @@ READ: Final = (
 _MONTHS = {name: month for month, name in enumerate(MONTH_NAMES, start=1)}
 _CLOCK = r"(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?)?"
 _THREE = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})" + _CLOCK)
-_YEAR_FIRST = re.compile(r"(\d{4})([./])(\d{1,2})\2(\d{1,2})" + _CLOCK)
+_YEAR_FIRST = re.compile(r"(\d{4})([./-])(\d{1,2})\2(\d{1,2})" + _CLOCK)
 _QUARTER = re.compile(r"(\d{4})[ -]?[Qq]([1-4])|[Qq]([1-4])[ /-]?(\d{4})")
 _NAMED = re.compile(
     r"(?:(\d{1,2})[ .-]+)?([A-Za-z]{3,9})\.?[ -]+(?:(\d{1,2})(?:st|nd|rd|th)?,[ ]*)?(\d{4})" + _CLOCK
@@ -32,6 +32,8 @@ _TIME_NAMES = re.compile(
     r"(observation_?)?(date|time|datetime|timestamp|ds|day|week|month|quarter|year|period|epoch|when)",
     re.IGNORECASE,
 )
+_CLOCK_NAMES = re.compile(r"(time|hour|clock)", re.IGNORECASE)
+_CLOCK_ALONE = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?")
 _NO_NAME = re.compile(r"(unnamed: ?\d+|index)?", re.IGNORECASE)
 _MAX_SHOWN = 40
 # From 1973 to 2603 in seconds, and the same in milliseconds.
@@ -47,13 +49,23 @@ def is_nameless(header: str) -> bool:
     return _NO_NAME.fullmatch(header.strip()) is not None
 
 
+def is_time(cell: str) -> bool:
+    """Whether a cell is a time by its form, whatever its column is called; numbers are not."""
+    return not cell.lstrip("+-").replace(".", "", 1).isdigit() and _form_of(cell) is not None
+
+
+def is_clock(header: str, cells: Sequence[str]) -> bool:
+    """Whether a column holds the times of day that belong to the dates of another."""
+    return _CLOCK_NAMES.fullmatch(header.strip()) is not None and all(map(_CLOCK_ALONE.fullmatch, cells))
+
+
 def looks_like_times(header: str, cells: Sequence[str]) -> bool:
     """Whether a first column is the time column: by what it holds, and for numbers also by its name."""
     known = [cell for cell in cells if cell]
     if not known:
         return False
     if not known[0].lstrip("+-").replace(".", "", 1).isdigit():
-        return _form_of(known[0]) is not None
+        return is_time(known[0])
     if not (names_times(header) or is_nameless(header)):
         # Eight digits that are a date in every row are one, whatever the column is called.
         return all(len(cell) == 8 for cell in known) and _compact(known) is not None
@@ -79,9 +91,12 @@ def read_times(cells: Sequence[str], lines: Sequence[int], column: str) -> list[
     for cell, line in zip(cells, lines, strict=True):
         moment = None if form is None else form(cell)
         if moment is None:
-            raise InvalidInput(
-                column, f"line {line}: {cell[:_MAX_SHOWN]!r} is not an ISO 8601 date or time; read are {READ}"
-            )
+            what = f"line {line}: {cell[:_MAX_SHOWN]!r} is not an ISO 8601 date or time"
+            if form is not None and _form_of(cell) is not None:
+                what = f"line {line}: {cell!r} is written in another form than {cells[0]!r}"
+            elif not cell:
+                what = f"line {line} has no time; write it, or leave the row out"
+            raise InvalidInput(column, f"{what}; read are {READ}")
         moments.append(moment)
     if any(moment.tzinfo is None for moment in moments):
         return [moment.replace(tzinfo=None) for moment in moments]
@@ -97,7 +112,8 @@ def _form_of(cell: str) -> Form | None:
 
 
 def _iso(cell: str) -> datetime | None:
-    cleaned = re.sub(r"[ ]?(UTC|GMT|Z)$", "+00:00", cell)
+    cleaned = re.sub(r" ?(UTC|GMT|Z)$", "+00:00", cell)
+    cleaned = re.sub(r" (?=[+-]\d{2}:?\d{2}$)", "", cleaned)
     try:
         return parse_timestamp(cleaned)
     except ValueError:

@@ -1,0 +1,1 @@
+"""Forecasts of files, from a shell."""
