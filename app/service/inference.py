@@ -90,7 +90,7 @@ class InferenceService:
 
     async def answer(self, task: Task, request: Any) -> tuple[BaseModel, Timing]:
         """The whole answer to a request of a task; raises RnnserveError."""
-        if task.frames:
+        if task.frames and not task.whole:
             stream = await self.stream(task, request)
             return await stream.whole(), stream.timing()
         with Call(self._observe, task.name, request.model) as call:
