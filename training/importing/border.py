@@ -212,7 +212,8 @@ def _steps(
     likely = [tensor for tensor in left if tensor.shape and tensor.dtype in (*_FLOATS, *_TOKENS)]
     if len(likely) != 1:
         raise ConfigurationError(
-            f"which input gets the steps? Name it with --input; the graph has {_listed(inputs)}"
+            "which input gets the steps? Name it with --input, and all states with --state; the graph has "
+            f"{_listed(inputs)}"
         )
     say(f"guessed  input    {likely[0]}")
     return likely[0]

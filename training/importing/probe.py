@@ -72,6 +72,9 @@ def find_layouts(
         if options.time_axis is None or options.batch_axis is None:
             say(f"guessed  axes     of {border.steps}: {found.steps}")
         return found
+    width = len(options.columns) or options.step
+    if not reasons and width is not None:
+        reasons = [f"However they are chosen, a step has another number of values than {width}."]
     raise ConfigurationError(
         f"no batch and time axis of {border.steps} work; name them with --batch-axis and --time-axis, or the "
         f"numbers of a step with --step. {reasons[0] if reasons else 'Its sizes are not known.'}"
