@@ -72,7 +72,7 @@ def import_onnx(
     timeout_s: Annotated[float, typer.Option(min=1, max=86_400, help="seconds it may take")] = 300.0,
     memory_mb: Annotated[int, typer.Option(min=256, max=1 << 20, help="memory it may have")] = 8192,
 ) -> None:
-    """Make a bundle of an ONNX graph with state inputs and outputs; see docs/your-model.md."""
+    """Make a bundle of an ONNX graph with state inputs and outputs; see docs/onnx-import.md."""
     flags = {key: value for key, value in locals().items() if key not in _OURS and value is not None}
     settings = load_settings(models=models or None)
     if not settings.model_folders:

@@ -58,7 +58,8 @@ def _regression(corpus: Corpus, train: Array, seed: int) -> tuple[str, Any]:
 def _column_means(series: Sequence[Series]) -> Array:
     rows = np.concatenate([each.steps for each in series]).astype(np.float64)
     known = np.isfinite(rows)
-    return np.where(known, rows, 0.0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
+    found: Array = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
+    return found
 
 
 def _statistics(series: Sequence[Series], means: Array) -> Array:

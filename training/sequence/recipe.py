@@ -97,11 +97,13 @@ class SequenceRecipe(Recipe[Reader, Batch]):
         return functional.smooth_l1_loss(said[:, 0] / self._deviation, truth.float() / self._deviation)
 
     def validate(self, net: Reader) -> float:
-        """One minus macro F1, or the mean absolute error in deviations."""
+        """What accuracy and macro F1 lack to one; of numbers the mean absolute error in deviations."""
         series = self._corpus.validation
         said = decided(answers(net, series), classes=self._classes)
         found = figures(judged(series), said, classes=self._classes)
-        return 1.0 - found["macro F1"] if self._classes else found["MAE"] / self._deviation
+        if self._classes:
+            return 2.0 - found["accuracy"] - found["macro F1"]
+        return found["MAE"] / self._deviation
 
     def measure(self, net: Reader) -> list[Quality]:
         return measure(net, self._corpus, baselines(self._corpus, self.settings.seed))

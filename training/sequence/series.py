@@ -74,7 +74,11 @@ class Corpus:
         return self
 
 
-def by_group(series: Sequence[Series], groups: Sequence[str], seed: int) -> tuple[list[Series], ...]:
+Parts = tuple[list[Series], list[Series], list[Series]]
+"""For training, validation and test."""
+
+
+def by_group(series: Sequence[Series], groups: Sequence[str], seed: int) -> Parts:
     """Whole groups go to one part."""
     names = sorted(set(groups))
     order = np.random.default_rng(seed).permutation(len(names))
@@ -83,15 +87,15 @@ def by_group(series: Sequence[Series], groups: Sequence[str], seed: int) -> tupl
     part_of = {
         names[at]: 0 if place < first else 1 if place < second else 2 for place, at in enumerate(order)
     }
-    parts: tuple[list[Series], ...] = ([], [], [])
+    parts: Parts = ([], [], [])
     for each, group in zip(series, groups, strict=True):
         parts[part_of[group]].append(each)
     return parts
 
 
-def by_time(series: Sequence[Series]) -> tuple[list[Series], ...]:
-    """The first steps of a series train, the last ones test; a part sees what was before it, without targets."""
-    parts: tuple[list[Series], ...] = ([], [], [])
+def by_time(series: Sequence[Series]) -> Parts:
+    """The first steps of a series train, the last test; a part sees what was before it, without targets."""
+    parts: Parts = ([], [], [])
     for each in series:
         length = len(each.steps)
         ends = [0, *(round(share * length) for share in PARTS), length]

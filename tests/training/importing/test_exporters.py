@@ -153,7 +153,7 @@ def test_the_network_of_the_names_tutorial(tmp_path: Path) -> None:
 def test_recorded_exports(tmp_path: Path, name: str, cell: str, states: int) -> None:
     """Files of exporters that the tests do not install, and the answers of the network beside them.
 
-    ``keras``: tf2onnx 1.17 from Keras 3.15, TensorFlow 2.21; docs/your-model.md shows the program. Its GRU
+    ``keras``: tf2onnx 1.17 from Keras 3.15, TensorFlow 2.21; docs/onnx-import.md shows the program. Its GRU
     is a loop, its LSTM the operator. ``dynamo``: ``torch.onnx.export(..., dynamo=True)`` of PyTorch 2.13 with
     onnxscript 0.7, two layers and a linear head.
     """
