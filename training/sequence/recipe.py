@@ -156,8 +156,10 @@ class SequenceRecipe(Recipe[Reader, Batch]):
 
     def _class_weights(self, truth: NDArray[np.float64]) -> Tensor:
         """Of a class ``(mean count / count) ** class_weights``."""
+        if not self._classes:
+            return torch.ones(1)
         counts = np.maximum(1, np.bincount(truth.astype(np.int64), minlength=len(self._corpus.labels)))
-        weights = (counts.mean() / counts) ** self.settings.class_weights if self._classes else np.ones(1)
+        weights = (counts.mean() / counts) ** self.settings.class_weights
         return torch.from_numpy(weights.astype(np.float32))
 
     def _missing_columns(self) -> list[bool]:

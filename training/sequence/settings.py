@@ -68,12 +68,13 @@ class SequenceSettings:
 
 PRESETS = {
     NAME: SequenceSettings(
-        hidden=128,
-        embedding=48,
-        batch=128,
-        epochs=25,
-        dropout=0.4,
+        hidden=192,
+        embedding=64,
+        dropout=0.5,
         recurrent_dropout=0.2,
+        class_weights=0.2,
+        epochs=35,
+        patience=35,
         average_decay=0.998,
     )
 }

@@ -91,4 +91,14 @@ an array `[time, columns]`, or `[sequences, time, columns]`, as `numpy.save` wri
         },
         "rows": {"summary": "Two readings", "value": {"seq": 1, "inputs": [[0.1, 20.5], [0.2, 20.7]]}},
     },
+    tensor_examples={
+        "names": {
+            "summary": "two names (surnames)",
+            "value": {
+                "inputs": [
+                    {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["Tanaka", "Papadopoulos"]}
+                ]
+            },
+        }
+    },
 )

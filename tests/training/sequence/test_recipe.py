@@ -87,11 +87,11 @@ def test_readings_become_a_bundle_that_beats_its_baselines(machines: Path, tmp_p
 
 def test_a_number_ahead_is_told_in_its_unit(machines: Path, tmp_path: Path) -> None:
     """With a time split: one that knows the mean alone is worse."""
-    given = {"csv": machines, "group": "machine", "time": "day", "target": "heat", "split": "time"}
-    folder = run(SequenceRecipe, {**given, **SMALL, "inputs": "vibration", "out": tmp_path})
+    given = {"csv": machines, "group": "machine", "time": "day", "target": "vibration", "split": "time"}
+    folder = run(SequenceRecipe, {**given, **SMALL, "inputs": "heat", "out": tmp_path})
     manifest = read_bundle(folder).manifest
     mae = manifest.quality[0]
-    assert (mae.metric, mae.split) == ("MAE of heat", "the last 15 % of each series in time")
+    assert (mae.metric, mae.split) == ("MAE of vibration", "the last 15 % of each series in time")
     assert mae.value < mae.baselines["mean"]
     assert manifest.spec_as(SequenceSpec).outputs[0].labels == ()
 
