@@ -31,7 +31,9 @@ TASK = Task(
 
 Send `rows`, oldest first: lists of numbers in the order of the model's columns, objects by column, or token
 ids; `null` where a value is missing. A model with a tokenizer also reads `text`. `GET /models/{model}` says
-what a model reads and gives a request that it takes. With `read` `each`, there are outputs after every step.
+what a model reads and gives a request that it takes, such as
+`{"model": "machines", "rows": [{"vibration": 0.1, "temperature": 20.5}, {"vibration": 0.2}]}`.
+With `read` `each`, there are outputs after every step.
 
 A `text/csv` body has a row for each step and a column for each of the model's; an `application/x-npy` body is
 an array `[time, columns]`, or `[sequences, time, columns]`, as `numpy.save` writes it.""",
@@ -56,12 +58,6 @@ an array `[time, columns]`, or `[sequences, time, columns]`, as `numpy.save` wri
             read=read_csv,
             query=CsvQuery,
             milliseconds_per_kib=10 / 64,
-            examples={
-                "table": {
-                    "summary": "Readings of two machines (set model and id=machine in the query)",
-                    "value": "machine,vibration,temperature\nA,0.1,20.5\nA,0.2,20.7\nB,0.1,19.8\n",
-                }
-            },
         ),
         BodyReader(
             name="NumPy",
@@ -76,13 +72,7 @@ an array `[time, columns]`, or `[sequences, time, columns]`, as `numpy.save` wri
             "summary": "Several sequences",
             "value": {"sequences": [{"id": "first", "text": "Tanaka"}, {"id": "second", "text": "Kowalski"}]},
         },
-        "rows": {
-            "summary": "Rows of numbers, by column (of a model with these columns)",
-            "value": {
-                "model": "machines",
-                "rows": [{"vibration": 0.1, "temperature": 20.5}, {"vibration": 0.2, "temperature": None}],
-            },
-        },
+        "tokens": {"summary": "Token ids", "value": {"rows": [30, 12, 25, 7]}},
     },
     step_examples={
         "row": {
