@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from app.bundle.reader import find_bundles, read_manifest
+from app.cli_import import import_onnx
 from app.core.errors import BundleError, ConfigurationError, InvalidManifest
 from app.main import open_sources, remote_places
 from app.registry.install import install, read_head
@@ -137,6 +138,9 @@ def add_bundle(
         )
         what = "added" if done.fresh else "is there already, the very same"
         typer.echo(f"{done.manifest.reference} {what}: {done.path}")
+
+
+models_cli.command("import")(import_onnx)
 
 
 @models_cli.command("label")

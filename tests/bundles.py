@@ -16,12 +16,14 @@ from app.features.text import TextCodec
 from app.tasks.forecast.spec import ForecastSpec, Frequency
 from app.tasks.generate.spec import GenerateSpec
 from app.tasks.sentiment.spec import SentimentSpec
+from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
 from training.cells import Cell
 from training.export import describe_run, export_bundle
 from training.forecast.net import Forecaster, ForecasterConfig
 from training.forecast.quantiles import LEVELS
 from training.generate.net import LanguageModel
 from training.sentiment.net import Classifier, ClassifierConfig
+from training.sequence.net import Reader, ReaderConfig, Scale
 from training.token_net import TokenNetConfig
 from training.tokenizers import bpe_tokenizer, character_tokenizer, word_tokenizer
 
@@ -133,6 +135,58 @@ def tiny_forecaster(
         ),
         provenance=describe_run("tests", 3),
         golden_steps=golden_series(),
+    )
+
+
+def tiny_reader(out: Path, cell: Cell = "gru", name: str = "tiny-sensors", version: str = "1") -> Path:
+    """Two columns, of which the second may be missing, to a class of three and a temperature."""
+    torch.manual_seed(5)
+    scale = Scale((0.5, 20.0), (0.5, 4.0))
+    net = Reader(ReaderConfig(4, columns=2, masked=True, cell=cell, hidden=12), scale)
+    _unsettle(net.recurrent)
+    steps = np.random.default_rng(0).normal((0.5, 20.0), (0.5, 4.0), (3, 24, 2)).astype(np.float32)
+    steps[0, 5:9, 1] = np.nan
+    return export_bundle(
+        net,
+        out=out,
+        name=name,
+        version=version,
+        description="Random verdicts.",
+        spec=SequenceSpec(
+            columns=(
+                Column(name="vibration", unit="mm/s"),
+                Column(name="temperature", unit="°C", missing=True),
+            ),
+            outputs=(
+                NamedOutput(name="state", size=3, labels=("ok", "worn", "broken")),
+                NamedOutput(name="next", unit="°C"),
+            ),
+        ),
+        provenance=describe_run("tests", 5),
+        golden_steps=steps,
+    )
+
+
+def tiny_speller(out: Path, name: str = "tiny-names", version: str = "1") -> Path:
+    """Letters to one of two labels, by one number."""
+    torch.manual_seed(6)
+    tokenizer = character_tokenizer([LETTERS])
+    vocabulary = TextCodec(tokenizer).size
+    net = Reader(ReaderConfig(1, vocabulary=vocabulary, cell="lstm", embedding=8, hidden=12))
+    _unsettle(net)
+    return export_bundle(
+        net,
+        out=out,
+        name=name,
+        version=version,
+        description="Random languages.",
+        spec=SequenceSpec(
+            vocabulary=vocabulary,
+            outputs=(NamedOutput(name="language", labels=("here", "elsewhere")),),
+            read="each",
+        ),
+        provenance=describe_run("tests", 6),
+        files={"tokenizer.json": tokenizer.encode()},
     )
 
 

@@ -53,7 +53,12 @@ def test_the_bundles_that_the_defaults_name_are_served(shipped: ServerProcess) -
         served = {
             one["task"]: one["name"] for one in client.get("/models").json()["models"] if one["default"]
         }
-    assert served == {"forecast": "forecaster", "sentiment": "sentiment", "generate": "shakespeare"}
+    assert served == {
+        "forecast": "forecaster",
+        "sentiment": "sentiment",
+        "generate": "shakespeare",
+        "sequence": "surnames",
+    }
 
 
 PRESSED = [

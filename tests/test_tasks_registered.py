@@ -12,7 +12,7 @@ from tritonclient import http as triton
 from websockets.sync.client import connect
 
 from app.registered import TASKS
-from tests.bundles import tiny_classifier, tiny_forecaster, tiny_generator
+from tests.bundles import tiny_classifier, tiny_forecaster, tiny_generator, tiny_reader
 from tests.e2e.server import ServerProcess
 from tests.parity.network import export_parity
 
@@ -23,6 +23,7 @@ ASKED = {
     "forecast": {"values": [1.0, 2.0, 3.0], "horizon": 2},
     "sentiment": {"text": "a good film"},
     "generate": {"prompt": "ab", "max_tokens": 3, "seed": 1},
+    "sequence": {"rows": [[0.1, 20.0]]},
     "parity": {"bits": BITS},
 }
 
@@ -34,6 +35,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_forecaster(folder)
     tiny_classifier(folder)
     tiny_generator(folder)
+    tiny_reader(folder)
     export_parity(folder)
     return folder
 

@@ -8,6 +8,12 @@ from training.forecast.recipe import ForecastRecipe
 from training.generate.recipe import GenerateRecipe
 from training.recipe import Recipe
 from training.sentiment.recipe import SentimentRecipe
+from training.sequence.recipe import SequenceRecipe
 
-_ALL: tuple[type[Recipe[Any, Any]], ...] = (ForecastRecipe, SentimentRecipe, GenerateRecipe)
+_ALL: tuple[type[Recipe[Any, Any]], ...] = (
+    ForecastRecipe,
+    SentimentRecipe,
+    GenerateRecipe,
+    SequenceRecipe,
+)
 RECIPES: dict[str, type[Recipe[Any, Any]]] = {recipe.task: recipe for recipe in _ALL}

@@ -27,7 +27,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Cell = Literal["rnn", "lstm", "gru"]
+Cell = Literal["rnn", "lstm", "gru", "other"]
 
 GRAPH_FILE = "model.onnx"
 VECTORS_FILE = "vectors.npz"
@@ -90,6 +90,10 @@ class GraphSpec(Section):
     opset: int
     input: GraphInput
     outputs: tuple[GraphOutput, ...] = Field(min_length=1)
+    depends_on: tuple[Literal["batch", "cut"], ...] = Field(
+        default=(),
+        description="what the last bits of an answer depend on: the rest of the batch, the cut of a sequence",
+    )
 
     def expect(self, steps: GraphInput, outputs: dict[str, tuple[int, ...]]) -> None:
         """Raises InvalidManifest unless the graph reads these steps and gives these outputs for each."""

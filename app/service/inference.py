@@ -97,7 +97,7 @@ class InferenceService:
         Raises:
             RnnserveError: it is refused, or fails.
         """
-        if task.frames and of is None:
+        if task.frames and not task.whole and of is None:
             stream = await self.stream(task, request)
             return await stream.whole(), stream.timing()
         with Call(self._observe, task.name, request.model) as call:

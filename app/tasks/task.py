@@ -154,6 +154,8 @@ class Task:
         frames: classes of the frames that a request with ``stream`` is answered with, the last one last;
             empty when the task does not stream. One that streams opens a
             :class:`~app.tasks.model.StreamingModel`, any other an :class:`~app.tasks.model.AnsweringModel`.
+        whole: of a task that streams: its models are both, and a request without ``stream`` is answered at
+            once.
         point: a text of ``Last-Event-ID`` to a :class:`~app.tasks.model.ResumePoint`; raises InvalidInput.
         actions: on its sessions.
         operations: further paths, beside ``POST /{name}``.
@@ -180,6 +182,7 @@ class Task:
     reads: tuple[BodyReader, ...] = ()
     writes: tuple[AnswerWriter, ...] = ()
     frames: tuple[type[BaseModel], ...] = ()
+    whole: bool = False
     point: Callable[[str], ResumePoint] | None = None
     actions: tuple[SessionAction, ...] = ()
     operations: tuple[Operation, ...] = ()

@@ -3,7 +3,7 @@
     tensor --rows--> requests of the task ------------------> an answer for each row --> outputs
                  +-> inputs of session steps --> outputs of each step ----------------> outputs ``step_...``
 
-A row is a text, or a list of numbers in which ``None`` stands for NaN.
+A row is a text, or a list of numbers, or of lists of them, in which ``None`` stands for NaN.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class TensorInput(TensorSpec):
-    """A tensor whose rows are read: texts ``[batch]`` of BYTES, or numbers ``[batch, time]``.
+    """A tensor whose rows are read: texts ``[batch]`` of BYTES, or numbers ``[batch, time, ...]``.
 
     Attributes:
         also: further datatypes that are read.

@@ -89,6 +89,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [f"a {words[k % 7]} and {'good' if k % 2 else 'bad'} film,{k % 2 + 1}" for k in range(120)]
     (tmp_path / "reviews.csv").write_text("\n".join(["review,stars", *rows]))
     (tmp_path / "book.txt").write_text("It was a dark and stormy night; the rain fell in torrents.\n" * 60)
+    levels = [(machine, day, (machine * 7 + day * 3) % 11) for machine in range(8) for day in range(20)]
+    lines = [f"M{machine},{day},{level},{20 + level},{int(level > 5)}" for machine, day, level in levels]
+    (tmp_path / "readings.csv").write_text("\n".join(["machine,day,vibration,heat,failure", *lines]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -96,9 +99,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 TRAINING = [one for one in commands(DATA, "rnnserve-train") if "--name" in one]
 
 
-def test_the_page_trains_all_three_tasks() -> None:
+def test_the_page_trains_all_tasks() -> None:
     """Each has a command."""
-    assert [words[0] for words in TRAINING] == ["forecast", "sentiment", "generate"]
+    assert [words[0] for words in TRAINING] == ["forecast", "sentiment", "generate", "sequence"]
 
 
 @pytest.mark.parametrize("words", TRAINING, ids=lambda words: words[0])

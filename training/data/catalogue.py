@@ -97,6 +97,14 @@ def find_file(path: str) -> tuple[DataSet, DataFile]:
     raise DataError(f"{path} is in no data set of the catalogue")
 
 
+def _surnames(language: str, content: str) -> DataFile:
+    return DataFile(
+        f"language_modelling/names/by_language/{language}.txt",
+        content,
+        f"https://raw.githubusercontent.com/spro/practical-pytorch/master/data/names/{language}.txt",
+    )
+
+
 def _trees(part: str, content: str) -> DataFile:
     return DataFile(
         f"sentiment/sst/trees/{part}.txt.gz",
@@ -258,6 +266,31 @@ CATALOGUE: dict[str, DataSet] = {
                 "exchange_rate/exchange_rate.txt.gz",
                 "gzipped there",
             ),
+        ),
+    ),
+    "surnames": DataSet(
+        "surnames by language",
+        "https://github.com/spro/practical-pytorch",
+        "MIT",
+        (
+            _surnames("Arabic", "6f424a8dbe51cbbbabab7a57d38b617210125e4e3991f3c657cb79b8f104bafc"),
+            _surnames("Chinese", "09ba8f1f7e38dbc99372d461b26ad4433b811fc6bfa6a3ecca6fe11a9a777465"),
+            _surnames("Czech", "e17ab0ec47616a72c39cb85c783f70c3663ab64488721e5d8378f146d2226be7"),
+            _surnames("Dutch", "924f32b635170eae561f84538632138fc07d4c8bbd70ba3fb980de1ecc4d2af3"),
+            _surnames("English", "9cca037066d3d5989e24bc01801416162de506b5e28e15b7c092a47905d29bf2"),
+            _surnames("French", "81e65b36c60ed5b89a17422f6edcadbb89546f38ad69e960e64e7ba682012a95"),
+            _surnames("German", "7449cd590b97a733e18d613a4155decd77ec35dc5f8aadd7a82204dce4f051db"),
+            _surnames("Greek", "3555b5186de7f401e6d991b088e9e644ca3099116477818c25ab5793801389e6"),
+            _surnames("Irish", "cf8c7013256252a88d2503127b87282a11f21b2ff6db1bded68834c19a1ec058"),
+            _surnames("Italian", "f88414c27d0606a11a678b4859277828c2565d6cc4d9ee932deef6e94f3b35e4"),
+            _surnames("Japanese", "e0e717e114fec3e7eade4d9dabe0067c475f43147e36a22b47902ee76ad9e67f"),
+            _surnames("Korean", "cd54221ccb362a6cba4c78828838cf3268a0e59744767a37cf6ec4b74036b136"),
+            _surnames("Polish", "45bab898af2f60ed3a728bbf6980e28821011a7caa53227553b5785903a40826"),
+            _surnames("Portuguese", "50a8735f41f4f73757c8ce5b16cb0275cd86b2b214bcbc8c9805f508cb131c53"),
+            _surnames("Russian", "0cfe53ac18041e8f63666aa77313e0a3ff378facb132abee052d8ebdc8c3d62c"),
+            _surnames("Scottish", "78d0252711d87d948ea86fe34826c51d2d794a8e52d15b5d6f7b6244d45d62dd"),
+            _surnames("Spanish", "1bcb462ed3316756a85781d68232bddae04498fdddd5d9219c53fd1fbdeba7a7"),
+            _surnames("Vietnamese", "f3f9e4164ab47601178a6e45b216464a64122f49d05541f24bf18a757253281d"),
         ),
     ),
 }

@@ -174,8 +174,11 @@ def _openapi(readers: tuple[BodyReader, ...]) -> dict[str, Any]:
         reader.media_types[0]: {"schema": {"type": "string"}, "examples": dict(reader.examples)}
         for reader in readers
     }
-    parameters = [parameter for reader in readers for parameter in _query_parameters(reader)]
-    return {"parameters": parameters, "requestBody": {"content": content}}
+    found: dict[str, dict[str, Any]] = {}
+    for reader in readers:
+        for parameter in _query_parameters(reader):
+            found.setdefault(parameter["name"], parameter)
+    return {"parameters": [*found.values()], "requestBody": {"content": content}}
 
 
 def _query_parameters(reader: BodyReader) -> list[dict[str, Any]]:

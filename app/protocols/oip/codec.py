@@ -212,9 +212,11 @@ def _texts(tensor: Tensor) -> list[Row]:
 
 
 def _numbers(spec: TensorInput, tensor: Tensor) -> list[Row]:
-    array = tensor.array[None] if tensor.array.ndim == 1 else tensor.array
-    if array.ndim != 2:
-        raise _unexpected(tensor, "[batch, time]")
+    """Rows ``[time, ...]``, ``...`` being the shape of a step; of one row the batch may be left out."""
+    axes = len(spec.shape)
+    array = tensor.array[None] if tensor.array.ndim == axes - 1 else tensor.array
+    if array.ndim != axes or array.shape[2:] != spec.shape[2:]:
+        raise _unexpected(tensor, f"[{', '.join(['batch', 'time', *map(str, spec.shape[2:])])}]")
     if spec.largest is not None:
         largest = spec.largest
         if np.any(np.abs(array) > largest):
@@ -224,9 +226,10 @@ def _numbers(spec: TensorInput, tensor: Tensor) -> list[Row]:
             )
         # The nearest number of FP32 may be a little larger.
         array = np.clip(array.astype(np.float64), -largest, largest)
+    if array.dtype.kind == "f" and (missing := np.isnan(array)).any():
+        array = array.astype(object)
+        array[missing] = None
     rows: list[Row] = array.tolist()
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        rows = [[None if value != value else value for value in row] for row in rows]
     return rows
 
 

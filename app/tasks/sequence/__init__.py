@@ -1,0 +1,1 @@
+"""Sequences of numbers or tokens in, named outputs out: any recurrent network."""

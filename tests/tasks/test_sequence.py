@@ -1,0 +1,319 @@
+"""Rows, tables, arrays and texts to sequences; outputs by name."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tritonclient import http as triton
+from websockets.sync.client import connect
+
+from app.bundle.reader import read_bundle
+from app.core.errors import InvalidInput, InvalidManifest
+from app.core.numbers import softmax
+from app.tasks.sequence.bodies import ArrayQuery, parse_npy, read_npy
+from app.tasks.sequence.model import SequenceModel
+from app.tasks.sequence.outputs import OutputReader
+from app.tasks.sequence.schema import SequenceLimits, SequenceRequest
+from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
+from app.tasks.sequence.steps import Steps
+from tests.bundles import CELLS, tiny_reader, tiny_speller
+from tests.e2e.server import ServerProcess
+
+ROWS: list[Any] = [[0.1, 20.0], [0.7, None], [1.4, 23.5], [-0.2, 18.0], [0.3, None]]
+MODEL = "tiny-sensors-gru"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reader of numbers of each cell, and one of letters."""
+    folder = tmp_path_factory.mktemp("models")
+    for cell in CELLS:
+        tiny_reader(folder, cell, f"tiny-sensors-{cell}")
+    tiny_speller(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(models: Path) -> Iterator[ServerProcess]:
+    """Serves them."""
+    with ServerProcess(models) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def model(models: Path) -> SequenceModel:
+    """Two columns, of which the second may be missing."""
+    bundle = read_bundle(models / MODEL / "1")
+    return SequenceModel(bundle, SequenceLimits(max_sequences=3, max_rows=20))
+
+
+def ask(server: ServerProcess, body: dict[str, Any]) -> Any:
+    """The results of a request that is answered."""
+    with server.client() as client:
+        answer = client.post("/sequence", json={"model": MODEL, **body})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["results"]
+
+
+def test_every_form_of_a_sequence_gives_the_same_answer(server: ServerProcess) -> None:
+    """Lists, objects, a CSV with a decimal comma and more columns, an array, one of many, a stream."""
+    (expected,) = ask(server, {"rows": ROWS, "read": "each"})
+    assert [len(expected["steps"]), expected["length"], expected["steps"][-1]] == [5, 5, expected["outputs"]]
+    named = [{"vibration": row[0], **({} if row[1] is None else {"temperature": row[1]})} for row in ROWS]
+    assert ask(server, {"rows": named, "read": "each"}) == [expected]
+    assert ask(server, {"rows": ROWS}) == [{**expected, "steps": None}]
+    many = [{"id": "a", "rows": ROWS[:2]}, {"id": "b", "rows": ROWS}, {"id": "c", "rows": named[:2]}]
+    short, whole, again = ask(server, {"sequences": many, "read": "each"})
+    assert whole == {**expected, "id": "b"}
+    assert (short["steps"], again["steps"]) == (expected["steps"][:2], expected["steps"][:2])
+    lines = [f"m;{row[1] or ''};x;{str(row[0]).replace('.', ',')}" for row in ROWS]
+    csv = "machine;temperature;note;vibration\n" + "\n".join(["n;1;y;2", *lines])
+    array = io.BytesIO()
+    np.save(array, np.array(ROWS, np.float64))
+    with server.client() as client:
+        query = f"/sequence?model={MODEL}&read=each"
+        table = client.post(f"{query}&id=machine", content=csv, headers={"content-type": "text/csv"}).json()
+        assert [result["id"] for result in table["results"]] == ["n", "m"]
+        assert table["results"][1] == {**expected, "id": "m"}
+        saved = client.post(query, content=array.getvalue(), headers={"content-type": "application/x-npy"})
+        assert saved.json()["results"] == [expected]
+        body = {"model": MODEL, "rows": ROWS, "read": "each", "stream": True}
+        events = client.post("/sequence", json=body).text
+    frames = [json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: ")]
+    assert [step for frame in frames[:-1] for step in frame["steps"]] == expected["steps"]
+    assert frames[-1]["results"][0]["outputs"] == expected["outputs"]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_session_says_what_the_whole_sequence_says(server: ServerProcess, cell: str) -> None:
+    """One reading in, one verdict out, to the same bits; by list, by object, several at once."""
+    (expected,) = ask(server, {"rows": ROWS, "read": "each", "model": f"tiny-sensors-{cell}"})
+    with server.client() as client:
+        id = client.post("/sessions", json={"model": f"tiny-sensors-{cell}"}).json()["id"]
+        said: list[Any] = []
+        for inputs in (ROWS[0], {"vibration": 0.7}, ROWS[2:]):
+            answer = client.post(f"/sessions/{id}/steps", json={"seq": len(said) + 1, "inputs": inputs})
+            said += answer.json()["outputs"]
+        wrong = client.post(f"/sessions/{id}/steps", json={"inputs": {"vibration": 1, "heat": 2}})
+        options = client.post("/sessions", json={"model": MODEL, "options": {"freq": "h"}})
+    assert said == expected["steps"]
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "inputs.heat")
+    assert options.json()["errors"][0]["field"] == "options.freq"
+
+
+def test_a_socket_answers_rows_as_they_are_read(server: ServerProcess) -> None:
+    """More rows than a run takes come in several frames; a wrong row costs its request alone."""
+    with connect(f"{server.url.replace('http', 'ws', 1)}/sequence") as socket:
+        for rows, expected in (([[0.1]], "rows.0"), (ROWS * 200, None)):
+            socket.send(json.dumps({"model": MODEL, "rows": rows, "read": "each"}))
+            steps: list[Any] = []
+            while (frame := json.loads(socket.recv(timeout=30)))["type"] == "outputs":
+                assert (frame["sequence"], frame["first"]) == (0, len(steps))
+                steps += frame["steps"]
+            if expected is not None:
+                assert (frame["type"], frame["errors"][0]["field"]) == ("error", expected)
+            else:
+                assert len(steps) == frame["results"][0]["length"] == 1000
+    assert steps == ask(server, {"rows": ROWS * 200, "read": "each"})[0]["steps"]
+
+
+def test_tokens_and_texts_are_one(server: ServerProcess) -> None:
+    """A text is its tokens; the manifest says that each step is read; one number tells two labels apart."""
+    with server.client() as client:
+        card = client.get("/models/tiny-names").json()["inputs"]
+        assert (card["text"], card["example"]["text"]) == (True, "abc")
+        text = client.post("/sequence", json={"text": "dab.", "model": "tiny-names"}).json()["results"]
+        wrong = client.post("/sequence", json={"rows": [1, card["vocabulary"]], "model": "tiny-names"})
+        given = client.post("/sequence", json={**card["example"]})
+    assert (given.status_code, wrong.json()["errors"][0]["field"]) == (200, "rows.1")
+    (result,) = text
+    assert len(result["steps"]) == 4
+    scores = result["outputs"]["language"]["scores"]
+    assert set(scores) == {"here", "elsewhere"}
+    assert sum(scores.values()) == pytest.approx(1, abs=2e-6)
+
+
+def test_triton_reads_columns_and_outputs_by_name(server: ServerProcess) -> None:
+    """The unmodified client: ``[batch, time, columns]``, and a sequence step by step."""
+    client = triton.InferenceServerClient(f"127.0.0.1:{server.port}")
+    rows = np.array([ROWS, ROWS[::-1]], np.float32)
+
+    def tensor(array: np.ndarray) -> triton.InferInput:
+        given = triton.InferInput("x", list(array.shape), "FP32")
+        given.set_data_from_numpy(array)
+        return given
+
+    found = client.infer(MODEL, [tensor(rows)])
+    expected = ask(server, {"sequences": [{"rows": ROWS}, {"rows": ROWS[::-1]}]})
+    for index, result in enumerate(expected):
+        state = result["outputs"]["state"]
+        assert found.as_numpy("state_label")[index].decode() == state["label"]
+        np.testing.assert_allclose(found.as_numpy("state_scores")[index], [*state["scores"].values()])
+        assert found.as_numpy("next")[index] == pytest.approx(result["outputs"]["next"])
+    for place in range(5):
+        answer = client.infer(
+            MODEL,
+            [tensor(rows[:1, place : place + 1])],
+            sequence_id=3,
+            sequence_start=place == 0,
+            sequence_end=place == 4,
+        )
+    assert answer.as_numpy("step_next").shape == (1, 1, 1)
+    assert answer.as_numpy("next")[0] == pytest.approx(expected[0]["outputs"]["next"])
+    with pytest.raises(triton.InferenceServerException, match=r"Expected \[batch, time, 2\]"):
+        client.infer(MODEL, [tensor(rows[:, :, :1])])
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "rows"),
+        ({"rows": [], "text": "a"}, "rows"),
+        ({"rows": []}, "rows"),
+        ({"rows": {"vibration": 1}}, "rows"),
+        ({"rows": "0.1,20"}, "rows"),
+        ({"rows": [[0.1, 20], 3]}, "rows.1"),
+        ({"rows": [[0.1, 20], [1, 2, 3]]}, "rows.1"),
+        ({"rows": [[0.1, 20], [None, 3]]}, "rows.1.vibration"),
+        ({"rows": [[0.1, 20], [True, 3]]}, "rows.1.vibration"),
+        ({"rows": [[0.1, "20"]]}, "rows.0.temperature"),
+        ({"rows": [[0.1, 10**400]]}, "rows.0.temperature"),
+        ({"rows": [[0.1, 1e31]]}, "rows.0.temperature"),
+        ({"rows": [{"temperature": 1}]}, "rows.0.vibration"),
+        ({"rows": [{"vibration": 1, "heat": 2}]}, "rows.0.heat"),
+        ({"text": "ab"}, "text"),
+        ({"sequences": [{"rows": [[1, 2]]}, {"rows": [[1]]}]}, "sequences.1.rows.0"),
+        ({"sequences": [{"id": "a"}]}, "sequences.0"),
+        ({"sequences": [{"rows": [[1, 2]]}] * 4}, "sequences"),
+        ({"rows": [[1, 2]] * 21}, "rows"),
+    ],
+)
+def test_a_wrong_row_is_named(model: SequenceModel, body: dict[str, Any], field: str) -> None:
+    """By row and column, however it is wrong."""
+    with pytest.raises(InvalidInput) as caught:
+        model.prepare(SequenceRequest.model_validate_json(json.dumps(body)))
+    assert caught.value.field == field
+
+
+NUMBER = st.one_of(st.none(), st.integers(-(10**6), 10**6), st.floats(-1e6, 1e6, width=32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(NUMBER, NUMBER, NUMBER), min_size=1, max_size=8))
+def test_lists_objects_and_arrays_are_the_same_steps(rows: list[tuple[Any, ...]]) -> None:
+    """Whatever is missing; float32 as NumPy rounds it."""
+    spec = SequenceSpec(
+        columns=tuple(Column(name=name, missing=True) for name in "abc"), outputs=(NamedOutput(name="y"),)
+    )
+    steps = Steps(spec, None, SequenceLimits())
+    listed = steps.of_rows([list(row) for row in rows], "rows")
+    expected = np.array(rows, np.float64).astype(np.float32)
+    np.testing.assert_array_equal(listed, expected)
+    named = [dict(zip("cab", (row[2], row[0], row[1]), strict=True)) for row in rows]
+    np.testing.assert_array_equal(steps.of_rows(named, "rows"), expected)
+    np.testing.assert_array_equal(steps.of_rows(np.array(rows, np.float64), "rows"), expected)
+    np.testing.assert_array_equal(steps.of_inputs(list(rows[0])), expected[:1])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=80), st.integers(0, 200))
+def test_a_hostile_array_is_refused(noise: bytes, cut: int) -> None:
+    """Cut anywhere, or with other bytes in it: no other error, and no array larger than the body."""
+    saved = io.BytesIO()
+    np.save(saved, np.arange(6, dtype=np.float32).reshape(2, 3))
+    data = saved.getvalue()
+    data = data[:cut] + noise + data[cut + len(noise) :]
+    with contextlib.suppress(InvalidInput):
+        assert parse_npy(data).nbytes <= len(data)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,), }",
+            "bytes of data follow",
+        ),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "not numbers"),
+        ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", "not numbers"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1), }", "1 to 3 axes"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "axes"),
+        ("__import__('os').abort()", "cannot be read"),
+        ("(" * 9000, "cannot be read"),
+    ],
+)
+def test_an_array_that_lies_is_refused(header: str, said: str) -> None:
+    """Before anything of the size that it claims is made, and without running it."""
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(4)
+    with pytest.raises(InvalidInput, match=said):
+        read_npy(data, ArrayQuery(), SequenceLimits())
+
+
+def test_outputs_have_the_names_of_the_manifest() -> None:
+    """Classes by logits, by probabilities, by one number; numbers alone, several, by column."""
+    spec = SequenceSpec(
+        width=1,
+        outputs=(
+            NamedOutput(name="kind", size=2, labels=("a", "b")),
+            NamedOutput(name="chance", size=2, labels=("a", "b"), scores="probabilities"),
+            NamedOutput(name="alarm", labels=("off", "on"), scores="probabilities"),
+            NamedOutput(name="one"),
+            NamedOutput(name="two", size=2),
+            NamedOutput(name="named", size=2, columns=("x", "y")),
+        ),
+    )
+    values = np.array([[1.0, 3.0, 0.25, 0.75, 0.9, 7.0, 8.0, 9.0, 0.1, 0.2]], np.float32)
+    (said,) = OutputReader(spec).read(values)
+    expected = softmax(np.array([1.0, 3.0], np.float32))
+    assert said["kind"]["label"] == "b"
+    assert [*said["kind"]["scores"].values()] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert said["chance"] == {"label": "b", "score": 0.75, "scores": {"a": 0.25, "b": 0.75}}
+    assert (said["alarm"]["label"], said["alarm"]["scores"]["off"]) == ("on", pytest.approx(0.1, abs=1e-6))
+    assert (said["one"], said["two"]) == (7.0, [8.0, 9.0])
+    assert said["named"] == {"x": pytest.approx(0.1), "y": pytest.approx(0.2)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"outputs": [{"name": "y"}]}, "exactly one of columns, width and vocabulary"),
+        ({"width": 2, "vocabulary": 3, "outputs": [{"name": "y"}]}, "exactly one"),
+        ({"columns": [{"name": "a"}, {"name": "a"}], "outputs": [{"name": "y"}]}, "one name"),
+        ({"width": 1, "outputs": [{"name": "y", "size": 3, "labels": ["a", "b"]}]}, "3 numbers for 2 labels"),
+        ({"width": 1, "outputs": [{"name": "y", "size": 2, "labels": ["a", "a"]}]}, "one name"),
+        ({"width": 1, "outputs": [{"name": "y", "size": 2, "columns": ["a"]}]}, "1 columns"),
+        ({"width": 1, "outputs": []}, "at least 1"),
+        ({"width": 1, "outputs": [{"name": "y"}], "reads": "last"}, "reads"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(models: Path, spec: dict[str, Any], said: str) -> None:
+    """With the field or what is wrong; also one that does not fit its graph."""
+    bundle = read_bundle(models / MODEL / "1")
+    wrong = bundle.manifest.model_copy(
+        update={"spec": type(bundle.manifest.spec).model_validate({"task": "sequence", **spec})}
+    )
+    with pytest.raises(InvalidManifest, match=said):
+        wrong.spec_as(SequenceSpec)
+
+
+def test_a_spec_that_does_not_fit_the_graph_is_refused(models: Path) -> None:
+    """Another width, or another number of outputs."""
+    bundle = read_bundle(models / MODEL / "1")
+    for spec in (
+        SequenceSpec(width=3, outputs=(NamedOutput(name="y", size=4),)),
+        SequenceSpec(width=2, outputs=(NamedOutput(name="y", size=3),)),
+    ):
+        manifest = bundle.manifest.model_copy(update={"spec": spec})
+        with pytest.raises(InvalidManifest, match="graph"):
+            SequenceModel(replace(bundle, manifest=manifest), SequenceLimits())
