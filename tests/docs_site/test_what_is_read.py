@@ -7,8 +7,8 @@ import re
 from app.edge.http.body import UNTOLD_TYPES
 from app.edge.http.form import FORM_TYPE
 from app.features.frequency import parse_frequency
-from app.tasks.forecast.tables.table import MISSING, number_of
-from app.tasks.forecast.tables.times import READ, read_times
+from app.features.table import MISSING, number_of
+from app.features.times import READ, read_times
 from app.tasks.forecast.task import CSV_TYPES
 from tests.docs_site.recorded import DOCS
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from app.core.errors import InvalidInput
 from app.features.calendar import timestamps
+from app.features.columns import Bounds, Column, read_columns
 from app.features.frequency import Frequency, infer_frequency, parse_frequency
-from app.tasks.forecast.tables.columns import Bounds, Column, read_columns
-from app.tasks.forecast.tables.layout import Layout
-from app.tasks.forecast.tables.table import MISSING, number_of, read_table
+from app.features.layout import Layout
+from app.features.table import MISSING, number_of, read_table
 
 BOUNDS = Bounds(1e30, 100, 100_000)
 

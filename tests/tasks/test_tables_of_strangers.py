@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import InvalidInput
-from app.tasks.forecast.tables.columns import Bounds, ReadSeries, read_columns
-from app.tasks.forecast.tables.layout import Layout
-from app.tasks.forecast.tables.table import read_table
+from app.features.columns import Bounds, ReadSeries, read_columns
+from app.features.layout import Layout
+from app.features.table import read_table
 
 BOUNDS = Bounds(1e30, 100, 100_000)
 

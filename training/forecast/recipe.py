@@ -15,9 +15,9 @@ from app.bundle.manifest import Quality
 from app.bundle.reader import Bundle
 from app.core.errors import ExportError, TrainingError
 from app.features.frequency import MAX_SEASON
+from app.features.layout import Layout
 from app.features.series import COLUMNS, encode
 from app.tasks.forecast.spec import ForecastSpec, Frequency
-from app.tasks.forecast.tables.layout import Layout
 from training.data.download import DataStore
 from training.forecast.backtest import GraphForecaster
 from training.forecast.data import ForecastData, load_built_in, load_csv

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import DataError, InvalidInput
+from app.features.columns import Bounds, Column, read_columns
 from app.features.frequency import MAX_SEASON, Frequency
+from app.features.layout import Layout
 from app.features.series import NO_FREQUENCY, SeriesKind, kind_for
-from app.tasks.forecast.tables.columns import Bounds, Column, read_columns
-from app.tasks.forecast.tables.layout import Layout
-from app.tasks.forecast.tables.table import read_table
+from app.features.table import read_table
 from training.forecast.series import Series
 
 logger = logging.getLogger(__name__)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from app.features.table import MISSING, Table, number_of, read_table
-from app.features.times import read_times
 from numpy.typing import NDArray
 
 from app.bundle.manifest import Source
 from app.core.errors import DataError, InvalidInput
+from app.features.table import MISSING, Table, number_of, read_table
 from app.features.text import TextCodec
+from app.features.times import read_times
 from app.tasks.sequence.schema import LARGEST_VALUE
 from training.data.download import DataStore
 from training.recipe import file_source

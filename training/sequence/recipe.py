@@ -20,7 +20,7 @@ from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
 from training.data.download import DataStore
 from training.graph_net import GraphNet
 from training.options import override, pick
-from training.recipe import Recipe, TokenModule, check_choice, first_tokens
+from training.recipe import Recipe, UserModule, check_choice, first_tokens
 from training.sequence.baselines import baselines
 from training.sequence.batches import Batch, num_batches, training_batches
 from training.sequence.data import load
@@ -146,13 +146,18 @@ class SequenceRecipe(Recipe[Reader, Batch]):
         return np.resize(rows, (3, 24, rows.shape[1])).astype(np.float32)
 
     @staticmethod
-    def module_spec(module: TokenModule) -> SequenceSpec:
+    def module_spec(module: UserModule) -> SequenceSpec:
         if module.labels and module.outputs != len(module.labels):
             raise ExportError(
                 f"the linear head has {module.outputs} outputs, but there are {len(module.labels)} labels"
             )
         output = NamedOutput(name="output", size=module.outputs, labels=module.labels)
-        return SequenceSpec(vocabulary=module.vocabulary, outputs=(output,), read="each")
+        return SequenceSpec(
+            columns=tuple(Column(name=name) for name in module.columns),
+            vocabulary=module.vocabulary or None,
+            outputs=(output,),
+            read="each",
+        )
 
     def _class_weights(self, truth: NDArray[np.float64]) -> Tensor:
         """Of a class ``(mean count / count) ** class_weights``."""

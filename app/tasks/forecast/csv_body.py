@@ -8,6 +8,9 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.core.schema import ModelReference
+from app.features.columns import Bounds, Column, read_columns
+from app.features.layout import Layout
+from app.features.table import read_table
 from app.tasks.forecast.anomalies.schema import (
     DEFAULT_FALSE_ALARMS,
     DEFAULT_GAP,
@@ -40,9 +43,6 @@ from app.tasks.forecast.schema import (
     SeriesInput,
     SeriesRequest,
 )
-from app.tasks.forecast.tables.columns import Bounds, Column, read_columns
-from app.tasks.forecast.tables.layout import Layout
-from app.tasks.forecast.tables.table import read_table
 
 
 def _by_commas(value: object) -> object:

@@ -29,9 +29,9 @@ from app.tasks.forecast.schema import (
     SessionForecast,
     wanted_quantiles,
 )
+from app.tasks.forecast.series_operation import TableReading
 from app.tasks.forecast.session import ForecastSession
 from app.tasks.forecast.spec import ForecastSpec
-from app.tasks.forecast.tables.operation import TableReading
 from app.tasks.forecast.tensors import forecast_tensors
 from app.tasks.model import Prepared, blocks_of
 from app.tasks.session import SessionView

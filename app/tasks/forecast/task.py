@@ -29,9 +29,9 @@ from app.tasks.forecast.schema import (
     NotedForecastAnswer,
     SessionForecast,
 )
+from app.tasks.forecast.series_operation import SERIES
 from app.tasks.forecast.shell.command import COMMAND
 from app.tasks.forecast.spec import ForecastSpec
-from app.tasks.forecast.tables.operation import SERIES
 from app.tasks.forecast.tensors import EXAMPLES
 from app.tasks.session import SessionAction
 from app.tasks.task import BodyReader, Load, LoadOption, Operation, Task

@@ -12,7 +12,7 @@ import torch
 
 from app.core.errors import DataError
 from app.features import series as columns
-from app.tasks.forecast.tables.layout import Layout
+from app.features.layout import Layout
 from training.forecast.series import HOURLY, Series, aggregated, with_validation
 from training.forecast.series_csv import CsvLayout, minimum_length, read_series
 from training.forecast.windows import WindowConfig, WindowSampler

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput, over_limit
 from app.features.frequency import Frequency, infer_frequency, parse_frequency
-from app.tasks.forecast.tables.grid import OffGrid, place, snap_note
-from app.tasks.forecast.tables.layout import Layout, Roles, roles_of
-from app.tasks.forecast.tables.table import Table
-from app.tasks.forecast.tables.times import read_times
+from app.features.grid import OffGrid, place, snap_note
+from app.features.layout import Layout, Roles, roles_of
+from app.features.table import Table
+from app.features.times import read_times
 
 # A grid this much longer than the rows given means that the frequency is wrong, not that data is missing.
 _MAX_GAPS = 50

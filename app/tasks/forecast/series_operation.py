@@ -12,12 +12,12 @@ from pydantic import Field
 
 from app.core.schema import Answer, ModelReference, Request
 from app.features.calendar import timestamps
+from app.features.columns import Bounds, Column, ReadSeries, read_columns
 from app.features.frequency import Frequency
+from app.features.layout import Layout
+from app.features.table import read_table
 from app.tasks.forecast.csv_body import MILLISECONDS_PER_KIB, TableQuery
 from app.tasks.forecast.schema import LARGEST_VALUE, ForecastLimits, FrequencyCode
-from app.tasks.forecast.tables.columns import Bounds, Column, ReadSeries, read_columns
-from app.tasks.forecast.tables.layout import Layout
-from app.tasks.forecast.tables.table import read_table
 from app.tasks.model import Prepared
 from app.tasks.task import BodyReader, Operation
 

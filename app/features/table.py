@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.core.errors import InvalidInput
-from app.tasks.forecast.tables.times import is_time
+from app.features.times import is_time
 
 DELIMITERS = ",;\t|"
 MISSING = frozenset(

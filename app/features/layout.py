@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.core.errors import InvalidInput
-from app.tasks.forecast.tables.table import MISSING, Table, number_of
-from app.tasks.forecast.tables.times import is_clock, is_nameless, is_time, looks_like_times, names_times
+from app.features.table import MISSING, Table, number_of
+from app.features.times import is_clock, is_nameless, is_time, looks_like_times, names_times
 
 _ID_NAMES = frozenset({"unique_id", "item_id", "series_id", "ts_id"})
 # Of the rows: a table of one series has as many times as rows.
