@@ -104,7 +104,9 @@ class InferenceService:
             deployment = self.find(task.name, request.model)
             call.model = deployment.reference
             model = deployment.model if of is None else of(deployment.model)
-            prepared = await offloaded(model.milliseconds(request), model.prepare, request)
+            cost_ms = model.milliseconds(request)
+            prepare = model.prepare
+            prepared = await offloaded(cost_ms, prepare, request) if cost_ms else prepare(request)
             outputs = await self._outputs(deployment.engine, prepared, call)
             answer: BaseModel = model.finish(prepared, outputs)
         call.answered(len(outputs), prepared.num_tokens)

@@ -23,6 +23,8 @@ JSON_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/pla
 UNTOLD_TYPES = (*JSON_TYPES[1:], "application/octet-stream")
 """What clients say of a body that they know nothing of: nothing, too."""
 
+PLAIN = b'{"'
+"""How most JSON begins: in UTF-8, with no mark before it."""
 _MARKS = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
 """What may stand before the first letter of a text, in any encoding of Unicode."""
 

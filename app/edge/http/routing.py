@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import InvalidInput, UnsupportedMedia
 from app.edge.edge import edge_of
-from app.edge.http.body import JSON_TYPES, ClientGone, is_json, json_text, read_body, while_connected
+from app.edge.http.body import JSON_TYPES, PLAIN, ClientGone, is_json, json_text, read_body, while_connected
 from app.edge.http.middleware import TaggedSend
 from app.service.call import Timing
 from app.tasks.session import Examples
@@ -77,9 +77,9 @@ class BytesRoute(APIRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        if not is_json(content_type):
+        if content_type != JSON_TYPES[0] and not is_json(content_type):
             raise UnsupportedMedia(content_type, JSON_TYPES[:1])
-        return model.model_validate_json(json_text(body))
+        return model.model_validate_json(body if body.startswith(PLAIN) else json_text(body))
 
     def refusal(self, request: Request) -> Response | None:
         """The answer to a request that would be refused whatever its body says, which is not read then."""

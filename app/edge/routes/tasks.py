@@ -20,6 +20,7 @@ from app.core.offload import offloaded
 from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import MEDIA_TYPE, describe
 from app.edge.http.accept import wanted_type
+from app.edge.http.body import JSON_TYPES, PLAIN
 from app.edge.http.event_stream import stream_events
 from app.edge.http.routing import (
     PROBLEMS,
@@ -34,7 +35,7 @@ from app.edge.http.task_body import read_request
 from app.edge.openapi import RESUMING, stream_responses, written_responses
 from app.edge.sockets.connection import deny, refusal
 from app.edge.sockets.task_socket import TaskSocket
-from app.service.call import Timing
+from app.tasks.model import Answering
 from app.tasks.task import BodyReader, Operation, Task
 
 Asked = Task | Operation
@@ -49,7 +50,10 @@ class TaskRoute(BytesRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        asked, limits = self.asked, edge_of(request).tasks.limits[self.task.name]
+        asked = self.asked
+        if content_type == JSON_TYPES[0] and body.startswith(PLAIN) and not request.scope["query_string"]:
+            return model.model_validate_json(body) if asked.parse is None else asked.parse(body)
+        limits = edge_of(request).tasks.limits[self.task.name]
         return await read_request(request, content_type, body, model, asked.reads, asked.parse, limits)
 
     def refusal(self, request: Request) -> Response | None:
@@ -113,22 +117,13 @@ def _add(
 
 
 def _endpoint_of(task: Task, operation: Operation) -> Endpoint:
-    written = _writing(operation)
-
-    async def whole(body: Any, request: Request) -> Response:
-        answer, timing = await edge_of(request).service.answer(task, body, operation.of)
-        return await written(request, answer, timing)
-
-    whole.__name__, whole.__doc__ = operation.path.strip("/").replace("/", "_"), operation.doc
-    return reading(whole, operation.request, operation.examples)
+    endpoint = _whole(task, operation, operation.of)
+    endpoint.__name__, endpoint.__doc__ = operation.path.strip("/").replace("/", "_"), operation.doc
+    return reading(endpoint, operation.request, operation.examples)
 
 
 def _endpoint(task: Task) -> Endpoint:
-    written = _writing(task)
-
-    async def whole(body: Any, request: Request) -> Response:
-        answer, timing = await edge_of(request).service.answer(task, body)
-        return await written(request, answer, timing)
+    whole = _whole(task, task)
 
     async def streamed(body: Any, request: Request) -> Response:
         if not body.stream:
@@ -141,19 +136,21 @@ def _endpoint(task: Task) -> Endpoint:
     return reading(endpoint, task.request, task.examples)
 
 
-def _writing(asked: Asked) -> Callable[[Request, BaseModel, Timing], Coroutine[Any, Any, Response]]:
-    """What makes a response of an answer, in the content type that its request prefers."""
+def _whole(task: Task, asked: Asked, of: Callable[[Any], Answering] | None = None) -> Endpoint:
+    """Answers at once, in the content type that the request prefers."""
     writers = {writer.media_type: writer for writer in asked.writes}
 
-    async def written(request: Request, answer: BaseModel, timing: Timing) -> Response:
-        wanted = wanted_type(request.scope, writers) if writers else None
+    async def whole(body: Any, request: Request) -> Response:
+        answer, timing = await edge_of(request).service.answer(task, body, of)
+        asks = writers and b"accept" in dict(request.scope["headers"])
+        wanted = wanted_type(request.scope, writers) if asks else None
         if wanted is None:
             return json_response(answer, timing)
         writer = writers[wanted]
         body = await offloaded(writer.milliseconds(answer), writer.write, answer)
         return bytes_response(body, timing, media_type=f"{wanted}; charset=utf-8".encode())
 
-    return written
+    return whole
 
 
 def _socket(task: Task) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:

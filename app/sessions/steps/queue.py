@@ -90,9 +90,10 @@ class StepQueue:
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
         while self._ready and len(self._batches) < MAX_BATCHES and not self._closed:
-            queues = [self._ready.pop(key) for key in list(self._ready)[:MAX_SESSIONS]]
-            for queue in queues:
-                queue.busy = True
+            queues: list[SessionQueue] = []
+            for key in list(self._ready)[:MAX_SESSIONS]:
+                queues.append(self._ready.pop(key))
+                queues[-1].busy = True
             # In a context of its own: a batch is no single request's work.
             self._batches.add(loop.create_task(self._run(queues), context=Context()))
 

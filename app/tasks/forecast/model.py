@@ -29,6 +29,7 @@ from app.tasks.forecast.schema import (
     SessionForecast,
     wanted_quantiles,
 )
+from app.tasks.forecast.seen import Seen
 from app.tasks.forecast.series_operation import TableReading
 from app.tasks.forecast.session import ForecastSession
 from app.tasks.forecast.spec import ForecastSpec
@@ -95,7 +96,7 @@ class ForecastModel:
         if view.last is None:
             raise InvalidInput("id", f"session {view.id!r} has no observation yet; feed it at least one")
         levels = self._wanted(request, self._spec.horizon)
-        seen = self.session.seen(view.context)
+        seen = Seen.in_context(view.context)
         told = request.min if "min" in request.model_fields_set else NOT_TOLD
         low, high = bounds(told, request.max, seen)
         start, kind = self.session.following(view.context)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,7 @@ _NOISE = 1e-9
 _NOISE_OF_ZEROS = 1e-12
 
 
-@dataclass(slots=True, eq=False)
-class Seen:
+class Seen(NamedTuple):
     """Of the values so far: how many, how many zeros, whether all are whole, the least and the greatest
     magnitude.
 
@@ -50,8 +48,7 @@ class Seen:
         return cls(**context["seen"]) if "seen" in context else cls(least=None)
 
     def with_value(self, value: float) -> Seen:
-        return replace(
-            self,
+        return Seen(
             values=self.values + 1,
             zeros=self.zeros + (value == 0),
             whole=self.whole and value.is_integer(),
@@ -70,9 +67,6 @@ class Seen:
         if self.least is None:
             return 0.0
         return _NOISE * self.largest or _NOISE_OF_ZEROS
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @property
     def low(self) -> float | None:

@@ -71,7 +71,7 @@ class ForecastSession:
             if freq is None:
                 raise InvalidInput("options.freq", "start needs freq as well, such as h, D, W or MS")
             start = _moment(start, "options.start").isoformat()
-        return {"freq": freq, "season": season, "start": start, "position": 0, "seen": Seen().as_json()}
+        return {"freq": freq, "season": season, "start": start, "position": 0, "seen": Seen()._asdict()}
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """A number, null, ``{"value", "time"}``, or a list of these; gaps in time become missing steps."""
@@ -81,7 +81,7 @@ class ForecastSession:
         frequency = _frequency(context["freq"], "freq") if context["freq"] else None
         start = datetime.fromisoformat(context["start"]) if context["start"] else None
         due = first = int(context["position"])
-        seen = self.seen(context)
+        seen = Seen.in_context(context)
         values: list[float] = []
         reported: list[int] = []
         detail: list[_Event] = []
@@ -103,7 +103,7 @@ class ForecastSession:
         after = context | {
             "position": due,
             "start": None if start is None else start.isoformat(),
-            "seen": seen.as_json(),
+            "seen": seen._asdict(),
         }
         return EncodedInputs(steps, tuple(reported), after, detail)
 
@@ -114,7 +114,7 @@ class ForecastSession:
         deviations. Beyond the outermost levels the distribution is taken as normal. The first values have
         none, nor have missing ones.
         """
-        return [self._describe(call) for call in calls]
+        return list(map(self._describe, calls))
 
     def _describe(self, call: AppliedInputs) -> list[Output]:
         described: list[Output] = []
@@ -150,9 +150,6 @@ class ForecastSession:
         if frequency is None or context["start"] is None:
             return None, kind
         return advance(datetime.fromisoformat(context["start"]), frequency, context["position"]), kind
-
-    def seen(self, context: Context) -> Seen:
-        return Seen.in_context(context)
 
     def _normal_score(self, expected: NDArray[np.float64], value: float) -> float:
         """Where a value lies, in standard deviations of a normal with these quantiles around it."""
