@@ -191,12 +191,12 @@ class ForecastModel:
                 allowed={"min": 1, "max": self._spec.window},
             )
         if series.freq is None:
-            return kind_for(None, self._known, season=season)
+            return kind_for(None, self._known, season=season, window=self._spec.window)
         try:
             frequency = parse_frequency(series.freq)
         except InvalidInput as error:
             raise InvalidInput(f"{prefix}freq", error.message, allowed=error.allowed) from error
-        return kind_for(frequency, self._known, season=season)
+        return kind_for(frequency, self._known, season=season, window=self._spec.window)
 
     def _timestamps(
         self, start: datetime | None, frequency: Frequency | None, num: int, horizon: int, prefix: str

@@ -82,7 +82,7 @@ class ForecastSession:
             reported.append(len(values))
             values.append(value)
             due += 1
-        kind = kind_for(frequency, self._known, season=context["season"])
+        kind = kind_for(frequency, self._known, season=context["season"], window=self._spec.window)
         steps = encode(np.array(values), start, kind, skip=first)
         after = context | {"position": due, "start": None if start is None else start.isoformat()}
         return EncodedInputs(steps, tuple(reported), after, [values[index] for index in reported])

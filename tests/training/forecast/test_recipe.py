@@ -328,7 +328,8 @@ def test_refitting_trains_on_validation_and_keeps_the_last_epoch() -> None:
     data = ForecastData("t", (item,), (1.0,), {}, 2, (), None)
     reach = {}
     for refit in (False, True):
-        settings = ForecastSettings(horizon=6, refit=refit, batches=20, batch_size=8, length=110)
+        plain = {"made": 0.0, "add_line": 0.0, "add_noise": 0.0}
+        settings = ForecastSettings(horizon=6, refit=refit, batches=20, batch_size=8, length=110, **plain)
         # Values tell their step.
         counted = dataclasses.replace(item, values=np.arange(120.0))
         recipe = ForecastRecipe(SeriesOptions(), settings, dataclasses.replace(data, series=(counted,)))
