@@ -28,6 +28,9 @@ BatchT = TypeVar("BatchT")
 NetT = TypeVar("NetT", bound=nn.Module)
 _Weights = dict[str, Tensor]
 
+# So many batches in a row without a finite gradient, and the weights are past saving.
+MOST_SKIPPED = 20
+
 # Changing these between an interrupt and its resumption does not change what was learned so far.
 _FREE_TO_CHANGE = {"epochs", "patience", "device"}
 
@@ -94,6 +97,8 @@ class FitReport:
         history: one record per epoch.
         seconds: spent training, those before a resumption included.
         interrupted: stopped by the user before the end.
+        trouble: what ended the run before its end, if something did; empty otherwise.
+        start_score: the network's before training, where it was judged.
     """
 
     best_epoch: int
@@ -102,6 +107,12 @@ class FitReport:
     history: list[EpochRecord]
     seconds: float
     interrupted: bool = False
+    trouble: str = ""
+    start_score: float = math.inf
+
+
+class _Spoilt(Exception):
+    """Training cannot go on; the message says why."""
 
 
 def seed_everything(seed: int) -> None:
@@ -129,8 +140,13 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     quiet: bool = False,
+    blame: Callable[[BatchT], str] = lambda batch: "",
+    judge_start: bool = False,
 ) -> FitReport:
     """Train ``net`` in place and leave the best weights in it, in evaluation mode.
+
+    A batch whose loss or gradient is not finite is skipped and counted. Many in a row end the run, with
+    the best weights so far.
 
     Args:
         net: the network.
@@ -142,24 +158,29 @@ def fit(
         checkpoint: where to keep the run after every epoch.
         resume: go on from ``checkpoint``; a finished run is only loaded.
         quiet: show no progress.
+        blame: what a batch was made of, for the message about one that had to be skipped.
+        judge_start: score the network before training, and keep its weights if no epoch betters them.
 
     Returns:
         How it went. Ctrl-C ends the run with ``interrupted`` set; the epoch it fell into is
         forgotten, and repeated by a resumption.
 
     Raises:
-        TrainingError: the loss or a gradient is not finite, or the checkpoint is of another run.
+        TrainingError: no epoch was finished because losses or gradients were not finite, or the
+            checkpoint is of another run.
     """
-    run = _Run(net, loss, config)
+    run = _Run(net, loss, config, blame)
     if resume:
         if checkpoint is None:
             raise TrainingError("resume needs a checkpoint to resume from")
         run.restore(load_checkpoint(checkpoint))
     else:
         seed_everything(config.seed)
+        if judge_start:
+            run.judge(validate)
         if checkpoint is not None:
             save_checkpoint(checkpoint, run.content())
-    interrupted = False
+    interrupted, trouble = False, ""
     with Progress(config.epochs, batches_per_epoch, len(run.history), quiet) as progress:
         try:
             while not run.finished:
@@ -169,19 +190,37 @@ def fit(
                 progress.epoch(record, run.best_score)
         except KeyboardInterrupt:
             interrupted = True
+        except _Spoilt as error:
+            trouble = str(error)
+            if run.best_epoch < 0 and not judge_start:
+                raise TrainingError(trouble) from error
     net.load_state_dict(run.best)
     net.eval()
     seconds = sum(record.seconds for record in run.history)
     return FitReport(
-        run.best_epoch, run.best_score, len(run.history), list(run.history), seconds, interrupted
+        run.best_epoch,
+        run.best_score,
+        len(run.history),
+        list(run.history),
+        seconds,
+        interrupted,
+        trouble,
+        run.start_score,
     )
 
 
 class _Run(Generic[NetT, BatchT]):
     """Everything that changes as training goes on."""
 
-    def __init__(self, net: NetT, loss: Callable[[NetT, BatchT], Tensor], config: LoopConfig) -> None:
+    def __init__(
+        self,
+        net: NetT,
+        loss: Callable[[NetT, BatchT], Tensor],
+        config: LoopConfig,
+        blame: Callable[[BatchT], str],
+    ) -> None:
         self._net = net.to(config.device)
+        self._blame = blame
         self._loss = loss
         self._config = config
         self._optimizer = torch.optim.AdamW(
@@ -191,7 +230,7 @@ class _Run(Generic[NetT, BatchT]):
         self._step = 0
         self.best = _copy(net)
         self.best_epoch = -1
-        self.best_score = math.inf
+        self.best_score = self.start_score = math.inf
         self.history: list[EpochRecord] = []
 
     @property
@@ -214,14 +253,23 @@ class _Run(Generic[NetT, BatchT]):
         epoch = len(self.history)
         losses: list[float] = []
         norms: list[float] = []
-        rate = 0.0
+        rate, skipped, in_a_row, trouble = 0.0, 0, 0, ""
         self._net.train()
         for batch in batches:
             rate = learning_rate_at(self._step, self._config.epochs * batches_per_epoch, self._config)
-            value, norm = self._train_step(batch, rate, norms[-1] if norms else 0.0)
+            value, norm = self._train_step(batch, rate)
+            if not math.isfinite(value + norm):
+                trouble = self._trouble(batch, value, norm, norms[-1] if norms else 0.0)
+                skipped, in_a_row = skipped + 1, in_a_row + 1
+                if in_a_row == MOST_SKIPPED:
+                    raise _Spoilt(trouble)
+                continue
+            in_a_row = 0
             losses.append(value)
             norms.append(norm)
             progress.step(epoch, value, norm)
+        if trouble and not losses:
+            raise _Spoilt(trouble)
         if not losses:
             raise TrainingError(f"epoch {epoch + 1} had no batches: the training data is empty")
         score = self._validate(validate)
@@ -234,11 +282,26 @@ class _Run(Generic[NetT, BatchT]):
             score=score,
             learning_rate=rate,
             seconds=time.perf_counter() - began,
+            skipped=skipped,
         )
         self.history.append(record)
         return record
 
-    def _train_step(self, batch: BatchT, rate: float, last_norm: float) -> tuple[float, float]:
+    def _trouble(self, batch: BatchT, value: float, norm: float, last_norm: float) -> str:
+        """What to say of a batch that was skipped."""
+        made_of = self._blame(batch)
+        of = f"; the batch was made of {made_of}" if made_of else ""
+        if not math.isfinite(value):
+            return (
+                f"the loss became {value} at step {self._step} (last gradient norm {last_norm:.3g}){of}; "
+                f"a smaller learning rate or clip norm usually cures this"
+            )
+        return (
+            f"the gradient norm became {norm} at step {self._step} (loss {value:.4g}){of}; "
+            f"a smaller learning rate or a bounded nonlinearity usually cures this"
+        )
+
+    def _train_step(self, batch: BatchT, rate: float) -> tuple[float, float]:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         low = self._config.precision == "bfloat16"
@@ -246,18 +309,12 @@ class _Run(Generic[NetT, BatchT]):
             loss = self._loss(self._net, batch)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss became {value} at step {self._step} (last gradient norm {last_norm:.3g}); "
-                f"a smaller learning rate or clip norm usually cures this"
-            )
+            return value, math.nan
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch left it untyped
         norm = float(nn.utils.clip_grad_norm_(self._net.parameters(), self._config.clip_norm))
         if not math.isfinite(norm):
-            raise TrainingError(
-                f"the gradient norm became {norm} at step {self._step} (loss {value:.4g}); "
-                f"a smaller learning rate or a bounded nonlinearity usually cures this"
-            )
+            return value, norm
         self._optimizer.step()
         self._step += 1
         if self._average is not None:
@@ -267,6 +324,12 @@ class _Run(Generic[NetT, BatchT]):
                 for name, value_now in self._net.state_dict().items():
                     _mix(self._average[name], value_now, decay)
         return value, norm
+
+    def judge(self, validate: Callable[[NetT], float]) -> None:
+        """Score the network as it is, which any epoch must better."""
+        self._net.eval()
+        with torch.no_grad():
+            self.start_score = self.best_score = float(validate(self._net))
 
     def _validate(self, validate: Callable[[NetT], float]) -> float:
         training = _copy(self._net) if self._average is not None else None
@@ -294,6 +357,7 @@ class _Run(Generic[NetT, BatchT]):
             "best": self.best,
             "best_epoch": self.best_epoch,
             "best_score": self.best_score,
+            "start_score": self.start_score,
             "history": [asdict(record) for record in self.history],
             "random": capture_random_state(),
         }
@@ -320,6 +384,7 @@ class _Run(Generic[NetT, BatchT]):
         self._step = content["step"]
         self.best = content["best"]
         self.best_epoch, self.best_score = content["best_epoch"], content["best_score"]
+        self.start_score = content.get("start_score", math.inf)
         self.history = [EpochRecord(**record) for record in content["history"]]
         restore_random_state(content["random"])
 

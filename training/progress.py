@@ -22,6 +22,7 @@ class EpochRecord:
         score: validation score, lower is better.
         learning_rate: of the last step.
         seconds: training and validation together.
+        skipped: batches left out because their loss or gradient was not finite.
     """
 
     epoch: int
@@ -32,6 +33,7 @@ class EpochRecord:
     score: float
     learning_rate: float
     seconds: float
+    skipped: int = 0
 
 
 class Progress:
@@ -85,9 +87,11 @@ class Progress:
         self._bar.n = (record.epoch + 1) * self._steps_per_epoch
         if not self._quiet:
             mark = " *" if record.score <= best_score else ""
+            skipped = f", {record.skipped} batches skipped" if record.skipped else ""
             self._bar.write(
                 f"epoch {record.epoch + 1:>3}/{self._num_epochs}  loss {record.loss:.4f}  "
                 f"validation {record.score:.4f}{mark}  |gradient| {record.gradient_norm:.2f} "
-                f"(max {record.max_gradient_norm:.2f}, clipped {record.clipped:.0%})  {record.seconds:.1f} s",
+                f"(max {record.max_gradient_norm:.2f}, clipped {record.clipped:.0%}{skipped})  "
+                f"{record.seconds:.1f} s",
                 file=sys.stderr,
             )

@@ -87,8 +87,15 @@ class Recipe(Protocol[NetT, BatchT]):
     def bundle_name(self) -> str:
         """Of a bundle for which the user gave no name."""
 
+    starts_trained: bool = False
+    """Whether :meth:`build_net` returns a network that may be as good as what training makes of it."""
+
     def build_net(self) -> NetT:
-        """The untrained network; the generators are seeded."""
+        """The untrained network, or the one to go on from; the generators are seeded."""
+
+    def files(self, net: NetT) -> dict[str, bytes]:
+        """Further files of the bundle by name."""
+        return {}
 
     @property
     def batches_per_epoch(self) -> int:
@@ -98,6 +105,10 @@ class Recipe(Protocol[NetT, BatchT]):
 
     def loss(self, net: NetT, batch: BatchT) -> Tensor:
         """A scalar to minimise."""
+
+    def blame(self, batch: BatchT) -> str:
+        """What a batch was made of, for a message about it; empty where that says nothing."""
+        return ""
 
     def validate(self, net: NetT) -> float:
         """Lower is better."""

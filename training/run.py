@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from app.bundle.manifest import TOKENIZER_FILE
 from app.core.errors import TrainingError
 from training.export import check_names, describe_run, export_bundle
-from training.loop import LoopConfig, fit, seed_everything
+from training.loop import FitReport, LoopConfig, fit, seed_everything
 from training.options import RunOptions, pick, recorded_command
 from training.recipe import Recipe
 
@@ -49,7 +50,12 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
         checkpoint=options.checkpoint,
         resume=options.resume,
         quiet=options.quiet,
+        blame=recipe.blame,
+        judge_start=recipe.starts_trained,
     )
+    if report.trouble:
+        done = f"training ended after {report.epochs_run} epochs, and the best weights so far are kept"
+        print(f"{done}: {report.trouble}", file=sys.stderr)
     if report.interrupted:
         done = f"interrupted after {report.epochs_run} of {settings.epochs} epochs"
         if options.checkpoint is None:
@@ -58,7 +64,12 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
             f"{done}; repeat the command with --resume to go on, and with "
             f"--epochs {max(1, report.epochs_run)} to export the best weights so far"
         )
+    if recipe.starts_trained:
+        print(_gain(report), file=sys.stderr)
     name = options.name or recipe.bundle_name()
+    files = recipe.files(net)
+    if recipe.tokenizer is not None:
+        files[TOKENIZER_FILE] = recipe.tokenizer.encode()
     recorded = {
         **recipe.recorded,
         "name": name,
@@ -76,7 +87,15 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
             recorded_command(kind.task, recorded), settings.seed, recipe.sources, report.seconds
         ),
         quality=recipe.measure(net),
-        files={} if recipe.tokenizer is None else {TOKENIZER_FILE: recipe.tokenizer.encode()},
+        files=files,
         golden_steps=recipe.golden_steps(),
         card_notes=recipe.notes,
     )
+
+
+def _gain(report: FitReport) -> str:
+    """What training made of the network it started from, by the validation score."""
+    before, after = report.start_score, report.best_score
+    if report.best_epoch < 0:
+        return f"training made it no better: the weights are those it started from (validation {before:.4f})"
+    return f"training made it better: validation {before:.4f} before, {after:.4f} after"

@@ -6,15 +6,15 @@ Values, a start time and the series' kind go in; float32 ``[time, 12]`` comes ou
 0     ``value``                  raw, in the caller's unit; 0 where missing
 1     ``observed``               1, or 0 where the value is missing
 2     ``frequency``              row of the frequency embedding; 0 is "other or unknown"
-3     ``season``                 seasonal length in steps, 1..168 (1: none)
-4     ``long_season``            a second, longer seasonal length, 1..168
+3     ``season``                 seasonal length in steps, 1 to the model's window (1: none)
+4     ``long_season``            a second, longer seasonal length, the same
 5     ``has_time``               1 when the start time is known
 6-11  ``minute_sin`` ..          sine and cosine of minute of day, day of week, day of year;
       ``year_cos``               0 when the start time is not known
 ====  =========================  ==========================================================
 
-The network normalises values itself, in float32: a series whose variation is less than a
-millionth of its level is constant to it.
+The network normalises values itself, in float32: a series whose variation is less than three
+ten-millionths of its level is constant to it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from app.features.calendar import calendar_features
-from app.features.frequency import Frequency
+from app.features.frequency import MAX_SEASON, Frequency
 
 COLUMNS: tuple[str, ...] = (
     "value",
@@ -52,7 +52,7 @@ NO_FREQUENCY = "*"
 
 @dataclass(frozen=True, slots=True)
 class SeriesKind:
-    """What is the same at every step of a series; seasons in steps, 1..168; see :func:`kind_for`."""
+    """What is the same at every step of a series; seasons in steps; see :func:`kind_for`."""
 
     frequency: Frequency | None = None
     index: int = 0
@@ -97,6 +97,7 @@ def kind_for(
     *,
     season: int | None = None,
     long_season: int | None = None,
+    window: int = MAX_SEASON,
 ) -> SeriesKind:
     """The kind of a series for a model.
 
@@ -104,14 +105,16 @@ def kind_for(
         trained: index, season and long season of each frequency the model was trained on, by code;
             another frequency gets index 0 and its own usual seasons. ``"*"`` stands for a series
             whose frequency is not told.
-        season: the caller's seasonal length, instead of the usual one.
+        season: the caller's seasonal length, 1 to ``window``, instead of the usual one.
         long_season: a longer one that goes with it; left out, the usual one where it is a multiple of it.
+        window: steps back that the model remembers; a usual season that is longer counts as none.
     """
     if frequency is None:
         usual = trained.get(NO_FREQUENCY, (0, 1, 1))
     else:
         usual = trained.get(frequency.code, (0, frequency.season, frequency.long_season))
     index, short, long = usual
+    short, long = 1 if short > window else short, 1 if long > window else long
     if season is not None:
         usual_long = long if long % season == 0 else season
         short, long = season, max(season, usual_long if long_season is None else long_season)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -191,27 +191,57 @@ def test_a_missing_or_broken_checkpoint_is_an_error(
         train(line(), LoopConfig(epochs=1, learning_rate=0.1), path, resume=True)
 
 
-def test_a_loss_that_is_not_finite_ends_training_with_the_step_and_norm() -> None:
-    """The user learns where it happened and what the gradients were like before."""
+def exploding(first: int, last: int = 10**9) -> Callable[[nn.Linear, tuple[Tensor, Tensor]], Tensor]:
+    """A loss that is infinite from one call on, up to another."""
     calls = 0
 
     def explodes(net: nn.Linear, batch: tuple[Tensor, Tensor]) -> Tensor:
         nonlocal calls
         calls += 1
-        return noisy_error(net, batch) * (math.inf if calls == 6 else 1.0)
+        return noisy_error(net, batch) * (math.inf if first <= calls <= last else 1.0)
 
-    with pytest.raises(
-        TrainingError, match=r"the loss became inf at step 5 \(last gradient norm [0-9.e+-]+\)"
-    ):
-        fit(
-            line(),
-            batches=points,
-            batches_per_epoch=STEPS,
-            loss=explodes,
-            validate=distance,
-            config=LoopConfig(epochs=3, learning_rate=0.1),
-            quiet=True,
-        )
+    return explodes
+
+
+def fit_exploding(first: int, last: int = 10**9) -> tuple[nn.Linear, FitReport]:
+    """Three epochs with such a loss."""
+    net = line()
+    report = fit(
+        net,
+        batches=points,
+        batches_per_epoch=STEPS,
+        loss=exploding(first, last),
+        validate=distance,
+        config=LoopConfig(epochs=3, learning_rate=0.1),
+        quiet=True,
+        blame=lambda batch: f"{len(batch[0])} points",
+    )
+    return net, report
+
+
+def test_a_loss_that_stays_infinite_ends_training_with_the_step_and_norm() -> None:
+    """The user learns where it happened, what the batch was made of and what the gradients were before."""
+    message = (
+        r"the loss became inf at step 0 \(last gradient norm [0-9.e+-]+\); the batch was made of 8 points"
+    )
+    with pytest.raises(TrainingError, match=message):
+        fit_exploding(1)
+
+
+def test_a_batch_without_a_finite_loss_is_skipped_and_counted() -> None:
+    """One spike costs one batch, and no weight becomes infinite."""
+    net, report = fit_exploding(6, 6)
+    assert [record.skipped for record in report.history] == [0, 1, 0]
+    assert not report.trouble
+    assert all(bool(torch.isfinite(parameter).all()) for parameter in net.parameters())
+
+
+def test_the_best_weights_are_kept_whatever_ends_training() -> None:
+    """Training that can no longer go on leaves what the best epoch had learned, and says why it ended."""
+    net, report = fit_exploding(2 * STEPS + 1)
+    assert report.epochs_run == 2
+    assert f"the loss became inf at step {2 * STEPS}" in report.trouble
+    assert distance(net) == pytest.approx(report.best_score)
 
 
 def test_a_gradient_that_is_not_finite_ends_training() -> None:

@@ -293,4 +293,37 @@ CATALOGUE: dict[str, DataSet] = {
             _surnames("Vietnamese", "f3f9e4164ab47601178a6e45b216464a64122f49d05541f24bf18a757253281d"),
         ),
     ),
+    "m1": DataSet(
+        "M1 competition",
+        "https://github.com/robjhyndman/Mcomp",
+        "GPL-3 (R package Mcomp); competition data published for research",
+        (
+            DataFile(
+                "forecasting/m1/m1.jsonl.gz",
+                "809e50380215191b450e8ee8c1c5864072f70c793179a6f6a2fe3c1a63b9648c",
+            ),
+        ),
+    ),
+    "m3": DataSet(
+        "M3 competition",
+        "https://github.com/robjhyndman/Mcomp",
+        "GPL-3 (R package Mcomp); competition data published for research",
+        (
+            DataFile(
+                "forecasting/m3/m3.jsonl.gz",
+                "f8d51251d9e2c67ff703b70acff53150a18cbf22b6b08a5d5e00ac65ea41ef57",
+            ),
+        ),
+    ),
+    "fpp": DataSet(
+        "Series of forecasting textbooks",
+        "https://github.com/robjhyndman/fpp2-package",
+        "GPL-3 (R packages tsibbledata, tsibble, fma, expsmooth, fpp2)",
+        (
+            DataFile(
+                "forecasting/fpp/fpp.jsonl.gz",
+                "081bab72f31b56e1cd455e700e7e63fb5fab9a40bebd79e29827d45c67797904",
+            ),
+        ),
+    ),
 }

@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.forecast.net import RELATIVE_FLOOR, Forecaster
+from training.forecast.memory import ABSOLUTE_FLOOR, Memory
+from training.forecast.net import Forecaster
 from training.forecast.windows import WindowBatch
 
-# A target this many units away from the seasonal naive forecast is a jump nobody can learn from.
-MAX_SURPRISE = 20.0
+# A target this many scales away from the anchor is a jump nobody can learn from, and more for each step.
+MAX_SURPRISE, MAX_SURPRISE_A_STEP = 30.0, 3.0
+# Later horizons count less, as fewer people ask for them: the power of the horizon to divide by.
+_FADING = 0.4
 
 
 def window_loss(net: Forecaster, batch: WindowBatch, relative_weight: float = 0.0) -> Tensor:
@@ -17,39 +20,38 @@ def window_loss(net: Forecaster, batch: WindowBatch, relative_weight: float = 0.
 
     Args:
         net: the network.
-        batch: windows; the recurrent layers start fresh after ``batch.prefix``.
+        batch: windows; the recurrent layers start fresh after ``batch.prefix``. Of each either the series
+            or its mirror image is read, as ``batch.sign`` says.
         relative_weight: how much the symmetric relative error of the median counts besides, in the
-            windows that ask for it. It keeps the small values of a series, which its scale does not
-            see, worth forecasting.
+            windows that ask for it.
 
     Returns:
         A scalar; the pinball part is twice the quantile loss, so at the median an absolute error.
     """
     batch = batch.to(net.place.device)
-    start = net.start_row().expand(batch.x.shape[0], -1)
-    with torch.no_grad():
-        _, carried = net.observe(batch.prefix, start)
-    row = torch.cat([start[:, : net.recurrent.size], carried], 1)
-    hidden, view, _ = net.read(batch.x, row)
-    forecast = net.predict(hidden, view, batch.origins)
-    last, scale, seasonal = forecast.last.squeeze(3), forecast.scale.squeeze(3), forecast.seasonal.squeeze(3)
-    single = forecast.single.squeeze(3)
-    # What has repeated exactly so far is measured in its one-step differences. Where nothing has varied yet
-    # there is no unit to measure an error in.
-    noise = 2.0 * RELATIVE_FLOOR * last.abs()
-    unit = torch.where(scale > noise.maximum(2.0 * RELATIVE_FLOOR * single), scale, single)
-    counted = batch.known * (unit > noise).float()
-    units = unit / scale
-    surprise = (batch.targets - last) / scale - seasonal
-    target = surprise.clamp(-MAX_SURPRISE * units, MAX_SURPRISE * units) + seasonal
+    size = len(batch.x)
+    start = net.recurrent.start.expand(size, -1)
+    memory = start.new_zeros(size, sum(Memory.sizes().values()))
+    _, memory = net.observe(batch.prefix, memory)
+    view, _ = net.observe(batch.x, memory)
+    sign = batch.sign[:, None, None]
+    hidden, _ = net.recurrent(net.features(batch.x, view, sign), start)
+    said = net.predict(hidden, view, batch.origins, sign)
+    anchor, scale, unit = (each.squeeze(3) for each in (said.anchor, said.scale, said.unit))
+    offsets = torch.where(sign[..., None] > 0, said.parts @ net.mixing, said.parts @ net.mirrored)
+    # Where nothing has varied yet there is no unit to measure an error in.
+    ahead = torch.arange(1.0, net.horizon + 1, device=anchor.device)
+    counted = batch.known * (unit > 0).float() / ahead**_FADING
+    reach = MAX_SURPRISE + MAX_SURPRISE_A_STEP * ahead
+    target = ((batch.targets - anchor) / scale).clamp(-reach, reach)
     total = counted.sum().clamp_min(1.0)
     levels = net.levels
-    error = (target.unsqueeze(3) - forecast.offsets) / units.unsqueeze(3)
+    error = target.unsqueeze(3) - offsets
     loss = torch.maximum(levels * error, (levels - 1.0) * error).mean(3).mul(2.0 * counted).sum() / total
     if not relative_weight:
         return loss
-    truth = last + scale * target
-    median = last + scale * forecast.offsets[..., net.median]
-    size = (truth.abs() + median.abs()).maximum(RELATIVE_FLOOR * scale)
-    relative = 2.0 * (truth - median).abs() / size
+    truth = anchor + scale * target
+    median = anchor + scale * offsets[..., net.median]
+    size_of = (truth.abs() + median.abs()).clamp_min(ABSOLUTE_FLOOR)
+    relative = 2.0 * (truth - median).abs() / size_of
     return loss + relative_weight * (relative * counted * batch.relative[:, None, None]).sum() / total

@@ -19,6 +19,7 @@ from training.forecast.backtest import (
     forecast_along,
 )
 from training.forecast.baselines import forward_filled, naive2, seasonal_naive
+from training.forecast.benchmark import m3_quality
 from training.forecast.metrics import (
     coverage,
     m4_scores,
@@ -86,6 +87,7 @@ def _report_built_in(net: QuantileNet, series: Sequence[Series], files: Files) -
         items = [item for item in series if item.dataset == f"m4-{group.lower()}"]
         report += _m4_quality(net, group, items, m4_test(files, group))
     found = {(item.dataset, item.id): item for item in series}
+    report += m3_quality(net, files)
     report += _etth1_quality(net, found["etth1", "OT"])
     passengers = found["classic", "airline-passengers"]
     report += [_one_step(net, passengers, {"LSTM (Brownlee tutorial)": 47.53}), _scaled(net, passengers, 12)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -14,27 +15,31 @@ from torch import Tensor
 from app.bundle.manifest import Quality
 from app.bundle.reader import Bundle
 from app.core.errors import ExportError, TrainingError
-from app.features.frequency import MAX_SEASON
 from app.features.layout import Layout
 from app.features.series import COLUMNS, encode
 from app.tasks.forecast.spec import ForecastSpec, Frequency
 from training.data.download import DataStore
 from training.forecast.backtest import GraphForecaster
 from training.forecast.data import ForecastData, load_built_in, load_csv
+from training.forecast.library import PATHS, built_in, with_validation
 from training.forecast.loss import window_loss
 from training.forecast.measure import measure
+from training.forecast.memory import WINDOW
 from training.forecast.net import MAX_HORIZON, Forecaster, ForecasterConfig
 from training.forecast.notes import NOTES, USER_NOTES
-from training.forecast.series import PATHS, Series, built_in, with_validation
-from training.forecast.series_csv import CsvLayout
-from training.forecast.settings import ForecastSettings, SeriesOptions, settings_for
+from training.forecast.series import Series
+from training.forecast.series_csv import CsvLayout, fitting_horizon
+from training.forecast.settings import ForecastSettings, SeriesOptions, settings_for, settings_from
 from training.forecast.validation import Validation
+from training.forecast.warm import WEIGHTS_FILE, Start, pack_weights
 from training.forecast.windows import WindowBatch, WindowConfig, WindowSampler
-from training.options import override, pick
+from training.options import RunOptions, override, pick
 from training.recipe import Recipe, UserModule
 
-_CSV_HORIZON = 24
 _GOLDEN_STEPS = 64
+_BLAMED = 5
+# What a network to start from decides.
+_SHAPE = ("quantiles", "cell", "nonlinearity", "layers", "hidden", "local")
 
 
 class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
@@ -46,27 +51,43 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
     Settings = ForecastSettings
     tokenizer = None
 
-    def __init__(self, options: SeriesOptions, settings: ForecastSettings, data: ForecastData) -> None:
+    def __init__(
+        self,
+        options: SeriesOptions,
+        settings: ForecastSettings,
+        data: ForecastData,
+        start: Start | None = None,
+    ) -> None:
+        self._start = start
+        self.starts_trained = start is not None
         self.settings, self.sources, self._data, self._csv = settings, data.sources, data, options.csv
         self.recorded = dataclasses.asdict(options) if options.csv is not None else {}
         series = with_validation(data.series) if settings.refit else data.series
-        self._sampler = WindowSampler(series, data.weights, pick(WindowConfig, settings))
+        self._sampler = WindowSampler(series, data.weights, pick(WindowConfig, settings), settings.made)
         self._validation = None if settings.refit else Validation(data.series, settings.horizon)
         self._epoch = 0
 
     @classmethod
     def load(cls, options: SeriesOptions, given: Mapping[str, Any], data: Path | None) -> Self:
-        built_in = ForecastSettings()
         horizon = given.get("horizon")
-        if horizon is None:
-            horizon = built_in.horizon if options.csv is None else _CSV_HORIZON
-        if not 1 <= horizon <= MAX_HORIZON:
+        if horizon is not None and not 1 <= horizon <= MAX_HORIZON:
             raise TrainingError(f"horizon is {horizon}; it must be 1 to {MAX_HORIZON} steps")
+        start = None
+        if options.start is not None:
+            start = Start(options.start, Path(given.get("out") or RunOptions().out))
+            shape = [name for name in _SHAPE if given.get(name) is not None]
+            if shape:
+                raise TrainingError(f"{shape[0]} is decided by {start.reference}, which training starts from")
         if options.csv is None:
-            return cls(options, override(built_in, given), load_built_in(data))
+            return cls(options, override(ForecastSettings(), given), load_built_in(data), start)
         columns = Layout(options.time, options.id, tuple(options.target or ()), options.freq)
-        loaded = load_csv(options.csv, CsvLayout(columns, options.season), horizon)
-        return cls(options, override(settings_for(loaded.series, horizon), given), loaded)
+        layout = CsvLayout(columns, options.season)
+        if horizon is None:
+            horizon = fitting_horizon(options.csv, layout)
+        loaded = load_csv(options.csv, layout, horizon, start)
+        made = settings_for(loaded.series, horizon)
+        settings = made if start is None else settings_from(start, loaded.series, horizon)
+        return cls(options, override(settings, given), loaded, start)
 
     def bundle_name(self) -> str:
         """The file's stem in the letters that bundle names may have."""
@@ -74,6 +95,8 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         return re.sub(r"[^a-z0-9]+", "-", stem).strip("-")[:64].strip("-") or "forecaster"
 
     def build_net(self) -> Forecaster:
+        if self._start is not None:
+            return self._start.net(self.settings.horizon, self.settings.dropout)
         return Forecaster(
             pick(
                 ForecasterConfig,
@@ -96,6 +119,15 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
     def loss(self, net: Forecaster, batch: WindowBatch) -> Tensor:
         return window_loss(net, batch, self.settings.relative_weight)
 
+    def blame(self, batch: WindowBatch) -> str:
+        """The series that most windows of the batch were cut from."""
+        counts = Counter(int(place) for place in batch.series if place >= 0)
+        names = [repr(self._data.series[place].id) for place, _ in counts.most_common(_BLAMED)]
+        return "series " + ", ".join(names) if names else "made-up series"
+
+    def files(self, net: Forecaster) -> dict[str, bytes]:
+        return {WEIGHTS_FILE: pack_weights(net)}
+
     def validate(self, net: Forecaster) -> float:
         """Score of the validation parts; when they are trained on, simply prefer the later epoch."""
         return -float(self._epoch) if self._validation is None else self._validation.score(net)
@@ -115,7 +147,7 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
             horizon=self.settings.horizon,
             quantiles=self.settings.levels,
             columns=COLUMNS,
-            window=MAX_SEASON,
+            window=WINDOW,
             frequencies={
                 code: Frequency(index=index, season=season, long_season=long_season)
                 for code, (index, season, long_season) in self._data.frequencies.items()

@@ -10,7 +10,7 @@ import csv
 import gzip
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -19,23 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import DataError
-from app.features.frequency import parse_frequency
 from app.features.series import SeriesKind
-
-# Rows of the frequency embedding; several codes share one where only the anchor differs.
-FREQUENCY_INDEX: dict[str, int] = {
-    "h": 1,
-    "W": 2,
-    "D": 3,
-    "B": 4,
-    "MS": 5,
-    "ME": 5,
-    "QS": 6,
-    "QE": 6,
-    "YS": 7,
-    "YE": 7,
-}
-NUM_FREQUENCIES = 8
+from training.forecast.kinds import BUSINESS, DAILY, HOURLY, MONTHLY, WEEKLY
 
 # Every file of the built-in recipe, the M4 test files included.
 PATHS: tuple[str, ...] = (
@@ -73,6 +58,7 @@ class Series:
             ``validation_end``, and what follows is the test part.
         relative: whether relative errors count in training. M4 is judged by them; of temperatures, whose
             zero means nothing, they say nothing.
+        trained: whether the network may be trained on it at all.
     """
 
     id: str
@@ -83,17 +69,7 @@ class Series:
     train_end: int
     validation_end: int
     relative: bool = False
-
-
-def kind_of(code: str) -> SeriesKind:
-    """The kind of a built-in series of this frequency, with the frequency's own seasons."""
-    frequency = parse_frequency(code)
-    return SeriesKind(frequency, FREQUENCY_INDEX[frequency.code], frequency.season, frequency.long_season)
-
-
-HOURLY, WEEKLY, DAILY, BUSINESS, MONTHLY, QUARTERLY, YEARLY = (
-    kind_of(code) for code in ("h", "W", "D", "B", "MS", "QS", "YS")
-)
+    trained: bool = True
 
 
 class Files(Protocol):
@@ -101,12 +77,6 @@ class Files(Protocol):
 
     def file(self, path: str) -> Path:
         """A local copy of a file of the catalogue."""
-
-
-def built_in_frequencies() -> dict[str, tuple[int, int, int]]:
-    """Index, season and long season of each frequency the built-in series have, by code."""
-    kinds = {code: kind_of(code) for code in FREQUENCY_INDEX}
-    return {code: (kind.index, kind.season, kind.long_season) for code, kind in kinds.items()}
 
 
 def read_rows(path: Path) -> list[list[str]]:
@@ -203,43 +173,3 @@ def _tutorial(
 ) -> Series:
     end = int(0.67 * len(values))
     return Series(name, dataset, values, start, kind, end - max(12, end // 10), end)
-
-
-def aggregated(source: Series, kind: SeriesKind, size: int) -> Series | None:
-    """Means of ``size`` steps of the training part: more series of the rarer frequencies.
-
-    Returns:
-        A series that is all training, or ``None`` when it would have fewer than 24 values.
-    """
-    num = source.train_end // size
-    if num < 24:
-        return None
-    values = source.values[: num * size].reshape(num, size).mean(axis=1)
-    name = f"{source.id}/{size}"
-    return Series(name, f"{source.dataset}-means", values, source.start, kind, num, num)
-
-
-def built_in(files: Files) -> list[Series]:
-    """Every series of the built-in recipe; see ``PATHS`` for the files.
-
-    Raises:
-        DataError: a file is missing or malformed.
-    """
-    hourly = [*etth1(files), *weather(files)]
-    series = [*m4(files, "Hourly"), *m4(files, "Weekly"), *hourly, *classic(files), *exchange_rate(files)]
-    coarser = {
-        "h": ((DAILY, 24),),
-        "D": ((WEEKLY, 7),),
-        "B": ((WEEKLY, 5), (MONTHLY, 21)),
-        "MS": ((QUARTERLY, 3), (YEARLY, 12)),
-    }
-    for source in [*hourly, *classic(files), *exchange_rate(files)]:
-        code = source.kind.frequency.code if source.kind.frequency else ""
-        made = (aggregated(source, kind, size) for kind, size in coarser.get(code, ()))
-        series.extend(item for item in made if item is not None)
-    return series
-
-
-def with_validation(series: Iterable[Series]) -> list[Series]:
-    """The same series with the validation part counted as training, for the last run."""
-    return [replace(item, train_end=item.validation_end) for item in series]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from app.core.errors import DataError, InvalidInput
 from app.features.columns import Bounds, Column, read_columns
-from app.features.frequency import MAX_SEASON, Frequency
+from app.features.frequency import Frequency
 from app.features.layout import Layout
 from app.features.series import NO_FREQUENCY, SeriesKind, kind_for
 from app.features.table import read_table
+from training.forecast.memory import WINDOW
 from training.forecast.series import Series
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,16 @@ class CsvLayout:
     season: int | None = None
 
 
-def read_series(path: Path, layout: CsvLayout, horizon: int) -> list[Series]:
+# Steps ahead where the user names none and the series are long enough.
+USUAL_HORIZON = 24
+
+
+def read_series(
+    path: Path,
+    layout: CsvLayout,
+    horizon: int,
+    known: Mapping[str, tuple[int, int, int]] | None = None,
+) -> list[Series]:
     """Read and split every series of a CSV.
 
     The last tenth of a series, at least one horizon, is the test part; as much before it is
@@ -49,6 +60,7 @@ def read_series(path: Path, layout: CsvLayout, horizon: int) -> list[Series]:
         path: the file, with a header.
         layout: which columns mean what.
         horizon: steps ahead the model will predict.
+        known: frequencies that the network knows already; left out, the file's is its only one.
 
     Returns:
         At least one series.
@@ -56,19 +68,9 @@ def read_series(path: Path, layout: CsvLayout, horizon: int) -> list[Series]:
     Raises:
         DataError: a column is missing, a cell cannot be read, or no series is long enough.
     """
-    if layout.season is not None and not 1 <= layout.season <= MAX_SEASON:
-        raise DataError(f"season is {layout.season}; it must be 1 to {MAX_SEASON} steps")
-    try:
-        columns, frequency, notes, _ = read_columns(read_table(path.read_bytes()), layout.columns, _BOUNDS)
-    except OSError as error:
-        raise DataError(f"cannot read {path.name!r}: {error.strerror}") from error
-    except InvalidInput as error:
-        where = "" if error.field in _PARAMETERS else f"column {error.field!r}, "
-        known = f"; allowed: {', '.join(error.allowed)}" if isinstance(error.allowed, list) else ""
-        raise DataError(f"cannot read {path.name!r}: {where}{error.message}{known}") from error
-    for name, note in notes.items():
-        logger.warning("%s, %s: %s", path.name, name, note)
-    kind = kind_for(frequency, frequencies_of(frequency, layout.season), season=layout.season)
+    columns, frequency = _read(path, layout)
+    known = frequencies_of(frequency, layout.season) if known is None else known
+    kind = kind_for(frequency, known, season=layout.season, window=WINDOW)
     series = [_split(path, column, kind, horizon) for column in columns]
     kept = [item for item in series if item is not None]
     if not kept:
@@ -88,6 +90,34 @@ def frequencies_of(frequency: Frequency | None, season: int | None) -> dict[str,
     kind = kind_for(frequency, {}, season=season)
     entry = (1, kind.season, kind.long_season)
     return {NO_FREQUENCY: entry} if frequency is None else {frequency.code: entry, NO_FREQUENCY: entry}
+
+
+def fitting_horizon(path: Path, layout: CsvLayout, most: int = USUAL_HORIZON) -> int:
+    """So many steps ahead as ``most``, or as the longest series allows, which is split in three.
+
+    Raises:
+        DataError: as :func:`read_series`.
+    """
+    columns, _ = _read(path, layout)
+    length = max(len(column.values) for column in columns)
+    return next((horizon for horizon in range(most, 1, -1) if minimum_length(horizon) <= length), 1)
+
+
+def _read(path: Path, layout: CsvLayout) -> tuple[list[Column], Frequency | None]:
+    """What had to be guessed or left out is logged."""
+    if layout.season is not None and not 1 <= layout.season <= WINDOW:
+        raise DataError(f"season is {layout.season}; it must be 1 to {WINDOW} steps")
+    try:
+        found = read_columns(read_table(path.read_bytes()), layout.columns, _BOUNDS)
+    except OSError as error:
+        raise DataError(f"cannot read {path.name!r}: {error.strerror}") from error
+    except InvalidInput as error:
+        where = "" if error.field in _PARAMETERS else f"column {error.field!r}, "
+        known = f"; allowed: {', '.join(error.allowed)}" if isinstance(error.allowed, list) else ""
+        raise DataError(f"cannot read {path.name!r}: {where}{error.message}{known}") from error
+    for name, note in found.notes.items():
+        logger.warning("%s, %s: %s", path.name, name, note)
+    return list(found.columns), found.frequency
 
 
 def minimum_length(horizon: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from app.core.errors import TrainingError
 from training import options
 from training.forecast.quantiles import LEVELS
 from training.forecast.series import Series
+from training.forecast.warm import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,9 @@ class SeriesOptions:
         None
     )
     season: Annotated[int | None, Option(help="Season in steps instead of the usual one.")] = None
+    start: Annotated[
+        str | None, Option("--from", help="Start from this forecaster of the models folder: name@version.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,20 @@ class ForecastSettings:
     cell: options.CellName = "lstm"
     nonlinearity: options.NonlinearityName = "tanh"
     layers: options.Layers = 2
-    hidden: options.Hidden = 64
+    hidden: options.Hidden = 40
     local: Annotated[int, Option(help="Units of the network of one horizon.")] = 48
     dropout: Annotated[float, Option(help="Between recurrent layers.")] = 0.0
-    relative_weight: Annotated[float, Option(help="Weight of the median's relative error in the loss.")] = 3.0
-    epochs: options.Epochs = 16
-    batches: Annotated[int, Option(help="Batches of an epoch.")] = 225
-    batch_size: Annotated[int, Option(help="Windows of a batch.")] = 64
+    relative_weight: Annotated[float, Option(help="Weight of the median's relative error in the loss.")] = 1.0
+    epochs: options.Epochs = 36
+    batches: Annotated[int, Option(help="Batches of an epoch.")] = 400
+    batch_size: Annotated[int, Option(help="Windows of a batch.")] = 48
     length: Annotated[int, Option(help="Steps of a window.")] = 256
-    origins: Annotated[int, Option(help="Scored forecasts of a window.")] = 24
-    patience: options.Patience = 16
+    short: Annotated[int, Option(help="Steps of half of the windows.")] = 96
+    origins: Annotated[int, Option(help="Scored forecasts of a window.")] = 16
+    made: Annotated[float, Option(help="Share of windows of made-up series.")] = 0.45
+    add_line: Annotated[float, Option(help="Share of windows with a line added.")] = 0.25
+    add_noise: Annotated[float, Option(help="Share of windows with noise added.")] = 0.15
+    patience: options.Patience = 36
     learning_rate: options.LearningRate = 3e-3
     weight_decay: options.WeightDecay = 0.02
     clip_norm: options.ClipNorm = 1.0
@@ -74,6 +82,8 @@ class ForecastSettings:
         """
         try:
             levels = tuple(sorted({float(cell) for cell in self.quantiles.split(",")}))
+            # The mirror image of a forecast has the mirrored levels.
+            levels = tuple(sorted({*levels, *(round(1.0 - level, 9) for level in levels)}))
         except ValueError:
             levels = ()
         if 0.5 not in levels or not all(0 < level < 1 for level in levels):
@@ -84,20 +94,41 @@ class ForecastSettings:
         return levels
 
 
+def settings_from(start: Start, series: Sequence[Series], horizon: int) -> ForecastSettings:
+    """Settings for going on from a trained network: few and small steps."""
+    fresh = settings_for(series, horizon)
+    return replace(
+        fresh,
+        quantiles=",".join(f"{level:g}" for level in start.spec.quantiles),
+        epochs=10,
+        batches=25,
+        patience=4,
+        learning_rate=3e-4,
+        weight_decay=0.0,
+        warmup_steps=20,
+        average_decay=0.98,
+        dropout=0.0,
+    )
+
+
 def settings_for(series: Sequence[Series], horizon: int) -> ForecastSettings:
     """Settings for a user's series: small networks and short runs for little data."""
     longest = max(item.train_end for item in series)
     small = sum(item.train_end for item in series) < 5000
     return ForecastSettings(
         horizon=horizon,
-        hidden=32 if small else 64,
+        hidden=32 if small else 40,
         local=32 if small else 48,
         dropout=0.2 if small else 0.1,
         relative_weight=0.0,
         epochs=20,
-        batches=30 if small else 100,
+        batches=30 if small else 60,
         batch_size=32,
         length=int(np.clip(longest, 16, 256)),
+        short=int(np.clip(longest, 16, 96)),
+        made=0.0,
+        add_line=0.0,
+        add_noise=0.0,
         origins=16,
         patience=6,
         learning_rate=2e-3,

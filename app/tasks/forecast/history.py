@@ -127,15 +127,16 @@ class HistoryReader:
     def _kind(
         self, series: Series, seasons: tuple[int, ...], values: NDArray[np.float64], prefix: str
     ) -> SeriesKind:
-        frequency = None
+        frequency, window = None, self._spec.window
         if series.freq is not None:
             try:
                 frequency = parse_frequency(series.freq)
             except InvalidInput as error:
                 raise InvalidInput(f"{prefix}freq", error.message, allowed=error.allowed) from error
         if seasons:
-            return kind_for(frequency, self._known, season=seasons[0], long_season=(*seasons[1:], None)[0])
-        kind = kind_for(frequency, self._known)
+            long = (*seasons[1:], None)[0]
+            return kind_for(frequency, self._known, season=seasons[0], long_season=long, window=window)
+        kind = kind_for(frequency, self._known, window=window)
         if kind.long_season > 1 or (frequency is not None and frequency.code in self._known):
             return kind
         found = None

@@ -98,7 +98,7 @@ class ForecastSession:
             if not math.isnan(value):
                 seen = seen.with_value(value)
             due += 1
-        kind = kind_for(frequency, self._known, season=context["season"])
+        kind = kind_for(frequency, self._known, season=context["season"], window=self._spec.window)
         steps = encode(np.array(values), start, kind, skip=first)
         after = context | {
             "position": due,
@@ -146,7 +146,7 @@ class ForecastSession:
     def following(self, context: Context) -> tuple[datetime | None, SeriesKind]:
         """Time of the step that comes next, where it is known, and the kind of the series."""
         frequency = _frequency(context["freq"], "freq") if context["freq"] else None
-        kind = kind_for(frequency, self._known, season=context["season"])
+        kind = kind_for(frequency, self._known, season=context["season"], window=self._spec.window)
         if frequency is None or context["start"] is None:
             return None, kind
         return advance(datetime.fromisoformat(context["start"]), frequency, context["position"]), kind

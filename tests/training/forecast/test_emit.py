@@ -18,6 +18,7 @@ from app.features.frequency import parse_frequency
 from app.features.series import SeriesKind, encode
 from tests.training.forecast.test_net import CELLS, make_net
 from training.cells import Cell, Nonlinearity
+from training.forecast.quantiles import LEVELS
 from training.graph import Graph
 
 Array = NDArray[np.float32]
@@ -34,7 +35,7 @@ def graph(cell: Cell, nonlinearity: Nonlinearity) -> tuple[Run, Array, Array]:
     state = g.input("state", TensorProto.FLOAT, ["batch", net.row_size])
     head_from = g.input("head_from", TensorProto.INT64, [1])
     outputs, after = net.emit(g, x, state, head_from)
-    g.output("quantiles", outputs["quantiles"], ["batch", "read", 7, 9])
+    g.output("quantiles", outputs["quantiles"], ["batch", "read", 7, len(LEVELS)])
     g.output("state_out", after, ["batch", net.row_size])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -19,10 +19,11 @@ from training.cells import Cell
 from training.export import describe_run, export_bundle
 from training.forecast.backtest import GraphForecaster, History, forecast_after, forecast_along
 from training.forecast.data import ForecastData
+from training.forecast.kinds import HOURLY
 from training.forecast.measure import measure, naive_forecasts, seasonal_scale
 from training.forecast.net import Forecaster, ForecasterConfig
 from training.forecast.recipe import ForecastRecipe, golden_steps
-from training.forecast.series import HOURLY, Series
+from training.forecast.series import Series
 from training.forecast.settings import ForecastSettings, SeriesOptions
 from training.forecast.validation import Validation
 from training.run import run
@@ -328,7 +329,16 @@ def test_refitting_trains_on_validation_and_keeps_the_last_epoch() -> None:
     data = ForecastData("t", (item,), (1.0,), {}, 2, (), None)
     reach = {}
     for refit in (False, True):
-        settings = ForecastSettings(horizon=6, refit=refit, batches=20, batch_size=8, length=110)
+        settings = ForecastSettings(
+            horizon=6,
+            refit=refit,
+            batches=20,
+            batch_size=8,
+            length=110,
+            made=0.0,
+            add_line=0.0,
+            add_noise=0.0,
+        )
         # Values tell their step.
         counted = dataclasses.replace(item, values=np.arange(120.0))
         recipe = ForecastRecipe(SeriesOptions(), settings, dataclasses.replace(data, series=(counted,)))

@@ -13,7 +13,9 @@ import torch
 from app.core.errors import DataError
 from app.features import series as columns
 from app.features.layout import Layout
-from training.forecast.series import HOURLY, Series, aggregated, with_validation
+from training.forecast.kinds import HOURLY
+from training.forecast.library import aggregated, with_validation
+from training.forecast.series import Series
 from training.forecast.series_csv import CsvLayout, minimum_length, read_series
 from training.forecast.windows import WindowConfig, WindowSampler
 
@@ -97,7 +99,7 @@ def test_means_are_made_of_the_training_part_alone() -> None:
     assert coarse is not None
     assert coarse.values.tolist() == [1.5 + 2 * k for k in range(30)]
     assert coarse.train_end == 30
-    assert aggregated(make_series(), HOURLY, 5) is None
+    assert aggregated(make_series(), HOURLY, 6) is None
 
 
 def test_a_wide_csv_is_one_series_per_column_with_gaps_put_back(tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_missing_cells_are_missing_values(tmp_path: Path, missing: str) -> None:
             r"line 4: .* whole number",
         ),
         (daily(60), CsvLayout(Layout(time="day", frequency="min")), r"is freq right"),
-        (daily(60), CsvLayout(Layout(time="day"), season=400), r"season is 400; it must be 1 to 168"),
+        (daily(60), CsvLayout(Layout(time="day"), season=400), r"season is 400; it must be 1 to 366"),
         (daily(12), CsvLayout(Layout(time="day")), r"18 steps are needed, the longest has 12"),
         ("day,a", CsvLayout(Layout(time="day")), r"a header but no rows"),
         ("day\n2024-01-01", CsvLayout(Layout(time="day")), r"no column of values"),

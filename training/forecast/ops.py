@@ -1,0 +1,313 @@
+"""The few tensor operations that a forecaster's fixed part is written in, for PyTorch and as ONNX nodes.
+
+What a forecaster knows of a series without learning is written once, in :mod:`training.forecast.memory`
+and :mod:`training.forecast.candidates`, against this interface: run on tensors it trains, run on graph
+values it exports. Only operations whose value at one element does not depend on where the element lies
+in the tensor are offered (a matrix product works row by row), so that a sequence gets the same bits in
+any batch and any chunking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from onnx import TensorProto
+from torch import Tensor
+
+from training.graph import Graph
+
+
+class Value(Protocol):
+    """A tensor of floats, or a graph value that stands for one."""
+
+    def __add__(self, other: Any, /) -> Self: ...
+    def __sub__(self, other: Any, /) -> Self: ...
+    def __mul__(self, other: Any, /) -> Self: ...
+    def __truediv__(self, other: Any, /) -> Self: ...
+    def __matmul__(self, other: Any, /) -> Self: ...
+
+
+T = TypeVar("T", bound=Value)
+Matrix = NDArray[np.float64]
+
+
+class Ops(Protocol[T]):
+    """See the module; masks are floats, 1 or 0; ``axis`` is the last one where none is named."""
+
+    def constant(self, values: ArrayLike) -> T: ...
+    def abs(self, x: T) -> T: ...
+    def sqrt(self, x: T) -> T: ...
+    def ceil(self, x: T) -> T: ...
+    def least(self, x: T, y: T | float) -> T: ...
+    def most(self, x: T, y: T | float) -> T: ...
+    def bound(self, x: T, limit: float) -> T:
+        """Cut off at ``-limit`` and ``limit``."""
+
+    def above(self, x: T, y: T | float) -> T:
+        """1 where ``x > y``."""
+
+    def where(self, mask: T, x: T, y: T) -> T: ...
+    def concat(self, parts: Sequence[T], axis: int = -1) -> T: ...
+    def split(self, x: T, sizes: Sequence[int]) -> list[T]: ...
+    def part(self, x: T, begin: int, end: int) -> T:
+        """``x[..., begin:end]``."""
+
+    def cut(self, x: T, begin: int, end: int | None) -> T:
+        """``x[:, begin:end]``, of the axis of time."""
+
+    def smallest(self, x: T) -> T:
+        """Along the last axis, which stays."""
+
+    def axis(self, x: T, place: int) -> T:
+        """One more axis, of length one."""
+
+    def flat(self, x: T) -> T:
+        """``[batch, n, k]`` as ``[batch, n * k]``."""
+
+    def clock(self, like: T, begin: int) -> T:
+        """``[1, time, 1]``, counting from ``begin`` along the time of ``like``."""
+
+    def gather(self, buffer: T, index: T) -> T:
+        """``buffer[b, index[b, ...]]`` of ``[batch, length]``."""
+
+    def latest(self, carried: T, value: T, seen: T) -> tuple[T, T]:
+        """The last value seen up to each step, ``carried`` where none was, and whether one was.
+
+        ``carried`` is ``[batch, 1, 1]``, the others are ``[batch, time, 1]``.
+        """
+
+    def count(self, carried: T, x: T) -> T:
+        """Running sum along time of ``[batch, time, 1]``, from ``carried`` ``[batch, 1]`` on."""
+
+    def scan(self, x: T, taken: Matrix, matrix: Matrix, start: T) -> T:
+        """``h[t] = taken @ x[t] + matrix @ h[t-1]``, from ``start`` ``[batch, k]`` on."""
+
+
+class TorchOps:
+    """On tensors; see :class:`Ops`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def constant(self, values: ArrayLike) -> Tensor:
+        return torch.as_tensor(np.asarray(values, np.float32), device=self._device)
+
+    def abs(self, x: Tensor) -> Tensor:
+        return x.abs()
+
+    def sqrt(self, x: Tensor) -> Tensor:
+        return x.sqrt()
+
+    def ceil(self, x: Tensor) -> Tensor:
+        return x.ceil()
+
+    def least(self, x: Tensor, y: Tensor | float) -> Tensor:
+        return x.minimum(y) if isinstance(y, Tensor) else x.clamp_max(y)
+
+    def most(self, x: Tensor, y: Tensor | float) -> Tensor:
+        return x.maximum(y) if isinstance(y, Tensor) else x.clamp_min(y)
+
+    def bound(self, x: Tensor, limit: float) -> Tensor:
+        return x.clamp(-limit, limit)
+
+    def above(self, x: Tensor, y: Tensor | float) -> Tensor:
+        return (x > y).float()
+
+    def where(self, mask: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return torch.where(mask > 0, x, y)
+
+    def concat(self, parts: Sequence[Tensor], axis: int = -1) -> Tensor:
+        return torch.cat(list(parts), axis)
+
+    def split(self, x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+        return list(torch.split(x, list(sizes), dim=-1))
+
+    def part(self, x: Tensor, begin: int, end: int) -> Tensor:
+        return x[..., begin:end]
+
+    def cut(self, x: Tensor, begin: int, end: int | None) -> Tensor:
+        return x[:, begin:end]
+
+    def smallest(self, x: Tensor) -> Tensor:
+        return x.amin(-1, keepdim=True)
+
+    def axis(self, x: Tensor, place: int) -> Tensor:
+        return x.unsqueeze(place)
+
+    def flat(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def clock(self, like: Tensor, begin: int) -> Tensor:
+        return torch.arange(begin, begin + like.shape[1], device=like.device).float()[None, :, None]
+
+    def gather(self, buffer: Tensor, index: Tensor) -> Tensor:
+        index = index.expand(len(buffer), *index.shape[1:])
+        return buffer.gather(1, index.long().reshape(len(buffer), -1)).reshape(index.shape)
+
+    def latest(self, carried: Tensor, value: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        steps = torch.arange(1, value.shape[1] + 1, device=value.device)[None, :, None]
+        order = (steps * (seen > 0)).cummax(1).values
+        return torch.cat([carried, value], 1).gather(1, order), (order > 0).float()
+
+    def count(self, carried: Tensor, x: Tensor) -> Tensor:
+        return torch.cat([carried.unsqueeze(1), x], 1).cumsum(1)[:, 1:]
+
+    def scan(self, x: Tensor, taken: Matrix, matrix: Matrix, start: Tensor) -> Tensor:
+        h = torch.cat([start.unsqueeze(1), x @ self.constant(taken.T)], 1)
+        power, apart = matrix, 1
+        # Each round doubles the number of steps that every sum reaches back.
+        while apart < h.shape[1]:
+            reached = h[:, :-apart] @ self.constant(power.T)
+            h = torch.cat([h[:, :apart], h[:, apart:] + reached], 1)
+            power, apart = power @ power, 2 * apart
+        return h[:, 1:]
+
+
+class Node:
+    """A value of a graph under construction."""
+
+    def __init__(self, g: Graph, name: str) -> None:
+        self.g, self.name = g, name
+
+    def _with(self, kind: str, other: Node | float) -> Node:
+        name = other.name if isinstance(other, Node) else self.g.scalar(other)
+        return Node(self.g, self.g.op(kind, self.name, name))
+
+    def __add__(self, other: Node | float) -> Node:
+        return self._with("Add", other)
+
+    def __sub__(self, other: Node | float) -> Node:
+        return self._with("Sub", other)
+
+    def __mul__(self, other: Node | float) -> Node:
+        return self._with("Mul", other)
+
+    def __truediv__(self, other: Node | float) -> Node:
+        return self._with("Div", other)
+
+    def __matmul__(self, other: Node) -> Node:
+        return self._with("MatMul", other)
+
+
+class GraphOps:
+    """As ONNX nodes; see :class:`Ops`."""
+
+    def __init__(self, g: Graph) -> None:
+        self.g = g
+
+    def _op(self, kind: str, *inputs: Node, **attributes: Any) -> Node:
+        return Node(self.g, self.g.op(kind, *(each.name for each in inputs), **attributes))
+
+    def _node(self, value: Node | float) -> Node:
+        return value if isinstance(value, Node) else Node(self.g, self.g.scalar(value))
+
+    def constant(self, values: ArrayLike) -> Node:
+        return Node(self.g, self.g.constant(np.asarray(values, np.float32)))
+
+    def abs(self, x: Node) -> Node:
+        return self._op("Abs", x)
+
+    def sqrt(self, x: Node) -> Node:
+        return self._op("Sqrt", x)
+
+    def ceil(self, x: Node) -> Node:
+        return self._op("Ceil", x)
+
+    def least(self, x: Node, y: Node | float) -> Node:
+        return self._op("Min", x, self._node(y))
+
+    def most(self, x: Node, y: Node | float) -> Node:
+        return self._op("Max", x, self._node(y))
+
+    def bound(self, x: Node, limit: float) -> Node:
+        return self._op("Clip", x, self._node(-limit), self._node(limit))
+
+    def above(self, x: Node, y: Node | float) -> Node:
+        return self._op("Cast", self._op("Greater", x, self._node(y)), to=TensorProto.FLOAT)
+
+    def where(self, mask: Node, x: Node, y: Node) -> Node:
+        return self._op("Where", self._op("Greater", mask, self._node(0.0)), x, y)
+
+    def concat(self, parts: Sequence[Node], axis: int = -1) -> Node:
+        return self._op("Concat", *parts, axis=axis)
+
+    def split(self, x: Node, sizes: Sequence[int]) -> list[Node]:
+        return [Node(self.g, name) for name in self.g.split(x.name, sizes, axis=-1)]
+
+    def part(self, x: Node, begin: int, end: int) -> Node:
+        return Node(self.g, self.g.slice(x.name, begin, end, axis=-1))
+
+    def cut(self, x: Node, begin: int, end: int | None) -> Node:
+        return Node(self.g, self.g.slice(x.name, begin, end, axis=1))
+
+    def smallest(self, x: Node) -> Node:
+        return self._op("ReduceMin", x, Node(self.g, self.g.ints(-1)), keepdims=1)
+
+    def axis(self, x: Node, place: int) -> Node:
+        return Node(self.g, self.g.unsqueeze(x.name, place))
+
+    def flat(self, x: Node) -> Node:
+        return Node(self.g, self.g.op("Reshape", x.name, self.g.ints(0, -1)))
+
+    def clock(self, like: Node, begin: int) -> Node:
+        g = self.g
+        time = g.squeeze(g.op("Shape", like.name, start=1, end=2), 0)
+        end = g.op("Add", time, g.constant(np.asarray(begin, np.int64)))
+        one = g.constant(np.asarray(1, np.int64))
+        steps = g.op("Range", g.constant(np.asarray(begin, np.int64)), end, one)
+        floats = g.op("Cast", steps, to=TensorProto.FLOAT)
+        return Node(g, g.op("Reshape", floats, g.ints(1, -1, 1)))
+
+    def gather(self, buffer: Node, index: Node) -> Node:
+        g = self.g
+        whole = g.op("Cast", index.name, to=TensorProto.INT64)
+        flat = g.op("Reshape", whole, g.ints(0, -1))
+        return Node(
+            g, g.op("Reshape", g.op("GatherElements", buffer.name, flat, axis=1), g.op("Shape", whole))
+        )
+
+    def latest(self, carried: Node, value: Node, seen: Node) -> tuple[Node, Node]:
+        g = self.g
+        order = g.op("Cast", seen.name, to=TensorProto.INT64)
+        order = g.op("CumSum", order, g.constant(np.asarray(1, np.int64)))
+        time = g.op("Shape", value.name, start=1, end=2)
+        # Observed values are packed behind the carried one, missing ones go to a place nobody reads;
+        # the n-th packed value is then the latest at every step up to the next observation.
+        room = g.op("Sub", value.name, value.name)
+        first = carried.name
+        packed = g.op("Concat", first, room, g.op("Sub", first, first), axis=1)
+        dump = g.op("Add", time, g.ints(1))
+        target = g.op("Where", g.op("Greater", seen.name, g.scalar(0.0)), order, dump)
+        packed = g.op("ScatterElements", packed, target, value.name, axis=1)
+        some = g.op("Cast", g.op("Greater", order, g.ints(0)), to=TensorProto.FLOAT)
+        return Node(g, g.op("GatherElements", packed, order, axis=1)), Node(g, some)
+
+    def count(self, carried: Node, x: Node) -> Node:
+        g = self.g
+        joined = g.op("Concat", g.unsqueeze(carried.name, 2), x.name, axis=1)
+        return Node(g, g.slice(g.op("CumSum", joined, g.constant(np.asarray(1, np.int64))), 1, None, axis=1))
+
+    def scan(self, x: Node, taken: Matrix, matrix: Matrix, start: Node) -> Node:
+        g, size = self.g, len(matrix)
+        # A row of zeros beside the batch keeps ONNX Runtime on one kernel; see training.cells.
+        steps = g.op("Pad", g.op("Transpose", x.name, perm=[1, 0, 2]), g.ints(0, 0, 0, 0, 1, 0))
+        y = g.ops(
+            "RNN",
+            steps,
+            g.constant(taken.astype(np.float32)[None]),
+            g.constant(matrix.astype(np.float32)[None]),
+            "",
+            "",
+            g.op("Pad", g.unsqueeze(start.name, 0), g.ints(0, 0, 0, 0, 1, 0)),
+            num=1,
+            hidden_size=size,
+            activations=["Affine"],
+            activation_alpha=[1.0],
+            activation_beta=[0.0],
+        )[0]
+        y = g.slice(g.squeeze(y, 1), 0, -1, axis=1)
+        return Node(g, g.op("Transpose", y, perm=[1, 0, 2]))

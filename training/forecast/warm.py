@@ -1,0 +1,102 @@
+"""Weights in a bundle, so that training can start from them: plain arrays by the name of the parameter."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.bundle.manifest import Manifest
+from app.bundle.reader import find_bundles, read_manifest, read_regular
+from app.core.errors import DataError, TrainingError
+from app.tasks.forecast.spec import ForecastSpec
+from training.forecast.net import Forecaster, ForecasterConfig
+
+WEIGHTS_FILE = "weights.npz"
+_MOST_BYTES = 64 << 20
+
+
+def pack_weights(net: Forecaster) -> bytes:
+    """The weights as the content of :data:`WEIGHTS_FILE`."""
+    buffer = io.BytesIO()
+    arrays = {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+class Start:
+    """A forecaster to start training from.
+
+    Args:
+        reference: ``name@version`` or ``name``, of which the newest version is taken.
+        models: the folder where it is.
+
+    Raises:
+        TrainingError: there is no such forecaster, or its bundle holds no weights.
+    """
+
+    def __init__(self, reference: str, models: Path) -> None:
+        folder, manifest = _find(reference, models)
+        self.reference, self.spec = manifest.reference, manifest.spec_as(ForecastSpec)
+        try:
+            content = io.BytesIO(read_regular(folder / WEIGHTS_FILE, _MOST_BYTES))
+            with np.load(content, allow_pickle=False) as arrays:
+                self._weights = {name: torch.from_numpy(arrays[name].copy()) for name in arrays.files}
+        except FileNotFoundError:
+            raise TrainingError(
+                f"{self.reference} has no {WEIGHTS_FILE}, so that nothing can start from it; "
+                "bundles trained by this version have"
+            ) from None
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"the weights of {self.reference} cannot be read: {error}") from error
+
+    def net(self, horizon: int, dropout: float = 0.0) -> Forecaster:
+        """The network with its weights, for as many steps ahead as it knows or fewer.
+
+        Raises:
+            TrainingError: it knows fewer, or the weights are of another network.
+        """
+        if horizon > self.spec.horizon:
+            raise TrainingError(
+                f"horizon is {horizon}, but {self.reference} forecasts 1 to {self.spec.horizon} steps ahead"
+            )
+        weights: dict[str, Tensor] = dict(self._weights)
+        try:
+            layers = [name for name in weights if name.startswith("recurrent.layers.weight_hh_l")]
+            gates, hidden = weights[layers[0]].shape
+            config = ForecasterConfig(
+                cell="lstm" if gates == 4 * hidden else "gru" if gates == 3 * hidden else "rnn",
+                layers=len(layers),
+                hidden=hidden,
+                dropout=dropout,
+                horizon=horizon,
+                levels=self.spec.quantiles,
+                num_frequencies=weights["frequency.weight"].shape[0],
+                frequency_size=weights["frequency.weight"].shape[1],
+                local=weights["place"].shape[1],
+            )
+            weights["place"] = weights["place"][:horizon]
+            net = Forecaster(config)
+            net.load_state_dict(weights)
+        except (IndexError, KeyError, RuntimeError) as error:
+            raise TrainingError(f"the weights of {self.reference} are of another network: {error}") from error
+        return net
+
+
+def _find(reference: str, models: Path) -> tuple[Path, Manifest]:
+    name, _, version = reference.partition("@")
+    found = [(folder, read_manifest(folder)) for folder in find_bundles(models)]
+    ours = [
+        (folder, manifest)
+        for folder, manifest in found
+        if manifest.task == "forecast" and manifest.name == name and version in ("", manifest.version)
+    ]
+    if not ours:
+        known = (
+            ", ".join(manifest.reference for _, manifest in found if manifest.task == "forecast") or "none"
+        )
+        raise TrainingError(f"there is no forecaster {reference!r} in {str(models)!r}; there are: {known}")
+    return ours[-1]
