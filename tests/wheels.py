@@ -43,8 +43,8 @@ class Environment:
         self.folder = folder
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
         (site,) = folder.glob("lib/python*/site-packages")
-        command = [*_PIP, "install", "--no-deps", "--no-index", "--no-compile", "--target", str(site)]
-        subprocess.run([*command, str(wheel)], check=True)
+        command = [*_PIP, "--python", str(folder / "bin/python"), "install", "--no-deps", "--no-index"]
+        subprocess.run([*command, "--no-compile", str(wheel)], check=True)
         (info,) = site.glob("*.dist-info")
         self.requires = sorted(_closure(Distribution.at(info), extras))
         linked = folder / "linked"
