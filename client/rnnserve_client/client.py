@@ -95,6 +95,11 @@ class Client(Http):
         described: dict[str, Any] = await self.ask("GET", f"/models/{name}")
         return described
 
+    async def document(self) -> dict[str, Any]:
+        """The server's OpenAPI document: what each of its routes takes and answers."""
+        document: dict[str, Any] = await self.ask("GET", "/openapi.json")
+        return document
+
     async def create(self, *, id: str | None = None, **fields: Any) -> Session:
         """Open a session; fields as in docs/sessions.md (``task`` or ``model``, ``options``, ...).
 

@@ -59,6 +59,10 @@ class Session:
         self.step = answer.get("step", self.step)
         return answer
 
+    def frames(self, action: str, /, **fields: Any) -> AsyncIterator[dict[str, Any]]:
+        """The same frame by frame, where the action streams; then :meth:`refresh` learns where it is."""
+        return self.client.events(f"{self._path}/{action}", fields)
+
     async def forecast(self, horizon: int, **fields: Any) -> SessionForecast:
         """What lies ahead of the last observation."""
         answer: SessionForecast = await self.client.ask(

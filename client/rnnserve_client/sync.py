@@ -75,6 +75,9 @@ class SyncClient:
     def model(self, name: str) -> dict[str, Any]:
         return self._loop.run(self._client.model(name))
 
+    def document(self) -> dict[str, Any]:
+        return self._loop.run(self._client.document())
+
     def create(self, *, id: str | None = None, **fields: Any) -> SyncSession:
         return SyncSession(self._loop, self._loop.run(self._client.create(id=id, **fields)))
 
@@ -123,6 +126,9 @@ class SyncSession:
 
     def answer(self, action: str, /, **fields: Any) -> dict[str, Any]:
         return self._loop.run(self.session.answer(action, **fields))
+
+    def frames(self, action: str, /, **fields: Any) -> Iterator[dict[str, Any]]:
+        return self._loop.iterate(self.session.frames(action, **fields))
 
     def forecast(self, horizon: int, **fields: Any) -> SessionForecast:
         return self._loop.run(self.session.forecast(horizon, **fields))

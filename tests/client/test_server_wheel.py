@@ -59,6 +59,14 @@ def test_it_fetches_models_and_serves_them(server: Environment, tmp_path: Path) 
     assert (tmp_path / "state").is_dir()
 
 
+@pytest.mark.parametrize("name", ["ask", "session"])
+def test_what_comes_with_the_client_says_so(server: Environment, name: str) -> None:
+    """Whatever follows it."""
+    done = server.run(str(server.folder / "bin/rnnserve"), name, "forecast", "--horizon", "3", "--help")
+    says = f"rnnserve: {name} comes with the client; in a checkout: pip install ./client\n"
+    assert (done.returncode, done.stderr) == (2, says)
+
+
 def test_it_is_typed_and_free_of_training(server: Environment) -> None:
     """Nothing of what trains is required; the packages carry their marks for type checkers."""
     assert {"onnxruntime", "fastapi"} < set(server.requires)
