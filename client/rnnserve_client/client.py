@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from rnnserve_client.answers import (
     ForecastAnswer,
@@ -47,15 +48,15 @@ class Client(Http):
         With a table, the path of a CSV file or what pandas has, the other fields go beside it.
         """
         if table is None:
-            answer = await self.ask("POST", f"/{task}", fields)
+            answer = await self.ask("POST", f"/{quote(task)}", fields)
         else:
             content = await csv_of(table)
-            answer = await self.ask_about(f"/{task}", content, CSV_TYPE, query_of(fields))
+            answer = await self.ask_about(f"/{quote(task)}", content, CSV_TYPE, query_of(fields))
         return dict(answer)
 
     def stream(self, task: str, /, **fields: Any) -> AsyncIterator[dict[str, Any]]:
         """The frames of a task that streams; resumed when the connection breaks."""
-        return self.events(f"/{task}", fields)
+        return self.events(f"/{quote(task)}", fields)
 
     async def forecast(
         self, values: Iterable[float | None] | Table, *, horizon: int, **fields: Any
@@ -65,6 +66,10 @@ class Client(Http):
         if is_table(values):
             answer = await self.answer("forecast", values, horizon=horizon, **fields)
         else:
+            if isinstance(values, str):
+                raise TypeError(
+                    f"values is the text {values!r}; a file is named by a Path, numbers by a list"
+                )
             series = cast("Iterable[float | None]", values)
             known = [None if value is None or value != value else float(value) for value in series]
             answer = await self.answer("forecast", values=known, horizon=horizon, **fields)
@@ -92,7 +97,7 @@ class Client(Http):
 
     async def model(self, name: str) -> dict[str, Any]:
         """What one model takes, gives and measured; ``name``, ``name@version`` or ``name@label``."""
-        described: dict[str, Any] = await self.ask("GET", f"/models/{name}")
+        described: dict[str, Any] = await self.ask("GET", f"/models/{quote(name, safe='@')}")
         return described
 
     async def document(self) -> dict[str, Any]:
@@ -113,7 +118,7 @@ class Client(Http):
         """A session that exists, wherever it stands."""
         from rnnserve_client.session import Session
 
-        info = await self.ask("GET", f"/sessions/{id}")
+        info = await self.ask("GET", f"/sessions/{quote(id, safe='')}")
         return Session(self, info["id"], info["step"])
 
     async def sessions(self) -> AsyncIterator[SessionInfo]:

@@ -57,8 +57,11 @@ class Http:
         Raises:
             Problem: the server refused it.
             Unreachable: the server did not answer.
+            ValueError, TypeError: the body is no JSON; NaN and infinity are none.
         """
-        return await self._answer(method, path, query, {"json": body})
+        if body is None:
+            return await self._answer(method, path, query, {})
+        return await self._answer(method, path, query, _json(path, body))
 
     async def ask_about(
         self, path: str, content: bytes, content_type: str, query: Mapping[str, str] = {}
@@ -94,6 +97,7 @@ class Http:
             Problem: the server refused it.
             Unreachable: the server did not answer, or broke off time after time without a further frame.
         """
+        sent = _json(path, {**request, "stream": True})
         last = ""
         attempt = 0
         failure: Exception | None = None
@@ -102,10 +106,10 @@ class Http:
             if attempt:
                 await asyncio.sleep(self.retry.pause_s(attempt - 1, asked_s))
             attempt += 1
-            headers = {"last-event-id": last} if last else {}
+            headers = sent["headers"] | ({"last-event-id": last} if last else {})
             try:
                 async with self._http.stream(
-                    "POST", path, json={**request, "stream": True}, headers=headers
+                    "POST", path, content=sent["content"], headers=headers
                 ) as response:
                     if not response.is_success:
                         failure = _problem(response.status_code, await response.aread())
@@ -133,6 +137,14 @@ class Http:
             return failure
         why = f": {failure}" if str(failure or "") else ""
         return Unreachable(f"{self.url}: {request} was not answered in {self.retry.attempts} attempts{why}")
+
+
+def _json(path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: the request cannot be written as JSON: {error}") from error
+    return {"content": content, "headers": {"content-type": "application/json"}}
 
 
 async def _frames(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import quote
 
 from rnnserve_client.answers import GenerateAnswer, SessionForecast, SessionInfo, SnapshotInfo
 from rnnserve_client.client import Client, StepResult
@@ -24,7 +25,7 @@ class Session:
         self.client = client
         self.id = id
         self.step = step
-        self._path = f"/sessions/{id}"
+        self._path = f"/sessions/{quote(id, safe='')}"
         self._order = asyncio.Lock()
 
     async def feed(self, inputs: Any) -> StepResult:

@@ -37,7 +37,7 @@ def is_table(value: object) -> TypeGuard[Table]:
 
 
 async def csv_of(table: Table) -> bytes:
-    """A file as it is; a series or data frame with its times, if its index has any, in the first column.
+    """A file as it is; a series or data frame with its times, if its index has any, in front.
 
     Raises:
         OSError: the file cannot be read.
@@ -94,7 +94,7 @@ def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
         return [result]
     (length,) = lengths
     return [
-        result | {name: value[place] for name, value in lists.items()} | {"step": place + 1}
+        _flat(result | {name: value[place] for name, value in lists.items()}) | {"step": place + 1}
         for place in range(length)
     ]
 
@@ -104,6 +104,9 @@ def _written(table: Any) -> bytes:
 
     frame = table.to_frame(table.name or "value") if isinstance(table, pandas.Series) else table
     index = frame.index
+    if isinstance(index, pandas.MultiIndex):
+        # Such as series and time: the server tells by the names, or by the fields `id` and `time`.
+        return str(frame.reset_index().to_csv(index=False)).encode()
     if isinstance(index, pandas.PeriodIndex):
         index = index.to_timestamp()
     if not isinstance(index, pandas.DatetimeIndex):

@@ -149,6 +149,16 @@ def test_a_session_whose_creation_was_not_answered_is_not_lost(
         client.create(task="generate", id="mine")
 
 
+def test_a_name_is_a_name_whatever_is_in_it(scripted: Scripted, client: SyncClient) -> None:
+    """It leads to no other address."""
+    for call in (client.session, client.model, client.answer):
+        scripted.say(404, {"status": 404, "detail": "no"})
+        with pytest.raises(Problem, match="no"):
+            call("a?b ü")
+    asked = [what for _, what, _ in scripted.asked]
+    assert asked == [f"{place}a%3Fb%20%C3%BC" for place in ("GET /sessions/", "GET /models/", "POST /")]
+
+
 def test_a_stream_waits_as_it_is_told_and_goes_on(scripted: Scripted, client: SyncClient) -> None:
     """It asks for what follows the last event; leaving early, and closing the client, end it."""
     event = 'id: 1\nevent: token\ndata: {"type": "token", "text": "a"}\n\n'
