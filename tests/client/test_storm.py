@@ -13,8 +13,8 @@ from tests.client.storm import value
 from tests.e2e.server import ServerProcess
 from tests.wheels import Environment
 
-SESSIONS, STEPS = 12, 40
-KILLED_AT = (6, 30, 62)
+SESSIONS, STEPS = 12, 24
+KILLED_AT = (6, 30)
 """Rounds, of 2 times ``STEPS``, after which the server is killed."""
 
 
