@@ -12,6 +12,7 @@ from typing import Any
 from rnnserve_client.shell.fields import Field, Operation, Parser, UsageError, operation
 from rnnserve_client.shell.lines import lines
 from rnnserve_client.sync import SyncClient
+from rnnserve_client.tables import CSV_TYPE
 
 STREAM = "stream"
 
@@ -34,9 +35,8 @@ def read_fields(about: Operation, prog: str, words: Sequence[str]) -> tuple[dict
             parser.add_argument(flag, dest=field.name, action=argparse.BooleanOptionalAction, help=text)
         else:
             parser.add_argument(flag, dest=field.name, action="append", metavar="X", help=text)
-    if about.files:
-        kinds = ", ".join(sorted(about.files))
-        parser.add_argument("--file", type=Path, metavar="FILE", help=f"is sent as {kinds}")
+    if CSV_TYPE in about.files:
+        parser.add_argument("--file", type=Path, metavar="FILE", help="a CSV file, instead of words")
     given = vars(parser.parse_intermixed_args(list(words)))
     file = given.pop("file", None)
     said = given.pop("words", [])
