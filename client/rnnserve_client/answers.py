@@ -9,19 +9,31 @@ FinishReason = Literal["length", "stop", "stopped"]
 
 
 class Forecast(TypedDict):
-    """Of one series; each list has one entry per step ahead. ``timestamps`` is null without a start."""
+    """Of one series; each list has one entry per step ahead. ``timestamps`` is null without a start.
+
+    ``season``, ``long_season``, ``freq``, ``min`` and ``max`` are what was used; ``paths`` and ``samples``
+    come where sample paths were drawn, and asked for.
+    """
 
     id: str | None
     timestamps: list[str] | None
     mean: list[float]
     quantiles: dict[str, list[float]]
+    season: int
+    long_season: int
+    freq: str | None
+    min: float | None
+    max: float | None
+    paths: NotRequired[int]
+    samples: NotRequired[list[list[float]]]
 
 
 class ForecastAnswer(TypedDict):
-    """Forecasts in the order of the series."""
+    """Forecasts in the order of the series; ``notes`` tell of those whose times were moved to be read."""
 
     model: str
     forecasts: list[Forecast]
+    notes: NotRequired[dict[str, str]]
 
 
 class SessionForecast(TypedDict):
@@ -55,6 +67,22 @@ class SentimentAnswer(TypedDict):
 
     model: str
     results: list[SentimentResult]
+
+
+class SequenceResult(TypedDict):
+    """What was said of one sequence after its last step; ``steps`` after each, where that was asked for."""
+
+    id: str | None
+    length: int
+    outputs: dict[str, Any]
+    steps: list[dict[str, Any]] | None
+
+
+class SequenceAnswer(TypedDict):
+    """Results in the order of the sequences."""
+
+    model: str
+    results: list[SequenceResult]
 
 
 class Alternative(TypedDict):

@@ -13,6 +13,7 @@ from rnnserve_client.answers import (
     GenerateAnswer,
     ModelInfo,
     SentimentAnswer,
+    SequenceAnswer,
     SessionInfo,
     Steps,
 )
@@ -89,6 +90,12 @@ class Client(Http):
         answer: Any = await self.answer("generate", prompt=given, **fields)
         texts: GenerateAnswer = answer
         return texts
+
+    async def sequence(self, table: Table | None = None, /, **fields: Any) -> SequenceAnswer:
+        """The named outputs of a network for sequences of its own columns or tokens."""
+        answer: Any = await self.answer("sequence", table, **fields)
+        results: SequenceAnswer = answer
+        return results
 
     async def models(self) -> list[ModelInfo]:
         """Every version of every model, those included that do not answer at present."""

@@ -11,6 +11,7 @@ from rnnserve_client.answers import (
     GenerateAnswer,
     ModelInfo,
     SentimentAnswer,
+    SequenceAnswer,
     SessionForecast,
     SessionInfo,
     SnapshotInfo,
@@ -68,6 +69,9 @@ class SyncClient:
 
     def generate(self, prompt: str | Sequence[int] = "", **fields: Any) -> GenerateAnswer:
         return self._loop.run(self._client.generate(prompt, **fields))
+
+    def sequence(self, table: Table | None = None, /, **fields: Any) -> SequenceAnswer:
+        return self._loop.run(self._client.sequence(table, **fields))
 
     def models(self) -> list[ModelInfo]:
         return self._loop.run(self._client.models())

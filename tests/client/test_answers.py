@@ -14,17 +14,20 @@ from app.sessions import schema as sessions
 from app.tasks.decoded import schema as decoded
 from app.tasks.forecast import schema as forecast
 from app.tasks.sentiment import schema as sentiment
+from app.tasks.sequence import schema as sequence
 from rnnserve_client import Client, Session, SyncClient, SyncSession
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (client.Alternative, decoded.Alternative),
     (client.Choice, decoded.Choice),
     (client.Forecast, forecast.Forecast),
-    (client.ForecastAnswer, forecast.ForecastAnswer),
+    (client.ForecastAnswer, forecast.NotedForecastAnswer),
     (client.GenerateAnswer, decoded.TextAnswer),
     (client.ModelInfo, ModelSummary),
     (client.SentimentAnswer, sentiment.SentimentAnswer),
     (client.SentimentResult, sentiment.SentimentResult),
+    (client.SequenceAnswer, sequence.SequenceAnswer),
+    (client.SequenceResult, sequence.SequenceResult),
     (client.SessionForecast, forecast.SessionForecast),
     (client.SessionInfo, sessions.SessionInfo),
     (client.SnapshotInfo, sessions.SnapshotInfo),

@@ -17,7 +17,7 @@ PRINTED = {
     "client.models()": r"\[[\d., -]+\]\n\['positive', 'negative'\]\n.{40}\n\[.*'forecaster'.*\]\n\w+tive\n",
     "Path(": r"\['1960-01-01T00:00:00', .*'1960-06-01T00:00:00'\]\n",
     "client.stream(": r".{60}\n {'prompt_tokens': 6, 'completion_tokens': 60, 'total_tokens': 66}\n",
-    "boiler": r"1 None\n2 [\d.]+\n3 [\d.]+\n4 [\d.]+\n\[[\d., -]+\]\n4\n",
+    "boiler": r"1 None\n2 {.*}\n3 {.*}\n4 {.*}\n\[[\d., -]+\]\n4\n",
     "gather": r"\['positive', 'negative'\]\n",
     "patient": r"{.*'labels'.*}\n",
 }

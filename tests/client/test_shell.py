@@ -107,6 +107,12 @@ def test_the_help_of_a_task_is_made_of_its_fields(
         assert part in said
 
 
+def test_the_help_needs_no_server(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before a task is named."""
+    assert main(["ask", "--help", "--url", "http://127.0.0.1:9"]) == 0
+    assert capsys.readouterr().out.startswith("usage: rnnserve-client ask [TASK")
+
+
 def test_mistakes_are_one_line(shell: Shell) -> None:
     """Which says what was wrong, and what is allowed or where to look."""
     for words, said in (

@@ -10,18 +10,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnnserve_client.problems import Problem, Unreachable
+from rnnserve_client.retry import Retry
 from rnnserve_client.shell.fields import Parser, UsageError
 from rnnserve_client.shell.requests import STREAM, described, read_fields, tell, tell_frames
 from rnnserve_client.sync import SyncClient, SyncSession
 
 _KEY = "RNNSERVE_API_KEY"
+# About a second: whoever types an address that is wrong waits for the answer.
+_RETRY = Retry(attempts=5, first_s=0.1)
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "rnnserve-client") -> int:
     """Run a command; returns the exit status, and says on standard error what went wrong."""
     try:
         options, words = _parser(prog).parse_known_args(arguments)
-        with SyncClient(options.url, key=options.key or os.environ.get(_KEY)) as client:
+        key = options.key or os.environ.get(_KEY)
+        with SyncClient(options.url, key=key, retry=_RETRY) as client:
             options.run(client, options, words, prog)
     except Problem as error:
         print(f"{prog}: {_told(error)}", file=sys.stderr)
@@ -100,17 +104,16 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _ask(client: SyncClient, options: argparse.Namespace, words: list[str], prog: str) -> None:
+    if options.task is None and {"-h", "--help"} & set(words):
+        print(f"usage: {prog} ask [TASK [WORDS...]]; {prog} ask TASK --help says what the task takes")
+        return
     about = None if options.task is None else described(client, f"/{options.task}")
     if about is None:
         known = sorted({str(model["task"]) for model in client.models() if model["task"]})
         if options.task is not None:
             raise UsageError(f"the server has no task {options.task!r}; it has {', '.join(known) or 'none'}")
-        if words and not {"-h", "--help"} & set(words):
-            _refuse_more(words)
-        tell(
-            {"usage": f"{prog} ask TASK; {prog} ask TASK --help says what it takes", "tasks": known},
-            options.as_json,
-        )
+        _refuse_more(words)
+        tell({"tasks": known}, options.as_json)
         return
     fields, file = read_fields(about, f"{prog} ask {options.task}", words)
     if file is not None:
