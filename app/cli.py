@@ -152,6 +152,25 @@ def _bench_is_missing(arguments: list[str]) -> None:
     raise ConfigurationError("bench comes with the client; in a checkout: pip install './client[bench]'")
 
 
+def _add_client() -> None:
+    """``ask`` and ``session`` of the client, which reads its own flags."""
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    for name, doc in (
+        ("ask", "Ask a task of a running server; what it takes, the server says."),
+        ("session", "Open, feed and ask sessions of a running server."),
+    ):
+        cli.command(name, help=doc, context_settings=anything)(_run_client)
+
+
+def _run_client(context: typer.Context) -> None:
+    try:
+        from rnnserve_client.shell.command import main as run
+    except ImportError as error:
+        text = f"{context.info_name} comes with the client; in a checkout: pip install ./client"
+        raise ConfigurationError(text) from error
+    raise typer.Exit(run([str(context.info_name), *context.args], prog="rnnserve"))
+
+
 def _serve_signature() -> inspect.Signature:
     parameters = []
     for name, field in Settings.model_fields.items():
@@ -191,6 +210,7 @@ _add_bench()
 for task in TASKS:
     for own in task.commands:
         cli.command(own.name)(command_of(task, own))
+_add_client()
 for command in (serve, config):
     command.__signature__ = _serve_signature()  # type: ignore[attr-defined]  # what typer reads
     cli.command()(command)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import AbstractContextManager
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,16 +15,16 @@ from app.bundle.reader import find_bundles, read_manifest
 from app.cli_import import import_onnx
 from app.core.errors import BundleError, ConfigurationError, InvalidManifest
 from app.main import open_sources, remote_places
-from app.registry.install import install, read_head
+from app.registry.install import Installed, install, read_head
 from app.registry.labels import changing, read_labels, write_labels
 from app.registry.look import bundles_in_order
-from app.registry.origin import Budget, local_origin
+from app.registry.origin import Budget, Origin, local_origin
 from app.registry.verification import check_whole, measure, verify
 from app.service.catalog import Label
 from app.settings import Settings, load_settings
 
 models_cli = typer.Typer(
-    name="models", help="Bundles: list and verify, add, label, pull.", invoke_without_command=True
+    name="models", help="Bundles: list and verify, fetch, add, label, pull.", invoke_without_command=True
 )
 
 Places = Annotated[
@@ -115,29 +117,43 @@ def add_bundle(
 ) -> None:
     """Copy a bundle into the first models folder: verified whole, then visible at once."""
     settings = load_settings(models=models or None, device=device)
-    if not settings.model_folders:
-        raise ConfigurationError("--models names no folder to add a bundle to")
-    max_bytes, seconds = settings.max_bundle_bytes, settings.fetch_timeout_s
-    opened = (
-        remote_places(source).open_origin(source, max_bytes, seconds)
-        if "://" in source
-        else local_origin(Path(source), max_bytes)
-    )
-    with opened as origin:
-        head = read_head(origin)
-        found = hashlib.sha256(head).hexdigest()
-        if sha256 is not None and sha256.lower() != found:
-            raise InvalidManifest(f"manifest.json has the sha256 {found}, not {sha256}")
-        done = install(
-            origin,
-            head,
-            settings.model_folders[0],
-            Budget(max_bytes, seconds),
-            lambda path: check_whole(path, settings.tasks, settings.device),
-            replace=replace,
+    done = _add(source, sha256, replace, settings)
+    what = "added" if done.fresh else "is there already, the very same"
+    typer.echo(f"{done.manifest.reference} {what}: {done.path}")
+
+
+@models_cli.command("fetch")
+def fetch_shipped(
+    names: Annotated[list[str] | None, typer.Argument(help="of models; left out, all of them")] = None,
+    places: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            help="folder or address (https://, s3://, hf://) with NAME/VERSION below; may be given several "
+            "times, the first that has a bundle counts",
+        ),
+    ] = None,
+    models: Places = None,
+    device: OnDevice = None,
+) -> None:
+    """Copy the models that this release ships with, whose sums it knows, into the first models folder."""
+    shipped: dict[str, str] = json.loads(files("app").joinpath("shipped.json").read_text())
+    known = sorted({path.partition("/")[0] for path in shipped})
+    for name in names or ():
+        if name not in known:
+            raise ConfigurationError(f"this release has no model {name!r}; it has {', '.join(known)}")
+    if not places:
+        raise ConfigurationError(
+            "say with --from where the models lie; they have no public address yet. In a checkout, or in the "
+            "archive of its source, they are the folder models"
         )
-        what = "added" if done.fresh else "is there already, the very same"
-        typer.echo(f"{done.manifest.reference} {what}: {done.path}")
+    settings = load_settings(models=models or None, device=device)
+    for path, sha256 in shipped.items():
+        if not names or path.partition("/")[0] in names:
+            done = _first(path, sha256, places, settings)
+            what = "fetched" if done.fresh else "is there already, the very same"
+            typer.echo(f"{done.manifest.reference} {what}: {done.path}")
+    typer.echo(f"serve them: rnnserve serve --models {settings.model_folders[0]}")
 
 
 models_cli.command("import")(import_onnx)
@@ -205,6 +221,41 @@ def pull(
         failed += len(source.failed)
     if failed:
         raise typer.Exit(1)
+
+
+def _add(source: str, sha256: str | None, replace: bool, settings: Settings) -> Installed:
+    if not settings.model_folders:
+        raise ConfigurationError("--models names no folder to add a bundle to")
+    max_bytes, seconds = settings.max_bundle_bytes, settings.fetch_timeout_s
+    opened: AbstractContextManager[Origin] = (
+        remote_places(source).open_origin(source, max_bytes, seconds)
+        if "://" in source
+        else local_origin(Path(source), max_bytes)
+    )
+    with opened as origin:
+        head = read_head(origin)
+        found = hashlib.sha256(head).hexdigest()
+        if sha256 is not None and sha256.lower() != found:
+            raise InvalidManifest(f"manifest.json has the sha256 {found}, not {sha256}")
+        return install(
+            origin,
+            head,
+            settings.model_folders[0],
+            Budget(max_bytes, seconds),
+            lambda path: check_whole(path, settings.tasks, settings.device),
+            replace=replace,
+        )
+
+
+def _first(path: str, sha256: str, places: list[str], settings: Settings) -> Installed:
+    """A shipped bundle from the first place that has it as it was released."""
+    failures = []
+    for place in places:
+        try:
+            return _add(f"{place.rstrip('/')}/{path}", sha256, False, settings)
+        except BundleError as error:
+            failures.append(f"{place}: {error.message}")
+    raise BundleError(f"{path.replace('/', '@')} was not fetched; " + "; ".join(failures))
 
 
 def _targets(target: str, settings: Settings) -> list[Path]:

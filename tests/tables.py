@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from app.telemetry.catalogue import Catalogue, Family
 from tests import steps
 
 DOCS = Path(__file__).parent.parent / "docs"
+SHIPPED = DOCS.parent / "app/shipped.json"
 
 
 def settings_table() -> str:
@@ -48,6 +51,16 @@ def problems_table() -> str:
     for kind in dict.fromkeys(kinds):
         lines.append(f"| `{kind.slug}` | {kind.status} | {kind.title} |")
     return "\n".join(lines)
+
+
+def shipped() -> str:
+    """The bundles of ``models/``, each with the sha256 of its manifest, which has those of its files."""
+    models = DOCS.parent / "models"
+    sums = {
+        path.parent.relative_to(models).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(models.glob("*/*/manifest.json"))
+    }
+    return json.dumps(sums, indent=2) + "\n"
 
 
 def layers() -> str:
@@ -104,7 +117,8 @@ def rewritten(text: str, marker: str, table: str) -> str:
 
 
 def main() -> None:
-    """Write every table."""
+    """Write every table, and what ``rnnserve models fetch`` knows of the bundles."""
+    SHIPPED.write_text(shipped())
     for marker, (page, make) in TABLES.items():
         path = DOCS / page
         path.write_text(rewritten(path.read_text(), marker, make()))

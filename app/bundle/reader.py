@@ -56,7 +56,10 @@ class Bundle:
 def find_bundles(folder: Path) -> list[Path]:
     """The bundle folders ``<folder>/<name>/<version>``, sorted; raises BundleError for no folder."""
     if not folder.is_dir():
-        raise BundleError(f"the models folder {str(folder)!r} does not exist or is not a directory")
+        raise BundleError(
+            f"the models folder {str(folder)!r} does not exist or is not a directory; name another with "
+            "--models, or get the models of this release: rnnserve models fetch"
+        )
     return sorted(
         path.parent for path in folder.glob(f"*/*/{MANIFEST_FILE}") if not path.parent.name.startswith(".")
     )

@@ -78,7 +78,8 @@ class ModelRegistry:
             places = [*map(str, self._settings.model_folders), *(source.address for source in self._sources)]
             raise ConfigurationError(
                 f"the models folder {', '.join(map(repr, places))} holds no bundle "
-                "(models/NAME/VERSION/manifest.json); rnnserve-train makes them"
+                "(models/NAME/VERSION/manifest.json); "
+                "rnnserve models fetch gets those of this release, rnnserve-train makes new ones"
             )
         with contextlib.suppress(StopIteration):  # its end, since nothing in it waits on a loop
             names = {found.name for found in look.bundles.values()}

@@ -18,8 +18,9 @@ from weakref import WeakValueDictionary
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from rnnserve_client.http import AGAIN, Retry, StepResult
+from rnnserve_client.client import StepResult
 from rnnserve_client.problems import OutputLost, Problem, Unreachable, problem_of
+from rnnserve_client.retry import AGAIN, Retry
 from rnnserve_client.session import Session
 
 _MAX_IN_FLIGHT = 1024

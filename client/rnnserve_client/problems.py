@@ -16,14 +16,16 @@ class Problem(Exception):
         status: of HTTP.
         name: the last part of the problem's type, such as ``sequence-conflict``.
         step: of the session, where the server said so.
+        attempts: how often the request was sent; with more than one, an earlier one may have been applied.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        super().__init__(str(document.get("detail", "the server gave no reason")))
+        super().__init__(str(document.get("detail", f"status {document.get('status')}, without a reason")))
         self.document = dict(document)
         self.status = int(document.get("status", 500))
         self.name = str(document.get("problem") or document.get("type", "")).rpartition(":")[2]
         self.step: int | None = document.get("step")
+        self.attempts = 1
 
 
 class Conflict(Problem):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import quote
 
-from rnnserve_client.http import Client, StepResult
+from rnnserve_client.answers import GenerateAnswer, SessionForecast, SessionInfo, SnapshotInfo
+from rnnserve_client.client import Client, StepResult
 from rnnserve_client.problems import Conflict, Gone, Problem
 
 
@@ -23,7 +25,7 @@ class Session:
         self.client = client
         self.id = id
         self.step = step
-        self._path = f"/sessions/{id}"
+        self._path = f"/sessions/{quote(id, safe='')}"
         self._order = asyncio.Lock()
 
     async def feed(self, inputs: Any) -> StepResult:
@@ -39,9 +41,9 @@ class Session:
             self.step = answer["step"]
             return StepResult(answer["seq"], answer["step"], answer["outputs"])
 
-    async def info(self) -> dict[str, Any]:
+    async def info(self) -> SessionInfo:
         """Model, step, times and metadata."""
-        info: dict[str, Any] = await self.client.ask("GET", self._path)
+        info: SessionInfo = await self.client.ask("GET", self._path)
         return info
 
     async def refresh(self) -> int:
@@ -49,18 +51,31 @@ class Session:
         self.step = (await self.info())["step"]
         return self.step
 
-    async def forecast(self, horizon: int, **fields: Any) -> dict[str, Any]:
+    async def answer(self, action: str, /, **fields: Any) -> dict[str, Any]:
+        """What a task answers from the present state, also one that this client does not know.
+
+        It is sent again where no answer comes, so an action that moves the session needs its ``seq``.
+        """
+        answer: dict[str, Any] = await self.client.ask("POST", f"{self._path}/{action}", fields)
+        self.step = answer.get("step", self.step)
+        return answer
+
+    def frames(self, action: str, /, **fields: Any) -> AsyncIterator[dict[str, Any]]:
+        """The same frame by frame, where the action streams; then :meth:`refresh` learns where it is."""
+        return self.client.events(f"{self._path}/{action}", fields)
+
+    async def forecast(self, horizon: int, **fields: Any) -> SessionForecast:
         """What lies ahead of the last observation."""
-        answer: dict[str, Any] = await self.client.ask(
+        answer: SessionForecast = await self.client.ask(
             "POST", f"{self._path}/forecast", {"horizon": horizon, **fields}
         )
         return answer
 
-    async def generate(self, prompt: str = "", *, advance: bool = False, **fields: Any) -> dict[str, Any]:
+    async def generate(self, prompt: str = "", *, advance: bool = False, **fields: Any) -> GenerateAnswer:
         """Text from the present state; with ``advance`` it becomes steps of the session, exactly once."""
         async with self._order:
             body = {"prompt": prompt, **fields, **self._advancing(advance)}
-            answer: dict[str, Any] = await self.client.ask("POST", f"{self._path}/generate", body)
+            answer: GenerateAnswer = await self.client.ask("POST", f"{self._path}/generate", body)
             self.step = answer["step"]
             return answer
 
@@ -100,9 +115,9 @@ class Session:
             if not any(one["name"] == name and one["step"] == self.step for one in await self.snapshots()):
                 raise
 
-    async def snapshots(self) -> list[dict[str, Any]]:
+    async def snapshots(self) -> list[SnapshotInfo]:
         """The kept states, oldest first."""
-        listed: list[dict[str, Any]] = (await self.client.ask("GET", f"{self._path}/snapshots"))["snapshots"]
+        listed: list[SnapshotInfo] = (await self.client.ask("GET", f"{self._path}/snapshots"))["snapshots"]
         return listed
 
     async def rewind(self, to: str | int) -> int:

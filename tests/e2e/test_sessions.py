@@ -18,7 +18,9 @@ async def test_the_client_does_every_operation(server: ServerProcess) -> None:
         assert (first.seq, first.step, len(first.outputs)) == (1, 3, 3)
         assert (await session.feed({"value": 129.0, "time": "2024-01-01T03:00"})).step == 4
         assert (await session.info())["metadata"] == {"room": 7}
-        assert (await session.forecast(3, levels=[80]))["forecast"]["timestamps"][0] == "2024-01-01T04:00:00"
+        ahead = (await session.forecast(3, levels=[80]))["forecast"]["timestamps"]
+        assert ahead is not None
+        assert ahead[0] == "2024-01-01T04:00:00"
         await session.snapshot("calm")
         fork = await session.fork()
         same = [await one.feed(130.0) for one in (session, fork)]

@@ -1,0 +1,184 @@
+"""What is sent again, after how long, and what is raised, over a socket that says what a test tells it to."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from rnnserve_client import Conflict, Gone, Problem, Retry, SyncClient, Unreachable
+from rnnserve_client.retry import asked_pause_s
+
+QUICK = Retry(attempts=3, first_s=0.001, longest_s=0.002)
+
+
+class Scripted(ThreadingHTTPServer):
+    """Gives its answers in turn: status, content type, body and more headers; ``None`` hangs up."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: list[tuple[int, str, str, dict[str, str]] | None] = []
+        self.asked: list[tuple[float, str, Any]] = []
+
+    def say(self, status: int, document: Any, **headers: str) -> None:
+        """One more answer of JSON."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answers.append((status, "application/json", json.dumps(document), more))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Scripted
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Keep quiet."""
+
+    def do_GET(self) -> None:
+        """The next answer."""
+        length = int(self.headers.get("content-length", "0"))
+        body = json.loads(self.rfile.read(length)) if length else None
+        self.server.asked.append((time.monotonic(), f"{self.command} {self.path}", body))
+        answer = self.server.answers.pop(0)
+        if answer is None:
+            return
+        status, kind, text, headers = answer
+        self.send_response(status)
+        for name, value in {"content-type": kind, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    do_POST = do_DELETE = do_GET
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    """One that has nothing to say yet."""
+    with Scripted() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def client(scripted: Scripted) -> Iterator[SyncClient]:
+    """That gives up after three attempts."""
+    with SyncClient(f"http://127.0.0.1:{scripted.server_port}", retry=QUICK) as client:
+        yield client
+
+
+def test_a_pause_that_the_server_asks_for_is_made(scripted: Scripted, client: SyncClient) -> None:
+    """After a refusal; after a hang-up the client's own pause is."""
+    scripted.say(503, {"detail": "busy", "status": 503}, retry_after="1")
+    scripted.answers.append(None)
+    scripted.say(200, {"models": []})
+    assert client.models() == []
+    (first, *_), (second, *_), (third, *_) = scripted.asked
+    assert second - first >= 1
+    assert third >= second
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(None, 0), ("2.5", 2.5), ("-1", 0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0), ("soon", 0)],
+)
+def test_what_proxies_write_for_a_pause(text: str | None, seconds: float) -> None:
+    """A date, or nonsense, is as if nothing was said."""
+    assert asked_pause_s({} if text is None else {"retry-after": text}) == seconds
+
+
+def test_the_last_refusal_is_raised(scripted: Scripted, client: SyncClient) -> None:
+    """With the server's own words, when all attempts are used up."""
+    for _ in range(3):
+        scripted.say(503, {"type": "urn:rnnserve:problem:overloaded", "detail": "busy", "status": 503})
+    with pytest.raises(Problem, match="busy") as raised:
+        client.generate("a")
+    assert (raised.value.name, raised.value.status, raised.value.attempts) == ("overloaded", 503, 3)
+
+
+def test_what_trying_again_cannot_mend_is_raised_at_once(scripted: Scripted, client: SyncClient) -> None:
+    """One request each."""
+    for status, kind in ((422, Problem), (409, Conflict), (410, Gone)):
+        scripted.say(status, {"status": status, "detail": "no"})
+        with pytest.raises(kind, match="no"):
+            client.sentiment("a")
+    assert len(scripted.asked) == 3
+
+
+def test_nobody_answers(scripted: Scripted, client: SyncClient) -> None:
+    """What was asked, where, and how often."""
+    scripted.answers = [None, None, None]
+    with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:\d+: GET /models was not answered in 3 att"):
+        client.models()
+
+
+def test_something_else_answers(scripted: Scripted, client: SyncClient) -> None:
+    """The page of a hotel's network, with and without a good status."""
+    scripted.answers = [(200, "text/html", "<html>", {}), (404, "text/html", "<html>", {})]
+    with pytest.raises(Unreachable, match="answered with text/html, not with JSON: no rnnserve there"):
+        client.models()
+    with pytest.raises(Problem, match="status 404, without a reason"):
+        client.models()
+
+
+def test_a_wrong_address_is_told_at_once() -> None:
+    """It lacks what an address begins with."""
+    with pytest.raises(ValueError, match="url is 'localhost:8000'; it must be like http://localhost:8000"):
+        SyncClient("localhost:8000")
+
+
+def test_a_session_whose_creation_was_not_answered_is_not_lost(
+    scripted: Scripted, client: SyncClient
+) -> None:
+    """Its id is taken when it is asked for again: by the first attempt. Without one, by somebody else."""
+    taken = {"status": 409, "detail": "the id is taken"}
+    scripted.answers = [None]
+    scripted.say(409, taken)
+    scripted.say(200, {"id": "mine", "step": 0})
+    assert client.create(task="generate", id="mine").id == "mine"
+    scripted.say(409, taken)
+    with pytest.raises(Conflict, match="taken"):
+        client.create(task="generate", id="mine")
+
+
+def test_a_name_is_a_name_whatever_is_in_it(scripted: Scripted, client: SyncClient) -> None:
+    """It leads to no other address."""
+    for call in (client.session, client.model, client.answer):
+        scripted.say(404, {"status": 404, "detail": "no"})
+        with pytest.raises(Problem, match="no"):
+            call("a?b ü")
+    asked = [what for _, what, _ in scripted.asked]
+    assert asked == [f"{place}a%3Fb%20%C3%BC" for place in ("GET /sessions/", "GET /models/", "POST /")]
+
+
+def test_a_stream_waits_as_it_is_told_and_goes_on(scripted: Scripted, client: SyncClient) -> None:
+    """It asks for what follows the last event; leaving early, and closing the client, end it."""
+    event = 'id: 1\nevent: token\ndata: {"type": "token", "text": "a"}\n\n'
+    scripted.answers.append((200, "text/event-stream", event, {}))
+    scripted.say(503, {"status": 503}, retry_after="1")
+    scripted.answers.append((200, "text/event-stream", 'id: 2\ndata: {"type": "done"}\n\n', {}))
+    assert [frame["type"] for frame in client.stream("any", prompt="a")] == ["token", "done"]
+    times = [when for when, _, _ in scripted.asked]
+    assert times[2] - times[1] >= 1
+    scripted.answers.append((200, "text/event-stream", event * 3, {}))
+    for frame in client.stream("any"):
+        assert frame["text"] == "a"
+        break
+
+
+def test_a_closed_client_says_so(client: SyncClient) -> None:
+    """In every call, also of a stream that was left open."""
+    stream = client.stream("any")
+    client.close()
+    client.close()
+    for call in (client.models, lambda: next(stream)):
+        with pytest.raises(RuntimeError, match="the client is closed"):
+            call()
