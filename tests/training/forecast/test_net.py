@@ -164,7 +164,7 @@ def test_the_farthest_horizon_fits_the_buffer(season: int) -> None:
 
 
 def test_the_start_row_is_complete() -> None:
-    """The start row has the size the fields add up to, and only its recurrent part is learned, once for both images."""
+    """It has the size its fields add up to, and only its recurrent part is learned, once for both images."""
     net = make_net()
     row = net.start_row()
     assert row.shape == (net.row_size,)
