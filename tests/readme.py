@@ -72,8 +72,8 @@ def figures(models: Path) -> str:
         "| bundle | cell | data | measure | value | baselines on the same split |",
         "|---|---|---|---|---|---|",
     ]
-    for path in find_bundles(models):
-        manifest = read_manifest(path)
+    newest = {manifest.name: manifest for manifest in map(read_manifest, find_bundles(models))}
+    for manifest in newest.values():
         lines += [_figure(manifest, quality) for quality in _main_figures(manifest)]
     return "\n".join(lines) + "\n"
 
@@ -81,7 +81,11 @@ def figures(models: Path) -> str:
 def _main_figures(manifest: Manifest) -> list[Quality]:
     """Of a forecaster the overall scores; of the others all that have a baseline."""
     measured = [quality for quality in manifest.quality if quality.baselines]
-    overall = [quality for quality in measured if quality.metric == "OWA" or "RMSE" in quality.metric]
+    overall = [
+        quality
+        for quality in measured
+        if quality.metric == "OWA" or "RMSE" in quality.metric or quality.dataset == "M3 all"
+    ]
     return overall if manifest.task == "forecast" and overall else measured
 
 
