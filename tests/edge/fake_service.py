@@ -115,7 +115,7 @@ class FakeService:
     def count_refusal(self, task: str) -> None:
         """Nobody asks."""
 
-    async def answer(self, task: Task, request: Any) -> tuple[BaseModel, Timing]:
+    async def answer(self, task: Task, request: Any, of: object = None) -> tuple[BaseModel, Timing]:
         """The last value of each series, a good word for each text, or as many ``x`` as asked for."""
         await self._work()
         return ANSWERS[task.name](request), TIMING
