@@ -14,7 +14,8 @@ import torch
 from app.bundle.manifest import TOKENIZER_FILE
 from app.core.errors import TrainingError
 from training.export import check_names, describe_run, export_bundle
-from training.loop import FitReport, LoopConfig, fit, seed_everything
+from training.loop import fit, seed_everything
+from training.loop_config import FitReport, LoopConfig
 from training.options import RunOptions, pick, recorded_command
 from training.recipe import Recipe
 

@@ -288,12 +288,13 @@ def test_a_streamed_series_marks_the_points_that_surprise(visit: Visit, client: 
     visit.open()
     visit.page.get_by_role("button", name="Taxis").click()
     visit.says("csv-summary", r"672 rows, hourly \(h\)")
+    visit.at("forecast-model").select_option("forecaster@1")
     visit.at("stream-switch").check(force=True)
     visit.at("stream-pace").select_option("0")
     visit.at("forecast-run").click()
     visit.says("forecast-meta", r"672 of 672 points fed to session \w+, \d+ surprising")
     times, values = series(SAMPLES / "new-york-taxis.csv")
-    client.post("/sessions", json={"id": "own", "task": "forecast", "options": {"freq": "h"}})
+    client.post("/sessions", json={"id": "own", "model": "forecaster@1", "options": {"freq": "h"}})
     events = [{"value": value, "time": time} for time, value in zip(times, values, strict=True)]
     outputs = client.post("/sessions/own/steps", json={"inputs": events}).json()["outputs"]
     found = [times[at] for at, one in enumerate(outputs) if at >= 24 and one["anomaly_score"] >= 3]
@@ -311,9 +312,12 @@ def test_what_is_unusual_in_a_series_is_marked(visit: Visit, client: httpx2.Clie
     visit.open()
     visit.page.get_by_role("button", name="Taxis").click()
     visit.says("csv-summary", r"672 rows, hourly \(h\)")
+    visit.at("forecast-model").select_option("forecaster@1")
     visit.at("anomaly-run").click()
     taxis = SAMPLES / "new-york-taxis.csv"
-    answer = client.post("/anomalies", content=taxis.read_bytes(), headers={"content-type": "text/csv"})
+    answer = client.post(
+        "/anomalies?model=forecaster@1", content=taxis.read_bytes(), headers={"content-type": "text/csv"}
+    )
     (found,) = answer.json()["series"]
     assert found["events"], "New Year's night is one"
     visit.says("forecast-meta", rf"found {len(found['events'])} events? in 672 values")
@@ -375,7 +379,7 @@ def test_the_page_says_which_season_was_found(visit: Visit) -> None:
     visit.at("paste").locator("summary").click()
     visit.at("csv-text").fill("\n".join(["sales", *(str(10 + 5 * (k % 7) + k % 3) for k in range(63))]))
     visit.at("use-paste").click()
-    visit.says("forecast-meta", "Season 7, nothing below 0")
+    visit.says("forecast-meta", "Season 7 and 365, nothing below 0")
     visit.at("season").fill("7, 21")
     visit.at("forecast-run").click()
     visit.says("forecast-meta", "Season 7 and 21")

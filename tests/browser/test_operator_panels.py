@@ -150,7 +150,7 @@ def test_each_model_has_a_card_with_its_figures(visit: Visit, client: httpx2.Cli
     for summary in summaries:
         reference = f"{summary['name']}@{summary['version']}"
         detail = client.get(f"/models/{reference}").json()
-        card = visit.page.get_by_role("article", name=reference)
+        card = visit.page.get_by_role("article", name=reference, exact=True)
         text = card.text_content() or ""
         assert summary["cell"].upper() in text
         assert f"{detail['network']['parameters']:,}" in text

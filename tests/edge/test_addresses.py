@@ -20,7 +20,13 @@ ROUTES: list[Route] = [route for route in APP.state.routes if isinstance(route, 
 FIXED = [route.path for route in ROUTES if "GET" in (route.methods or ()) and "{" not in route.path]
 BODIES = [route.path for route in ROUTES if isinstance(route, APIRoute) and route.body_field is not None]
 # Of the others a field must be given.
-EMPTY = {"/sessions", "/sessions/{id}/fork", "/sessions/{id}/snapshots", "/sessions/{id}/generate"}
+EMPTY = {
+    "/sessions",
+    "/sessions/{id}/forecast",
+    "/sessions/{id}/fork",
+    "/sessions/{id}/generate",
+    "/sessions/{id}/snapshots",
+}
 
 
 @pytest.mark.parametrize("path", [*FIXED, "/docs", "/openapi.json"])
@@ -75,7 +81,7 @@ def test_a_socket_at_another_address_is_told_where_they_are(client: TestClient, 
     with pytest.raises(WebSocketDenialResponse) as denied, client.websocket_connect(path):
         pass
     assert denied.value.status_code == 404
-    assert denied.value.json()["detail"].endswith("only at /generate, /sessions, /sessions/{id}")
+    assert denied.value.json()["detail"].endswith("only at /generate, /sequence, /sessions, /sessions/{id}")
 
 
 @pytest.mark.parametrize("path", [path for path in BODIES if path.startswith(("/sessions", "/steps"))])

@@ -43,7 +43,7 @@ def forecast(body: Body, path: Body) -> Body:
     else:
         body = {**_series(body), "series": None}
     if body.get("season"):
-        body["season"] = 1 + int(body["season"]) % 48
+        body["season"] = 1 + number_of(body["season"]) % 48
     return body | ({"model": "series"} if body.get("model") else {})
 
 
@@ -101,7 +101,8 @@ def many_steps(body: Body, path: Body) -> Body:
 
 def stateless(body: Body, path: Body) -> Body:
     """From the start of a task."""
-    task = body.get("task") or "generate"
+    task = str(body.get("task"))
+    task = task if task in SESSION_OF else "generate"
     return {"task": task, "inputs": INPUTS[SESSION_OF[task]]}
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from app.core.errors import TrainingError
-from training.loop import FitReport, LoopConfig, fit, learning_rate_at, seed_everything
+from training.loop import fit, learning_rate_at, seed_everything
+from training.loop_config import FitReport, LoopConfig
 
 STEPS = 4
 

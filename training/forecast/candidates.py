@@ -13,7 +13,8 @@ from typing import Generic
 
 import numpy as np
 
-from training.forecast.memory import FARTHEST, NUM_LAGS, TOLD, look_back, middle, squash
+from training.forecast.look_back import FARTHEST, look_back, middle, squash
+from training.forecast.memory import NUM_LAGS, TOLD
 from training.forecast.ops import Matrix, Ops, T
 
 # Seasonal values: short one, mean and median of three short ones, long one, mean of two long ones.

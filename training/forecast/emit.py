@@ -9,7 +9,8 @@ from onnx import TensorProto
 
 from app.features import series as columns
 from training.forecast.candidates import NUM_CANDIDATES, candidates, known
-from training.forecast.memory import NUM_EVEN, NUM_ODD, Memory, View, observe
+from training.forecast.look_back import View
+from training.forecast.memory import NUM_EVEN, NUM_ODD, Memory, observe
 from training.forecast.net import SURE
 from training.forecast.ops import GraphOps, Node
 from training.forecast.quantiles import MIN_GAP

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from app.features import series as columns
 from training.cells import Cell, Nonlinearity, RecurrentStack
 from training.forecast.candidates import NUM_CANDIDATES, NUM_KNOWN, SEASONAL_NAIVE, candidates, known
-from training.forecast.memory import NUM_EVEN, NUM_ODD, Memory, View, observe
+from training.forecast.look_back import View
+from training.forecast.memory import NUM_EVEN, NUM_ODD, Memory, observe
 from training.forecast.ops import TorchOps
 from training.forecast.quantiles import LEVELS, MIN_GAP, mixing_matrix, squareplus
 from training.forecast.view import Prediction

@@ -22,9 +22,9 @@ from training.data.download import DataStore
 from training.forecast.backtest import GraphForecaster
 from training.forecast.data import ForecastData, load_built_in, load_csv
 from training.forecast.library import PATHS, built_in, with_validation
+from training.forecast.look_back import WINDOW
 from training.forecast.loss import window_loss
 from training.forecast.measure import measure
-from training.forecast.memory import WINDOW
 from training.forecast.net import MAX_HORIZON, Forecaster, ForecasterConfig
 from training.forecast.notes import NOTES, USER_NOTES
 from training.forecast.series import Series

@@ -16,7 +16,7 @@ from app.features.frequency import Frequency
 from app.features.layout import Layout
 from app.features.series import NO_FREQUENCY, SeriesKind, kind_for
 from app.features.table import read_table
-from training.forecast.memory import WINDOW
+from training.forecast.look_back import WINDOW
 from training.forecast.series import Series
 
 logger = logging.getLogger(__name__)

@@ -109,7 +109,7 @@ def _read(body: bytes, query: TableQuery, limits: ForecastLimits) -> TableReques
 
 SERIES = Operation(
     path="/forecast/series",
-    doc="""The series of a table as they are read.
+    doc="""The series of a table, as read.
 
 Send a `text/csv` body, or the text as `csv` in JSON. The answer has the values on the grid of their
 frequency, and says which columns were taken for what. Nothing is forecast.""",

@@ -1,0 +1,57 @@
+"""What steps see of a series, and how they look back into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic
+
+from training.forecast.ops import Ops, T
+
+# No season is longer; the buffer holds two of them.
+WINDOW = 366
+BUFFER = 2 * WINDOW
+# What the buffer holds where nothing was observed, beyond every value that may be sent.
+MISSING = 3e38
+_PRESENT = 1e37
+# Nothing is farther away than this many scales.
+FARTHEST = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class View(Generic[T]):
+    """What the steps of one call see, ``[batch, time, k]``.
+
+    ``told``: the ``anchor``, which is the median of the last three values and which forecasts start
+    from; ``scale`` to divide by, ``unit`` to multiply with (zero where nothing has varied), ``noise``,
+    the error of the best forecast by rule so far in units of ``scale``; how many scales a step is wide;
+    ``age``; the two seasons; the errors of all rules, in the same units; and what candidates are made
+    of, in the series' unit: the last value from the anchor, the state (levels, lines, slopes, growths,
+    drifts) relative to it, and the latest growths of one season and of the median of three. ``buffer``
+    ``[batch, 732 + time]`` and ``position`` in it.
+    ``odd`` features change their sign with the series, ``even`` ones, side by side, do not.
+    """
+
+    told: T
+    position: T
+    buffer: T
+    odd: T
+    even: tuple[T, ...]
+
+
+def middle(ops: Ops[T], x: T, y: T, z: T) -> T:
+    """The median of three."""
+    return ops.most(ops.least(x, y), ops.least(ops.most(x, y), z))
+
+
+def squash(ops: Ops[T], x: T) -> T:
+    """Nearly the identity up to 5, never beyond 10, from operations whose result is exact everywhere."""
+    x = ops.bound(x, FARTHEST)
+    tenth = x * 0.1
+    return x / ops.sqrt(tenth * tenth + 1.0)
+
+
+def look_back(ops: Ops[T], buffer: T, position: T, age: T, lags: T) -> tuple[T, T]:
+    """Values so many steps before each position, and whether there are such."""
+    found = ops.gather(buffer, position - ops.least(lags, float(BUFFER)))
+    within = ops.above(ops.least(age, BUFFER + 1.0), lags)
+    return found, within * ops.above(ops.constant(_PRESENT), found)
