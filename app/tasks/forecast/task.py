@@ -103,7 +103,9 @@ def _csv(read: Callable[[bytes, Any, Any], BaseModel], query: type[BaseModel]) -
 
 BACKTEST = Operation(
     path="/forecast/backtest",
-    doc="""Forecast what is known already, from several places along each series.
+    doc="""Forecast what is known already, and score it.
+
+Forecasts are made from several places along each series.
 
 One pass over a series, as the network reads it step by step. The scores stand beside those of the seasonal
 naive forecast.""",
