@@ -31,7 +31,7 @@ def write_csv(answer: AnomalyAnswer) -> bytes:
 
 ANOMALIES = Operation(
     path="/anomalies",
-    doc="""Find what is unusual in one series or many.
+    doc="""Find what is unusual in series.
 
 Each value is judged by the forecast made one step before it, in one pass over the series, and by how often
 the series has been as surprising before. Values rarer than `false_alarms` are alarms, and alarms near each
