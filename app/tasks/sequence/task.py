@@ -27,7 +27,9 @@ def _body(chance: random.Random, options: Mapping[str, int]) -> dict[str, Any]:
 
 TASK = Task(
     name="sequence",
-    doc="""Read one sequence or many with any recurrent network, and give its outputs by name.
+    doc="""Read sequences with any recurrent network.
+
+The outputs are given by name.
 
 Send `rows`, oldest first: lists of numbers in the order of the model's columns, objects by column, or token
 ids; `null` where a value is missing. A model with a tokenizer also reads `text`. `GET /models/{model}` says
