@@ -41,13 +41,14 @@ def export_plain(bundle: Bundle, folder: Path) -> Path:
     """The graph, the start row and the hourly columns as files that need no code of this project.
 
     The peers load these: `model.onnx`, `start.npy` ``[S]`` and `kind.npy`, the columns frequency, season
-    and long season.
+    and long season, and `levels.npy`, those of the quantiles.
     """
     folder.mkdir(parents=True, exist_ok=True)
     spec = bundle.manifest.spec_as(ForecastSpec)
     hourly = spec.frequencies["h"]
     (folder / "model.onnx").write_bytes(bundle.graph)
     np.save(folder / "start.npy", bundle.start)
+    np.save(folder / "levels.npy", np.array(spec.quantiles))
     np.save(folder / "kind.npy", np.array([hourly.index, hourly.season, hourly.long_season], np.float32))
     return folder
 

@@ -1,7 +1,7 @@
 """The model as the peers use it: numpy and ONNX Runtime, nothing of this project.
 
 Every peer imports this file from the folder above its own, so that all run the same arithmetic:
-168 values become ``[batch, time, 12]``, the graph gives ``[batch, 1, 48, 9]``, 24 steps go out.
+168 values become ``[batch, time, 12]``, the graph gives ``[batch, 1, 48, levels]``, 24 steps go out.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-LEVELS = ("0.025", "0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95", "0.975")
-
 
 class Forecaster:
     """The graph with one thread, which is the fastest for a network of this size.
 
     Args:
-        folder: with `model.onnx`, `start.npy` and `kind.npy`; else that of ``FORECASTER``.
+        folder: with `model.onnx`, `start.npy`, `kind.npy` and `levels.npy`; else that of ``FORECASTER``.
     """
 
     def __init__(self, folder: str | None = None) -> None:
@@ -32,9 +30,10 @@ class Forecaster:
         )
         self._start = np.load(place / "start.npy")
         self._kind = np.load(place / "kind.npy")
+        self.levels = [f"{level:g}" for level in np.load(place / "levels.npy")]
 
     def run(self, batch: Sequence[Sequence[float]]) -> np.ndarray:
-        """Quantiles ``[batch, 48, 9]`` of series of one length."""
+        """Quantiles ``[batch, 48, levels]`` of series of one length."""
         values = np.asarray(batch, np.float32)
         x = np.zeros((*values.shape, 12), np.float32)
         x[:, :, 0] = values
@@ -49,4 +48,4 @@ class Forecaster:
 
     def answer(self, batch: Sequence[Sequence[float]], horizon: int = 24) -> list[dict[str, list[float]]]:
         """One answer for each series: a list of ``horizon`` numbers for each level."""
-        return [dict(zip(LEVELS, row[:horizon].T.tolist(), strict=True)) for row in self.run(batch)]
+        return [dict(zip(self.levels, row[:horizon].T.tolist(), strict=True)) for row in self.run(batch)]
