@@ -2,7 +2,7 @@
 
     python -m benchmarks.forecast [--seconds 3] [--rounds 5] [--peers mosec,torchserve | --no-peers]
 
-168 points in, 24 steps of each quantile out, 1, 16 and 64 connections. In each round every subject is started,
+168 points in, 24 steps of each quantile out, 1, 16 and 64 connections. In each round each subject is started,
 warmed and measured alone, one after the other, so that the machine's drift meets all of them; ratios
 are taken within a round, and the medians over rounds are reported.
 """

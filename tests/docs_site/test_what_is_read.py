@@ -9,7 +9,7 @@ from app.edge.http.form import FORM_TYPE
 from app.features.frequency import parse_frequency
 from app.features.table import MISSING, number_of
 from app.features.times import READ, read_times
-from app.tasks.forecast.task import CSV_TYPES
+from app.tasks.forecast.csv_body import CSV_TYPES
 from tests.docs_site.recorded import DOCS
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from app.tasks.forecast.task import CSV_TYPES
+from app.tasks.forecast.csv_body import CSV_TYPES
 
 TABLE = b"a\n1\n2\n"
 REQUEST = b'{"series": [{"id": "a", "values": [1, 2]}], "horizon": 2}'

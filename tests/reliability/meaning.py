@@ -14,13 +14,14 @@ from tests.bundles import HORIZON, LETTERS
 
 Body = dict[str, Any]
 
-MODELS = {"series": "forecast", "mood": "sentiment", "text": "generate"}
+MODELS = {"series": "forecast", "mood": "sentiment", "text": "generate", "sensors": "sequence"}
 INPUTS: dict[str, Any] = {
     "hourly": [112, 118, None, 129.5],
     "review": "a good film, truly",
     "play": "a play, of letters.",
+    "machine": [[0.5, 20.0], [0.7, None]],
 }
-SESSION_OF = {"forecast": "hourly", "sentiment": "review", "generate": "play"}
+SESSION_OF = {"forecast": "hourly", "sentiment": "review", "generate": "play", "sequence": "machine"}
 _TENSORS: dict[str, Body] = {
     "series": {"name": "values", "shape": [1, 4], "datatype": "FP32", "data": [112, 118, None, 129]},
     "mood": {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["a good film", "dull"]},
@@ -36,7 +37,26 @@ def number_of(value: Any) -> int:
 
 def forecast(body: Body, path: Body) -> Body:
     """Few steps ahead, levels that the model knows, one form, and enough observations."""
-    body = _ahead(body)
+    body = series_of(_ahead(body), path)
+    return body | ({"samples": 2} if body.get("samples") else {})
+
+
+def backtest(body: Body, path: Body) -> Body:
+    """A few places in series that are long enough."""
+    body = series_of(body, path)
+    for each in body["series"] or [body]:
+        each["values"] = [*each["values"], 4, 1, 3, 2, 5, 3, 6, 4]
+    return body | {"horizon": 1 + number_of(body) % 3, "origins": 2, "stride": 1, "levels": [80, 50]}
+
+
+def anomalies(body: Body, path: Body) -> Body:
+    """Within an interval that the model knows."""
+    return series_of(body, path) | {"level": 80}
+
+
+def series_of(body: Body, path: Body) -> Body:
+    """One form, without bounds that contradict each other, and seasons that there are."""
+    body = {**body, "min": None, "max": None}
     series = body.get("series")
     if series:
         body = {**body, "values": None, "series": [_series(one) for one in series]}
@@ -45,6 +65,16 @@ def forecast(body: Body, path: Body) -> Body:
     if body.get("season"):
         body["season"] = 1 + number_of(body["season"]) % 48
     return body | ({"model": "series"} if body.get("model") else {})
+
+
+def table(body: Body, path: Body) -> Body:
+    """One that can be read, with nothing said of its columns."""
+    return {"csv": "day,shop\n2024-03-01,120\n2024-03-02,131\n"}
+
+
+def sequence(body: Body, path: Body) -> Body:
+    """Readings of two columns, of which the second may be missing."""
+    return {**body, "rows": INPUTS["machine"], "text": None, "sequences": None, "model": None}
 
 
 def from_state(body: Body, path: Body) -> Body:
@@ -95,7 +125,7 @@ def steps(body: Body, path: Body) -> Body:
 
 def many_steps(body: Body, path: Body) -> Body:
     """The same for several."""
-    names = [list(INPUTS)[number_of(one) % 3] for one in body["steps"]]
+    names = [list(INPUTS)[number_of(one) % len(INPUTS)] for one in body["steps"]]
     return {"steps": [{"id": name, "inputs": INPUTS[name]} for name in names]}
 
 
@@ -122,6 +152,10 @@ def infer(body: Body, path: Body) -> Body:
 
 MEANING: dict[str, Callable[[Body, Body], Body]] = {
     "/forecast": forecast,
+    "/forecast/backtest": backtest,
+    "/forecast/series": table,
+    "/anomalies": anomalies,
+    "/sequence": sequence,
     "/generate": generate,
     "/v1/completions": complete,
     "/sessions": create,
@@ -147,6 +181,7 @@ def _ahead(body: Body) -> Body:
 
 def _series(body: Body) -> Body:
     """Two observations at least, and a time and spacing that exist."""
+    body = {**body, **({"min": None, "max": None} if "min" in body or "max" in body else {})}
     body = {**body, "values": [*(body.get("values") or []), 1, 2.5]}
     for name, value in (("start", "2024-01-01T00:00"), ("freq", "h")):
         if body.get(name):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from app.core.errors import NotFinite, SequenceConflict, StateQuarantined
 from app.core.limits import Limits
-from app.core.ports import Submitter, Ticket
-from app.core.sequence import BlockRequest, BlockResult, SequenceRequest
+from app.core.ports import Submitter
+from app.core.sequence import BlockRequest, BlockResult
 from app.service.inference import InferenceService
 from app.sessions.steps.calls import StepCall
 from tests.rig import Rig, sessions
@@ -23,19 +23,8 @@ class PoisonedEngine:
         self._inner = inner
         self._token = token
 
-    @property
-    def alive(self) -> bool:
-        """As the engine's."""
-        return self._inner.alive
-
-    @property
-    def full_for_s(self) -> float | None:
-        """As the engine's."""
-        return self._inner.full_for_s
-
-    def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> Ticket:
-        """As the engine's."""
-        return self._inner.submit(requests, deadline)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
     def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
         """As the engine's, with the rows spoiled that hold the token."""

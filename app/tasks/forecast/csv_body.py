@@ -44,6 +44,18 @@ from app.tasks.forecast.schema import (
     SeriesRequest,
 )
 
+CSV_TYPES = (
+    "text/csv",
+    "application/csv",
+    "application/x-csv",
+    "text/x-csv",
+    "text/comma-separated-values",
+    "text/x-comma-separated-values",
+    "text/tab-separated-values",
+    # What browsers on Windows say of a CSV file.
+    "application/vnd.ms-excel",
+)
+
 
 def _by_commas(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value

@@ -16,7 +16,7 @@ from app.features.columns import Bounds, Column, ReadSeries, read_columns
 from app.features.frequency import Frequency
 from app.features.layout import Layout
 from app.features.table import read_table
-from app.tasks.forecast.csv_body import MILLISECONDS_PER_KIB, TableQuery
+from app.tasks.forecast.csv_body import CSV_TYPES, MILLISECONDS_PER_KIB, TableQuery
 from app.tasks.forecast.schema import LARGEST_VALUE, ForecastLimits, FrequencyCode
 from app.tasks.model import Prepared
 from app.tasks.task import BodyReader, Operation
@@ -119,7 +119,7 @@ frequency, and says which columns were taken for what. Nothing is forecast.""",
     reads=(
         BodyReader(
             name="CSV",
-            media_types=("text/csv", "application/csv"),
+            media_types=CSV_TYPES,
             read=_read,
             query=TableQuery,
             examples={

@@ -14,6 +14,7 @@ from app.tasks.forecast.anomalies.operation import ANOMALIES
 from app.tasks.forecast.backtest_schema import BacktestAnswer, BacktestRequest
 from app.tasks.forecast.csv_answer import CSV_ANSWER
 from app.tasks.forecast.csv_body import (
+    CSV_TYPES,
     MILLISECONDS_PER_KIB,
     CsvBacktestQuery,
     CsvQuery,
@@ -36,17 +37,6 @@ from app.tasks.forecast.tensors import EXAMPLES
 from app.tasks.session import SessionAction
 from app.tasks.task import BodyReader, Load, LoadOption, Operation, Task
 
-CSV_TYPES = (
-    "text/csv",
-    "application/csv",
-    "application/x-csv",
-    "text/x-csv",
-    "text/comma-separated-values",
-    "text/x-comma-separated-values",
-    "text/tab-separated-values",
-    # What browsers on Windows say of a CSV file.
-    "application/vnd.ms-excel",
-)
 _YEAR = [112.0, 118.0, 132.0, 129.0, 121.0, 135.0, 148.0, 148.0, 136.0, 119.0, 104.0, 118.0]
 _NEXT = [115.0, 126.0, 141.0, 135.0, 125.0, 149.0, 170.0, 170.0, 158.0, 133.0, 114.0, 140.0]
 

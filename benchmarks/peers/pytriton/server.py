@@ -37,7 +37,7 @@ if __name__ == "__main__":
             model_name="forecaster",
             infer_func=[make() for _ in range(int(os.environ["PEER_WORKERS"]))],
             inputs=[Tensor(name="values", dtype=np.float32, shape=(-1,))],
-            outputs=[Tensor(name="quantiles", dtype=np.float32, shape=(24, len(forecaster.levels)))],
+            outputs=[Tensor(name="quantiles", dtype=np.float32, shape=(24, len(Forecaster().levels)))],
             config=ModelConfig(
                 max_batch_size=int(os.environ["PEER_BATCH"]),
                 batcher=DynamicBatcher(max_queue_delay_microseconds=int(os.environ["PEER_WAIT_MS"]) * 1000),

@@ -6,7 +6,7 @@ import csv
 import io
 
 from app.tasks.forecast.anomalies.schema import AnomalyAnswer, AnomalyRequest
-from app.tasks.forecast.csv_body import MILLISECONDS_PER_KIB, CsvAnomalyQuery, read_csv_anomalies
+from app.tasks.forecast.csv_body import CSV_TYPES, MILLISECONDS_PER_KIB, CsvAnomalyQuery, read_csv_anomalies
 from app.tasks.task import AnswerWriter, BodyReader, Operation
 
 _ROWS_PER_MS = 150
@@ -43,7 +43,7 @@ other an event. A `text/csv` body is read as by `POST /forecast`, with the rest 
     reads=(
         BodyReader(
             name="CSV",
-            media_types=("text/csv", "application/csv"),
+            media_types=CSV_TYPES,
             read=read_csv_anomalies,
             query=CsvAnomalyQuery,
             milliseconds_per_kib=MILLISECONDS_PER_KIB,
