@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.visit import Visit, inked
 
@@ -198,6 +198,18 @@ def test_the_text_its_probabilities_and_its_state_are_the_apis(visit: Visit, cli
     visit.page.locator("#heat-fields label", has_text="layer1.c").click()
     expect(visit.page.locator("#heat canvas")).to_have_count(3)
     visit.check_clean()
+
+
+def test_nothing_is_generated_before_the_models_are_known(visit: Visit) -> None:
+    """A click that comes early is not lost: the button takes none."""
+    held: list[Route] = []
+    visit.page.route("**/models", lambda route: held.append(route))
+    visit.open("generate")
+    expect(visit.at("generate-run")).to_be_disabled()
+    held.pop().continue_()
+    expect(visit.at("generate-run")).to_be_enabled()
+    write(visit, seed=3, tokens=8)
+    ended(visit, "its length")
 
 
 def test_pointing_at_the_state_reads_the_number_that_the_api_has(visit: Visit, client: httpx2.Client) -> None:

@@ -89,9 +89,9 @@ export function dropZone(zone, input, take) {
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The next frame that is drawn, or a timer where the tab is hidden and none is. */
+/** The next frame that is drawn, or a timer: a tab that is hidden, also just now, draws none. */
 export const nextFrame = () =>
   new Promise((resolve) => {
-    if (document.hidden) setTimeout(resolve, 50);
-    else requestAnimationFrame(resolve);
+    requestAnimationFrame(resolve);
+    setTimeout(resolve, 100);
   });

@@ -29,6 +29,7 @@ export function panel() {
   let series = null; // {name, text, encoding, table}
   let result = null; // what can be saved: {name, rows, header}
   let loading = 0; // the number of the last file that was chosen
+  let asked = 0; // the number of the last forecast that was asked for
   let running = null; // an AbortController while a stream runs
 
   const column = () => series.table.columns[Number(byId("column").value) || 0];
@@ -192,6 +193,7 @@ export function panel() {
   async function once(wanted) {
     byId("anomalies").hidden = true;
     byId("forecast-run").disabled = true;
+    const mine = (asked += 1);
     const began = performance.now();
     const { name, target } = column();
     const parameters = new URLSearchParams({ horizon: wanted.horizon, levels: wanted.levels.join(",") });
@@ -202,6 +204,7 @@ export function panel() {
     try {
       const answer = await send(path, { body: series.text, type: "text/csv" });
       const { model, forecasts } = await answer.json();
+      if (mine !== asked) return; // another column was chosen meanwhile
       const took = performance.now() - began;
       show(forecasts.find(({ id }) => id === name), wanted);
       const timing = serverTiming(answer);
