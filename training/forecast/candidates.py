@@ -109,6 +109,7 @@ def _mixing() -> tuple[Matrix, Matrix, Matrix]:
 
 
 _CHANGING, _LEVELS, _RISES = _mixing()
+_MADE = np.hstack([np.eye(_NUM_MADE_OF)[:, _GROWN], _LEVELS, _RISES])
 # Which rule's remembered error speaks for each candidate: see training.forecast.memory. Where a rule has been
 # so many times worse than the best one as is hard to bear, what it says is in doubt: a line goes on, and
 # a period repeats, however much weight the network would give the others.
@@ -158,9 +159,9 @@ def candidates(ops: Ops[T], told: T, position: T, buffer: T, horizon: int) -> Ca
     m2 = m2 + none2 * long
 
     backs = [first_back, first_back, first_back, b3, b3, b3, long_back, b2, b2]
-    growths = made_of @ ops.constant(np.eye(_NUM_MADE_OF)[:, _GROWN])
+    growths, levels, rises = ops.split(made_of @ ops.constant(_MADE), [len(_GROWN)] + [NUM_CANDIDATES] * 2)
     mixed = ops.concat([first, m3, median, long, m2, ops.concat(backs) * growths]) @ ops.constant(_CHANGING)
-    mixed = mixed + made_of @ ops.constant(_LEVELS) + (made_of @ ops.constant(_RISES)) * far
+    mixed = mixed + levels + rises * far
     reach = ops.constant(_REACH + _REACH_A_STEP * ahead) * wide
     mixed = ops.most(ops.least(mixed, reach), reach * -1.0)
     ratio = (errors @ ops.constant(_JUDGED)) / noise

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
+import torch
 from onnx import TensorProto
 
 from app.features import series as columns
@@ -47,9 +47,8 @@ def emit_forecaster(
     batch = g.op("Shape", x, start=0, end=1)
     halves = g.op("Concat", batch, batch, axis=0)
     plain, turned = g.ops("Split", recurrent, halves, num=2, axis=0)
-    carried = (getattr(after, field.name).name for field in dataclasses.fields(Memory))
     quantiles = _quantiles(net, ops, hidden, view, head_from, halves)
-    return {"quantiles": quantiles}, g.op("Concat", plain, turned, *carried, axis=1)
+    return {"quantiles": quantiles}, g.op("Concat", plain, turned, *(each.name for each in after), axis=1)
 
 
 def _quantiles(
@@ -70,16 +69,17 @@ def _quantiles(
     doubt = g.op("Concat", found.doubt.name, found.doubt.name, axis=0)
     weights = g.op("Softmax", g.op("Sub", logits, doubt), axis=3)
     root = g.op("Sqrt", g.op("Add", g.op("Mul", gaps, gaps), g.scalar(4.0)))
-    gaps = g.op("Mul", g.op("Add", gaps, root), g.scalar(0.5))
-    gaps = g.op("Add", gaps, g.scalar(MIN_GAP))
-    noise = found.noise
-    sizes = ops.concat([noise * ops.least(noise * SURE, 1.0), *[noise] * (levels - 1)]).name
-    added = g.op("Mul", g.op("Concat", rest, gaps, axis=3), g.op("Concat", sizes, sizes, axis=0))
+    # Twice the gaps; the matrices at the end halve them.
+    gaps = g.op("Add", g.op("Add", gaps, root), g.scalar(2.0 * MIN_GAP))
+    noise = ops.concat([found.noise, found.noise], 0)
+    sure = noise * ops.least(noise * SURE, 1.0)
     values = g.op("Concat", found.values.name, found.values.name, axis=0)
-    parts = g.op("Concat", g.op("Mul", weights, values), added, axis=3)
-    straight, _ = g.ops("Split", g.op("MatMul", parts, g.constant(net.mixing)), halves, num=2, axis=0)
-    _, mirrored = g.ops("Split", g.op("MatMul", parts, g.constant(net.mirrored)), halves, num=2, axis=0)
-    offsets = g.op("Mul", g.op("Add", straight, mirrored), g.scalar(0.5))
+    added = [g.op("Mul", rest, sure.name), g.op("Mul", gaps, noise.name)]
+    parts = g.op("Concat", g.op("Mul", weights, values), *added, axis=3)
+    both = g.op("Concat", *g.ops("Split", parts, halves, num=2, axis=0), axis=3)
+    mixing = torch.cat([net.mixing, net.mirrored]) * 0.5
+    mixing[[row for row in range(len(mixing)) if row % len(net.mixing) > NUM_CANDIDATES]] *= 0.5
+    offsets = g.op("MatMul", both, g.constant(mixing))
     moved = g.op("Mul", found.unit.name, offsets)
     return g.op("Add", found.anchor.name, moved)
 

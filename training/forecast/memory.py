@@ -177,6 +177,13 @@ def _divisors() -> Matrix:
     return np.stack([1.0 - seasonal, seasonal])
 
 
+def _operands() -> Matrix:
+    """From all sums, what is divided, what it is divided by, and four sums of each line."""
+    above, below, factors, _ = zip(*_QUOTIENTS, strict=True)
+    lines = [f"{name} {i}" for name in ("moment", "age moment", "age square", "age") for i in (1, 2, 3)]
+    return np.hstack([_chosen(_ALL, above), _chosen(_ALL, below, factors), _chosen(_ALL, lines)])
+
+
 def _errors_taken(columns: Sequence[str]) -> Matrix:
     rows = (*(f"rule {i}" for i in range(_NUM_RULES)), *_MASKS)
     return _chosen(rows, columns).T
@@ -215,11 +222,12 @@ class Memory(Generic[T]):
 TOLD = (1, 1, 1, 1, 1, 1, 2, _NUM_RULES, 1 + _NUM_STATE + 2)
 
 
-def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], Memory[T]]:
+def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]:
     """Take in steps ``x`` ``[batch, time, 12]``.
 
     Returns:
-        What each step sees, and what is remembered after the last.
+        What each step sees, and what is remembered after the last: ``past``, and the other parts of
+        :class:`Memory` side by side.
     """
     value, seen, _, seasons, timing = ops.split(x, [1, 1, 1, 2, columns.NUM_COLUMNS - 5])
     earliest, before_last, *growths_before = ops.split(ops.axis(memory.recent, 1), [1] * 4)
@@ -270,13 +278,10 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], Memory[T]]:
     moments = ops.scan(falling, np.eye(len(_MOMENTS)), _MOMENTS_MATRIX, memory.moments)
     moments = ops.concat([ops.axis(memory.moments, 1), moments], 1)
 
-    everything = ops.concat([sums, moments])
-    above, below, factors, moved = zip(*_QUOTIENTS, strict=True)
-    parts = everything @ ops.constant(_chosen(_ALL, above))
-    wholes = everything @ ops.constant(_chosen(_ALL, below, factors)) + ops.constant(moved)
-    levels, mean_ages, growths, drifts, means = ops.split(parts / ops.most(wholes, 1e-9), [4, 3, 8, 2, 8])
-    names = [f"{name} {i}" for name in ("moment", "age moment", "age square", "age") for i in (1, 2, 3)]
-    zeroth, first, squares, ages = ops.split(everything @ ops.constant(_chosen(_ALL, names)), [3] * 4)
+    chosen = ops.concat([sums, moments]) @ ops.constant(_OPERANDS)
+    parts, wholes, zeroth, first, squares, ages = ops.split(chosen, [len(_QUOTIENTS)] * 2 + [3] * 4)
+    quotients = parts / ops.most(wholes + ops.constant(_MOVED), 1e-9)
+    levels, mean_ages, growths, drifts, means = ops.split(quotients, [4, 3, 8, 2, 8])
     slopes = (mean_ages * zeroth - first) / ops.most(squares - ages * mean_ages, 1e-3)
     lines = ops.part(levels, 1, 4) + slopes * mean_ages
     states = ops.concat([levels, lines, slopes, growths, drifts])
@@ -333,9 +338,11 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], Memory[T]]:
     told = ops.concat([last - origin, scale, unit, noise, wide / scale, age, seasons, expected, *made_of])
     divisors = ops.concat([wide, scale]) @ ops.constant(_divisors())
     view = View(told, position, buffer, squash(ops, odd / divisors), even)
-    ends = [ops.flat(ops.cut(each, -1, None)) for each in (age, sums, moments, errors)]
-    recents = ops.flat(ops.concat([ops.cut(joined, -2, None), ops.cut(settling, -2, None)], 1))
-    return view, Memory(ops.cut(buffer, -BUFFER, None), ends[0], recents, *ends[1:])
+    recent = ops.axis(ops.flat(ops.concat([ops.cut(joined, -2, None), ops.cut(settling, -2, None)], 1)), 1)
+    age, sums, moments, errors = (ops.cut(each, -1, None) for each in (age, sums, moments, errors))
+    after = ops.flat(ops.concat([age, recent, sums, moments, errors]))
+    return view, (ops.cut(buffer, -BUFFER, None), after)
 
 
 _SUMS_MATRIX, _MOMENTS_MATRIX, _FALLING = _sums_matrix(), _moments_matrix(), _falling()
+_OPERANDS, _MOVED = _operands(), np.array([moved for *_, moved in _QUOTIENTS])

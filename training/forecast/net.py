@@ -169,7 +169,7 @@ class Forecaster(nn.Module):
         parts = dict(zip(sizes, torch.split(rows, list(sizes.values()), dim=1), strict=True))
         with torch.no_grad():
             view, after = observe(TorchOps(x.device), x, Memory(**parts))
-        return view, torch.cat([getattr(after, name) for name in sizes], 1)
+        return view, torch.cat(after, 1)
 
     def features(self, x: Tensor, view: View[Tensor], sign: Tensor | float) -> Tensor:
         """What the recurrent layers read of a series, or of its mirror image (``sign`` -1)."""
