@@ -102,11 +102,12 @@ async def test_a_client_that_never_reads_is_closed(tiny_models: Path) -> None:
         raw.connect(("127.0.0.1", server.port))
         url = f"{server.url.replace('http', 'ws', 1)}/sessions/{session.id}"
         async with connect(url, sock=raw, max_queue=1, ping_interval=None) as connection:
-            message = json.dumps({"type": "step", "inputs": [1.0] * 200})
-            with contextlib.suppress(ConnectionClosed, TimeoutError):
-                for _ in range(1000):
-                    await asyncio.wait_for(connection.send(message), 5)
+            await connection.send(json.dumps({"type": "step", "inputs": [1.0] * 200}))
             # Only once some megabytes of answers fill the system's send buffer does the server wait.
+            message = json.dumps({"type": "marker", "marker": "m" * 128})
+            with contextlib.suppress(ConnectionClosed, TimeoutError):
+                for _ in range(100_000):
+                    await asyncio.wait_for(connection.send(message), 5)
             await asyncio.to_thread(server.wait_for_metric, "rnnserve_websockets", 0, 120.0)
         assert "left frames unread" in server.log
         with server.client() as http:

@@ -153,9 +153,8 @@ class Traffic:
                     self._note(kind, _broken(error))
                 else:
                     self._note(kind, str(answer.status_code))
-                    if answer.status_code == 200:
-                        continue
-                    self._refused(kind, answer)
+                    if answer.status_code != 200:
+                        self._refused(kind, answer)
                 await asyncio.sleep(_PAUSE_S)
 
     async def _stream(self) -> None:
@@ -174,7 +173,6 @@ class Traffic:
                             self._note("events", str(answer.status_code))
                         else:
                             self._note("events", await _last_event(answer.aiter_lines()))
-                            continue
                 except httpx2.ConnectError:
                     self._note("events", "nobody there")
                 except httpx2.TransportError as error:
