@@ -87,6 +87,8 @@ class Recipe(Protocol[NetT, BatchT]):
     def bundle_name(self) -> str:
         """Of a bundle for which the user gave no name."""
 
+    decided: tuple[str, ...] = ()
+    """Settings that the network to go on from decides; the recorded command does not name them."""
     starts_trained: bool = False
     """Whether :meth:`build_net` returns a network that may be as good as what training makes of it."""
 

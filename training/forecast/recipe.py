@@ -62,6 +62,9 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         self.starts_trained = start is not None
         self.settings, self.sources, self._data, self._csv = settings, data.sources, data, options.csv
         self.recorded = dataclasses.asdict(options) if options.csv is not None else {}
+        self.recorded.pop("start", None)
+        if start is not None:
+            self.recorded["from"], self.decided = start.reference, _SHAPE
         series = with_validation(data.series) if settings.refit else data.series
         self._sampler = WindowSampler(series, data.weights, pick(WindowConfig, settings), settings.made)
         self._validation = None if settings.refit else Validation(data.series, settings.horizon)
