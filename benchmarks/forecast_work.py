@@ -16,7 +16,7 @@ from app.bundle.reader import Bundle, read_bundle
 from app.tasks.forecast.spec import ForecastSpec
 
 POINTS, HORIZON = 168, 24
-BUNDLE = Path(__file__).parent.parent / "models" / "forecaster" / "2"
+BUNDLE = Path(__file__).parent.parent / "models" / "forecaster" / "3"
 _NUM_BODIES = 32
 
 

@@ -21,7 +21,7 @@ from app.tasks.forecast.spec import ForecastSpec, known_frequencies
 from training.forecast.backtest import GraphForecaster, History, forecast_after
 
 Array = NDArray[np.float64]
-BUNDLE = Path(__file__).parents[2] / "models" / "forecaster" / "2"
+BUNDLE = Path(__file__).parents[2] / "models" / "forecaster" / "3"
 RANDOM = np.random.default_rng(7)
 NOISE = 11 + RANDOM.normal(size=60)
 
