@@ -61,6 +61,9 @@ def settle(visit: Visit, panel: str) -> None:
             visit.at("max-tokens").fill("20")
             visit.at("generate-run").click()
             visit.says("g-end", "its length")
+        case "sequence":
+            visit.page.locator("#sequence-samples button").first.click()
+            visit.says("sequence-meta", "steps read by")
         case "sessions":
             visit.page.locator("#session-rows button").first.click()
             visit.says("session-figures", "Model")
@@ -73,7 +76,7 @@ def settle(visit: Visit, panel: str) -> None:
 def test_every_panel_is_clean_light_and_of_one_host(
     visit: Visit, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No complaint in the console, nothing from elsewhere, and under 1.5 MB for all six together."""
+    """No complaint in the console, nothing from elsewhere, and under 1.5 MB for all of them together."""
     devtools = visit.page.context.new_cdp_session(visit.page)
     devtools.send("Network.enable")
     sizes: list[float] = []
@@ -113,7 +116,7 @@ def test_a_strict_policy_is_sent_and_in_force(visit: Visit) -> None:
 def test_axe_finds_nothing_serious(browser: Browser, server: ServerProcess, scheme: Any) -> None:
     """On any panel, in either colours."""
     with visiting(browser, server.url, color_scheme=scheme) as visit:
-        for panel in ("forecast", "sentiment", "generate", "sessions", "models", "now"):
+        for panel in PANELS:
             settle(visit, panel)
             found = Axe().run(visit.page).response["violations"]
             severe = [
