@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 
-from rnnserve_client import Conflict, Gone, Problem, Retry, SyncClient, Unreachable
+from rnnserve_client import Client, Conflict, Gone, Problem, Retry, SyncClient, Unreachable
 from rnnserve_client.retry import asked_pause_s
 from tests.client.scripted import Scripted, answering
 
@@ -134,3 +135,22 @@ def test_a_closed_client_says_so(client: SyncClient) -> None:
     for call in (client.models, lambda: next(stream)):
         with pytest.raises(RuntimeError, match="the client is closed"):
             call()
+
+
+async def test_a_generation_is_awaited_or_iterated(scripted: Scripted) -> None:
+    """As the first release had it frame by frame; nothing is asked for by one that is neither."""
+    frames = 'id: 1\ndata: {"type": "token", "text": "a"}\n\nid: 2\ndata: {"type": "done"}\n\n'
+    async with Client(f"http://127.0.0.1:{scripted.server_port}", retry=QUICK) as client:
+        client.generate("unused").close()
+        for _ in range(2):
+            scripted.say(200, {"choices": []})
+            scripted.answers.append((200, "text/event-stream", frames, {}))
+        assert await client.generate("a", seed=1) == {"choices": []}
+        assert [frame["type"] async for frame in client.generate(prompt="a")] == ["token", "done"]
+        assert await asyncio.create_task(client.generate([1, 2])) == {"choices": []}
+        begun = client.generate("a")
+        assert (await anext(begun))["text"] == "a"
+        await begun.aclose()
+    bodies = [body for _, _, body in scripted.asked]
+    streamed = {"prompt": "a", "stream": True}
+    assert bodies == [{"prompt": "a", "seed": 1}, streamed, {"prompt": [1, 2]}, streamed]
