@@ -166,9 +166,7 @@ def test_what_cannot_be_served_is_refused_in_a_sentence(tmp_path: Path) -> None:
     arguments = (torch.randn(2, 5, 3), torch.zeros(2, 2, 16), torch.zeros(2, 2, 16))
     export_old(Sensors(), arguments, plain, axes)
     quantize_dynamic(str(plain), str(path), weight_type=QuantType.QInt8)
-    with pytest.raises(
-        InvalidManifest, match=r"operator 'DynamicQuantizeLSTM' of 'com\.microsoft'; a bundle"
-    ):
+    with pytest.raises(InvalidManifest, match="the operator 'DynamicQuantizeLSTM' of"):
         Imported(path, tmp_path)
     save(
         path,
