@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -120,7 +121,10 @@ def _run(module: str, arguments: list[str], seconds: float, memory: int, text: s
         said: Any = (child.stderr.strip() or (child.stdout or "").strip()).splitlines()
         bad = [line.strip() for line in (child.stdout or "").splitlines() if " BAD " in f" {line}"]
         reason = (bad or said or ["it ended without a word"])[-1]
-        hint = "; --memory-mb allows more" if "emory" in reason or child.returncode < 0 else ""
+        if child.returncode < 0:
+            name = signal.Signals(-child.returncode).name
+            reason = f"ONNX Runtime crashed with the graph ({name}); export it in float32, or another opset"
+        hint = "; --memory-mb allows more" if "emory" in reason or child.returncode == -signal.SIGKILL else ""
         raise BundleError(f"{reason}{hint}")
 
 

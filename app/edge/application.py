@@ -29,7 +29,7 @@ from app.edge.http.source import SourceRules
 from app.edge.openapi import document
 from app.edge.protocol import Protocol, error_response
 from app.edge.routes import health, models, sessions
-from app.edge.routes.page import page_router
+from app.edge.routes.page import client_router, page_router
 from app.edge.routes.session_steps import session_steps_router
 from app.edge.routes.tasks import task_router
 from app.edge.sockets import session_socket
@@ -93,6 +93,7 @@ def assemble(
     # A slash at the end is dropped before, since a redirect would lose a proxy's scheme and prefix.
     app.router.redirect_slashes = False
     app.router.default = _nothing_here(sockets)
+    app.include_router(client_router())
     if page:
         panels = {task.name: task.page for task in edge.tasks if task.page is not None}
         app.include_router(page_router(panels))

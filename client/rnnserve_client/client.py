@@ -20,6 +20,7 @@ from rnnserve_client.answers import (
 from rnnserve_client.http import Http
 from rnnserve_client.problems import Conflict, Problem, problem_of
 from rnnserve_client.tables import CSV_TYPE, csv_of, is_table, query_of
+from rnnserve_client.texts import Texts
 
 if TYPE_CHECKING:
     from rnnserve_client.line import Line
@@ -84,12 +85,16 @@ class Client(Http):
         verdicts: SentimentAnswer = answer
         return verdicts
 
-    async def generate(self, prompt: str | Sequence[int] = "", **fields: Any) -> GenerateAnswer:
-        """Texts that go on from a prompt; frame by frame with ``stream("generate", prompt=...)``."""
+    def generate(self, prompt: str | Sequence[int] = "", **fields: Any) -> Texts:
+        """Texts that go on from a prompt: ``await`` gives the answer, ``async for`` its frames."""
         given = prompt if isinstance(prompt, str) else list(prompt)
-        answer: Any = await self.answer("generate", prompt=given, **fields)
-        texts: GenerateAnswer = answer
-        return texts
+
+        async def whole() -> GenerateAnswer:
+            answer: Any = await self.answer("generate", prompt=given, **fields)
+            texts: GenerateAnswer = answer
+            return texts
+
+        return Texts(whole, lambda: self.stream("generate", prompt=given, **fields))
 
     async def sequence(self, table: Table | None = None, /, **fields: Any) -> SequenceAnswer:
         """The named outputs of a network for sequences of its own columns or tokens."""

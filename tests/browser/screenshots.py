@@ -127,6 +127,9 @@ def pose(visit: Visit, panel: str) -> None:
             expect(visit.page.locator("#mood-words .waiting")).to_have_count(0)
         case "generate":
             write_and_fork(visit)
+        case "sequence":
+            visit.page.get_by_role("button", name="Papadopoulos").click()
+            visit.says("sequence-meta", "12 steps read")
         case "sessions":
             visit.page.locator("#session-rows tr[data-id='play-sad'] button").click()
             visit.says("fork-tree", "play-sad-2")

@@ -29,6 +29,22 @@ CUT = """width => [...document.querySelectorAll(
     .map(one => one.id || one.textContent)"""
 INLINE = """() => { const script = document.createElement("script"); script.textContent = "window.ran = true";
     document.body.append(script); return window.ran === true; }"""
+CLIENT = """async ([label, values]) => {
+    const { Client, Problem } = await import("/static/client.js");
+    const client = new Client(location.origin);
+    const session = await client.create({ task: "forecast", metadata: { made_by: label } });
+    const line = session.connect();
+    const quick = await Promise.all(values.map((value) => line.feed(value)));
+    line.close();
+    await session.refresh();
+    const fed = await session.feed(values[0]);
+    let text = "";
+    const asked = { prompt: "A", max_tokens: 9, seed: 3 };
+    for await (const frame of client.stream("generate", asked)) text += frame.text ?? "";
+    const problem = await client.answer("forecast", {}).catch((error) => error);
+    await session.close();
+    return [quick.map((one) => one.step), fed.step, text.length, problem instanceof Problem && problem.kind];
+}"""
 KEPT = "() => JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
 
 
@@ -45,6 +61,9 @@ def settle(visit: Visit, panel: str) -> None:
             visit.at("max-tokens").fill("20")
             visit.at("generate-run").click()
             visit.says("g-end", "its length")
+        case "sequence":
+            visit.page.locator("#sequence-samples button").first.click()
+            visit.says("sequence-meta", "steps read by")
         case "sessions":
             visit.page.locator("#session-rows button").first.click()
             visit.says("session-figures", "Model")
@@ -57,7 +76,7 @@ def settle(visit: Visit, panel: str) -> None:
 def test_every_panel_is_clean_light_and_of_one_host(
     visit: Visit, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No complaint in the console, nothing from elsewhere, and under 1.5 MB for all six together."""
+    """No complaint in the console, nothing from elsewhere, and under 1.5 MB for all of them together."""
     devtools = visit.page.context.new_cdp_session(visit.page)
     devtools.send("Network.enable")
     sizes: list[float] = []
@@ -97,7 +116,7 @@ def test_a_strict_policy_is_sent_and_in_force(visit: Visit) -> None:
 def test_axe_finds_nothing_serious(browser: Browser, server: ServerProcess, scheme: Any) -> None:
     """On any panel, in either colours."""
     with visiting(browser, server.url, color_scheme=scheme) as visit:
-        for panel in ("forecast", "sentiment", "generate", "sessions", "models", "now"):
+        for panel in PANELS:
             settle(visit, panel)
             found = Axe().run(visit.page).response["violations"]
             severe = [
@@ -261,3 +280,12 @@ def test_the_page_can_be_left_out() -> None:
     with ServerProcess(SHIPPED, page="off") as server, server.client() as client:
         assert client.get("/").status_code == 404
         assert client.get("/models").status_code == 200
+        assert client.get("/static/client.js").status_code == 200
+
+
+def test_a_page_uses_the_client_as_it_stands(visit: Visit) -> None:
+    """Requests, streams, sessions over HTTP and over a socket, in the browser's own JavaScript."""
+    visit.open()
+    answer = visit.page.evaluate(CLIENT, ["a program", [112, None, 129]])
+    assert answer == [[1, 2, 3], 4, 9, "invalid-input"]
+    visit.check_clean("status of 422")

@@ -18,7 +18,7 @@ PRINTED = {
     "Path(": r"\['1960-01-01T00:00:00', .*'1960-06-01T00:00:00'\]\n",
     "client.stream(": r".{60}\n {'prompt_tokens': 6, 'completion_tokens': 60, 'total_tokens': 66}\n",
     "boiler": r"1 None\n2 {.*}\n3 {.*}\n4 {.*}\n\[[\d., -]+\]\n4\n",
-    "gather": r"\['positive', 'negative'\]\n",
+    "gather": r"\['positive', 'negative'\]\n.{20}",
     "patient": r"{.*'labels'.*}\n",
 }
 """A word of each example that needs no pandas, and what it prints."""

@@ -2,70 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import threading
-import time
+import asyncio
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
-from rnnserve_client import Conflict, Gone, Problem, Retry, SyncClient, Unreachable
+from rnnserve_client import Client, Conflict, Gone, Problem, Retry, SyncClient, Unreachable
 from rnnserve_client.retry import asked_pause_s
+from tests.client.scripted import Scripted, answering
 
 QUICK = Retry(attempts=3, first_s=0.001, longest_s=0.002)
-
-
-class Scripted(ThreadingHTTPServer):
-    """Gives its answers in turn: status, content type, body and more headers; ``None`` hangs up."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: list[tuple[int, str, str, dict[str, str]] | None] = []
-        self.asked: list[tuple[float, str, Any]] = []
-
-    def say(self, status: int, document: Any, **headers: str) -> None:
-        """One more answer of JSON."""
-        more = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.answers.append((status, "application/json", json.dumps(document), more))
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Scripted
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Keep quiet."""
-
-    def do_GET(self) -> None:
-        """The next answer."""
-        length = int(self.headers.get("content-length", "0"))
-        body = json.loads(self.rfile.read(length)) if length else None
-        self.server.asked.append((time.monotonic(), f"{self.command} {self.path}", body))
-        answer = self.server.answers.pop(0)
-        if answer is None:
-            return
-        status, kind, text, headers = answer
-        self.send_response(status)
-        for name, value in {"content-type": kind, **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    do_POST = do_DELETE = do_GET
 
 
 @pytest.fixture
 def scripted() -> Iterator[Scripted]:
     """One that has nothing to say yet."""
-    with Scripted() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with answering() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -182,3 +135,22 @@ def test_a_closed_client_says_so(client: SyncClient) -> None:
     for call in (client.models, lambda: next(stream)):
         with pytest.raises(RuntimeError, match="the client is closed"):
             call()
+
+
+async def test_a_generation_is_awaited_or_iterated(scripted: Scripted) -> None:
+    """As the first release had it frame by frame; nothing is asked for by one that is neither."""
+    frames = 'id: 1\ndata: {"type": "token", "text": "a"}\n\nid: 2\ndata: {"type": "done"}\n\n'
+    async with Client(f"http://127.0.0.1:{scripted.server_port}", retry=QUICK) as client:
+        client.generate("unused").close()
+        for _ in range(2):
+            scripted.say(200, {"choices": []})
+            scripted.answers.append((200, "text/event-stream", frames, {}))
+        assert await client.generate("a", seed=1) == {"choices": []}
+        assert [frame["type"] async for frame in client.generate(prompt="a")] == ["token", "done"]
+        assert await asyncio.create_task(client.generate([1, 2])) == {"choices": []}
+        begun = client.generate("a")
+        assert (await anext(begun))["text"] == "a"
+        await begun.aclose()
+    bodies = [body for _, _, body in scripted.asked]
+    streamed = {"prompt": "a", "stream": True}
+    assert bodies == [{"prompt": "a", "seed": 1}, streamed, {"prompt": [1, 2]}, streamed]

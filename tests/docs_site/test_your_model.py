@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from app.bundle.manifest import Manifest
@@ -104,4 +106,45 @@ def test_every_argument_of_the_page_is_one_of_the_export() -> None:
     names = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
     assert len(names) == 8
     assert names <= set(export_module.__annotations__)
-    assert len([kind for kind, _ in blocks(PAGE) if kind == "python"]) == 2
+    assert len([kind for kind, _ in blocks(PAGE) if kind == "python"]) == 4
+
+
+class Motion(nn.Module):
+    """The classifier that the page speaks of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 32, batch_first=True)
+        self.head = nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of each step."""
+        logits: Tensor = self.head(self.rnn(x)[0])
+        return logits
+
+
+def test_ten_lines_from_a_trained_classifier_to_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both programs as they stand; the session says what the module says."""
+    export, ask = [body for kind, body in blocks(PAGE) if kind == "python" and '"""' not in body][:2]
+    assert sum(bool(line.strip()) for line in f"{export}{ask}".splitlines()) <= 10
+    torch.manual_seed(0)
+    net, windows = Motion(), torch.randn(8, 20, 3)
+    truth = windows.cumsum(1).argmax(2)  # the axis along which it has gone furthest
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    for _ in range(60):
+        loss = nn.functional.cross_entropy(net(windows).flatten(0, 1), truth.flatten())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # of torch
+        optimizer.step()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(export, "export", "exec"), {"net": net, "windows": windows.numpy()})
+    with ServerProcess(tmp_path / "models") as server:
+        exec(compile(ask.replace("localhost:8000", f"localhost:{server.port}"), "ask", "exec"), {})
+    said = [json.loads(line.replace("'", '"')) for line in capsys.readouterr().out.splitlines()]
+    with torch.no_grad():
+        expected = net(torch.tensor([[[0.1, -0.2, 1.3], [0.0, 0.4, 0.9]]])).softmax(2)[0].tolist()
+    for verdict, shares in zip(said, expected, strict=True):
+        assert list(verdict["scores"].values()) == pytest.approx(shares, abs=2e-6)
+        assert verdict["label"] == ("still", "walking", "running")[shares.index(max(shares))]

@@ -26,7 +26,7 @@ async def test_events_resume_over_a_restart(tiny_models: Path, tmp_path: Path) -
         try:
             await asyncio.to_thread(server.wait_until_ready)
             text, frames = "", 0
-            async for frame in client.stream("generate", **request):
+            async for frame in client.generate(**request):
                 if frame["type"] == "done":
                     break
                 text += frame["text"]

@@ -141,7 +141,7 @@ def test_what_every_page_has_names_no_task() -> None:
         assert found == [], file.name
 
 
-@pytest.mark.parametrize("name", ["forecast", "sentiment", "generate"])
+@pytest.mark.parametrize("name", ["forecast", "sentiment", "generate", "sequence"])
 def test_without_a_task_its_panel_is_not_there(name: str) -> None:
     """No link, no section, no file; the others are as before, and in their order."""
     panels = {task: folder for task, folder in PANELS.items() if task != name}

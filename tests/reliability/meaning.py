@@ -77,6 +77,11 @@ def sequence(body: Body, path: Body) -> Body:
     return {**body, "rows": INPUTS["machine"], "text": None, "sequences": None, "model": None}
 
 
+def readings(body: Body, path: Body) -> Body:
+    """A table of the same."""
+    return {"csv": "vibration,temperature\n0.1,20.5\n0.2,\n"}
+
+
 def from_state(body: Body, path: Body) -> Body:
     """The same of a session that has observations."""
     path["id"] = "hourly"
@@ -156,6 +161,7 @@ MEANING: dict[str, Callable[[Body, Body], Body]] = {
     "/forecast/series": table,
     "/anomalies": anomalies,
     "/sequence": sequence,
+    "/sequence/rows": readings,
     "/generate": generate,
     "/v1/completions": complete,
     "/sessions": create,

@@ -47,6 +47,9 @@ def test_a_browser_of_an_allowed_site_gets_its_preflight(one_model: Path, keys: 
             assert answer.status_code == status
             assert answer.headers["access-control-allow-origin"] == SITE
             assert "Retry-After" in answer.headers["access-control-expose-headers"]
+        # A page imports a module of another site only with this, and sends no key with it.
+        module = client.get("/static/client.js", headers={"origin": SITE})
+        assert (module.status_code, module.headers["access-control-allow-origin"]) == (200, SITE)
 
 
 async def test_without_keys_no_foreign_page_may_open_a_socket(server: ServerProcess) -> None:

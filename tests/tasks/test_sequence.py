@@ -127,6 +127,31 @@ def test_a_socket_answers_rows_as_they_are_read(server: ServerProcess) -> None:
     assert steps == ask(server, {"rows": ROWS * 200, "read": "each"})[0]["steps"]
 
 
+def test_a_table_is_shown_as_it_is_read(server: ServerProcess) -> None:
+    """What a session of those rows says is what the table gets; nothing is run for a wrong one."""
+    csv = "machine;temperature;note;vibration\nn;1.234,5;y;2\nm;;x;0,1\nn;21;z;-0,7\n"
+    query = f"?model={MODEL}&id=machine"
+    with server.client() as client:
+        for sent in (
+            {"content": csv.encode("utf-16"), "headers": {"content-type": "text/csv"}},
+            {"json": {"csv": csv, "id": "machine", "model": MODEL}},
+        ):
+            answer = client.post(f"/sequence/rows{query if 'content' in sent else ''}", **sent).json()
+            assert answer["columns"] == ["vibration", "temperature"]
+            assert answer["others"] == ["machine", "note"]
+            rows = {one["id"]: one["rows"] for one in answer["sequences"]}
+            assert rows == {"n": [[2, 1234.5], [-0.7, 21]], "m": [[0.1, None]]}
+        id = client.post("/sessions", json={"model": MODEL}).json()["id"]
+        said = client.post(f"/sessions/{id}/steps", json={"inputs": rows["n"]}).json()["outputs"]
+        headers = {"content-type": "text/csv"}
+        table = client.post(f"/sequence{query}&read=each", content=csv, headers=headers).json()
+        assert said == table["results"][0]["steps"]
+        wrong = client.post("/sequence/rows", json={"csv": "vibration\nx\n", "model": MODEL}).json()
+        assert wrong["errors"][0]["field"] == "temperature"
+        letters = client.post("/sequence/rows", json={"csv": "a\n1\n", "model": "tiny-names"}).json()
+        assert "which a CSV cannot say" in letters["detail"]
+
+
 def test_tokens_and_texts_are_one(server: ServerProcess) -> None:
     """A text is its tokens; the manifest says that each step is read; one number tells two labels apart."""
     with server.client() as client:

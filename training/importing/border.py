@@ -16,8 +16,9 @@ from training.importing.options import ImportOptions
 Size = int | str | None
 """A size that is fixed, the name of one that is not, or nothing."""
 
-_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _TOKENS = (TensorProto.INT64, TensorProto.INT32)
+_LENGTH = re.compile(r"len", re.IGNORECASE)
 _AFFIX = re.compile(
     r"in|out|input|output|initial|init|prev|previous|next|new|last|final|past|present|0|n|t|t1|1"
 )
@@ -41,11 +42,12 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """``constants`` are the inputs that always get the same value."""
+    """``lengths`` are inputs that get the number of steps, ``constants`` always the same value."""
 
     steps: Tensor
     states: tuple[tuple[Tensor, Tensor], ...]
     outputs: tuple[Tensor, ...]
+    lengths: tuple[Tensor, ...]
     constants: dict[str, NDArray[np.generic]]
 
     @property
@@ -68,7 +70,11 @@ def find_border(graph: GraphProto, options: ImportOptions, say: Callable[[str], 
     free = {name: tensor for name, tensor in inputs.items() if name not in constants}
     pairs = _pairs(free, outputs, options, say)
     left = [tensor for name, tensor in free.items() if name not in {before.name for before, _ in pairs}]
+    lengths = [tensor for tensor in left if _is_length(tensor) and tensor.name != options.input]
+    left = [tensor for tensor in left if tensor not in lengths]
     steps = _steps(left, inputs, options, say)
+    for tensor in lengths:
+        say(f"guessed  lengths  {tensor} gets the number of steps")
     others = [tensor.name for tensor in left if tensor is not steps]
     if others:
         raise ConfigurationError(
@@ -95,8 +101,8 @@ def find_border(graph: GraphProto, options: ImportOptions, say: Callable[[str], 
     for tensor in (*(each for pair in pairs for each in pair), *read):
         if tensor.dtype not in _FLOATS:
             kind = helper.tensor_dtype_to_string(tensor.dtype).removeprefix("TensorProto.").lower()
-            raise InvalidManifest(f"{tensor} is of {kind}; states and outputs are float32 or float16")
-    return Border(steps, tuple(pairs), tuple(read), constants)
+            raise InvalidManifest(f"{tensor} is of {kind}; states and outputs are floating-point numbers")
+    return Border(steps, tuple(pairs), tuple(read), tuple(lengths), constants)
 
 
 def _tensor(info: ValueInfoProto) -> Tensor:
@@ -197,6 +203,16 @@ def _fits(before: Tensor, after: Tensor) -> bool:
             a == b or not (isinstance(a, int) and isinstance(b, int))
             for a, b in zip(before.shape, after.shape, strict=True)
         )
+    )
+
+
+def _is_length(tensor: Tensor) -> bool:
+    """How many steps each sequence has: ``sequence_lens`` of a recurrent operator, and the like."""
+    return (
+        tensor.dtype in _TOKENS
+        and len(tensor.shape) == 1
+        and (tensor.shape[0] == 1 or not isinstance(tensor.shape[0], int))
+        and _LENGTH.search(tensor.name) is not None
     )
 
 

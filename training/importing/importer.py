@@ -101,6 +101,13 @@ def _choose(
         except Exception as error:  # of the checker
             raise ExportError(f"the graph cannot be packed: {str(error).splitlines()[0][:300]}") from None
         worst = max(parity.one_shot, parity.step_by_step, parity.batched)
+        if not worst <= BOUND and not wrapping.by_rows:
+            # Such as a graph that quantises by the largest number in the batch.
+            wrapping = Wrapping(wrapping.by_steps, by_rows=True)
+            continue
+        if not worst <= BOUND and not wrapping.by_steps:
+            wrapping = Wrapping(by_steps=True, by_rows=True)
+            continue
         if not worst <= BOUND:
             raise ExportError(
                 f"the packed graph differs from the original by {worst:.1e}, more than {BOUND:.0e}; "

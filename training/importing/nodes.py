@@ -56,6 +56,12 @@ class Nodes:
     def cast(self, x: str, to: int) -> str:
         return self.one("Cast", x, to=to)
 
+    def lengths(self, x: str, *, timed: bool) -> str:
+        """How many steps each sequence of ``[batch, time, ...]`` has; one where there is no time axis."""
+        shape = self.one("Shape", x)
+        time = self.slice(shape, 1, 2, axis=0) if timed else self.ints(1)
+        return self.one("Expand", time, self.slice(shape, 0, 1, axis=0))
+
     def rename(self, x: str, name: str) -> None:
         self.nodes.append(helper.make_node("Identity", [x], [name]))
 

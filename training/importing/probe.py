@@ -19,6 +19,7 @@ from app.core.errors import ConfigurationError, InvalidManifest
 from training.importing.border import Border, Tensor
 from training.importing.layout import Array, Layout, Layouts, native
 from training.importing.options import ImportOptions
+from training.importing.source import nodes_of
 
 _ALIKE = 1e-3
 """Of the same answers computed in another way. What is beyond is another answer."""
@@ -42,12 +43,20 @@ class Original:
         except Exception as error:
             raise InvalidManifest(f"the graph cannot be loaded: {_first_line(error)}") from None
         self._border = border
+        self.looks_ahead = _looking_ahead(model)
         self._fetches = [each.name for each in border.outputs] + [after.name for _, after in border.states]
 
-    def run(self, steps: Array, states: Sequence[Array]) -> tuple[list[Array], list[Array]]:
-        """Outputs and next states, in the graph's own shapes; raises whatever ONNX Runtime does."""
+    def run(self, steps: Array, layout: Layout, states: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+        """Steps ``[batch, time, *dims]``; outputs and next states in the graph's own shapes.
+
+        Raises whatever ONNX Runtime does.
+        """
         border = self._border
-        feeds = {border.steps.name: steps.astype(border.steps.numpy), **border.constants}
+        feeds = {
+            border.steps.name: native(steps, layout).astype(border.steps.numpy),
+            **{each.name: np.full(len(steps), steps.shape[1], each.numpy) for each in border.lengths},
+            **border.constants,
+        }
         for (before, _), state in zip(border.states, states, strict=True):
             feeds[before.name] = state.astype(before.numpy)
         found = self._session.run(self._fetches, feeds)
@@ -72,6 +81,11 @@ def find_layouts(
         if options.time_axis is None or options.batch_axis is None:
             say(f"guessed  axes     of {border.steps}: {found.steps}")
         return found
+    if reasons and original.looks_ahead:
+        raise ConfigurationError(
+            f"the graph has a {original.looks_ahead}, which looks at what comes later, so that it cannot be "
+            "served step by step; train the network in one direction"
+        )
     width = len(options.columns) or options.step
     if not reasons and width is not None:
         reasons = [f"However they are chosen, a step has another number of values than {width}."]
@@ -242,7 +256,7 @@ class _Runs:
         values = self._values[rows][:batch, first : first + time]
         given = states or [np.zeros(state.shape(batch, 0), np.float32) for state in self._states]
         try:
-            return self._original.run(native(values, self._steps), given)
+            return self._original.run(values, self._steps, given)
         except Exception as error:
             raise _Fails(_first_line(error)) from None
 
@@ -265,6 +279,15 @@ class _Runs:
                 _alike(np.take(together, [row], axis=layout.batch), single, "a sequence alone")
 
 
+def _looking_ahead(model: ModelProto) -> str:
+    """The first recurrent operator that reads its steps from the end, if there is one."""
+    for node in nodes_of(model.graph):
+        for attribute in node.attribute:
+            if attribute.name == "direction" and attribute.s in (b"bidirectional", b"reverse"):
+                return f"{attribute.s.decode()} {node.op_type}"
+    return ""
+
+
 def _alike(whole: Array, other: Array, what: str) -> None:
     scale = max(1.0, float(np.abs(whole).max(initial=0.0)))
     apart = (
@@ -280,4 +303,5 @@ def _alike(whole: Array, other: Array, what: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line.rpartition("Status Message: ")[2][:300]

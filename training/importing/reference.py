@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from app.bundle.reader import Golden
 from app.core.errors import ConfigurationError, ExportError
 from training.importing.border import Border
-from training.importing.layout import Array, Layout, Layouts, native
+from training.importing.layout import Array, Layout, Layouts
 from training.importing.options import ImportOptions, OutputOptions
 from training.importing.probe import Original
 from training.importing.wrap import OUTPUT, Packed
@@ -70,7 +70,7 @@ def record(
         pieces: list[list[NDArray[np.float32]]] = []
         for first in range(0, len(fed), length):
             piece = fed[None, first : first + length]
-            found, states = original.run(native(piece, layouts.steps), states)
+            found, states = original.run(piece, layouts.steps, states)
             pieces.append(
                 [
                     _scaled(_flat(each, layout, length), option)

@@ -129,6 +129,7 @@ class Packed:
         options, layouts, border = self._options, self._layouts, self._border
         sizes = [int(np.prod(dims)) for _, dims in self.fields]
         parts = g.op("Split", state, g.ints(*sizes), num=len(sizes), axis=1) if len(sizes) > 1 else [state]
+        lengths = g.lengths(x, timed=timed) if border.lengths else ""
         x = self._features(g, x)
         after: list[str] = []
         if options.context:
@@ -137,6 +138,8 @@ class Packed:
         given = {border.steps.name: g.cast(_arrange(g, x, layouts.steps, timed=timed), border.steps.dtype)}
         for (before, _), layout, part in zip(border.states, layouts.states, parts, strict=False):
             given[before.name] = g.cast(_arrange(g, part, layout, timed=False), before.dtype)
+        for each in border.lengths:
+            given[each.name] = g.cast(lengths, each.dtype)
         for name, value in border.constants.items():
             given[name] = g.constant(value)
         net = prefixed(self._model.graph, _PREFIX)

@@ -22,7 +22,7 @@ KEY_SUBPROTOCOL = "rnnserve.key."
 """Begins the offer in which a browser's socket hands in its key, in URL-safe base64: it can set no header."""
 
 HEALTH = frozenset({"/healthz", "/readyz"})
-PUBLIC = HEALTH | {"/", "/docs", "/openapi.json", "/favicon.ico"}
+PUBLIC = HEALTH | {"/", "/docs", "/openapi.json", "/favicon.ico", "/static/client.js"}
 PUBLIC_PREFIXES = ("/page/", "/static-offline-docs/", "/docs/")
 METRICS = "/metrics"
 ADMIN = "/admin/"

@@ -1,4 +1,7 @@
-"""``GET /``: the page, and ``/page/...``: what it loads. It uses the public routes and nothing else."""
+"""``GET /``: the page, and ``/page/...``: what it loads. It uses the public routes and nothing else.
+
+``GET /static/client.js``: the client that the page uses, for other pages and for Node; without the page too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.edge.routes.page_assets import Asset, PageAssets, charts_folder, collect_assets
+from app.edge.routes.page_assets import FOLDER, Asset, PageAssets, charts_folder, collect_assets
 
 SECURITY = {
     # Nothing from another host, no script or style in the document itself, and no frame around it.
@@ -37,6 +40,16 @@ _ASK_AGAIN = "no-cache"
 _NO_GZIP = re.compile(r"gzip\s*;\s*q\s*=\s*0(?:\.0*)?\s*(?:,|$)")
 
 
+CLIENT = "/static/client.js"
+
+
+def client_router() -> APIRouter:
+    client = Asset.of("client.js", (FOLDER / "js" / "client.js").read_bytes())
+    router = APIRouter(include_in_schema=False)
+    router.add_api_route(CLIENT, partial(_client, client), methods=["GET", "HEAD"], response_class=Response)
+    return router
+
+
 def page_router(panels: Mapping[str, Path]) -> APIRouter:
     assets = collect_assets(panels=panels, charts=charts_folder())
     router = APIRouter(include_in_schema=False)
@@ -50,6 +63,10 @@ def page_router(panels: Mapping[str, Path]) -> APIRouter:
 
 async def _document(assets: PageAssets, request: Request) -> Response:
     return _answer(request, assets.index, _ASK_AGAIN)
+
+
+async def _client(client: Asset, request: Request) -> Response:
+    return _answer(request, client, _ASK_AGAIN)
 
 
 async def _file(assets: PageAssets, request: Request) -> Response:

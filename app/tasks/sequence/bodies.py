@@ -20,33 +20,51 @@ _MAX_HEADER = 10_000
 _MAX_AXES = 3
 
 
-class ArrayQuery(BaseModel):
+CSV_TYPES = ("text/csv", "application/csv")
+MILLISECONDS_PER_KIB = 10 / 64
+
+
+class ModelQuery(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    read: Read | None = Field(default=None, description="`last` or `each`; left out, the model's default")
     model: ModelReference = None
 
 
-class CsvQuery(ArrayQuery):
+class TableQuery(ModelQuery):
     id: str | None = Field(
         default=None,
         description="name of a column that tells sequences apart; left out, the table is one sequence",
     )
 
 
+class ArrayQuery(ModelQuery):
+    read: Read | None = Field(default=None, description="`last` or `each`; left out, the model's default")
+
+
+class CsvQuery(ArrayQuery, TableQuery):
+    pass
+
+
 def read_csv(body: bytes, query: CsvQuery, limits: SequenceLimits) -> SequenceRequest:
     """A row for each step, oldest first; columns that the model does not read are left out."""
+    return _request([*read_sequences(body, query.id, limits)[1]], query)
+
+
+def read_sequences(
+    body: bytes, id: str | None, limits: SequenceLimits
+) -> tuple[list[str], list[tuple[str | None, TableRows]]]:
+    """The header of a table, and its rows by sequence."""
     table = read_table(body)
     if len(table.rows) > limits.max_rows:
         text = f"the CSV has {len(table.rows)} rows, more than the limit of {limits.max_rows}"
         raise over_limit("body", limits.max_rows, text)
-    if query.id is None:
+    if id is None:
         parts: dict[str | None, list[int]] = {None: list(range(len(table.rows)))}
     else:
-        place, parts = table.index_of(query.id, "id"), {}
+        place, parts = table.index_of(id, "id"), {}
         for index, row in enumerate(table.rows):
             parts.setdefault(row.cells[place], []).append(index)
-    return _request([(id, TableRows(table, indices)) for id, indices in parts.items()], query)
+    return table.header, [(part, TableRows(table, indices)) for part, indices in parts.items()]
 
 
 def read_npy(body: bytes, query: ArrayQuery, limits: SequenceLimits) -> SequenceRequest:

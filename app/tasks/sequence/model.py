@@ -17,6 +17,7 @@ from app.features.text import codec_of, milliseconds_to_encode
 from app.tasks.model import Prepared, StreamStart, blocks_of
 from app.tasks.sequence.assembler import SequenceAssembler
 from app.tasks.sequence.outputs import OutputReader
+from app.tasks.sequence.rows_operation import TableReading
 from app.tasks.sequence.schema import SequenceAnswer, SequenceLimits, SequenceRequest, SequenceResult
 from app.tasks.sequence.session import ReadingSession
 from app.tasks.sequence.spec import SequenceSpec
@@ -53,6 +54,8 @@ class SequenceModel:
         codec = None if vocabulary is None or bundle.tokenizer is None else codec_of(bundle, vocabulary)
         self._steps = Steps(spec, codec, limits)
         self._outputs = OutputReader(spec)
+        names = [column.name for column in spec.columns]
+        self.table = TableReading(self._reference, self._steps, names, limits)
         self.session = ReadingSession(self._steps, self._outputs)
         self.tensors = sequence_tensors(self._reference, spec, limits, text=codec is not None)
         self.inputs = {

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from app.tasks.sequence.bodies import ArrayQuery, CsvQuery, read_csv, read_npy
+from app.tasks.sequence.bodies import (
+    CSV_TYPES,
+    MILLISECONDS_PER_KIB,
+    ArrayQuery,
+    CsvQuery,
+    read_csv,
+    read_npy,
+)
 from app.tasks.sequence.model import SequenceModel
+from app.tasks.sequence.rows_operation import ROWS
 from app.tasks.sequence.schema import (
     LastFrame,
     OutputsFrame,
@@ -56,10 +65,10 @@ an array `[time, columns]`, or `[sequences, time, columns]`, as `numpy.save` wri
     reads=(
         BodyReader(
             name="CSV",
-            media_types=("text/csv", "application/csv"),
+            media_types=CSV_TYPES,
             read=read_csv,
             query=CsvQuery,
-            milliseconds_per_kib=10 / 64,
+            milliseconds_per_kib=MILLISECONDS_PER_KIB,
         ),
         BodyReader(
             name="NumPy",
@@ -68,6 +77,8 @@ an array `[time, columns]`, or `[sequences, time, columns]`, as `numpy.save` wri
             query=ArrayQuery,
         ),
     ),
+    operations=(ROWS,),
+    page=Path(__file__).parent / "page",
     examples={
         "text": {"summary": "A text, letter by letter", "value": {"text": "Papadopoulos", "read": "each"}},
         "many": {

@@ -191,7 +191,7 @@ def test_a_network_that_reads_the_future_is_refused(tmp_path: Path) -> None:
     }
     torch.manual_seed(0)
     export_old(nn.GRU(3, 8, bidirectional=True), (torch.zeros(5, 2, 3), torch.zeros(2, 2, 8)), path, axes)
-    with pytest.raises(ConfigurationError, match="looks at what comes later"):
+    with pytest.raises(ConfigurationError, match="a bidirectional GRU, which looks at what comes later"):
         Imported(path, tmp_path)
 
 
