@@ -29,6 +29,9 @@ from app.service.stream import TaskStream
 from app.tasks.model import Answering, Prepared, ResumePoint, StreamStart
 from app.tasks.task import Task
 
+_FINISH_MS = 0.04
+"""For one sequence."""
+
 
 class InferenceService:
     """Answers requests on the served models.
@@ -108,7 +111,8 @@ class InferenceService:
             prepare = model.prepare
             prepared = await offloaded(cost_ms, prepare, request) if cost_ms else prepare(request)
             outputs = await self._outputs(deployment.engine, prepared, call)
-            answer: BaseModel = model.finish(prepared, outputs)
+            finish: Callable[..., BaseModel] = model.finish
+            answer = await offloaded(len(outputs) * _FINISH_MS, finish, prepared, outputs)
         call.answered(len(outputs), prepared.num_tokens)
         return answer, call.timing()
 
@@ -180,8 +184,8 @@ async def _run(
                 raise next(iter(result.errors.values()))
             results.append(result)
     finally:
-        for future in submitted:
-            future.cancel()
+        while submitted:
+            submitted.pop().cancel()
     for result in results:
         call.add(result.usage)
     return results
