@@ -29,8 +29,8 @@ from app.service.stream import TaskStream
 from app.tasks.model import Answering, Prepared, ResumePoint, StreamStart
 from app.tasks.task import Task
 
-_FINISH_MS = 0.04
-"""For one sequence."""
+_MANY = 200
+"""Answers of more sequences take longer than the event loop may stand."""
 
 
 class InferenceService:
@@ -112,7 +112,8 @@ class InferenceService:
             prepared = await offloaded(cost_ms, prepare, request) if cost_ms else prepare(request)
             outputs = await self._outputs(deployment.engine, prepared, call)
             finish: Callable[..., BaseModel] = model.finish
-            answer = await offloaded(len(outputs) * _FINISH_MS, finish, prepared, outputs)
+            many = len(outputs) > _MANY
+            answer = await asyncio.to_thread(finish, prepared, outputs) if many else finish(prepared, outputs)
         call.answered(len(outputs), prepared.num_tokens)
         return answer, call.timing()
 

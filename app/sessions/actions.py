@@ -118,7 +118,7 @@ class SessionActions:
         call = LastCall(record.step + 1, digest, body)
         step = record.step + len(encoded.reported)
         after = record.stepped(self._access.clock(), step, row, outputs[-1].copy(), encoded.context, call)
-        numbered = numbered or self._stepper.lost_steps.knows(record.key)
+        numbered = numbered or record.key in self._stepper.lost_steps.told
         write = self._access.replacing(record, after, numbered=numbered)
         (written,) = await self._access.store.write([write])
         if written.behind or written.unsure:

@@ -58,10 +58,6 @@ class Head:
     encoding: str = ""
     length: int = 0
 
-    @property
-    def is_packed(self) -> bool:
-        return self.encoding in _WINDOW_BITS
-
 
 def head_of(scope: Scope) -> Head:
     """In one pass; of repeated headers the last counts."""
@@ -150,9 +146,11 @@ async def read_body(
 
 async def unpacked(head: Head, body: bytes, limit_bytes: int) -> bytes:
     """The body as it was before it was compressed; raises InvalidInput, PayloadTooLarge."""
+    if head.encoding not in _WINDOW_BITS:
+        return body
     # A body of zeros is a thousandth of its size on its way.
     cost_ms = min(limit_bytes, 1000 * len(body)) / _INFLATED_BYTES_PER_MS
-    return await offloaded(cost_ms, _inflated, body, head.encoding, limit_bytes) if head.is_packed else body
+    return await offloaded(cost_ms, _inflated, body, head.encoding, limit_bytes)
 
 
 def _inflated(body: bytes, encoding: str, limit_bytes: int) -> bytes:

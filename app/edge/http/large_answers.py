@@ -14,31 +14,15 @@ from app.core.memory import trimmer
 _PART = 2_000
 """Values that are written at once: a millisecond."""
 _LARGE = 20_000
-_FEW = 64
 _PLAIN = frozenset({float, int, str, bool, type(None)})
 
 
 async def json_of(answer: BaseModel, *, exclude_unset: bool = False) -> bytes:
     """As its serializer writes it. A large answer is taken apart on the way, and its lists are empty then."""
-    if not _has_many(answer) or size_of(answer) < _LARGE:
+    if size_of(answer) < _LARGE:
         return answer.__pydantic_serializer__.to_json(answer, exclude_unset=exclude_unset)
     trimmer.soon()
     return await asyncio.to_thread(lambda: b"".join(_parts(answer, exclude_unset)))
-
-
-def _has_many(value: Any) -> bool:
-    """Whether a list or a dictionary near the top is long: cheaper than the size, and almost always false."""
-    for one in value.__dict__.values():
-        kind = type(one)
-        if kind in _PLAIN:
-            continue
-        if kind is list or kind is dict:
-            if len(one) > _FEW:
-                return True
-            one = one[0] if kind is list and one else None
-        if hasattr(one, "__dict__") and _has_many(one):
-            return True
-    return False
 
 
 def size_of(value: Any) -> int:

@@ -39,6 +39,8 @@ _ITEM_SEGMENTS = 4
 """Of ``/resource/{id}/action`` when it is split at its slashes."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+_FEW = 64
+_PLAIN_VALUES = frozenset({float, int, str, bool, type(None)})
 CLIENT_CLOSED = 499
 """Never sent, since nobody is there; it is what the metrics say."""
 
@@ -55,11 +57,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (504, "the deadline passed"),
     )
 }
-
-
-def is_plain(body: bytes) -> bool:
-    """Whether it can be parsed at once."""
-    return body.startswith(PLAIN) and len(body) < LARGE_BYTES
 
 
 class JsonBytes(Response):
@@ -95,7 +92,7 @@ class BytesRoute(APIRoute):
     ) -> BaseModel:
         if content_type != JSON_TYPES[0] and not is_json(content_type):
             raise UnsupportedMedia(content_type, JSON_TYPES[:1])
-        if not is_plain(body):
+        if not body.startswith(PLAIN) or len(body) >= LARGE_BYTES:
             body = await json_text(body, edge_of(request).limits)
         return model.model_validate_json(body)
 
@@ -134,7 +131,7 @@ class BytesRoute(APIRoute):
                 head, body = await read_body(
                     scope, receive, limits.max_body_bytes, limits.request_timeout_s, self.absent
                 )
-                if len(body) < LARGE_BYTES and not head.is_packed:
+                if len(body) < LARGE_BYTES and not head.encoding:
                     parsed = await self.parse(annotation, head.media_type, body, request)
                 else:
                     parsed = await self._parse_large(annotation, head, body, request)
@@ -253,6 +250,21 @@ def query_of(request: Request, model: type[ModelT], fields: Iterable[tuple[str, 
     if len(given) != len(items):
         raise InvalidInput("query", "a parameter of the query is given twice")
     return model.model_validate(given)
+
+
+def has_many(value: Any) -> bool:
+    """Whether a list or a dictionary near the top is long: cheaper than the size, and almost always false."""
+    for one in value.__dict__.values():
+        kind = type(one)
+        if kind in _PLAIN_VALUES:
+            continue
+        if kind is list or kind is dict:
+            if len(one) > _FEW:
+                return True
+            one = one[0] if kind is list and one else None
+        if hasattr(one, "__dict__") and has_many(one):
+            return True
+    return False
 
 
 def json_response(

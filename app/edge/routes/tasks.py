@@ -20,16 +20,18 @@ from app.core.offload import offloaded
 from app.edge.edge import edge_of, request_id_of
 from app.edge.errors import MEDIA_TYPE, describe
 from app.edge.http.accept import wanted_type
-from app.edge.http.body import JSON_TYPES
+from app.edge.http.body import JSON_TYPES, PLAIN
 from app.edge.http.event_stream import stream_events
 from app.edge.http.large_answers import json_of
+from app.edge.http.large_bodies import LARGE_BYTES
 from app.edge.http.routing import (
     PROBLEMS,
     BytesRoute,
     Endpoint,
     JsonBytes,
     bytes_response,
-    is_plain,
+    has_many,
+    json_response,
     reading,
 )
 from app.edge.http.task_body import read_request
@@ -51,8 +53,8 @@ class TaskRoute(BytesRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        asked = self.asked
-        if content_type == JSON_TYPES[0] and is_plain(body) and not request.scope["query_string"]:
+        asked, is_plain = self.asked, body.startswith(PLAIN) and len(body) < LARGE_BYTES
+        if content_type == JSON_TYPES[0] and is_plain and not request.scope["query_string"]:
             return model.model_validate_json(body) if asked.parse is None else asked.parse(body)
         limits = edge_of(request).tasks.limits[self.task.name]
         return await read_request(request, content_type, body, model, asked.reads, asked.parse, limits)
@@ -146,7 +148,9 @@ def _whole(task: Task, asked: Asked, of: Callable[[Any], Answering] | None = Non
         asks = writers and b"accept" in dict(request.scope["headers"])
         wanted = wanted_type(request.scope, writers) if asks else None
         if wanted is None:
-            return bytes_response(await json_of(answer), timing)
+            if has_many(answer):
+                return bytes_response(await json_of(answer), timing)
+            return json_response(answer, timing)
         writer = writers[wanted]
         body = await offloaded(writer.milliseconds(answer), writer.write, answer)
         return bytes_response(body, timing, media_type=f"{wanted}; charset=utf-8".encode())

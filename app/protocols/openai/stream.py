@@ -85,4 +85,6 @@ class CompletionEvents(EventStream):
 
 
 async def _data(answer: Completion | OpenAIErrorAnswer) -> bytes:
-    return b"data: %s\n\n" % await json_of(answer, exclude_unset=True)
+    if isinstance(answer, Completion) and answer.choices and answer.choices[0].logprobs is not None:
+        return b"data: %s\n\n" % await json_of(answer, exclude_unset=True)
+    return b"data: %s\n\n" % answer.__pydantic_serializer__.to_json(answer, exclude_unset=True)

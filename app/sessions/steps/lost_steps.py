@@ -19,18 +19,14 @@ _MAX_TOLD = 10_000
 
 
 class LostSteps:
+    """Attributes:
+    told: keys of sessions whose feeders this process has told; their next write is no surprise.
+    """
+
     def __init__(self, access: SessionAccess) -> None:
         self._access = access
         self._quiet_until = 0.0
-        self._told: dict[str, None] = {}
-
-    def knows(self, key: str) -> bool:
-        """Whether those who feed it have been told by this process, so that its next write is no surprise."""
-        return key in self._told
-
-    def gone_on(self, key: str) -> None:
-        """It was written since."""
-        self._told.pop(key, None)
+        self.told: set[str] = set()
 
     def compare(self, queue: SessionQueue, known: SessionRecord, stored: Stored | None) -> bool:
         """Notice that the store holds an older record than this process has seen in it; whether it does."""
@@ -50,8 +46,8 @@ class LostSteps:
                     f"the session store has lost steps: session {queue.id!r} was at step {known.step} and is "
                     f"at {step} now; whoever feeds it must go on from there"
                 )
-                if len(self._told) < _MAX_TOLD:
-                    self._told[queue.key] = None
+                if len(self.told) < _MAX_TOLD:
+                    self.told.add(queue.key)
                 queue.refuse_unnumbered(SequenceConflict(text, step))
         return True
 

@@ -75,8 +75,7 @@ class Stepper:
             due = every and after.step // every > session.record.step // every
             name = f"step-{after.step}" if due else None
             records.append(after)
-            numbered = all(call.pending.call.seq is not None for call in session.calls)
-            numbered = numbered or self.lost_steps.knows(session.queue.key)
+            numbered = session.numbered or session.queue.key in self.lost_steps.told
             writes.append(
                 self._access.replacing(session.record, after, name, automatic=True, numbered=numbered)
             )
@@ -94,7 +93,7 @@ class Stepper:
                 await self._lost(session, outcome)
                 continue
             self._cache.put(session.queue.key, record)
-            self.lost_steps.gone_on(session.queue.key)
+            self.lost_steps.told.discard(session.queue.key)
             session.queue.finish(of_session)
             num_steps[record.model] = num_steps.get(record.model, 0) + record.step - session.record.step
         for model, count in num_steps.items():
