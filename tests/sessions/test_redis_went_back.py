@@ -199,7 +199,7 @@ async def test_it_is_known_also_when_the_one_who_saw_it_comes_last(
 def test_a_redis_that_may_not_be_asked_is_served(past: Past) -> None:
     """As some who host it forbid INFO."""
     with redis.Redis.from_url(past.server.url) as client:
-        client.execute_command("ACL", "SETUSER", "default", "-info")  # type: ignore[no-untyped-call]
+        client.execute_command("ACL", "SETUSER", "default", "-info")
     store = RedisStore(past.server.url, 10)
     stored = Stored(1, 1e10, b"x")
     assert store.write([Write("a", 0, stored)]) == [Written(ok=True)]
