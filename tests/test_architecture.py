@@ -28,7 +28,7 @@ EXTENSION = '"sequence", "sequence(string_id)"'
 """The name of an extension of the Open Inference Protocol."""
 OF_SEQUENCE = r"[\"'`]sequence[\"'`]|/sequence\b|(tasks|training)\.sequence\b"
 MAX_FILES = 20
-MAX_LINES_OF_GENERIC_APP = 25_500
+MAX_LINES_OF_GENERIC_APP = 25_850
 MAX_LINES_OF_SERVICE = 1_300
 
 

@@ -45,6 +45,15 @@ def test_no_two_pages_open_a_session_of_one_id() -> None:
     assert len({found for found, _ in opened}) == len(opened), opened
 
 
+@pytest.mark.parametrize("folder", ["app", "training", "client", "docs", "deploy", "examples", "."])
+def test_nothing_tells_to_install_what_no_index_has(folder: str) -> None:
+    """The package is on none; it is installed from a checkout, with its extras."""
+    pattern = "*" if folder == "." else "**/*"
+    files = [path for path in ROOT.joinpath(folder).glob(pattern) if path.suffix in (".py", ".md", ".toml")]
+    told = [path.name for path in files if re.search(r"install ['\"]?rnnserve\b", path.read_text())]
+    assert told == []
+
+
 @pytest.mark.parametrize("code", [value for name, value in vars(errors).items() if name.startswith("CLOSE_")])
 def test_every_close_code_is_documented(code: int) -> None:
     """With when it is sent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from app.access.key_ring import KeyRing
 from app.core.errors import Draining, UnknownSession
 from app.core.limits import Limits
+from app.edge.http.large_bodies import LargeBodies
 from app.service.inference import InferenceService
 from app.service.model_control import ModelControl
 from app.sessions.limits import SessionLimits
@@ -112,6 +113,7 @@ class Edge:
     tracing: Tracing | None = None
     access_log: bool = False
     access: AccessRules = AccessRules()
+    large_bodies: LargeBodies = field(default_factory=LargeBodies)
 
 
 def edge_of(connection: HTTPConnection) -> Edge:

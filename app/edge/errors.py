@@ -111,7 +111,10 @@ def is_internal(error: BaseException) -> bool:
 
 
 def describe(error: BaseException, request_id: str) -> ProblemDetail:
+    """The problem as the client is told of it; where that is all, its traceback is dropped."""
     kind = kind_of(error)
+    if kind.public:
+        _let_go(error)
     listed: list[FieldError] = []
     if isinstance(error, ValidationError):
         listed = _field_errors(error)
@@ -133,6 +136,13 @@ def describe(error: BaseException, request_id: str) -> ProblemDetail:
         retry_after_s=_retry_after(error),
         **_session_fields(error),
     )
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Its traceback knows frames which know it: a whole request would stay until it is collected."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def as_problem(problem: Problem) -> ErrorBody:

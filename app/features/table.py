@@ -16,8 +16,9 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, over_limit
 from app.features.times import is_time
 
 DELIMITERS = ",;\t|"
@@ -111,12 +112,12 @@ def number_of(cell: str, *, decimal_comma: bool = False) -> float | None:
     return None
 
 
-def read_table(data: bytes) -> Table:
-    """The table in a file or a body.
+def read_table(data: bytes, max_rows: int | None = None, named: str = "rows") -> Table:
+    """The table in a file or a body; of one with more than ``max_rows``, by that name, no more are read.
 
     Raises:
-        InvalidInput: the text is in no encoding that is read, is no CSV, has no header or no rows, a line has
-            another number of cells than the header, or it cannot be told what its commas mean.
+        InvalidInput: the text is in no encoding that is read, is no CSV, has no header, no rows or too many,
+            a line has another number of cells than the header, or it cannot be told what its commas mean.
     """
     text, first_line = _decoded(data), 1
     delimiter = None
@@ -127,7 +128,10 @@ def read_table(data: bytes) -> Table:
     head = next(found, None)
     if head is None:
         raise InvalidInput("body", "the CSV is empty")
-    rows = list(found)
+    rows = list(found if max_rows is None else islice(found, max_rows + 1))
+    if max_rows is not None and len(rows) > max_rows:
+        text = f"the CSV has more than {max_rows} {named}: line {rows[-1].line} is one too many"
+        raise over_limit("body", max_rows, text)
     header = _header(head, rows)
     if not rows:
         raise InvalidInput("body", "the CSV has a header but no rows")

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from app.bundle.reader import find_bundles
+from app.core import memory
 from app.core.errors import (
     BundleError,
     ConfigurationError,
@@ -19,7 +20,6 @@ from app.core.errors import (
     RnnserveError,
     UnknownModel,
 )
-from app.registry import memory
 from app.registry.background import begin
 from app.registry.lineup import SETTLE_S, Judge, Judgement, Lineup
 from app.registry.loading import Loaded

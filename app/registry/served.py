@@ -9,8 +9,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
+from app.core import memory
 from app.engine.engine import Engine
-from app.registry import memory
 from app.registry.lineup import resolved
 from app.registry.loading import Loaded
 from app.registry.look import Look

@@ -29,6 +29,9 @@ from app.service.stream import TaskStream
 from app.tasks.model import Answering, Prepared, ResumePoint, StreamStart
 from app.tasks.task import Task
 
+_MANY = 200
+"""Answers of more sequences take longer than the event loop may stand."""
+
 
 class InferenceService:
     """Answers requests on the served models.
@@ -108,7 +111,9 @@ class InferenceService:
             prepare = model.prepare
             prepared = await offloaded(cost_ms, prepare, request) if cost_ms else prepare(request)
             outputs = await self._outputs(deployment.engine, prepared, call)
-            answer: BaseModel = model.finish(prepared, outputs)
+            finish: Callable[..., BaseModel] = model.finish
+            many = len(outputs) > _MANY
+            answer = await asyncio.to_thread(finish, prepared, outputs) if many else finish(prepared, outputs)
         call.answered(len(outputs), prepared.num_tokens)
         return answer, call.timing()
 
@@ -180,8 +185,8 @@ async def _run(
                 raise next(iter(result.errors.values()))
             results.append(result)
     finally:
-        for future in submitted:
-            future.cancel()
+        while submitted:
+            submitted.pop().cancel()
     for result in results:
         call.add(result.usage)
     return results

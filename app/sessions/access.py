@@ -170,7 +170,13 @@ class SessionAccess:
             )
 
     def replacing(
-        self, before: SessionRecord, after: SessionRecord, name: str | None = None, automatic: bool = False
+        self,
+        before: SessionRecord,
+        after: SessionRecord,
+        name: str | None = None,
+        *,
+        automatic: bool = False,
+        numbered: bool = True,
     ) -> Write:
         """The write that puts one record in another's place; with a name, also as a snapshot."""
         stored = stored_of(after)
@@ -178,7 +184,14 @@ class SessionAccess:
         if name is not None:
             snapshot = Snapshot(name, after.step, automatic, after.updated_at, stored.record)
         keep = self.limits.session_keep_automatic
-        return Write(before.key, before.revision, stored, snapshot=snapshot, keep_automatic=keep)
+        return Write(
+            before.key,
+            before.revision,
+            stored,
+            snapshot=snapshot,
+            keep_automatic=keep,
+            numbered=numbered,
+        )
 
     def ending(self, record: SessionRecord, state: SessionState) -> Write:
         """The write that turns a session into a tombstone."""

@@ -47,7 +47,7 @@ class SessionActions:
             said = await stream.whole()
             kept = _kept(action, stream, request)
             body = _json(_ended(action, said, record.step + len(kept)))
-            await self.advance(record, kept, digest, body)
+            await self.advance(record, kept, digest, body, numbered=request.seq is not None)
             return body
         finally:
             stream.cancel()
@@ -107,7 +107,9 @@ class SessionActions:
             start = action.start(deployment.model, self._view(record), request, point)
             return self._access.inference.started(deployment, start, call)
 
-    async def advance(self, record: SessionRecord, kept: list[Any], digest: str, body: bytes) -> None:
+    async def advance(
+        self, record: SessionRecord, kept: list[Any], digest: str, body: bytes, *, numbered: bool
+    ) -> None:
         """Feed what was produced to the session, as one call."""
         if not kept:
             return
@@ -116,7 +118,11 @@ class SessionActions:
         call = LastCall(record.step + 1, digest, body)
         step = record.step + len(encoded.reported)
         after = record.stepped(self._access.clock(), step, row, outputs[-1].copy(), encoded.context, call)
-        (written,) = await self._access.store.write([self._access.replacing(record, after)])
+        numbered = numbered or record.key in self._stepper.lost_steps.told
+        write = self._access.replacing(record, after, numbered=numbered)
+        (written,) = await self._access.store.write([write])
+        if written.behind or written.unsure:
+            raise await self._stepper.lost_steps.refusal(record, written)
         if not written.ok:
             self._access.observe.session("conflict")
             now = self._access.decode(record.id, written.current, record.owner)
@@ -152,7 +158,8 @@ class SessionStream:
         step = self.record.step + len(kept)
         if kept:
             body = _json(_ended(self.action, self.inner.assembler.answer(frames), step))
-            await self.actions.advance(self.record, kept, _digest(self.request), body)
+            numbered = self.request.seq is not None
+            await self.actions.advance(self.record, kept, _digest(self.request), body, numbered=numbered)
         return _ended(self.action, frames[-1], step)
 
     @property

@@ -166,8 +166,8 @@ class Catalogue(Collector):
         self.session_events = self._counter(
             "session_events",
             "What happened to sessions: created, forked, imported, exported, closed, expired, rewound, "
-            "migrated, snapshot, replayed, conflict, quarantined, corrupt, lost (the store went back to an "
-            "earlier record), refused (the store was full)",
+            "migrated, snapshot, replayed, conflict, quarantined, corrupt, lost (the store went back in "
+            "time, and steps are gone or may be), refused (the store was full)",
             ("event",),
         )
         self.session_calls = self._counter(

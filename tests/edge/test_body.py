@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from app.core.errors import DeadlineExceeded, InvalidInput, PayloadTooLarge, UnsupportedMedia
-from app.edge.http.body import ClientGone, is_json, read_body, while_connected
+from app.edge.http.body import ClientGone, is_json, read_body, unpacked, while_connected
 
 
 class Client:
@@ -24,8 +24,8 @@ class Client:
 
     async def read(self, limit_bytes: int, timeout_s: float) -> bytes:
         """Its body."""
-        _, body = await read_body(self.scope, self.receive, limit_bytes, timeout_s)
-        return body
+        head, body = await read_body(self.scope, self.receive, limit_bytes, timeout_s)
+        return await unpacked(head, body, limit_bytes)
 
     async def receive(self) -> Message:
         """The next message."""

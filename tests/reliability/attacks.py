@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gzip
-import json
 import os
 import re
 import shutil
@@ -20,9 +19,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +28,9 @@ import httpx2
 from tests.e2e.server import ServerProcess
 from tests.redis_server import RedisServer
 from tests.registry.test_hostile_bundles import BROKEN, never_ends, pipe
+from tests.reliability.attack import Attack, answers
 from tests.reliability.fuzz import DEFAULTS, write_models
+from tests.reliability.heavy_requests import bodies
 from tests.reliability.neighbour import Beside, Noticed
 from tests.security.conftest import KeyFile
 from tests.security.raw import FORECAST, KEY, OFFER, connect, open_websocket, post, read_answer
@@ -41,61 +40,6 @@ from tests.security.test_room import CROWDS
 _FLOOD_S = 2.0
 _ROUNDS = 12
 _HALF = b"\x81\xff" + (900_000).to_bytes(8) + bytes(4) + b"x" * 600_000
-
-
-@dataclass(frozen=True, slots=True)
-class Attack:
-    """``act`` is given the server and says what came of it."""
-
-    name: str
-    act: Callable[[ServerProcess], str]
-    settle_s: float = 1.0
-
-
-def answers(server: ServerProcess, wires: list[bytes], at_once: int = 1) -> str:
-    """The statuses that requests are answered with."""
-
-    def ask(wire: bytes) -> str:
-        with connect(server.port, 120) as raw:
-            with contextlib.suppress(ConnectionError):
-                raw.sendall(wire)
-            with raw.makefile("rb") as stream:
-                return str(read_answer(stream).status)
-
-    with ThreadPoolExecutor(at_once) as pool:
-        found = list(pool.map(ask, wires))
-    return ", ".join(f"{found.count(status)} x {status}" for status in sorted(set(found)))
-
-
-def bodies() -> Iterator[Attack]:
-    """One request that takes long to read or to answer."""
-
-    def large(name: str, path: str, body: bytes, *headers: bytes, times: int = 1) -> Attack:
-        wire = post(body, *headers, path=path.encode())
-        return Attack(name, lambda server: answers(server, [wire] * times, at_once=times))
-
-    yield large("five million empty calls", "/sessions/steps", b'{"steps": [' + b"{}," * 4_999_999 + b"{}]}")
-    yield large(
-        "eight million inputs", "/sessions/hourly/steps", b'{"inputs": [' + b"1," * 7_999_999 + b"1]}"
-    )
-    prompt = b'{"model": "text", "prompt": [' + b"1," * 7_000_000 + b"1]}"
-    yield large("seven million tokens", "/v1/completions", prompt)
-    fields = b",".join(b'"%x": 1' % number for number in range(1_400_000))
-    yield large("1.4 million unknown fields", "/generate", b'{"prompt": "a", ' + fields + b"}")
-    yield large("five million empty series", "/forecast", b'{"series": [' + b"{}," * 4_999_999 + b"{}]}")
-    yield large("deep nesting", "/forecast", b"[" * 16_000_000)
-    csv = b"content-type: text/csv"
-    yield large("a CSV of eight million rows", "/forecast?horizon=1", b"v\n" + b"1\n" * 8_000_000, csv)
-    yield large("a CSV of 15 million columns", "/forecast?horizon=1", b"," * 15_000_000 + b"\n1\n", csv)
-    bomb = gzip.compress(bytes(16 * 2**20), mtime=0)
-    yield large("200 gzip bombs at once", "/forecast", bomb, b"content-encoding: gzip", times=200)
-    text = {"model": "text", "prompt": "A", "n": 16, "max_tokens": 10_000, "logprobs": 5}
-    yield large(
-        "four times 16 texts of 10,000 tokens with log-probabilities",
-        "/v1/completions",
-        json.dumps(text).encode(),
-        times=4,
-    )
 
 
 def flood(first: bytes, piece: bytes, *, is_socket: bool) -> Callable[[ServerProcess], str]:

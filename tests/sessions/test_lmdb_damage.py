@@ -7,11 +7,14 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import lmdb
 import pytest
 from lmdb.verify import verify
 
 from app.core.errors import ConfigurationError, StoreDamaged, StoreUnavailable
+from app.sessions.stores import lmdb_tables
 from app.sessions.stores.lmdb import DATA_FILE, LmdbStore
 from app.sessions.stores.store import Stored, Write
 from app.sessions.stores.worker import StoreWorker
@@ -164,3 +167,26 @@ def test_a_server_on_a_damaged_store_answers_with_500(tiny_models: Path, folder:
         assert client.post("/sessions/a/steps", json={"seq": 1, "inputs": 1}).status_code == 200
         assert client.get("/readyz").status_code == 200
     assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("free", [0, 10**9])
+async def test_a_full_disk_is_called_so(
+    free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LMDB says "Input/output error" of it; the caller and the log are told more, and the store goes on."""
+    store = LmdbStore(tmp_path / "state", 10)
+    worker = StoreWorker(store)
+    worker.start(asyncio.get_running_loop())
+
+    def fail(*_: object) -> None:
+        raise lmdb.Error("mdb_txn_commit: Input/output error")
+
+    with monkeypatch.context() as full:
+        full.setattr(lmdb_tables, "write", fail)
+        full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        with pytest.raises(StoreUnavailable, match="Input/output error") as told:
+            await worker.write([put("a")])
+    assert ("(the disk is full)" in told.value.message) == (free == 0)
+    assert told.value.message in caplog.text
+    assert [each.ok for each in await worker.write([put("a")])] == [True]
+    await worker.close()

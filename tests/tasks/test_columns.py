@@ -271,3 +271,16 @@ def test_utf16_is_read_and_latin1_is_refused_with_advice() -> None:
     assert read_table("date,größe\n2024-01-01,1\n".encode("utf-16")).header == ["date", "größe"]
     with pytest.raises(InvalidInput, match="save it as UTF-8"):
         read_table("date,größe\n2024-01-01,1\n".encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("day,\n2024-01-01,1\n2024-01-02,2\n", ["column 2"]),
+        ("day,a,,b\n2024-01-01,1,2,3\n2024-01-02,2,3,4\n", ["a", "column 3", "b"]),
+        ("unique_id,ds,\nx,2024-01-01,1\nx,2024-01-02,2\n", ["x"]),
+    ],
+)
+def test_a_column_without_a_name_is_told_by_its_place(text: str, names: list[str]) -> None:
+    """Never by the place that its values had in a request."""
+    assert [each.name for each in read(text)[0]] == names

@@ -17,8 +17,9 @@ NOTES = (
     "M4 and on one in ten series of M1 and of the textbooks, which were never trained on.\n\n"
     "Limits: values are float32, so a series whose variation is less than three ten-millionths of its level "
     "looks constant. Seasons are at most 366 steps. Its 80 % intervals are too wide on M4 Hourly and on the "
-    "group `other` of M3, where 88 % of the values lie in them. Of exponential growth it continues the line, not the curve. It knows nothing but the series: "
-    "no holidays, no prices, no other series, and not that counts are never negative."
+    "group `other` of M3, where 88 % of the values lie in them. Of exponential growth it continues the "
+    "line, not the curve. It knows nothing but the series: no holidays, no prices, no other series, and not "
+    "that counts are never negative."
 )
 USER_NOTES = (
     "Trained on a file of the user's own. The test part is the last tenth of each series (at least one "

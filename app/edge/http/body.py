@@ -11,8 +11,17 @@ from typing import TypeVar
 
 from starlette.types import Receive, Scope
 
-from app.core.errors import DeadlineExceeded, InvalidInput, PayloadTooLarge, UnsupportedMedia
+from app.core.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    PayloadTooLarge,
+    UnsupportedMedia,
+    over_limit,
+)
+from app.core.json_values import num_values
+from app.core.limits import Limits
 from app.core.offload import offloaded
+from app.edge.http.large_bodies import LARGE_BYTES
 from app.edge.http.transports import ARRIVED, ON_LOST
 
 T = TypeVar("T")
@@ -27,6 +36,9 @@ PLAIN = b'{"'
 """How most JSON begins: in UTF-8, with no mark before it."""
 _MARKS = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
 """What may stand before the first letter of a text, in any encoding of Unicode."""
+
+MOST_VALUES = 2**21
+"""Of a JSON body, weighted; with larger bodies allowed more."""
 
 # What clients send as "deflate" is zlib's own form of it.
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
@@ -72,11 +84,27 @@ def looks_like_json(body: bytes) -> bool:
     return body[:64].lstrip(_MARKS).startswith((b"{", b"["))
 
 
-def json_text(body: bytes) -> bytes:
-    """JSON in UTF-8 without a mark before it; the other encodings of Unicode are known by their first bytes.
+async def json_text(body: bytes, limits: Limits) -> bytes:
+    """JSON in UTF-8 without a mark before it, which can be parsed in one piece.
 
-    Raises InvalidInput.
+    Raises InvalidInput, also where it holds more than may be parsed.
     """
+    if len(body) < LARGE_BYTES:
+        return _in_utf8(body)
+    return await asyncio.to_thread(_checked, body, max(MOST_VALUES, limits.max_body_bytes // 8))
+
+
+def _checked(body: bytes, most: int) -> bytes:
+    text = _in_utf8(body)
+    found = num_values(text, most)
+    if found > most:
+        heavy = "a list or an object counting as 4, and a key of an object as 8"
+        raise over_limit("body", most, f"the body may hold {most} values, not {found}; {heavy}")
+    return text
+
+
+def _in_utf8(body: bytes) -> bytes:
+    """The other encodings of Unicode are known by their first bytes."""
     if body[:1] in (b"{", b"[") and body[1:2] != b"\0":
         return body
     encoding = json.detect_encoding(body)
@@ -91,7 +119,7 @@ def json_text(body: bytes) -> bytes:
 async def read_body(
     scope: Scope, receive: Receive, limit_bytes: int, timeout_s: float, absent: bytes | None = None
 ) -> tuple[Head, bytes]:
-    """The whole body, as it was before it was compressed; ``absent`` stands for an empty one.
+    """The whole body, as it came; ``absent`` stands for an empty one.
 
     Raises UnsupportedMedia, PayloadTooLarge (at once, with the rest unread), InvalidInput, DeadlineExceeded
     when it did not arrive in time, and ClientGone.
@@ -112,12 +140,17 @@ async def read_body(
     if not body:
         if absent is None:
             raise InvalidInput("body", "the body is empty")
-        return head, absent
-    if head.encoding in _WINDOW_BITS:
-        # A body of zeros is a thousandth of its size on its way.
-        cost_ms = min(limit_bytes, 1000 * len(body)) / _INFLATED_BYTES_PER_MS
-        body = await offloaded(cost_ms, _inflated, body, head.encoding, limit_bytes)
+        return Head(head.media_type), absent
     return head, body
+
+
+async def unpacked(head: Head, body: bytes, limit_bytes: int) -> bytes:
+    """The body as it was before it was compressed; raises InvalidInput, PayloadTooLarge."""
+    if head.encoding not in _WINDOW_BITS:
+        return body
+    # A body of zeros is a thousandth of its size on its way.
+    cost_ms = min(limit_bytes, 1000 * len(body)) / _INFLATED_BYTES_PER_MS
+    return await offloaded(cost_ms, _inflated, body, head.encoding, limit_bytes)
 
 
 def _inflated(body: bytes, encoding: str, limit_bytes: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -58,7 +59,7 @@ class HttpConnection(asyncio.Protocol):
         self._unheard = 0
         self._is_deaf = False
         self._eof = False
-        self._read_paused = False
+        self._read_paused = self._goes_on = False
         self._has_key = False
 
     @property
@@ -104,10 +105,15 @@ class HttpConnection(asyncio.Protocol):
         if len(data) <= transports.SLICE_BYTES:
             self._read(data)
             return
+        began = time.perf_counter()
         for start in range(0, len(data), transports.SLICE_BYTES):
             self._read(data[start : start + transports.SLICE_BYTES])
-            if self._behind or self._is_deaf or not self._reader.is_open:
+            has_ended = self._is_deaf or not self._reader.is_open
+            if has_ended or self._behind or time.perf_counter() - began > transports.PASS_S:
                 self._rest = data[start + transports.SLICE_BYTES :]
+                if self._rest and not has_ended:
+                    self._pause_reading()
+                    self.resume_reading()
                 break
         successor: Any = self.transport.get_protocol()
         if self._rest and successor is not self:
@@ -139,11 +145,23 @@ class HttpConnection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._read_paused and not self._behind and not self.transport.is_closing():
+        """What is here already comes first, but in a later pass: an application asks for more in a circle."""
+        if not self._read_paused or self._behind or self.transport.is_closing():
+            return
+        if not self._rest or self._is_deaf:
             self._read_paused = False
             self.transport.resume_reading()
-            if self._rest:
-                self.data_received(b"")
+        elif not self._goes_on:
+            self._goes_on = True
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        if self._rest and not (self._behind or self._is_deaf or self.transport.is_closing()):
+            self.data_received(b"")
+        # Else the application has to take in more of the body first.
+        if self.exchange is None or self.exchange.size <= HIGH_WATER_BYTES:
+            self.resume_reading()
 
     def shutdown(self) -> None:
         if self._answering is None:

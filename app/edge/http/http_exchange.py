@@ -35,7 +35,6 @@ class Exchange:
         "_chunked",
         "_connection",
         "_pieces",
-        "_size",
         "_to_send",
         "_told_end",
         "_told_to_send",
@@ -45,6 +44,7 @@ class Exchange:
         "keep_alive",
         "lost",
         "scope",
+        "size",
         "started",
     )
 
@@ -54,7 +54,7 @@ class Exchange:
         self.keep_alive = keep_alive
         self._told_to_send = False
         self._pieces: list[bytes] = []
-        self._size = 0
+        self.size = 0
         self.arrived = False
         self._told_end = False
         self._waiter: asyncio.Future[None] | None = None
@@ -83,9 +83,9 @@ class Exchange:
         if self.answered or self.lost:
             return 0
         self._pieces.append(piece)
-        self._size += len(piece)
+        self.size += len(piece)
         self.wake()
-        return self._size
+        return self.size
 
     def arrive(self) -> None:
         self.arrived = True
@@ -103,7 +103,7 @@ class Exchange:
             if self._pieces or (self.arrived and not self._told_end):
                 body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
                 self._pieces.clear()
-                self._size = 0
+                self.size = 0
                 self._told_end = self.arrived
                 return {"type": "http.request", "body": body, "more_body": not self.arrived}
             if not self._told_to_send:

@@ -16,7 +16,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import InvalidInput, UnsupportedMedia
 from app.edge.edge import edge_of
-from app.edge.http.body import JSON_TYPES, PLAIN, ClientGone, is_json, json_text, read_body, while_connected
+from app.edge.http.body import (
+    JSON_TYPES,
+    PLAIN,
+    ClientGone,
+    Head,
+    is_json,
+    json_text,
+    read_body,
+    unpacked,
+    while_connected,
+)
+from app.edge.http.large_bodies import LARGE_BYTES
 from app.edge.http.middleware import TaggedSend
 from app.service.call import Timing
 from app.tasks.session import Examples
@@ -28,6 +39,8 @@ _ITEM_SEGMENTS = 4
 """Of ``/resource/{id}/action`` when it is split at its slashes."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+_FEW = 64
+_PLAIN_VALUES = frozenset({float, int, str, bool, type(None)})
 CLIENT_CLOSED = 499
 """Never sent, since nobody is there; it is what the metrics say."""
 
@@ -79,7 +92,18 @@ class BytesRoute(APIRoute):
     ) -> BaseModel:
         if content_type != JSON_TYPES[0] and not is_json(content_type):
             raise UnsupportedMedia(content_type, JSON_TYPES[:1])
-        return model.model_validate_json(body if body.startswith(PLAIN) else json_text(body))
+        if not body.startswith(PLAIN) or len(body) >= LARGE_BYTES:
+            body = await json_text(body, edge_of(request).limits)
+        return model.model_validate_json(body)
+
+    async def _parse_large(
+        self, model: type[BaseModel], head: Head, body: bytes, request: Request
+    ) -> BaseModel:
+        edge = edge_of(request)
+        limits = edge.limits
+        async with edge.large_bodies.turn(len(body), limits.request_timeout_s):
+            body = await unpacked(head, body, limits.max_body_bytes)
+            return await self.parse(model, head.media_type, body, request)
 
     def refusal(self, request: Request) -> Response | None:
         """The answer to a request that would be refused whatever its body says, which is not read then."""
@@ -107,7 +131,10 @@ class BytesRoute(APIRoute):
                 head, body = await read_body(
                     scope, receive, limits.max_body_bytes, limits.request_timeout_s, self.absent
                 )
-                parsed = await self.parse(annotation, head.media_type, body, request)
+                if len(body) < LARGE_BYTES and not head.encoding:
+                    parsed = await self.parse(annotation, head.media_type, body, request)
+                else:
+                    parsed = await self._parse_large(annotation, head, body, request)
                 with edge.lifecycle.admitted():
                     work = endpoint(parsed, request, **scope["path_params"])
                     return await while_connected(scope, receive, work)
@@ -223,6 +250,21 @@ def query_of(request: Request, model: type[ModelT], fields: Iterable[tuple[str, 
     if len(given) != len(items):
         raise InvalidInput("query", "a parameter of the query is given twice")
     return model.model_validate(given)
+
+
+def has_many(value: Any) -> bool:
+    """Whether a list or a dictionary near the top is long: cheaper than the size, and almost always false."""
+    for one in value.__dict__.values():
+        kind = type(one)
+        if kind in _PLAIN_VALUES:
+            continue
+        if kind is list or kind is dict:
+            if len(one) > _FEW:
+                return True
+            one = one[0] if kind is list and one else None
+        if hasattr(one, "__dict__") and has_many(one):
+            return True
+    return False
 
 
 def json_response(

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from app.core.errors import InvalidInput, UnsupportedMedia
 from app.core.offload import offloaded
+from app.edge.edge import edge_of
 from app.edge.http.body import JSON_TYPES, UNTOLD_TYPES, is_json, json_text, looks_like_json
 from app.edge.http.form import BYTES_PER_MS, FORM_TYPE, read_form
 from app.edge.http.routing import query_of
@@ -46,7 +47,7 @@ async def read_request(
         raise UnsupportedMedia(content_type, (JSON_TYPES[0], *(reader.media_types[0] for reader in readers)))
     if json and (fields or request.scope["query_string"]):
         _refuse_query(readers, [*request.query_params, *(name for name, _ in fields)])
-    body = json_text(body)
+    body = await json_text(body, edge_of(request).limits)
     try:
         return model.model_validate_json(body) if parse is None else parse(body)
     except ValidationError as error:

@@ -52,6 +52,9 @@ LINGER_REFUSED_BYTES = 2**20
 SLICE_BYTES = 16 * 1024
 """What is parsed before anything else is looked at: what waits already, and what is too much."""
 
+PASS_S = 0.005
+"""Of one connection no more is parsed before others have their turn; a body may come in chunks of a byte."""
+
 _ids = Random()
 
 

@@ -22,12 +22,15 @@ from app.edge.errors import MEDIA_TYPE, describe
 from app.edge.http.accept import wanted_type
 from app.edge.http.body import JSON_TYPES, PLAIN
 from app.edge.http.event_stream import stream_events
+from app.edge.http.large_answers import json_of
+from app.edge.http.large_bodies import LARGE_BYTES
 from app.edge.http.routing import (
     PROBLEMS,
     BytesRoute,
     Endpoint,
     JsonBytes,
     bytes_response,
+    has_many,
     json_response,
     reading,
 )
@@ -50,8 +53,8 @@ class TaskRoute(BytesRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        asked = self.asked
-        if content_type == JSON_TYPES[0] and body.startswith(PLAIN) and not request.scope["query_string"]:
+        asked, is_plain = self.asked, body.startswith(PLAIN) and len(body) < LARGE_BYTES
+        if content_type == JSON_TYPES[0] and is_plain and not request.scope["query_string"]:
             return model.model_validate_json(body) if asked.parse is None else asked.parse(body)
         limits = edge_of(request).tasks.limits[self.task.name]
         return await read_request(request, content_type, body, model, asked.reads, asked.parse, limits)
@@ -145,6 +148,8 @@ def _whole(task: Task, asked: Asked, of: Callable[[Any], Answering] | None = Non
         asks = writers and b"accept" in dict(request.scope["headers"])
         wanted = wanted_type(request.scope, writers) if asks else None
         if wanted is None:
+            if has_many(answer):
+                return bytes_response(await json_of(answer), timing)
             return json_response(answer, timing)
         writer = writers[wanted]
         body = await offloaded(writer.milliseconds(answer), writer.write, answer)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.errors import InvalidInput
-from app.edge.edge import owner_of
+from app.edge.edge import edge_of, owner_of
 from app.edge.http.body import json_text
 from app.edge.http.routing import server_timing
 from app.protocols.oip.codec import encode
@@ -33,7 +33,7 @@ class InferRoute(OipRoute):
     ) -> BaseModel:
         given = request.headers.get(_LENGTH)
         if given is None:
-            return InferRequest.model_validate_json(json_text(body))
+            return InferRequest.model_validate_json(await json_text(body, edge_of(request).limits))
         if not (given.isascii() and given.isdigit() and len(given) <= 10 and int(given) <= len(body)):
             raise InvalidInput(
                 _LENGTH,
@@ -44,7 +44,8 @@ class InferRoute(OipRoute):
         if length == 0 and body:
             path = request.path_params
             return tensors_of(request).raw(path["model"], path.get("version"), view)
-        return InferRequest.model_validate_json(body[:length]).carrying(view[length:])
+        head = await json_text(body[:length], edge_of(request).limits)
+        return InferRequest.model_validate_json(head).carrying(view[length:])
 
 
 async def infer_tensors(body: InferRequest, request: Request, model: ModelPath) -> Response:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.problem import Problem
+from app.edge.edge import edge_of
 from app.edge.errors import TYPE_PREFIX, ErrorBody
 from app.edge.http.body import json_text
 from app.edge.http.routing import BytesRoute
@@ -49,7 +50,7 @@ class OipRoute(BytesRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        return model.model_validate_json(json_text(body))
+        return model.model_validate_json(await json_text(body, edge_of(request).limits))
 
 
 def by_version(

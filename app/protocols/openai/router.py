@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from app.core.errors import UnknownModel
 from app.edge.edge import Edge, edge_of, request_id_of
+from app.edge.http.large_answers import json_of
 from app.edge.http.routing import BytesRoute, bytes_response, json_response
 from app.edge.openapi import event_data
 from app.protocols.openai.schema import (
@@ -25,7 +26,6 @@ from app.protocols.openai.schema import (
 from app.protocols.openai.stream import (
     DONE,
     CompletionEvents,
-    json_of,
     start_completion,
     text_tasks,
 )

@@ -11,6 +11,7 @@ from app.core.offload import offloaded
 from app.edge.edge import Edge
 from app.edge.errors import describe, is_internal
 from app.edge.http.event_stream import EventStream
+from app.edge.http.large_answers import json_of
 from app.protocols.openai.assembler import CompletionAssembler
 from app.protocols.openai.errors import openai_error
 from app.protocols.openai.prepare import milliseconds, prepare_completion, text_requests
@@ -22,9 +23,6 @@ from app.tasks.decoded.prepare import produces_text
 
 DONE = "[DONE]"
 """The last data of every stream."""
-
-# Tokens with log-probabilities that are written as JSON in a millisecond.
-_LISTED_PER_MS = 500
 
 logger = logging.getLogger(__name__)
 
@@ -86,13 +84,7 @@ class CompletionEvents(EventStream):
         await self._send(b"data: %s\n\n" % DONE.encode(), send, more=False)
 
 
-async def json_of(answer: Completion | OpenAIErrorAnswer, *, exclude_unset: bool = False) -> bytes:
-    """An answer as JSON, written beside the event loop where it lists many tokens."""
-    choices = answer.choices if isinstance(answer, Completion) else []
-    listed = sum(len(choice.logprobs.tokens) for choice in choices if choice.logprobs)
-    write = answer.__pydantic_serializer__.to_json
-    return await offloaded(listed / _LISTED_PER_MS, write, answer, exclude_unset=exclude_unset)
-
-
 async def _data(answer: Completion | OpenAIErrorAnswer) -> bytes:
-    return b"data: %s\n\n" % await json_of(answer, exclude_unset=True)
+    if isinstance(answer, Completion) and answer.choices and answer.choices[0].logprobs is not None:
+        return b"data: %s\n\n" % await json_of(answer, exclude_unset=True)
+    return b"data: %s\n\n" % answer.__pydantic_serializer__.to_json(answer, exclude_unset=True)

@@ -68,6 +68,7 @@ class SessionRun:
         cached: whether the record may be out of date, which the write will tell.
         step, context: behind the calls so far.
         length: of the sequence so far.
+        numbered: whether each call says which step it is.
     """
 
     queue: SessionQueue
@@ -78,11 +79,13 @@ class SessionRun:
     context: Context
     calls: list[RunCall] = field(default_factory=list)
     length: int = 0
+    numbered: bool = True
 
     def add(self, pending: PendingCall, encoded: EncodedInputs) -> None:
         self.calls.append(RunCall(pending, self.step + 1, encoded, self.length))
         self.step += len(encoded.reported)
         self.length += len(encoded.steps)
+        self.numbered = self.numbered and pending.call.seq is not None
         self.context = encoded.context
         self.queue.running.append(self.queue.waiting.popleft())
 

@@ -5,10 +5,8 @@ The compare-and-set alone decides who wins: nothing here is locked, so any proce
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +15,6 @@ import orjson
 from numpy.typing import NDArray
 
 from app.core.errors import (
-    CorruptSession,
     InvalidInput,
     NotFinite,
     RnnserveError,
@@ -27,16 +24,15 @@ from app.core.errors import (
 from app.service.catalog import Deployment
 from app.sessions.access import SessionAccess, as_json
 from app.sessions.portable import PortableState
-from app.sessions.record import LastCall, SessionRecord, decode_record
+from app.sessions.record import LastCall, SessionRecord
 from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue
+from app.sessions.steps.lost_steps import LostSteps
 from app.sessions.steps.record_cache import RecordCache
 from app.sessions.steps.run import Run, RunCall, SessionRun, answers, run_all
-from app.sessions.stores.store import Stored, Write, Written
+from app.sessions.stores.store import Write, Written
 from app.tasks.session import Context, EncodedInputs
 
 logger = logging.getLogger(__name__)
-
-_LOG_S = 1.0
 
 
 class Stepper:
@@ -44,7 +40,7 @@ class Stepper:
         self._access = access
         self._limits = access.limits
         self._cache = RecordCache(access.limits.session_cache_bytes)
-        self._quiet_until = 0.0
+        self.lost_steps = LostSteps(access)
 
     def forget(self, key: str) -> None:
         self._cache.drop(key)
@@ -79,7 +75,10 @@ class Stepper:
             due = every and after.step // every > session.record.step // every
             name = f"step-{after.step}" if due else None
             records.append(after)
-            writes.append(self._access.replacing(session.record, after, name, automatic=True))
+            numbered = session.numbered or session.queue.key in self.lost_steps.told
+            writes.append(
+                self._access.replacing(session.record, after, name, automatic=True, numbered=numbered)
+            )
         try:
             written = await self._access.store.write(writes)
         except BaseException:
@@ -91,9 +90,10 @@ class Stepper:
             applied, answered, records, written, strict=True
         ):
             if not outcome.ok:
-                self._lost(session, outcome)
+                await self._lost(session, outcome)
                 continue
             self._cache.put(session.queue.key, record)
+            self.lost_steps.told.discard(session.queue.key)
             session.queue.finish(of_session)
             num_steps[record.model] = num_steps.get(record.model, 0) + record.step - session.record.step
         for model, count in num_steps.items():
@@ -118,8 +118,8 @@ class Stepper:
         held = await self._access.store.get([queue.key for queue in unsure]) if unsure else []
         for queue, stored in zip(unsure, held, strict=True):
             known = self._cache.get(queue.key)
-            if known is not None:
-                self._compare(queue, known, stored)
+            if known is not None and self.lost_steps.compare(queue, known, stored):
+                self._cache.drop(queue.key)
             try:
                 record = self._access.decode(queue.id, stored, queue.owner)
                 session = self._coalesce(queue, record, cached=False)
@@ -224,44 +224,18 @@ class Stepper:
             )
         session.queue.finish([error])
 
-    def _lost(self, session: SessionRun, written: Written) -> None:
+    async def _lost(self, session: SessionRun, written: Written) -> None:
         self._cache.drop(session.queue.key)
-        if session.cached:
+        if written.behind or written.unsure:
+            error = await self.lost_steps.refusal(session.record, written)
+            session.queue.retry(alone=False)
+            session.queue.refuse_unnumbered(error)
+        elif session.cached:
             # They may have written long ago; begin again from what the store holds.
             session.queue.retry(alone=False)
-            self._compare(session.queue, session.record, written.current)
+            self.lost_steps.compare(session.queue, session.record, written.current)
         else:
             session.queue.finish([self._outrun(session, call, written) for call in session.calls])
-
-    def _compare(self, queue: SessionQueue, known: SessionRecord, stored: Stored | None) -> None:
-        """Notice that the store holds an older record than this process has seen in it."""
-        if stored is None:
-            # A session that was closed leaves a tombstone for a while.
-            left = self._limits.session_tombstone_s - (self._access.clock() - known.updated_at)
-            if known.expires_at <= self._access.clock() or left <= 0:
-                return
-        elif stored.revision >= known.revision:
-            return
-        self._cache.drop(queue.key)
-        self._access.observe.session("lost")
-        if time.monotonic() >= self._quiet_until:
-            self._quiet_until = time.monotonic() + _LOG_S
-            holds = "does not hold it" if stored is None else "has an older record of it"
-            logger.error(
-                "the session store has lost what was acknowledged: session %r was at step %d, and the store "
-                '%s; rnnserve_session_events_total{event="lost"} counts such sessions',
-                queue.id,
-                known.step,
-                holds,
-            )
-        if stored is not None:
-            with contextlib.suppress(CorruptSession):
-                step = decode_record(queue.id, stored.record).step
-                text = (
-                    f"the session store has lost steps: session {queue.id!r} was at step {known.step} and is "
-                    f"at {step} now; whoever feeds it must go on from there"
-                )
-                queue.refuse_unnumbered(SequenceConflict(text, step))
 
     def _outrun(self, session: SessionRun, call: RunCall, written: Written) -> Outcome:
         """Their answer, if it was this very call, or a conflict."""

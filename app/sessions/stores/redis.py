@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.core.errors import ConfigurationError, StoreUnavailable
+from app.sessions.stores.redis_memory import RedisMemory
 from app.sessions.stores.redis_promise import promises
 from app.sessions.stores.redis_scripts import DUE, LIST, REMOVE, SNAPSHOTS, WRITE
 from app.sessions.stores.store import (
@@ -59,7 +60,13 @@ class RedisStore:
     """
 
     def __init__(
-        self, url: str, max_sessions: int, *, power_safe: bool = False, timeout_s: float = 4.0
+        self,
+        url: str,
+        max_sessions: int,
+        *,
+        power_safe: bool = False,
+        timeout_s: float = 4.0,
+        settle_s: float = 3.0,
     ) -> None:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query))
@@ -69,12 +76,15 @@ class RedisStore:
         self._timeout_s = timeout_s
         self._down = False
         self._run_id: str | None = None
+        self._mark, self._settling = f"{self._prefix}mark", f"{self._prefix}settling"
         try:
             self._place = f"{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
+            self._memory = RedisMemory(self._place, self._mark, self._settling, settle_s)
             self._client = redis.Redis.from_url(
                 urlunsplit(parts._replace(query=urlencode(options))),
                 protocol=2,
                 retry=Retry(NoBackoff(), 0),
+                redis_connect_func=self._memory.arrive,
                 **{"socket_timeout": timeout_s / 2, "socket_connect_timeout": timeout_s / 2},
             )
             self._client.connection_pool.make_connection()  # it refuses options it does not know
@@ -101,7 +111,11 @@ class RedisStore:
         answers = self._send(commands)
         if self._power_safe and answers.pop()[0] < 1:
             raise StoreUnavailable("Redis did not sync its append-only file in time", retry_after_s=1.0)
-        return [_written(*outcome) for answer in answers for outcome in answer]
+        written = [_written(*outcome) for answer in answers for outcome in answer]
+        for write, outcome in zip(writes, written, strict=True):
+            if outcome.ok:
+                self._memory.note(write.stored.revision)
+        return written
 
     def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
         first = b"(" + after.encode() if after else b"-"
@@ -135,7 +149,10 @@ class RedisStore:
 
     def check(self) -> float:
         """Also says in the log what the server promises, when it is met first and when it is another one."""
-        _, told, server = self._send([("PING",), ("TIME",), ("INFO", "server")], may_refuse=True)
+        asked: list[Command] = [("PING",), ("TIME",), ("INFO", "server"), ("HGET", self._mark, "last")]
+        _, told, server, last = self._send(asked, may_refuse=True)
+        if isinstance(last, bytes):
+            self._memory.note(int(float(last)))
         run_id = server.get("run_id", "") if isinstance(server, dict) else ""
         if run_id != self._run_id:
             if self._run_id:
@@ -171,7 +188,7 @@ class RedisStore:
         return ("EVALSHA", _SHA[script], len(keys), *keys, *arguments)
 
     def _write_command(self, writes: Sequence[Write]) -> Command:
-        keys = [self._live, self._plan]
+        keys = [self._live, self._plan, self._mark, self._settling]
         arguments: list[str | bytes | int] = [self._max_sessions]
         for write in writes:
             keys += [self._record(write.id), self._kept(write.id)]
@@ -185,6 +202,7 @@ class RedisStore:
                 pack_snapshot(snapshot) if snapshot else b"",
                 write.keep_automatic,
                 "" if write.max_owned is None else write.max_owned,
+                int(write.numbered),
             ]
         return self._script(WRITE, keys, *arguments)
 
@@ -250,4 +268,6 @@ def _written(outcome: int, held: bytes | None = None) -> Written:
     if outcome == 1:
         return Written(ok=True)
     current = None if held is None else unpack_record(held)[0]
-    return Written(ok=False, current=current, full=outcome == 2, crowded=outcome == 3)
+    return Written(
+        False, current, full=outcome == 2, crowded=outcome == 3, behind=outcome == 4, unsure=outcome == 5
+    )

@@ -4,18 +4,41 @@
     {prefix}n:{id}   hash     snapshots by name
     {prefix}live     zset     ids of live sessions, all with score 0: ordered by id, counted at once
     {prefix}plan     zset     ids of all records by the time at which ``due`` looks at them
+    {prefix}mark     hash     run: run_id of the Redis that serves; last: the greatest revision written; base:
+                              what that was when this Redis began; lost: records up to here may lack steps
+                              that were acknowledged
+    {prefix}settling string   there while clients of a new Redis say what they remember
 
 Times are handed on as text of 17 digits, which keeps every double. Layouts with ``>``: big-endian.
 """
 
 from __future__ import annotations
 
-# KEYS: live, plan, then a record's and its snapshots' key for each write.
+# Revisions become doubles in Lua, which keep their order, but not the last bits of each.
+#
+# KEYS: mark, settling. ARGV: run_id, greatest revision that this client remembers from before, milliseconds
+# to settle. Answer: 1 where it remembers what is lost, and nobody has said so.
+ARRIVE = """
+local mark = redis.call('HMGET', KEYS[1], 'run', 'base', 'last', 'lost')
+local base, last, lost = tonumber(mark[2] or 0), tonumber(mark[3] or 0), tonumber(mark[4] or 0)
+if mark[1] ~= ARGV[1] then
+  base = last
+  redis.call('HSET', KEYS[1], 'run', ARGV[1], 'base', string.format('%.17g', base))
+  if mark[1] then redis.call('SET', KEYS[2], '1', 'PX', ARGV[3]) end
+end
+local seen, back = tonumber(ARGV[2]), 0
+if seen > last then back = last elseif seen > base then back = base end
+if back <= lost then return 0 end
+redis.call('HSET', KEYS[1], 'lost', string.format('%.17g', back))
+return 1
+"""
+
+# KEYS: live, plan, mark, settling, then a record's and its snapshots' key for each write.
 # ARGV: max_sessions, then for each write: id, expected revision, value, snapshots to drop (1 or 0),
 # snapshot's name (empty: none), snapshot's value, automatic snapshots to keep, live sessions of the
-# same owner to allow (empty: any number).
+# same owner to allow (empty: any number), whether its caller says which step it is (1 or 0).
 # Answer for each write: {outcome} or {outcome, value held}; 1 applied, 0 another revision, 2 full,
-# 3 the owner has as many as allowed.
+# 3 the owner has as many as allowed, 4 steps of it may be lost, 5 that is not known yet.
 WRITE = """
 local function order(a, b)
   if a.created ~= b.created then return a.created < b.created end
@@ -41,9 +64,14 @@ local function put_snapshot(key, name, value, keep)
   for i = 1, #found - keep do redis.call('HDEL', key, found[i].name) end
 end
 
+local mark = redis.call('HMGET', KEYS[3], 'base', 'last', 'lost')
+local base, last, lost = tonumber(mark[1] or 0), tonumber(mark[2] or 0), tonumber(mark[3] or 0)
+local settling = redis.call('EXISTS', KEYS[4]) == 1
+local greatest = last
+
 local function put(number)
-  local record, snapshots = KEYS[1 + 2 * number], KEYS[2 + 2 * number]
-  local first = 2 + 8 * (number - 1)
+  local record, snapshots = KEYS[3 + 2 * number], KEYS[4 + 2 * number]
+  local first = 2 + 9 * (number - 1)
   local id, expected, value = ARGV[first], ARGV[first + 1], ARGV[first + 2]
   local held = redis.call('GET', record)
   local revision, was_live = '\\0\\0\\0\\0\\0\\0\\0\\0', false
@@ -52,6 +80,11 @@ local function put(number)
     revision, was_live = string.sub(held, 1, 8), string.byte(held, 17) == 1
   end
   if revision ~= expected then return {0, held} end
+  if held and ARGV[first + 8] == '0' then
+    local known = struct.unpack('>I8', held)
+    if known <= lost then return {4, held} end
+    if settling and known <= base then return {5, held} end
+  end
   local live = string.byte(value, 17) == 1
   if live and not was_live and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then
     return {2, held}
@@ -64,6 +97,7 @@ local function put(number)
     if owned >= tonumber(most) then return {3, held} end
   end
   redis.call('SET', record, value)
+  greatest = math.max(greatest, (struct.unpack('>I8', value)))
   local expires = string.format('%.17g', (struct.unpack('>d', string.sub(value, 9, 16))))
   if held and live == was_live then
     redis.call('ZADD', KEYS[2], 'LT', expires, id)
@@ -80,7 +114,8 @@ local function put(number)
 end
 
 local answers = {}
-for number = 1, (#KEYS - 2) / 2 do answers[number] = put(number) end
+for number = 1, (#KEYS - 4) / 2 do answers[number] = put(number) end
+if greatest > last then redis.call('HSET', KEYS[3], 'last', string.format('%.17g', greatest)) end
 return answers
 """
 

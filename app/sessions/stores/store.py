@@ -57,6 +57,8 @@ class Write:
         keep_automatic: how many automatic snapshots stay, the youngest ones, when ``snapshot`` is
             automatic; without one nothing is taken away.
         drop_snapshots: remove all snapshots of the session first, in the same change.
+        numbered: whether the caller says which step it is. One who does not is refused where the store may
+            have lost steps that it acknowledged, if it can know.
         max_owned: live sessions that may share the part of the id before its slash, which names
             their owner; looked at when a session of an owner begins to live. ``None``: any number.
 
@@ -73,6 +75,7 @@ class Write:
     keep_automatic: int = 0
     drop_snapshots: bool = False
     max_owned: int | None = None
+    numbered: bool = True
 
     def __post_init__(self) -> None:
         _check_name(self.id)
@@ -94,12 +97,16 @@ class Written:
         current: what the store holds instead, when it was not applied; ``None`` when nothing.
         full: it was refused because the store holds as many live sessions as it may.
         crowded: it was refused because its owner has as many as ``max_owned``.
+        behind: it was refused because steps may be lost; ``current`` is what is left.
+        unsure: it was refused because that will be known in some seconds.
     """
 
     ok: bool
     current: Stored | None = None
     full: bool = False
     crowded: bool = False
+    behind: bool = False
+    unsure: bool = False
 
 
 class SessionStore(Protocol):

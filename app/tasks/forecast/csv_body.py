@@ -154,7 +154,7 @@ def read_csv_anomalies(body: bytes, query: CsvAnomalyQuery, limits: ForecastLimi
 def _read(body: bytes, query: TableQuery, limits: ForecastLimits) -> tuple[list[SeriesInput], dict[str, str]]:
     layout = Layout(query.time, query.id, tuple(query.targets or ()), query.freq)
     bounds = Bounds(LARGEST_VALUE, limits.max_series, limits.max_points)
-    found = read_columns(read_table(body), layout, bounds)
+    found = read_columns(read_table(body, limits.max_points, "observations"), layout, bounds)
     code = query.freq if found.frequency is None else found.frequency.code
     return [_series(column, code) for column in found.columns], found.notes
 

@@ -71,13 +71,10 @@ class Paths:
 
     def further(self, results: Sequence[BlockResult]) -> list[BlockRequest]:
         """Draw the next steps of every path; the block that feeds them back, none at the end."""
-        said = np.concatenate([result.outputs[0][:, 0] for result in results])
-        rows = np.concatenate([result.rows for result in results])
-        if self._drawn == 0:
-            place = np.argsort(self._order)
-            said, rows = (np.repeat(array[place], self.num, axis=0) for array in (said, rows))
         series, num, horizon = self.values.shape
         first, count = self._drawn, min(self._trained, horizon - self._drawn)
+        # Each path of a series gets a copy, so nothing may be in it that is not drawn from.
+        said = self._of_each([result.outputs[0][:, 0, :count] for result in results], first)
         shape = (series, num, count, said.shape[-1])
         drawn = self._draw(said[:, :count].reshape(shape).astype(np.float64))
         self.values[:, :, first : first + count] = drawn
@@ -86,10 +83,16 @@ class Paths:
             if horizon > self._trained:
                 self.beyond = [self._table(paths[:, self._trained :]) for paths in self.values]
             return []
+        rows = self._of_each([result.rows for result in results], first)
         steps = np.stack([self._steps(history, first, count) for history in self._histories])
         fed = np.repeat(steps[:, None], num, axis=1)
         fed[..., VALUE] = drawn
         return [BlockRequest(fed.reshape(series * num, count, NUM_COLUMNS), Read.LAST, rows)]
+
+    def _of_each(self, parts: Sequence[NDArray[np.float32]], drawn: int) -> NDArray[np.float32]:
+        """What the network gave for each path; at first it gave it for each series, in its own order."""
+        array = np.concatenate(parts)
+        return array if drawn else np.repeat(array[np.argsort(self._order)], self.num, axis=0)
 
     def _draw(self, said: Array) -> Array:
         """Values ``[series, num, count]`` from quantiles ``[series, num, count, trained]``, within bounds."""

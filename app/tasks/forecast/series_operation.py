@@ -71,7 +71,9 @@ class TableReading:
 
     def prepare(self, request: TableRequest) -> PreparedTable:
         text: str | bytes = request.csv
-        table = read_table(text.encode() if isinstance(text, str) else text)
+        table = read_table(
+            text.encode() if isinstance(text, str) else text, self._bounds.max_points, "observations"
+        )
         layout = Layout(request.time, request.id, tuple(request.targets or ()), request.freq)
         found = read_columns(table, layout, self._bounds)
         return PreparedTable(blocks=[], members=[], answer=self._answer(found, table.header))

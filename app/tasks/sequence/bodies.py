@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.core.errors import InvalidInput, over_limit
+from app.core.errors import InvalidInput
 from app.core.schema import ModelReference
 from app.features.table import read_table
 from app.tasks.sequence.schema import OneSequence, Read, SequenceLimits, SequenceRequest
@@ -54,10 +54,7 @@ def read_sequences(
     body: bytes, id: str | None, limits: SequenceLimits
 ) -> tuple[list[str], list[tuple[str | None, TableRows]]]:
     """The header of a table, and its rows by sequence."""
-    table = read_table(body)
-    if len(table.rows) > limits.max_rows:
-        text = f"the CSV has {len(table.rows)} rows, more than the limit of {limits.max_rows}"
-        raise over_limit("body", limits.max_rows, text)
+    table = read_table(body, limits.max_rows)
     if id is None:
         parts: dict[str | None, list[int]] = {None: list(range(len(table.rows)))}
     else:

@@ -29,7 +29,8 @@ def check_drawable(path: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise ConfigurationError("--plot needs matplotlib: pip install 'rnnserve[plot]'") from error
+        text = "--plot needs matplotlib; in a checkout: pip install '.[plot]'"
+        raise ConfigurationError(text) from error
 
 
 def draw(series: Sequence[SeriesInput], forecasts: Sequence[Forecast], suffix: str) -> bytes:

@@ -1,13 +1,15 @@
-"""Freed memory of models goes back to the system, though glibc would rather keep it. Linux alone."""
+"""Freed memory goes back to the system, though glibc would rather keep it. Linux alone."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 """Parameters of ``mallopt``, as in ``malloc.h``."""
 _LARGE = 4 * 1024 * 1024
+_SOON_S = 0.5
 
 
 def map_large_blocks() -> None:
@@ -26,3 +28,20 @@ def trim() -> None:
     """Hand back the free pages between what is in use; takes milliseconds."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+class Trimmer:
+    """Trims once for all that was freed in half a second, beside the event loop."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def soon(self) -> None:
+        """Something large is being freed on this loop."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._due:
+            self._due = loop.time() + _SOON_S
+            loop.call_later(_SOON_S, loop.run_in_executor, None, trim)
+
+
+trimmer = Trimmer()
