@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app.core.philox import normal
 from app.core.sequence import BlockRequest, BlockResult, Read
-from app.features.series import NUM_COLUMNS, VALUE, encode
+from app.features.series import VALUE
 from app.tasks.forecast.history import History
 from app.tasks.forecast.quantiles import Quantiles
 from app.tasks.forecast.schema import LARGEST_VALUE
@@ -86,10 +86,10 @@ class Paths:
             if horizon > self._trained:
                 self.beyond = [self._table(paths[:, self._trained :]) for paths in self.values]
             return []
-        steps = np.stack([self._steps(history, first, count) for history in self._histories])
+        steps = np.stack([history.steps_ahead(first, count) for history in self._histories])
         fed = np.repeat(steps[:, None], num, axis=1)
         fed[..., VALUE] = drawn
-        return [BlockRequest(fed.reshape(series * num, count, NUM_COLUMNS), Read.LAST, rows)]
+        return [BlockRequest(fed.reshape(series * num, count, fed.shape[-1]), Read.LAST, rows)]
 
     def _draw(self, said: Array) -> Array:
         """Values ``[series, num, count]`` from quantiles ``[series, num, count, trained]``, within bounds."""
@@ -103,9 +103,6 @@ class Paths:
         for place, history in enumerate(self._histories):
             drawn[place] = history.bounded(drawn[place])
         return drawn
-
-    def _steps(self, history: History, first: int, count: int) -> NDArray[np.float32]:
-        return encode(np.zeros(count), history.start, history.kind, skip=len(history.values) + first)
 
     def _table(self, paths: Array) -> Array:
         quantiles = np.quantile(paths, self._levels, axis=0)
