@@ -31,6 +31,7 @@ from training.forecast.notes import NOTES, USER_NOTES
 from training.forecast.series import Series
 from training.forecast.series_csv import fitting_horizon
 from training.forecast.settings import ForecastSettings, SeriesOptions, settings_for, settings_from
+from training.forecast.user_report import user_report
 from training.forecast.validation import Validation
 from training.forecast.warm import WEIGHTS_FILE, Start, pack_weights
 from training.forecast.windows import WindowBatch, WindowConfig, WindowSampler
@@ -71,7 +72,7 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
             series, data.weights, pick(WindowConfig, settings), settings.made, covariates=data.covariates
         )
         self._validation = None if settings.refit else Validation(data.series, settings.horizon)
-        self._epoch = 0
+        self._epoch, self._table = 0, ""
 
     @classmethod
     def load(cls, options: SeriesOptions, given: Mapping[str, Any], data: Path | None) -> Self:
@@ -144,7 +145,10 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         return -float(self._epoch) if self._validation is None else self._validation.score(net)
 
     def measure(self, net: Forecaster) -> list[Quality]:
-        return measure(net.cpu(), self._data.series, self._data.store)
+        if self._csv is None:
+            return measure(net.cpu(), self._data.series, self._data.store)
+        report, self._table = user_report(net.cpu(), self._data.series)
+        return report
 
     @classmethod
     def measure_again(cls, bundle: Bundle, store: DataStore) -> list[Quality]:
@@ -172,7 +176,7 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
 
     @property
     def notes(self) -> str:
-        return NOTES if self._csv is None else USER_NOTES
+        return NOTES if self._csv is None else f"{USER_NOTES}\n\n{self._table}"
 
     def golden_steps(self) -> np.ndarray:
         return golden_steps(self._data.series, self.settings.horizon)

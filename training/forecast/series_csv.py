@@ -115,14 +115,14 @@ def frequencies_of(frequency: Frequency | None, season: int | None) -> dict[str,
 
 
 def fitting_horizon(path: Path, layout: CsvLayout, most: int = USUAL_HORIZON) -> int:
-    """So many steps ahead as ``most``, or as the longest series allows, which is split in three.
+    """So many steps ahead as ``most``, or as leave two thirds of the longest series to train on.
 
     Raises:
         DataError: as :func:`read_series`.
     """
     columns, _ = _read(path, layout)
     length = max(len(column.values) for column in columns)
-    return next((horizon for horizon in range(most, 1, -1) if minimum_length(horizon) <= length), 1)
+    return max(1, min(most, length // 6))
 
 
 def _read(path: Path, layout: CsvLayout) -> tuple[list[Column], Frequency | None]:
