@@ -17,7 +17,8 @@ def sales(num: int, seed: int = 0) -> Array:
     """Whole numbers with a weekly and a yearly season."""
     time = np.arange(num)
     season = 30 * np.sin(2 * np.pi * time / 7) + 20 * np.sin(2 * np.pi * time / 365)
-    return np.round(120 + season + np.random.default_rng(seed).normal(0, 8, num))
+    noise = np.random.default_rng(seed).normal(0, 8, num)
+    return np.asarray(np.round(120 + season + noise), np.float64)
 
 
 def ill_behaved(num: int = 1096) -> dict[str, Mapping[str, Array]]:

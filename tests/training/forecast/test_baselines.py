@@ -33,7 +33,7 @@ def test_theta_takes_season_and_trend(level: float) -> None:
 
 def test_theta_of_a_line_falls_behind_by_half_its_slope_alone() -> None:
     """Half the slope is the method; what it forecasts next lies nearly on the line."""
-    values = 10 + 2.0 * np.arange(100)
+    values = 10 + 2.0 * np.arange(100.0)
     (made,) = theta(values, 100, np.array([99]), 4, 1)
     assert made == pytest.approx(values[-1] + 1 + np.arange(4), abs=0.3)
 
