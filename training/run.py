@@ -75,9 +75,7 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
         **recipe.recorded,
         "name": name,
         "version": options.version,
-        **{
-            name: value for name, value in dataclasses.asdict(settings).items() if name not in recipe.decided
-        },
+        **{name: value for name, value in dataclasses.asdict(settings).items() if name not in recipe.decided},
     }
     figures = recipe.measure(net)
     return export_bundle(

@@ -289,8 +289,8 @@ def test_what_a_model_reads_is_told_and_others_are_as_they_were(client: TestClie
 def test_a_request_for_a_wide_model_may_hold_less(tmp_path: Path) -> None:
     """A step with covariates takes more memory, so there may be fewer."""
     tiny_covariate_forecaster(tmp_path, "shop")
-    config = Settings(models=tmp_path, max_points=200, sessions="memory:")
-    with TestClient(create_app(config)) as client:
+    given: dict[str, Any] = {"models": tmp_path, "max_points": 200, "sessions": "memory:"}
+    with TestClient(create_app(Settings(**given))) as client:
         error = refused(client, **shop(0))
     assert "at most" in error["message"]
     assert error["field"] == "values"
