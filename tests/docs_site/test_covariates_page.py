@@ -30,16 +30,15 @@ def test_the_answers_are_like_those_shown(server: ServerProcess) -> None:
     for one in run(PAGE, server.port):
         got = json.loads(one.got)
         if one.answer is None:
-            assert [forecast["id"] for forecast in got["forecasts"]] == ["Bonn", "Kiel"]
-            assert all(len(forecast["mean"]) == 14 for forecast in got["forecasts"])
+            assert "status" not in got, one.got
+            if "forecasts" in got:
+                assert [forecast["id"] for forecast in got["forecasts"]] == ["Bonn", "Kiel"]
+                assert all(len(forecast["mean"]) == 14 for forecast in got["forecasts"])
             continue
         shown = json.loads(one.answer)
-        for answer in (shown, got):
-            for name in ("created_at", "expires_at"):
-                answer.pop(name, None)
         assert shape(shown) == shape(got), one.got
         seen += 1
-    assert seen == 5
+    assert seen == 3
 
 
 def test_every_flag_of_the_page_is_one_of_the_command() -> None:

@@ -69,7 +69,12 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
             self.recorded["from"], self.decided = start.reference, _SHAPE
         series = with_validation(data.series) if settings.refit else data.series
         self._sampler = WindowSampler(
-            series, data.weights, pick(WindowConfig, settings), settings.made, covariates=data.covariates
+            series,
+            data.weights,
+            pick(WindowConfig, settings),
+            settings.made,
+            covariates=data.covariates,
+            num_frequencies=data.num_frequencies,
         )
         self._validation = None if settings.refit else Validation(data.series, settings.horizon)
         self._epoch, self._table = 0, ""

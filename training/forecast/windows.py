@@ -111,6 +111,7 @@ class WindowSampler:
         made: share of the windows that are cut from made-up series.
         num_made: how many of those are made for an epoch.
         covariates: of all series; of made-up ones none is known.
+        num_frequencies: that the network knows; made-up series have others too, which are "other" to it.
     """
 
     def __init__(
@@ -121,7 +122,9 @@ class WindowSampler:
         made: float = 0.0,
         num_made: int = 4000,
         covariates: CovariateSpec | None = None,
+        num_frequencies: int | None = None,
     ) -> None:
+        self._num_frequencies = num_frequencies
         self.config, self._made, self._num_made = config, made, num_made
         self._width = len(all_columns(covariates, config.horizon))
         self._static = slice(0)
@@ -141,6 +144,8 @@ class WindowSampler:
             half = self._num_made // 2
             drawn = [*synthetic(half, rng), *mixed(half, self._series, self._weights, rng)]
             extra = _Shelf(drawn, [1.0] * len(drawn), rng)
+            for x in extra.x if self._num_frequencies is not None else ():
+                x[x[:, columns.FREQUENCY] >= self._num_frequencies, columns.FREQUENCY] = 0
         for _ in range(num):
             yield self.batch(rng, extra)
 

@@ -130,6 +130,8 @@ class HistoryReader:
     def tell(self, histories: list[History], ahead: int = 0) -> None:
         """Give the series their covariates, for forecasts of so many steps; raises InvalidInput."""
         for each in histories:
+            if each.covariates is NOTHING and self.covariates.spec is None:
+                continue
             num, frequency = len(each.values), each.kind.frequency
             each.trained = self._spec.horizon
             each.told = self.covariates.told(each.covariates, num, ahead, each.start, frequency, each.prefix)
