@@ -6,6 +6,7 @@ window can see a later split.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -122,7 +123,7 @@ class WindowSampler:
         made: float = 0.0,
         num_made: int = 4000,
         covariates: CovariateSpec | None = None,
-        num_frequencies: int | None = None,
+        num_frequencies: float = math.inf,
     ) -> None:
         self._num_frequencies = num_frequencies
         self.config, self._made, self._num_made = config, made, num_made
@@ -144,7 +145,7 @@ class WindowSampler:
             half = self._num_made // 2
             drawn = [*synthetic(half, rng), *mixed(half, self._series, self._weights, rng)]
             extra = _Shelf(drawn, [1.0] * len(drawn), rng)
-            for x in extra.x if self._num_frequencies is not None else ():
+            for x in extra.x:
                 x[x[:, columns.FREQUENCY] >= self._num_frequencies, columns.FREQUENCY] = 0
         for _ in range(num):
             yield self.batch(rng, extra)
