@@ -5,11 +5,13 @@ Weights are random but fixed, so their answers mean nothing and repeat exactly.
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from app.features.covariates import CovariateSpec, Holidays, Scaled, Words, all_columns
 from app.features.frequency import MAX_SEASON, parse_frequency
 from app.features.series import COLUMNS, SeriesKind, encode
 from app.features.text import TextCodec
@@ -19,6 +21,7 @@ from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
 from training.cells import Cell
 from training.export import describe_run, export_bundle
+from training.forecast.beside import Beside
 from training.forecast.net import Forecaster, ForecasterConfig
 from training.generate.net import LanguageModel
 from training.sentiment.net import Classifier, ClassifierConfig
@@ -189,6 +192,39 @@ def tiny_speller(out: Path, name: str = "tiny-names", version: str = "1") -> Pat
         ),
         provenance=describe_run("tests", 6),
         files={"tokenizer.json": tokenizer.encode()},
+    )
+
+
+def tiny_covariate_forecaster(out: Path, name: str = "tiny-shop") -> Path:
+    """Of daily sales: a price and a flag known ahead, visitors, two shops, and a few holidays."""
+    torch.manual_seed(5)
+    covariates = CovariateSpec(
+        future=(Scaled(name="price", mean=3.0, scale=1.5), Scaled(name="promo")),
+        past=(Scaled(name="visitors", mean=100.0, scale=30.0),),
+        static=(Words(name="shop", values=("Bonn", "Kiel")),),
+        holidays=Holidays(region="DE", dates=(date(2023, 10, 3), date(2024, 1, 1), date(2025, 5, 1))),
+    )
+    beside = Beside(covariates.known, covariates.others)
+    net = Forecaster(ForecasterConfig(hidden=12, layers=1, horizon=HORIZON, local=8, beside=beside))
+    _unsettle(net)
+    spec = ForecastSpec(
+        horizon=HORIZON,
+        quantiles=net.config.levels,
+        columns=all_columns(covariates, HORIZON),
+        window=MAX_SEASON,
+        frequencies={"D": Frequency(index=1, season=7, long_season=7)},
+        covariates=covariates,
+    )
+    golden = np.pad(golden_series(), ((0, 0), (0, 0), (0, len(spec.columns) - len(COLUMNS))))
+    return export_bundle(
+        net,
+        out=out,
+        name=name,
+        version="1",
+        description="Random sales.",
+        spec=spec,
+        provenance=describe_run("tests", 5),
+        golden_steps=golden,
     )
 
 

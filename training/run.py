@@ -77,6 +77,7 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
         "version": options.version,
         **{name: value for name, value in dataclasses.asdict(settings).items() if name not in recipe.decided},
     }
+    figures = recipe.measure(net)
     return export_bundle(
         net,
         out=options.out,
@@ -87,7 +88,7 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
         provenance=describe_run(
             recorded_command(kind.task, recorded), settings.seed, recipe.sources, report.seconds
         ),
-        quality=recipe.measure(net),
+        quality=figures,
         files=files,
         golden_steps=recipe.golden_steps(),
         card_notes=recipe.notes,

@@ -6,7 +6,7 @@ Table, Layout --time column?--> times --frequency--> places --> values on the gr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from app.core.errors import InvalidInput, over_limit
 from app.features.frequency import Frequency, infer_frequency, parse_frequency
 from app.features.grid import OffGrid, place, snap_note
 from app.features.layout import Layout, Roles, roles_of
-from app.features.table import Table
+from app.features.table import MISSING, Table
 from app.features.times import read_times
 
 # A grid this much longer than the rows given means that the frequency is wrong, not that data is missing.
@@ -37,11 +37,22 @@ class Bounds:
 
 @dataclass(slots=True)
 class Column:
-    """One series ``[time]``, NaN where a value is missing; ``start`` has the last row's offset, if any."""
+    """One series ``[time]``, NaN where a value is missing; ``start`` has the last row's offset, if any.
+
+    ``beside`` are its covariates of numbers, on the same steps, and ``static`` those that never change.
+    """
 
     name: str
     values: NDArray[np.float64]
     start: datetime | None
+    beside: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    static: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def observed(self) -> int:
+        """Steps up to the last value."""
+        seen = np.flatnonzero(np.isfinite(self.values))
+        return int(seen[-1]) + 1 if len(seen) else len(self.values)
 
 
 class ReadSeries(NamedTuple):
@@ -78,11 +89,15 @@ def read_columns(table: Table, layout: Layout, bounds: Bounds) -> ReadSeries:
             is more than the bounds allow.
     """
     roles = roles_of(table, layout)
-    raw = _raw(table, roles.identifier, roles.targets, bounds)
+    raw = _raw(table, roles.identifier, roles.targets, len(roles.beside), bounds)
+    beside = _Beside(table, roles, bounds)
     notes = {table.header[column]: _LEFT_OUT for column in roles.words}
     if roles.time is None:
         frequency = None if layout.frequency is None else parse_frequency(layout.frequency)
-        columns = [Column(each.name, np.array(each.values), None) for each in raw]
+        columns = []
+        for each in raw:
+            column = Column(each.name, np.array(each.values), None)
+            columns.append(beside.with_covariates(column, each, range(len(each.rows))))
         return ReadSeries(columns, frequency, notes, roles)
     moments = read_times(roles.times(table), [row.line for row in table.rows], table.header[roles.time])
     if layout.frequency is None:
@@ -94,15 +109,54 @@ def read_columns(table: Table, layout: Layout, bounds: Bounds) -> ReadSeries:
         frequency = infer_frequency([moments[row] for row in rows])
     else:
         frequency = parse_frequency(layout.frequency)
-    columns = [_gridded(table, each, moments, frequency, bounds, notes) for each in raw]
+    columns = [_gridded(table, each, moments, frequency, bounds, notes, beside) for each in raw]
     _check_points(sum(len(column.values) for column in columns), bounds)
     return ReadSeries(columns, frequency, notes, roles)
 
 
-def _raw(table: Table, identifier: Sequence[int], targets: Sequence[int], bounds: Bounds) -> list[_Raw]:
+class _Beside:
+    """The covariates of a table."""
+
+    def __init__(self, table: Table, roles: Roles, bounds: Bounds) -> None:
+        self._table = table
+        self._static = roles.static
+        self._numbers = {
+            table.header[column]: np.array([table.number(row, column, bounds.largest) for row in table.rows])
+            for column in roles.beside
+        }
+
+    def with_covariates(self, column: Column, raw: _Raw, steps: Sequence[int]) -> Column:
+        for name, numbers in self._numbers.items():
+            column.beside[name] = values = np.full(len(column.values), np.nan)
+            values[list(steps)] = numbers[raw.rows]
+        for at in self._static:
+            column.static[self._table.header[at]] = self._word(at, raw)
+        return column
+
+    def _word(self, column: int, raw: _Raw) -> str | None:
+        """What a static column says in all rows of a series, ``None`` where it says nothing."""
+        found = None
+        for index in raw.rows:
+            row = self._table.rows[index]
+            word = row.cells[column]
+            if word.lower() in MISSING:
+                continue
+            if found is not None and word != found:
+                raise InvalidInput(
+                    self._table.header[column],
+                    f"line {row.line}: {word[:40]!r} after {found[:40]!r} in {raw.name!r}; what is static is "
+                    "the same in all rows of a series",
+                )
+            found = word
+        return found
+
+
+def _raw(
+    table: Table, identifier: Sequence[int], targets: Sequence[int], beside: int, bounds: Bounds
+) -> list[_Raw]:
     if not identifier:
         _check_series(len(targets), bounds)
-    _check_points(len(table.rows) * len(targets), bounds)
+    _check_points(len(table.rows) * (len(targets) + beside), bounds)
     found: dict[tuple[str, int], _Raw] = {}
     for index, row in enumerate(table.rows):
         key = "/".join(row.cells[column] for column in identifier)
@@ -131,6 +185,7 @@ def _gridded(
     frequency: Frequency,
     bounds: Bounds,
     notes: dict[str, str],
+    beside: _Beside,
 ) -> Column:
     """Values on the grid of the frequency; rows may stand in any order."""
     try:
@@ -154,7 +209,7 @@ def _gridded(
     values[list(rows)] = each.values
     if (note := snap_note(grid, frequency)) is not None:
         notes[each.name] = note
-    return Column(each.name, values, grid.start)
+    return beside.with_covariates(Column(each.name, values, grid.start), each, grid.steps)
 
 
 def _one_step(table: Table, each: _Raw, row: int, later: int, moment: datetime, of: str = "") -> InvalidInput:

@@ -24,12 +24,17 @@ class Layout:
             ``unique_id``, or as the only column of words, or called ``id``, where many times repeat.
         targets: columns of values; all but the others when empty.
         frequency: code such as ``D``; told from the times when left out.
+        future, past, static: columns that are no series, but covariates of all of them: numbers known ahead,
+            numbers known of the past, and what never changes along a series.
     """
 
     time: str | None = None
     id: str | None = None
     targets: tuple[str, ...] = ()
     frequency: str | None = None
+    future: tuple[str, ...] = ()
+    past: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class Roles:
     """Columns by what they hold; ``clock`` has the times of day where ``time`` has dates alone.
 
     ``identifier`` are those that tell the series of a row, none in a wide table; ``words`` hold words alone
-    and were left out.
+    and were left out; ``beside`` are covariates of numbers, ``static`` those that never change.
     """
 
     time: int | None
@@ -45,6 +50,8 @@ class Roles:
     identifier: list[int]
     targets: list[int]
     words: list[int]
+    beside: list[int]
+    static: list[int]
 
     def times(self, table: Table) -> list[str]:
         assert self.time is not None
@@ -63,21 +70,28 @@ def roles_of(table: Table, layout: Layout) -> Roles:
         time, index = _time_column(table, identifier)
     clock = None if time is None else _clock_column(table, time)
     targets = _named(table, layout.targets, "targets")
-    others = [column for column in range(len(header)) if column not in (time, clock, index, *identifier)]
+    beside = [*_named(table, layout.future, "future"), *_named(table, layout.past, "past")]
+    static = _named(table, layout.static, "static")
+    taken = (time, clock, index, *identifier, *beside)
+    others = [column for column in range(len(header)) if column not in taken]
     words = [column for column in others if _holds_words(table, column)]
     if not identifier and time is not None:
         identifier = _telling_column(table, time, clock, others, words)
     if not targets:
-        others = [column for column in others if column not in identifier]
+        others = [column for column in others if column not in (*identifier, *static)]
         # Where nothing but words is left, the error says which cell is no number.
         targets = [column for column in others if column not in words] or others
     words = (
-        [column for column in words if column not in (*targets, *identifier)] if not layout.targets else []
+        [column for column in words if column not in (*targets, *identifier, *static)]
+        if not layout.targets
+        else []
     )
+    if twice := [column for column in beside if column in targets or beside.count(column) > 1]:
+        raise InvalidInput("targets", f"column {header[twice[0]]!r} is named twice, as a target or covariate")
     if not targets:
         what = "a time column" if time is not None else "an id column"
         raise InvalidInput("body", f"the CSV has {what} but no column of values")
-    return Roles(time, clock, identifier, targets, words)
+    return Roles(time, clock, identifier, targets, words, beside, static)
 
 
 def _identifier(table: Table, names: str | None) -> list[int]:

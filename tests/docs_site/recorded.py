@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from typer.testing import CliRunner
+
 from tests.docs_site.examples import own_server
 from tests.e2e.server import ServerProcess
 from tests.readme import SHIPPED, ask, examples
+from training.cli import command_line
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = ("first-steps.md", "your-data.md")
@@ -104,6 +108,18 @@ def main() -> None:
             _write(DOCS / page, server)
     with TemporaryDirectory() as folder, own_server(Path(folder)) as server:
         _write(DOCS / "your-model.md", server)
+    with TemporaryDirectory() as folder:
+        train_bakery(Path(folder))
+        with ServerProcess(Path(folder)) as server:
+            _write(DOCS / "covariates.md", server)
+
+
+def train_bakery(models: Path, *more: str) -> None:
+    """The bundle of the page on covariates, by the command that it shows."""
+    (command,) = re.findall(r"^rnnserve-train (.*)$", (DOCS / "covariates.md").read_text(), re.MULTILINE)
+    words = shlex.split(command.replace("examples/", f"{DOCS.parent}/examples/"))
+    result = CliRunner().invoke(command_line(), [*words, "--out", str(models), *more], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
 
 
 def _write(page: Path, server: ServerProcess) -> None:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from app.bundle.reader import Bundle
 from app.features import series as columns
-from app.features.calendar import advance
 from app.features.series import SeriesKind, encode
 from app.tasks.forecast.spec import ForecastSpec
 from training.forecast.series import Series
@@ -121,10 +120,7 @@ def forecast_along(net: QuantileNet, series: Series, begin: int, end: int, strid
     The first forecast is made from ``begin - 1``, the last one from ``end - 2``.
     """
     first = max(0, begin - CONTEXT)
-    start = None
-    if series.start is not None and series.kind.frequency is not None:
-        start = advance(series.start, series.kind.frequency, first)
-    x = torch.from_numpy(encode(series.values[first : end - 1], start, series.kind)[None])
+    x = torch.from_numpy(series.steps(first, end - 1, net.horizon)[None])
     origins, truth = truths_along(series, net.horizon, begin, end, stride)
     quantiles = net.forecast_at(x, torch.from_numpy(origins - first)[None])[0].numpy().astype(np.float64)
     return Backtest(origins, truth, quantiles)

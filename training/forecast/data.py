@@ -11,13 +11,14 @@ import numpy as np
 
 from app.bundle.manifest import Source
 from app.core.errors import DataError
+from app.features.covariates import CovariateSpec
 from app.features.series import NO_FREQUENCY
 from app.tasks.forecast.spec import known_frequencies
 from training.data.download import DataStore
 from training.forecast.kinds import NUM_FREQUENCIES, built_in_frequencies
 from training.forecast.library import PATHS, TESTED, built_in
 from training.forecast.series import Series
-from training.forecast.series_csv import CsvLayout, frequencies_of, read_series
+from training.forecast.series_csv import CsvLayout, frequencies_of, read_with_covariates
 from training.forecast.warm import Start
 from training.recipe import file_source
 
@@ -55,6 +56,7 @@ class ForecastData:
         num_frequencies: rows of the frequency embedding.
         sources: the files they came from.
         store: where the M4 test files are, for the built-in recipe; ``None`` for a user's CSV.
+        covariates: of all series, if there are any.
     """
 
     title: str
@@ -64,6 +66,7 @@ class ForecastData:
     num_frequencies: int
     sources: tuple[Source, ...]
     store: DataStore | None
+    covariates: CovariateSpec | None = None
 
 
 def load_built_in(data: Path | None) -> ForecastData:
@@ -92,13 +95,14 @@ def load_csv(
         path: the file.
         layout: which columns mean what.
         horizon: steps ahead.
-        start: what the network starts from, whose frequencies it keeps.
+        start: what the network starts from, whose frequencies and covariates it keeps.
 
     Raises:
         DataError: the file cannot be used; the message says why.
     """
     known = None if start is None else known_frequencies(start.spec)
-    series = read_series(path, layout, horizon, known)
+    kept = None if start is None else start.covariates_for(layout)
+    series, covariates = read_with_covariates(path, layout, horizon, known, kept)
     if not any(np.isfinite(item.values[: item.train_end]).any() for item in series):
         raise no_values(series, 0, series[0].train_end, "train the network")
     kind = series[0].kind
@@ -110,7 +114,8 @@ def load_csv(
         frequencies, rows = {**known, NO_FREQUENCY: entry}, 1 + max(index for index, *_ in known.values())
         if kind.frequency is not None:
             frequencies[kind.frequency.code] = entry
-    return ForecastData(path.name, tuple(series), weights, frequencies, rows, (file_source(path),), None)
+    sources = (file_source(path),)
+    return ForecastData(path.name, tuple(series), weights, frequencies, rows, sources, None, covariates)
 
 
 def no_values(series: Sequence[Series], begin: int, end: int, purpose: str) -> DataError:

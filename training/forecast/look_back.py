@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
 from training.forecast.ops import Ops, T
@@ -29,6 +29,8 @@ class View(Generic[T]):
     drifts) relative to it, and the latest growths of one season and of the median of three. ``buffer``
     ``[batch, 732 + time]`` and ``position`` in it.
     ``odd`` features change their sign with the series, ``even`` ones, side by side, do not.
+    ``covariates`` are the columns behind those of the series, and ``passed``, of those known ahead,
+    ``[batch, 366 + time, known]`` up to each step; see :mod:`training.forecast.beside`.
     """
 
     told: T
@@ -36,6 +38,11 @@ class View(Generic[T]):
     buffer: T
     odd: T
     even: tuple[T, ...]
+    covariates: T | None = None
+    passed: T | None = None
+
+    def with_covariates(self, covariates: T, passed: T | None) -> View[T]:
+        return replace(self, covariates=covariates, passed=passed)
 
 
 def middle(ops: Ops[T], x: T, y: T, z: T) -> T:

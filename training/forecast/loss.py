@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.forecast.memory import ABSOLUTE_FLOOR, Memory
+from training.forecast.memory import ABSOLUTE_FLOOR
 from training.forecast.net import Forecaster
 from training.forecast.windows import WindowBatch
 
@@ -31,8 +31,7 @@ def window_loss(net: Forecaster, batch: WindowBatch, relative_weight: float = 0.
     batch = batch.to(net.place.device)
     size = len(batch.x)
     start = net.recurrent.start.expand(size, -1)
-    memory = start.new_zeros(size, sum(Memory.sizes().values()))
-    _, memory = net.observe(batch.prefix, memory)
+    _, memory = net.observe(batch.prefix, net.start_memory(size))
     view, _ = net.observe(batch.x, memory)
     sign = batch.sign[:, None, None]
     hidden, _ = net.recurrent(net.features(batch.x, view, sign), start)

@@ -12,24 +12,30 @@ from numpy.typing import NDArray
 
 from app.bundle.manifest import Quality
 from training.forecast.backtest import (
-    Backtest,
     History,
     QuantileNet,
     forecast_after,
     forecast_along,
 )
-from training.forecast.baselines import forward_filled, naive2, seasonal_naive
+from training.forecast.baselines import naive2, seasonal_naive
 from training.forecast.benchmark import m3_quality
+from training.forecast.figures import (
+    coverage_quality,
+    coverages,
+    median_of,
+    naive_forecasts,
+    quality,
+    seasonal_scale,
+)
 from training.forecast.metrics import (
-    coverage,
     m4_scores,
     mae,
     mse,
     rmse,
     rse,
-    weighted_quantile_loss,
 )
 from training.forecast.series import M4_HORIZON, Files, Series, m4_test
+from training.forecast.user_report import user_report
 
 Array = NDArray[np.float64]
 
@@ -42,21 +48,6 @@ ETT_REFERENCES = {
     24: {"LSTMa (Zhou et al. 2021)": 0.114, "DeepAR (Zhou et al. 2021)": 0.107},
     48: {"LSTMa (Zhou et al. 2021)": 0.193, "DeepAR (Zhou et al. 2021)": 0.162},
 }
-MAX_SERIES = 100
-
-
-def median_of(net: QuantileNet) -> int:
-    """Position of the median on the last axis of a forecast."""
-    return net.quantile_levels.index(0.5)
-
-
-def seasonal_scale(item: Series) -> float:
-    """Mean absolute seasonal difference of the training part; 1 where it does not vary."""
-    past = item.values[: item.train_end]
-    season = item.kind.season if len(past) > item.kind.season else 1
-    differences = np.abs(past[season:] - past[:-season])
-    scale = float(np.nanmean(differences)) if np.isfinite(differences).any() else 0.0
-    return scale if scale > 0 else 1.0
 
 
 def score_m4(
@@ -66,7 +57,7 @@ def score_m4(
     quantiles = forecast_after(net, histories)[:, : M4_HORIZON[group]]
     median = [row[:, median_of(net)] for row in quantiles]
     scores = m4_scores(truths, median, [history.values for history in histories], group)
-    return {**scores, **_coverages(np.stack(truths), quantiles, net.quantile_levels)}
+    return {**scores, **coverages(np.stack(truths), quantiles, net.quantile_levels)}
 
 
 def measure(net: QuantileNet, series: Sequence[Series], files: Files | None) -> list[Quality]:
@@ -77,7 +68,9 @@ def measure(net: QuantileNet, series: Sequence[Series], files: Files | None) -> 
         series: the built-in ones, or a user's.
         files: where the official test parts of the built-in ones are; ``None`` of a user's.
     """
-    return _report_user(net, series) if files is None else _report_built_in(net, series, files)
+    if files is None:
+        return user_report(net, series)[0]
+    return _report_built_in(net, series, files)
 
 
 def _report_built_in(net: QuantileNet, series: Sequence[Series], files: Files) -> list[Quality]:
@@ -103,48 +96,6 @@ def _report_built_in(net: QuantileNet, series: Sequence[Series], files: Files) -
         report.append(_scaled(net, found[key], horizon))
     report += _exchange_quality(net, [item for item in series if item.dataset == "exchange-rate"])
     return report
-
-
-def _report_user(net: QuantileNet, series: Sequence[Series]) -> list[Quality]:
-    """Figures of a user's series on their test parts, all origins and horizons together."""
-    chosen = series[:: -(-len(series) // MAX_SERIES)]
-    horizon, levels = net.horizon, net.quantile_levels
-    errors: dict[str, list[float]] = {"model": [], "last value": [], "seasonal naive": []}
-    truths: list[Array] = []
-    quantiles: list[Array] = []
-    for item in chosen:
-        test = forecast_along(net, item, item.validation_end, len(item.values))
-        scale = seasonal_scale(item)
-        if not np.isfinite(test.truth).any():
-            continue
-        forecasts = {"model": test.quantiles[..., median_of(net)], **naive_forecasts(item, test, horizon)}
-        for name, forecast in forecasts.items():
-            errors[name].append(mae(test.truth, forecast) / scale)
-        truths.append(test.truth / scale)
-        quantiles.append(test.quantiles / scale)
-    if not truths:
-        return []
-    dataset, split = chosen[0].dataset, "last part of each series"
-    means = {name: float(np.mean(values)) for name, values in errors.items()}
-    truth, quantile = np.concatenate(truths), np.concatenate(quantiles)
-    report = [_quality(f"MASE at 1-{horizon} steps", dataset, split, means.pop("model"), means)]
-    # Relative to nothing but zeros, no error has a size.
-    if np.nanmax(np.abs(truth)) > 0:
-        loss = weighted_quantile_loss(truth, quantile, levels)
-        report.append(_quality("weighted quantile loss", dataset, split, loss, {}))
-    return report + _coverage_quality(_coverages(truth, quantile, levels), dataset, split)
-
-
-def naive_forecasts(item: Series, test: Backtest, horizon: int) -> dict[str, Array]:
-    """Last value and seasonal naive from the origins of a backtest, each ``[origins, horizon]``."""
-    filled = forward_filled(item.values)
-    ahead = np.arange(1, horizon + 1)
-    origins = test.origins[:, None]
-    result = {"last value": np.broadcast_to(filled[origins], test.truth.shape)}
-    season = item.kind.season
-    back = -(-ahead // season) * season - ahead
-    result["seasonal naive"] = filled[np.maximum(origins - back, 0)]
-    return result
 
 
 def _m4_quality(net: QuantileNet, group: str, items: list[Series], truths: dict[str, Array]) -> list[Quality]:
@@ -173,7 +124,7 @@ def _m4_quality(net: QuantileNet, group: str, items: list[Series], truths: dict[
         )
         for metric in ("sMAPE", "MASE", "OWA")
     ]
-    return report + _coverage_quality(scores, dataset, split)
+    return report + coverage_quality(scores, dataset, split)
 
 
 def _etth1_quality(net: QuantileNet, item: Series) -> list[Quality]:
@@ -193,7 +144,7 @@ def _etth1_quality(net: QuantileNet, item: Series) -> list[Quality]:
         baselines = {name: score(forecast) for name, forecast in naive.items()}
         value = score(test.quantiles[..., median_of(net)])
         report.append(
-            _quality(
+            quality(
                 f"MSE at 1-{horizon} steps, standardised",
                 "ETTh1 OT",
                 "12/4/4 months",
@@ -202,8 +153,8 @@ def _etth1_quality(net: QuantileNet, item: Series) -> list[Quality]:
                 ETT_REFERENCES[horizon],
             )
         )
-    return report + _coverage_quality(
-        _coverages(test.truth, test.quantiles, net.quantile_levels), "ETTh1 OT", "12/4/4 months"
+    return report + coverage_quality(
+        coverages(test.truth, test.quantiles, net.quantile_levels), "ETTh1 OT", "12/4/4 months"
     )
 
 
@@ -213,7 +164,7 @@ def _one_step(net: QuantileNet, item: Series, references: dict[str, float]) -> Q
     truth = test.truth[:, 0]
     baselines = {name: rmse(truth, forecast[:, 0]) for name, forecast in naive.items()}
     value = rmse(truth, test.quantiles[:, 0, median_of(net)])
-    return _quality("RMSE one step ahead", item.id, "last 33 %", value, baselines, references)
+    return quality("RMSE one step ahead", item.id, "last 33 %", value, baselines, references)
 
 
 def _scaled(net: QuantileNet, item: Series, horizon: int) -> Quality:
@@ -224,7 +175,7 @@ def _scaled(net: QuantileNet, item: Series, horizon: int) -> Quality:
     baselines = {name: mae(truth, forecast[:, :horizon]) / scale for name, forecast in naive.items()}
     value = mae(truth, test.quantiles[:, :horizon, median_of(net)]) / scale
     share = round(100 * (1 - item.validation_end / len(item.values)))
-    return _quality(
+    return quality(
         f"MASE at 1-{horizon} steps", f"{item.dataset} {item.id}", f"last {share} %", value, baselines
     )
 
@@ -237,49 +188,5 @@ def _exchange_quality(net: QuantileNet, items: list[Series]) -> list[Quality]:
         last = np.stack([item.values[test.origins] for item, test in zip(items, tests, strict=True)])
         value = rse(truth, np.stack([test.quantiles[:, horizon - 1, median_of(net)] for test in tests]))
         baselines = {"last value": rse(truth, last)}
-        report.append(_quality(f"RSE {horizon} steps ahead", "exchange rate", "last 20 %", value, baselines))
+        report.append(quality(f"RSE {horizon} steps ahead", "exchange rate", "last 20 %", value, baselines))
     return report
-
-
-def _coverages(truth: Array, quantiles: Array, levels: Sequence[float]) -> dict[str, float]:
-    found = {}
-    for percent in (80, 95):
-        try:
-            found[f"coverage of the {percent} % interval"] = coverage(truth, quantiles, levels, percent)
-        except ValueError:
-            continue
-    return found
-
-
-def _coverage_quality(scores: dict[str, float], dataset: str, split: str) -> list[Quality]:
-    return [
-        Quality(
-            metric=metric,
-            dataset=dataset,
-            split=split,
-            value=value,
-            higher_is_better=True,
-            references={"nominal": float(metric.split()[3]) / 100.0},
-        )
-        for metric, value in scores.items()
-        if metric.startswith("coverage")
-    ]
-
-
-def _quality(
-    metric: str,
-    dataset: str,
-    split: str,
-    value: float,
-    baselines: dict[str, float],
-    references: dict[str, float] | None = None,
-) -> Quality:
-    return Quality(
-        metric=metric,
-        dataset=dataset,
-        split=split,
-        value=value,
-        higher_is_better=False,
-        baselines=baselines,
-        references=references or {},
-    )

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from app.features import series as columns
 from training.cells import Cell, Nonlinearity, RecurrentStack
+from training.forecast.beside import NONE, Beside
 from training.forecast.candidates import NUM_CANDIDATES, NUM_KNOWN, SEASONAL_NAIVE, candidates, known
 from training.forecast.look_back import View
 from training.forecast.memory import NUM_EVEN, NUM_ODD, Memory, observe
@@ -48,6 +49,7 @@ class ForecasterConfig:
         num_frequencies: rows of the frequency embedding, the first being "other".
         frequency_size: features of a row.
         local: units of the local network.
+        beside: covariates.
     """
 
     cell: Cell = "lstm"
@@ -60,12 +62,12 @@ class ForecasterConfig:
     num_frequencies: int = 16
     frequency_size: int = 6
     local: int = 48
+    beside: Beside = NONE
 
 
 class Forecaster(nn.Module):
     """The network; ``forward`` takes and returns the whole state."""
 
-    step_shape = (columns.NUM_COLUMNS,)
     levels: Tensor
     mixing: Tensor
     mirrored: Tensor
@@ -73,11 +75,12 @@ class Forecaster(nn.Module):
     def __init__(self, config: ForecasterConfig) -> None:
         super().__init__()
         self.config = config
+        self.step_shape = (config.beside.columns(config.horizon),)
         self.frequency = nn.Embedding(config.num_frequencies, config.frequency_size)
         nn.init.zeros_(self.frequency.weight)
         self.recurrent = RecurrentStack(
             config.cell,
-            NUM_ODD + NUM_EVEN + config.frequency_size,
+            NUM_ODD + NUM_EVEN + config.frequency_size + config.beside.read,
             config.hidden,
             config.layers,
             config.dropout,
@@ -85,7 +88,7 @@ class Forecaster(nn.Module):
         )
         num_gaps = len(config.levels) - 1
         self.context = nn.Linear(config.hidden, config.local)
-        self.known = nn.Linear(NUM_KNOWN, config.local, bias=False)
+        self.known = nn.Linear(NUM_KNOWN + config.beside.heard, config.local, bias=False)
         self.place = nn.Parameter(torch.randn(config.horizon, config.local) * 0.1)
         self.local = nn.Linear(config.local, NUM_CANDIDATES + 1 + num_gaps)
         with torch.no_grad():
@@ -93,6 +96,7 @@ class Forecaster(nn.Module):
             self.local.bias.zero_()
             # Training begins close to the seasonal naive forecast.
             self.local.bias[SEASONAL_NAIVE] = 7.0
+            self.known.weight[:, NUM_KNOWN:] = 0.0
         self.median = config.levels.index(0.5)
         self.register_buffer("levels", torch.tensor(config.levels), persistent=False)
         mixing = mixing_matrix(config.levels, NUM_CANDIDATES + 1)
@@ -122,17 +126,26 @@ class Forecaster(nn.Module):
         """
         layers = self.recurrent.fields()
         mirrored = [(f"mirrored.{name}", shape) for name, shape in layers]
-        return [*layers, *mirrored, *((name, (size,)) for name, size in Memory.sizes().items())]
+        memory = dict(Memory.sizes())
+        if self.config.beside.known:
+            memory["covariates"] = self.config.beside.remembered
+        return [*layers, *mirrored, *((name, (size,)) for name, size in memory.items())]
+
+    def start_memory(self, size: int) -> Tensor:
+        """``[size, k]``: what :meth:`observe` begins with."""
+        remembered = sum(Memory.sizes().values()) + self.config.beside.remembered
+        return self.recurrent.start.new_zeros(size, remembered)
 
     def start_row(self) -> Tensor:
         start = self.recurrent.start
-        return torch.cat([start, start, start.new_zeros(sum(Memory.sizes().values()))])
+        return torch.cat([start, start, self.start_memory(1)[0]])
 
     def forward(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
         """Consume ``x`` and forecast after each step from ``head_from`` on.
 
         Args:
-            x: ``[batch, time, 12]``, columns as in ``app.features.series``.
+            x: ``[batch, time, 12]``, columns as in ``app.features.series``; with covariates more, as in
+                ``app.features.covariates``.
             state: ``[batch, row_size]``.
             head_from: first step whose forecast is wanted.
 
@@ -165,16 +178,28 @@ class Forecaster(nn.Module):
 
     def observe(self, x: Tensor, rows: Tensor) -> tuple[View[Tensor], Tensor]:
         """The part without weights: what the steps see, and the row's part after the recurrent one."""
-        sizes = Memory.sizes()
-        parts = dict(zip(sizes, torch.split(rows, list(sizes.values()), dim=1), strict=True))
+        sizes, beside = Memory.sizes(), self.config.beside
+        *parts, past = torch.split(rows, [*sizes.values(), beside.remembered], dim=1)
+        ops = TorchOps(x.device)
         with torch.no_grad():
-            view, after = observe(TorchOps(x.device), x, Memory(**parts))
-        return view, torch.cat(after, 1)
+            plain = x[..., : columns.NUM_COLUMNS]
+            view, after = observe(ops, plain, Memory(**dict(zip(sizes, parts, strict=True))))
+            rows = torch.cat(after, 1)
+            if beside.num:
+                covariates, passed = x[..., columns.NUM_COLUMNS :], None
+                if beside.known:
+                    passed, past = beside.remember(ops, covariates, past)
+                    rows = torch.cat([rows, past], 1)
+                view = view.with_covariates(covariates, passed)
+        return view, rows
 
     def features(self, x: Tensor, view: View[Tensor], sign: Tensor | float) -> Tensor:
         """What the recurrent layers read of a series, or of its mirror image (``sign`` -1)."""
         embedded = self.frequency(x[..., columns.FREQUENCY].long())
-        return torch.cat([view.odd * sign, *view.even, embedded], 2)
+        read = [view.odd * sign, *view.even, embedded]
+        if view.covariates is not None:
+            read += _by_sign(view.covariates[..., : self.config.beside.num], sign)
+        return torch.cat(read, 2)
 
     def read(self, x: Tensor, state: Tensor) -> tuple[Tensor, View[Tensor], Tensor]:
         """Everything below the head: hidden states ``[2 batch, time, hidden]``, view, next row."""
@@ -214,23 +239,36 @@ class Forecaster(nn.Module):
             found = candidates(ops, told, position, view.buffer, self.config.horizon)
             heard = known(ops, found)
             flips = sign if isinstance(sign, float) else sign.unsqueeze(3)
-            heard = torch.cat([heard[..., :NUM_CANDIDATES] * flips, heard[..., NUM_CANDIDATES:]], 3)
+            parts = [heard[..., :NUM_CANDIDATES] * flips, heard[..., NUM_CANDIDATES:]]
+            if view.passed is not None and view.covariates is not None:
+                here = _at(view.covariates, steps)
+                more = self.config.beside.hear(
+                    ops, here, view.passed, told, position, found.found, self.config.horizon
+                )
+                parts += _by_sign(more, flips)
+            heard = torch.cat(parts, 3)
         mixed = self.context(_at(hidden, steps)).unsqueeze(2) + self.known(heard) + self.place
         sizes = [NUM_CANDIDATES, 1, len(self.config.levels) - 1]
         logits, rest, gaps = torch.split(self.local(torch.relu(mixed)), sizes, dim=3)
         noise = found.noise
-        parts = [
+        said = [
             torch.softmax(logits - found.doubt, 3) * found.values,
             rest * (noise * (noise * SURE).clamp_max(1.0)),
             (squareplus(gaps) + MIN_GAP) * noise,
         ]
-        return Prediction(torch.cat(parts, 3), found.anchor, found.scale, found.unit)
+        return Prediction(torch.cat(said, 3), found.anchor, found.scale, found.unit)
 
     def emit(self, g: Graph, x: str, state: str, head_from: str) -> tuple[dict[str, str], str]:
         """Write the same computation as ONNX nodes; see ``training.forecast.emit``."""
         from training.forecast.emit import emit_forecaster
 
         return emit_forecaster(self, g, x, state, head_from)
+
+
+def _by_sign(x: Tensor, sign: Tensor | float) -> list[Tensor]:
+    """``x`` and nothing for the series, nothing and ``x`` for its mirror image."""
+    straight = torch.as_tensor(sign, device=x.device) > 0
+    return [x * straight, x * ~straight]
 
 
 def _at(x: Tensor, steps: Tensor) -> Tensor:

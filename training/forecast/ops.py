@@ -68,6 +68,12 @@ class Ops(Protocol[T]):
     def flat(self, x: T) -> T:
         """``[batch, n, k]`` as ``[batch, n * k]``."""
 
+    def unflat(self, x: T, size: int) -> T:
+        """``[batch, n * size]`` as ``[batch, n, size]``."""
+
+    def fold(self, x: T, num: int, size: int) -> T:
+        """``[batch, time, num * size]`` as ``[batch, time, num, size]``."""
+
     def clock(self, like: T, begin: int) -> T:
         """``[1, time, 1]``, counting from ``begin`` along the time of ``like``."""
 
@@ -140,6 +146,12 @@ class TorchOps:
 
     def flat(self, x: Tensor) -> Tensor:
         return x.flatten(1)
+
+    def unflat(self, x: Tensor, size: int) -> Tensor:
+        return x.reshape(len(x), x.shape[1] // size, size)
+
+    def fold(self, x: Tensor, num: int, size: int) -> Tensor:
+        return x.reshape(*x.shape[:2], num, size)
 
     def clock(self, like: Tensor, begin: int) -> Tensor:
         return torch.arange(begin, begin + like.shape[1], device=like.device).float()[None, :, None]
@@ -252,6 +264,12 @@ class GraphOps:
 
     def flat(self, x: Node) -> Node:
         return Node(self.g, self.g.op("Reshape", x.name, self.g.ints(0, -1)))
+
+    def unflat(self, x: Node, size: int) -> Node:
+        return Node(self.g, self.g.op("Reshape", x.name, self.g.ints(0, -1, size)))
+
+    def fold(self, x: Node, num: int, size: int) -> Node:
+        return Node(self.g, self.g.op("Reshape", x.name, self.g.ints(0, 0, num, size)))
 
     def clock(self, like: Node, begin: int) -> Node:
         g = self.g

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,11 +16,11 @@ from torch import Tensor
 from app.bundle.manifest import Quality
 from app.bundle.reader import Bundle
 from app.core.errors import ExportError, TrainingError
-from app.features.layout import Layout
-from app.features.series import COLUMNS, encode
+from app.features.covariates import all_columns
 from app.tasks.forecast.spec import ForecastSpec, Frequency
 from training.data.download import DataStore
 from training.forecast.backtest import GraphForecaster
+from training.forecast.beside import NONE, Beside
 from training.forecast.data import ForecastData, load_built_in, load_csv
 from training.forecast.library import PATHS, built_in, with_validation
 from training.forecast.look_back import WINDOW
@@ -28,8 +29,9 @@ from training.forecast.measure import measure
 from training.forecast.net import MAX_HORIZON, Forecaster, ForecasterConfig
 from training.forecast.notes import NOTES, USER_NOTES
 from training.forecast.series import Series
-from training.forecast.series_csv import CsvLayout, fitting_horizon
+from training.forecast.series_csv import fitting_horizon
 from training.forecast.settings import ForecastSettings, SeriesOptions, settings_for, settings_from
+from training.forecast.user_report import user_report
 from training.forecast.validation import Validation
 from training.forecast.warm import WEIGHTS_FILE, Start, pack_weights
 from training.forecast.windows import WindowBatch, WindowConfig, WindowSampler
@@ -66,9 +68,16 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         if start is not None:
             self.recorded["from"], self.decided = start.reference, _SHAPE
         series = with_validation(data.series) if settings.refit else data.series
-        self._sampler = WindowSampler(series, data.weights, pick(WindowConfig, settings), settings.made)
+        self._sampler = WindowSampler(
+            series,
+            data.weights,
+            pick(WindowConfig, settings),
+            settings.made,
+            covariates=data.covariates,
+            num_frequencies=data.num_frequencies,
+        )
         self._validation = None if settings.refit else Validation(data.series, settings.horizon)
-        self._epoch = 0
+        self._epoch, self._table = 0, ""
 
     @classmethod
     def load(cls, options: SeriesOptions, given: Mapping[str, Any], data: Path | None) -> Self:
@@ -83,8 +92,7 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
                 raise TrainingError(f"{shape[0]} is decided by {start.reference}, which training starts from")
         if options.csv is None:
             return cls(options, override(ForecastSettings(), given), load_built_in(data), start)
-        columns = Layout(options.time, options.id, tuple(options.target or ()), options.freq)
-        layout = CsvLayout(columns, options.season)
+        layout = options.layout
         if horizon is None:
             horizon = fitting_horizon(options.csv, layout)
         loaded = load_csv(options.csv, layout, horizon, start)
@@ -99,15 +107,21 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
 
     def build_net(self) -> Forecaster:
         if self._start is not None:
-            return self._start.net(self.settings.horizon, self.settings.dropout)
+            return self._start.net(self.settings.horizon, self.settings.dropout, self._beside)
         return Forecaster(
             pick(
                 ForecasterConfig,
                 self.settings,
                 levels=self.settings.levels,
                 num_frequencies=self._data.num_frequencies,
+                beside=self._beside,
             )
         )
+
+    @property
+    def _beside(self) -> Beside:
+        spec = self._data.covariates
+        return NONE if spec is None else Beside(spec.known, spec.others)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -136,7 +150,10 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         return -float(self._epoch) if self._validation is None else self._validation.score(net)
 
     def measure(self, net: Forecaster) -> list[Quality]:
-        return measure(net.cpu(), self._data.series, self._data.store)
+        if self._csv is None:
+            return measure(net.cpu(), self._data.series, self._data.store)
+        report, self._table = user_report(net.cpu(), self._data.series)
+        return report
 
     @classmethod
     def measure_again(cls, bundle: Bundle, store: DataStore) -> list[Quality]:
@@ -149,12 +166,13 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         return ForecastSpec(
             horizon=self.settings.horizon,
             quantiles=self.settings.levels,
-            columns=COLUMNS,
+            columns=all_columns(self._data.covariates, self.settings.horizon),
             window=WINDOW,
             frequencies={
                 code: Frequency(index=index, season=season, long_season=long_season)
                 for code, (index, season, long_season) in self._data.frequencies.items()
             },
+            covariates=self._data.covariates,
         )
 
     @property
@@ -163,23 +181,23 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
 
     @property
     def notes(self) -> str:
-        return NOTES if self._csv is None else USER_NOTES
+        return NOTES if self._csv is None else f"{USER_NOTES}\n\n{self._table}"
 
     def golden_steps(self) -> np.ndarray:
-        return golden_steps(self._data.series)
+        return golden_steps(self._data.series, self.settings.horizon)
 
     @staticmethod
     def module_spec(module: UserModule) -> ForecastSpec:
         raise ExportError("a forecaster reads numbers, not tokens; use export_bundle")
 
 
-def golden_steps(series: Sequence[Series]) -> np.ndarray:
-    """Steps to record in the bundle: the start of three series, one with gaps, ``[3, 64, 12]``."""
-    steps = np.zeros((3, _GOLDEN_STEPS, len(COLUMNS)), np.float32)
+def golden_steps(series: Sequence[Series], horizon: int = 1) -> np.ndarray:
+    """Steps to record in the bundle: the start of three series, one with gaps, ``[3, 64, k]``."""
+    steps = []
     for row in range(3):
         item = series[row * (len(series) - 1) // 2]
         values = np.resize(item.values[: item.train_end], _GOLDEN_STEPS)
         if row == 1:
             values[5:9] = np.nan
-        steps[row] = encode(values, item.start, item.kind)
-    return steps
+        steps.append(replace(item, values=values).steps(0, _GOLDEN_STEPS, horizon))
+    return np.stack(steps)

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import DataError
-from app.features.series import SeriesKind
+from app.features.calendar import advance
+from app.features.covariates import Told
+from app.features.series import SeriesKind, encode
 from training.forecast.kinds import BUSINESS, DAILY, HOURLY, MONTHLY, WEEKLY
 
 # Every file of the built-in recipe, the M4 test files included.
@@ -59,6 +61,7 @@ class Series:
         relative: whether relative errors count in training. M4 is judged by them; of temperatures, whose
             zero means nothing, they say nothing.
         trained: whether the network may be trained on it at all.
+        told: its covariates, for a network that reads some.
     """
 
     id: str
@@ -70,6 +73,15 @@ class Series:
     validation_end: int
     relative: bool = False
     trained: bool = True
+    told: Told | None = None
+
+    def steps(self, begin: int, end: int, horizon: int) -> NDArray[np.float32]:
+        """``values[begin:end]`` as input of a network that forecasts so many steps ahead."""
+        start = None
+        if self.start is not None and self.kind.frequency is not None:
+            start = advance(self.start, self.kind.frequency, begin)
+        x = encode(self.values[begin:end], start, self.kind)
+        return x if self.told is None else self.told.widened(x, horizon, begin)
 
 
 class Files(Protocol):

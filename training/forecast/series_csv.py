@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from app.core.errors import DataError, InvalidInput
 from app.features.columns import Bounds, Column, read_columns
+from app.features.covariates import CovariateSpec
 from app.features.frequency import Frequency
 from app.features.layout import Layout
 from app.features.series import NO_FREQUENCY, SeriesKind, kind_for
 from app.features.table import read_table
+from training.forecast.covariates import fit_covariates, told_of
 from training.forecast.look_back import WINDOW
 from training.forecast.series import Series
 
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 _BOUNDS = Bounds(largest=1e30, max_series=10**9, max_points=10**12)
 
 # What a complaint may be about besides a column.
-_PARAMETERS = frozenset({"body", "time", "id", "targets", "freq"})
+_PARAMETERS = frozenset({"body", "time", "id", "targets", "freq", "future", "past", "static"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,12 @@ class CsvLayout:
     Attributes:
         columns: as the server takes them.
         season: seasonal length in steps instead of the frequency's usual one.
+        holidays: the country, or the part of one, whose holidays are read too.
     """
 
     columns: Layout = field(default_factory=Layout)
     season: int | None = None
+    holidays: str | None = None
 
 
 # Steps ahead where the user names none and the series are long enough.
@@ -51,6 +55,17 @@ def read_series(
     horizon: int,
     known: Mapping[str, tuple[int, int, int]] | None = None,
 ) -> list[Series]:
+    """As :func:`read_with_covariates`, without any."""
+    return read_with_covariates(path, layout, horizon, known)[0]
+
+
+def read_with_covariates(
+    path: Path,
+    layout: CsvLayout,
+    horizon: int,
+    known: Mapping[str, tuple[int, int, int]] | None = None,
+    covariates: CovariateSpec | None = None,
+) -> tuple[list[Series], CovariateSpec | None]:
     """Read and split every series of a CSV.
 
     The last tenth of a series, at least one horizon, is the test part; as much before it is
@@ -61,9 +76,10 @@ def read_series(
         layout: which columns mean what.
         horizon: steps ahead the model will predict.
         known: frequencies that the network knows already; left out, the file's is its only one.
+        covariates: what they are measured in; left out, told by the training parts.
 
     Returns:
-        At least one series.
+        At least one series, and their covariates, if there are any.
 
     Raises:
         DataError: a column is missing, a cell cannot be read, or no series is long enough.
@@ -71,15 +87,21 @@ def read_series(
     columns, frequency = _read(path, layout)
     known = frequencies_of(frequency, layout.season) if known is None else known
     kind = kind_for(frequency, known, season=layout.season, window=WINDOW)
-    series = [_split(path, column, kind, horizon) for column in columns]
-    kept = [item for item in series if item is not None]
+    split = [(column, _split(path, column, kind, horizon)) for column in columns]
+    kept = [(column, item) for column, item in split if item is not None]
     if not kept:
         longest = max(len(column.values) for column in columns)
         raise DataError(
             f"no series of {path.name} is long enough for a horizon of {horizon}: "
             f"{minimum_length(horizon)} steps are needed, the longest has {longest}"
         )
-    return kept
+    if covariates is None:
+        used = [column for column, _ in kept]
+        ends = [item.train_end for _, item in kept]
+        covariates = fit_covariates(used, ends, layout.columns, layout.holidays, frequency)
+    if covariates is None:
+        return [item for _, item in kept], None
+    return [replace(item, told=told_of(column, covariates, frequency)) for column, item in kept], covariates
 
 
 def frequencies_of(frequency: Frequency | None, season: int | None) -> dict[str, tuple[int, int, int]]:
@@ -93,14 +115,14 @@ def frequencies_of(frequency: Frequency | None, season: int | None) -> dict[str,
 
 
 def fitting_horizon(path: Path, layout: CsvLayout, most: int = USUAL_HORIZON) -> int:
-    """So many steps ahead as ``most``, or as the longest series allows, which is split in three.
+    """So many steps ahead as ``most``, or as leave two thirds of the longest series to train on.
 
     Raises:
         DataError: as :func:`read_series`.
     """
     columns, _ = _read(path, layout)
     length = max(len(column.values) for column in columns)
-    return next((horizon for horizon in range(most, 1, -1) if minimum_length(horizon) <= length), 1)
+    return max(1, min(most, length // 6))
 
 
 def _read(path: Path, layout: CsvLayout) -> tuple[list[Column], Frequency | None]:
@@ -115,6 +137,10 @@ def _read(path: Path, layout: CsvLayout) -> tuple[list[Column], Frequency | None
         where = "" if error.field in _PARAMETERS else f"column {error.field!r}, "
         known = f"; allowed: {', '.join(error.allowed)}" if isinstance(error.allowed, list) else ""
         raise DataError(f"cannot read {path.name!r}: {where}{error.message}{known}") from error
+    if layout.columns.future:
+        # Behind the last value stands what is known ahead.
+        for column in found.columns:
+            column.values = column.values[: column.observed]
     for name, note in found.notes.items():
         logger.warning("%s, %s: %s", path.name, name, note)
     return list(found.columns), found.frequency

@@ -11,9 +11,11 @@ import numpy as np
 from typer import Option
 
 from app.core.errors import TrainingError
+from app.features.layout import Layout
 from training import options
 from training.forecast.quantiles import LEVELS
 from training.forecast.series import Series
+from training.forecast.series_csv import CsvLayout
 from training.forecast.warm import Start
 
 
@@ -33,9 +35,25 @@ class SeriesOptions:
         None
     )
     season: Annotated[int | None, Option(help="Season in steps instead of the usual one.")] = None
+    future: Annotated[
+        str | None, Option(help="Columns known ahead, such as a price, by commas: covariates of all series.")
+    ] = None
+    past: Annotated[str | None, Option(help="Columns known up to now, by commas.")] = None
+    static: Annotated[str | None, Option(help="Columns that never change along a series, by commas.")] = None
+    holidays: Annotated[str | None, Option(help="A country whose holidays count: DE, or AU-VIC.")] = None
     start: Annotated[
         str | None, Option("--from", help="Start from this forecaster of the models folder: name@version.")
     ] = None
+
+    @property
+    def layout(self) -> CsvLayout:
+        """Which columns mean what."""
+        future, past, static = (
+            () if names is None else tuple(name.strip() for name in names.split(","))
+            for names in (self.future, self.past, self.static)
+        )
+        columns = Layout(self.time, self.id, tuple(self.target or ()), self.freq, future, past, static)
+        return CsvLayout(columns, self.season, self.holidays)
 
 
 @dataclass(frozen=True, slots=True)

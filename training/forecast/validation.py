@@ -9,9 +9,11 @@ import numpy as np
 from training.forecast.backtest import History, QuantileNet, forecast_after, forecast_along, truths_along
 from training.forecast.baselines import seasonal_naive
 from training.forecast.data import no_values
-from training.forecast.measure import MAX_SERIES, score_m4, seasonal_scale
+from training.forecast.figures import seasonal_scale
+from training.forecast.measure import score_m4
 from training.forecast.metrics import mae, pinball
 from training.forecast.series import M4_HORIZON, Series
+from training.forecast.user_report import MAX_SERIES
 
 _OTHERS_WEIGHT = 0.3
 # Enough series, and enough of each, to tell two networks apart.

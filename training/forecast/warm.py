@@ -12,8 +12,11 @@ from torch import Tensor
 from app.bundle.manifest import Manifest
 from app.bundle.reader import find_bundles, read_manifest, read_regular
 from app.core.errors import DataError, TrainingError
+from app.features.covariates import CovariateSpec
 from app.tasks.forecast.spec import ForecastSpec
+from training.forecast.beside import NONE, Beside
 from training.forecast.net import Forecaster, ForecasterConfig
+from training.forecast.series_csv import CsvLayout
 
 WEIGHTS_FILE = "weights.npz"
 _MOST_BYTES = 64 << 20
@@ -53,8 +56,32 @@ class Start:
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"the weights of {self.reference} cannot be read: {error}") from error
 
-    def net(self, horizon: int, dropout: float = 0.0) -> Forecaster:
+    def covariates_for(self, layout: CsvLayout) -> CovariateSpec | None:
+        """What its covariates are measured in; ``None`` where it has none yet.
+
+        Raises:
+            TrainingError: it reads other covariates than the layout names.
+        """
+        spec = self.spec.covariates
+        if spec is None:
+            return None
+        ours = [[each.name for each in part] for part in (spec.future, spec.past, spec.static)]
+        region = None if spec.holidays is None else spec.holidays.region
+        named = layout.columns
+        if ours != [list(named.future), list(named.past), list(named.static)] or region != layout.holidays:
+            flags = [
+                f"--{flag} {','.join(names)}"
+                for flag, names in zip(("future", "past", "static"), ours, strict=True)
+                if names
+            ]
+            flags += [] if region is None else [f"--holidays {region}"]
+            raise TrainingError(f"{self.reference} reads covariates; give the same: {' '.join(flags)}")
+        return spec
+
+    def net(self, horizon: int, dropout: float = 0.0, beside: Beside = NONE) -> Forecaster:
         """The network with its weights, for as many steps ahead as it knows or fewer.
+
+        Covariates that it does not know yet begin without any effect.
 
         Raises:
             TrainingError: it knows fewer, or the weights are of another network.
@@ -77,9 +104,14 @@ class Start:
                 num_frequencies=weights["frequency.weight"].shape[0],
                 frequency_size=weights["frequency.weight"].shape[1],
                 local=weights["place"].shape[1],
+                beside=beside,
             )
             weights["place"] = weights["place"][:horizon]
             net = Forecaster(config)
+            if self.spec.covariates is None and beside.num:
+                for name in ("recurrent.layers.weight_ih_l0", "known.weight"):
+                    missing = net.state_dict()[name].shape[1] - weights[name].shape[1]
+                    weights[name] = torch.nn.functional.pad(weights[name], (0, missing))
             net.load_state_dict(weights)
         except (IndexError, KeyError, RuntimeError) as error:
             raise TrainingError(f"the weights of {self.reference} are of another network: {error}") from error

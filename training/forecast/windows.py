@@ -6,6 +6,7 @@ window can see a later split.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.features import series as columns
+from app.features.covariates import CovariateSpec, all_columns
 from app.features.series import encode
 from training.forecast.series import Series
 from training.forecast.synthetic import mixed, synthetic
@@ -33,8 +35,8 @@ class WindowConfig:
         horizon: steps ahead that are scored.
         prefix: steps before a long window that only fill the memory, in half of them; the other windows
             begin as a new series does.
-        drop_frequency, drop_season, drop_time, drop_values: probabilities of hiding what the network must
-            be able to do without; ``drop_values`` is the share of windows with gaps.
+        drop_frequency, drop_season, drop_time, drop_values, drop_static: probabilities of hiding what the
+            network must be able to do without; ``drop_values`` is the share of windows with gaps.
         add_line, add_noise: share of the windows to which a straight line or noise is added, so that fewer
             are ever seen twice.
     """
@@ -49,6 +51,7 @@ class WindowConfig:
     drop_season: float = 0.08
     drop_time: float = 0.6
     drop_values: float = 0.08
+    drop_static: float = 0.1
     add_line: float = 0.0
     add_noise: float = 0.0
 
@@ -58,7 +61,7 @@ class WindowBatch:
     """Tensors of a batch.
 
     ``relative`` ``[batch]``, 1 where relative errors count; ``sign`` ``[batch]``, -1 where the mirror image
-    is read; ``prefix`` ``[batch, prefix, 12]``; ``x`` ``[batch, length, 12]``; ``origins`` int64 ``[batch,
+    is read; ``prefix`` ``[batch, prefix, k]``; ``x`` ``[batch, length, k]``; ``origins`` int64 ``[batch,
     origins]`` positions in ``x``; ``targets`` and ``known`` ``[batch, origins, horizon]``; ``series`` int64
     ``[batch]`` tells what each was cut from.
     """
@@ -86,6 +89,7 @@ class _Shelf:
         total = np.asarray(weights, np.float64)
         self.chances = total / total.sum()
         self.values = [np.asarray(item.values[: item.train_end], np.float32) for item in series]
+        self.told = [item.told for item in series]
         self.relative = np.array([item.relative for item in series], np.float32)
         self.x = [
             encode(item.values[: item.train_end], item.start or _some_time(random), item.kind)
@@ -107,6 +111,8 @@ class WindowSampler:
         config: how windows are cut.
         made: share of the windows that are cut from made-up series.
         num_made: how many of those are made for an epoch.
+        covariates: of all series; of made-up ones none is known.
+        num_frequencies: that the network knows; made-up series have others too, which are "other" to it.
     """
 
     def __init__(
@@ -116,8 +122,16 @@ class WindowSampler:
         config: WindowConfig,
         made: float = 0.0,
         num_made: int = 4000,
+        covariates: CovariateSpec | None = None,
+        num_frequencies: float = math.inf,
     ) -> None:
+        self._num_frequencies = num_frequencies
         self.config, self._made, self._num_made = config, made, num_made
+        self._width = len(all_columns(covariates, config.horizon))
+        self._static = slice(0)
+        if covariates is not None:
+            begin = columns.NUM_COLUMNS + covariates.known + len(covariates.past)
+            self._static = slice(begin, columns.NUM_COLUMNS + covariates.known + covariates.others)
         used = [index for index, weight in enumerate(weights) if weight > 0]
         self._series = [series[index] for index in used]
         self._weights = [weights[index] for index in used]
@@ -131,6 +145,8 @@ class WindowSampler:
             half = self._num_made // 2
             drawn = [*synthetic(half, rng), *mixed(half, self._series, self._weights, rng)]
             extra = _Shelf(drawn, [1.0] * len(drawn), rng)
+            for x in extra.x:
+                x[x[:, columns.FREQUENCY] >= self._num_frequencies, columns.FREQUENCY] = 0
         for _ in range(num):
             yield self.batch(rng, extra)
 
@@ -141,8 +157,8 @@ class WindowSampler:
         length = config.short if short else config.length
         size = config.batch_size * config.length // length
         num_before = 1 if short else config.prefix
-        prefix = np.zeros((size, num_before, columns.NUM_COLUMNS), np.float32)
-        x = np.zeros((size, length, columns.NUM_COLUMNS), np.float32)
+        prefix = np.zeros((size, num_before, self._width), np.float32)
+        x = np.zeros((size, length, self._width), np.float32)
         origins = np.zeros((size, config.origins if not short else max(4, config.origins // 2)), np.int64)
         targets = np.full((*origins.shape, config.horizon), np.nan, np.float32)
         relative, places = np.zeros(size, np.float32), np.full(size, -1)
@@ -184,13 +200,13 @@ class WindowSampler:
         stop = int(rng.integers(min(8, end - 1), end)) if end > 2 else end
         begin = max(0, stop - len(x))
         used = stop - begin
-        x[:used] = whole[begin:stop]
+        x[:used] = self._steps(shelf, index, begin, stop)
         # Seasons stay set in the padding: a season of zero steps has no meaning.
         x[used:, columns.FREQUENCY : columns.HAS_TIME] = whole[0, columns.FREQUENCY : columns.HAS_TIME]
         prefix[:, columns.FREQUENCY : columns.HAS_TIME] = whole[0, columns.FREQUENCY : columns.HAS_TIME]
         earlier = min(begin, len(prefix)) if len(prefix) > 1 and rng.random() < 0.5 else 0
         if earlier:
-            prefix[-earlier:] = whole[begin - earlier : begin]
+            prefix[-earlier:] = self._steps(shelf, index, begin - earlier, begin)
         if rng.random() < config.drop_values:
             self._hide(rng, x[:used])
         if rng.random() < config.drop_frequency:
@@ -200,13 +216,21 @@ class WindowSampler:
             x[:, columns.SEASON : columns.HAS_TIME] = 1
             prefix[:, columns.SEASON : columns.HAS_TIME] = 1
         if rng.random() < config.drop_time:
-            x[:, columns.HAS_TIME :] = 0
+            x[:, columns.HAS_TIME : columns.NUM_COLUMNS] = 0
+        if self._static.stop and rng.random() < config.drop_static:
+            x[:, self._static] = 0
         first = 0 if earlier else min(1, used - 1)
         origins[:] = rng.integers(first, used, len(origins))
         origins[0] = used - 1
         future = begin + origins[:, None] + np.arange(1, config.horizon + 1)
         inside = future < end
         targets[inside] = values[future[inside]]
+
+    def _steps(self, shelf: _Shelf, index: int, begin: int, end: int) -> NDArray[np.float32]:
+        x, told = shelf.x[index][begin:end], shelf.told[index]
+        if told is not None:
+            return told.widened(x, self.config.horizon, begin)
+        return np.pad(x, ((0, 0), (0, self._width - columns.NUM_COLUMNS)))
 
     def _add(
         self,

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
 from app.core.sequence import BlockRequest, BlockResult, Read
-from app.features.series import encode
 from app.tasks.forecast.backtest_schema import (
     BacktestAnswer,
     BacktestRequest,
@@ -84,6 +83,7 @@ class Backtester:
         self._check(request)
         # The season may be told only by what the first origin knows.
         histories = self._reader.read(request, lambda length: self._known(length, request))
+        self._reader.tell(histories)
         plans = [self._plan(history, request) for history in histories]
         total = sum(plan.num * plan.horizon for plan in plans) * len(self._spec.quantiles)
         if total > MOST_FORECAST_STEPS:
@@ -95,7 +95,7 @@ class Backtester:
                 f"origins",
                 allowed={"max": MOST_FORECAST_STEPS},
             )
-        steps = [encode(history.values, history.start, history.kind) for history in histories]
+        steps = [history.steps() for history in histories]
         first: list[NDArray[np.generic]] = [
             each[: plan.first] for each, plan in zip(steps, plans, strict=True)
         ]

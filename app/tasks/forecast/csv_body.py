@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.core.schema import ModelReference
@@ -72,6 +73,7 @@ def _none_in_words(value: object) -> object:
     return None if value == "null" else value
 
 
+CovariateColumns = Annotated[list[str] | None, BeforeValidator(_by_commas), Field(min_length=1)]
 MILLISECONDS_PER_KIB = 10 / 64
 """To read a table."""
 
@@ -97,7 +99,23 @@ class TableQuery(BaseModel):
     season: Annotated[Seasons, BeforeValidator(_numbers_by_commas)] = None
     min: Annotated[Low, BeforeValidator(_none_in_words)] = None
     max: High = None
+    future: CovariateColumns = Field(
+        default=None,
+        description="columns that are known ahead, by commas: covariates for a model that reads some. What "
+        "stands behind the last value of a series is the horizon",
+    )
+    past: CovariateColumns = Field(default=None, description="columns that are known up to now, by commas")
+    static: CovariateColumns = Field(
+        default=None, description="columns that never change along a series, by commas"
+    )
     model: ModelReference = None
+
+    @property
+    def layout(self) -> Layout:
+        targets, future, past, static = (
+            tuple(names or ()) for names in (self.targets, self.future, self.past, self.static)
+        )
+        return Layout(self.time, self.id, targets, self.freq, future, past, static)
 
 
 class CsvQuery(TableQuery):
@@ -152,26 +170,37 @@ def read_csv_anomalies(body: bytes, query: CsvAnomalyQuery, limits: ForecastLimi
 
 
 def _read(body: bytes, query: TableQuery, limits: ForecastLimits) -> tuple[list[SeriesInput], dict[str, str]]:
-    layout = Layout(query.time, query.id, tuple(query.targets or ()), query.freq)
     bounds = Bounds(LARGEST_VALUE, limits.max_series, limits.max_points)
-    found = read_columns(read_table(body, limits.max_points, "observations"), layout, bounds)
+    found = read_columns(read_table(body, limits.max_points, "observations"), query.layout, bounds)
     code = query.freq if found.frequency is None else found.frequency.code
-    return [_series(column, code) for column in found.columns], found.notes
+    return [_series(column, code, query) for column in found.columns], found.notes
 
 
 def _given(kind: type[SeriesRequest], query: TableQuery) -> dict[str, Any]:
     """What the query says besides which columns mean what."""
-    shared = query.model_fields_set & kind.model_fields.keys() - {"freq"}
+    shared = query.model_fields_set & kind.model_fields.keys() - {"freq", "future", "past", "static"}
     return {name: getattr(query, name) for name in shared}
 
 
-def _series(column: Column, frequency: str | None) -> SeriesInput:
-    values: list[float | None] = column.values.tolist()
-    for missing in np.flatnonzero(np.isnan(column.values)):
-        values[missing] = None
+def _series(column: Column, frequency: str | None, query: TableQuery) -> SeriesInput:
+    start = None if column.start is None else column.start.isoformat()
+    if not (query.future or query.past or query.static):
+        values = _listed(column.values)
+        return SeriesInput.model_construct(id=column.name, values=values, start=start, freq=frequency)
+    observed = column.observed if query.future else len(column.values)
     return SeriesInput.model_construct(
         id=column.name,
-        values=values,
-        start=None if column.start is None else column.start.isoformat(),
+        values=_listed(column.values[:observed]),
+        start=start,
         freq=frequency,
+        future={name: _listed(column.beside[name]) for name in query.future or ()},
+        past={name: _listed(column.beside[name][:observed]) for name in query.past or ()},
+        static=column.static,
     )
+
+
+def _listed(values: NDArray[np.float64]) -> list[float | None]:
+    listed: list[float | None] = values.tolist()
+    for missing in np.flatnonzero(np.isnan(values)):
+        listed[missing] = None
+    return listed

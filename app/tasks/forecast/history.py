@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput, over_limit
 from app.features.calendar import parse_timestamp, timestamps
+from app.features.covariates import Told
 from app.features.frequency import Frequency, parse_frequency
 from app.features.season import MIN_VALUES, find_season
-from app.features.series import SeriesKind, kind_for
-from app.tasks.forecast.schema import NOT_TOLD, ForecastLimits, Series
+from app.features.series import NUM_COLUMNS, SeriesKind, encode, kind_for
+from app.tasks.forecast.covariates import Covariates
+from app.tasks.forecast.schema import NOT_TOLD, NOTHING, ForecastLimits, Given, Series
 from app.tasks.forecast.seen import Seen
 from app.tasks.forecast.spec import ForecastSpec, known_frequencies
 
@@ -27,7 +29,11 @@ DEFAULT_HORIZON = 12
 
 @dataclass(slots=True, eq=False)
 class History:
-    """One series ``[time]``, NaN where missing; ``low`` and ``high`` bound what is possible, where known."""
+    """One series ``[time]``, NaN where missing; ``low`` and ``high`` bound what is possible, where known.
+
+    ``covariates`` are as they were given; ``told`` as a network reads them that was ``trained`` for so many
+    steps.
+    """
 
     id: str | None
     prefix: str
@@ -37,6 +43,21 @@ class History:
     seen: Seen
     low: float | None
     high: float | None
+    covariates: Given = NOTHING
+    told: Told | None = None
+    trained: int = 0
+
+    def steps(self) -> NDArray[np.float32]:
+        """As input of the network."""
+        return self._with_covariates(encode(self.values, self.start, self.kind), 0)
+
+    def steps_ahead(self, first: int, num: int) -> NDArray[np.float32]:
+        """Of ``num`` steps from the ``first`` one ahead on, as input whose values are zeros."""
+        skip = len(self.values) + first
+        return self._with_covariates(encode(np.zeros(num), self.start, self.kind, skip=skip), skip)
+
+    def _with_covariates(self, x: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+        return x if self.told is None else self.told.widened(x, self.trained, first)
 
     def bounded(self, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.low is None and self.high is None:
@@ -68,6 +89,7 @@ class HistoryReader:
         self._spec = spec
         self._limits = limits
         self._known = known_frequencies(spec)
+        self.covariates = Covariates(reference, spec.covariates)
         self._long_seasons = tuple(
             {(short, long) for _, short, long in self._known.values() if 1 < short < long <= spec.window}
         )
@@ -92,6 +114,8 @@ class HistoryReader:
         points = 0
         for each in series:
             points += len(each.values)
+        # Of a step with many covariates there may be as many less as it is wider.
+        most_points = most_points * NUM_COLUMNS // len(self._spec.columns)
         if points > most_points:
             text = f"a request may hold at most {most_points} observations in all, got {points}"
             raise over_limit("values", most_points, text)
@@ -102,6 +126,21 @@ class HistoryReader:
             length = len(each.values)
             histories.append(self._history(each, seasons, prefix, length if known is None else known(length)))
         return histories
+
+    def tell(self, histories: list[History], ahead: int = 0) -> None:
+        """Give the series their covariates, for forecasts of so many steps; raises InvalidInput."""
+        for each in histories:
+            if each.covariates is NOTHING and self.covariates.spec is None:
+                continue
+            num, frequency = len(each.values), each.kind.frequency
+            each.trained = self._spec.horizon
+            each.told = self.covariates.told(each.covariates, num, ahead, each.start, frequency, each.prefix)
+
+    def horizon(self, histories: list[History]) -> int:
+        """So many steps ahead as are told of in advance, or the longest default of the series."""
+        told = [self.covariates.covered(each.covariates, len(each.values)) for each in histories]
+        covered = [steps for steps in told if steps is not None]
+        return max(min(covered), 1) if covered else max(self.default_horizon(each.kind) for each in histories)
 
     def default_horizon(self, kind: SeriesKind) -> int:
         """Two seasons, or a dozen steps where there is none; no more than the model was trained for."""
@@ -122,7 +161,7 @@ class HistoryReader:
         kind = self._kind(series, seasons, told, prefix)
         start = None if series.start is None else _start(series.start, kind.frequency, prefix)
         low, high = bounds(series.min, series.max, seen, prefix)
-        return History(series.id, prefix, values, start, kind, seen, low, high)
+        return History(series.id, prefix, values, start, kind, seen, low, high, series.covariates)
 
     def _kind(
         self, series: Series, seasons: tuple[int, ...], values: NDArray[np.float64], prefix: str

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.bundle.reader import Bundle
 from app.core.errors import InvalidInput, InvalidManifest, over_limit
 from app.core.sequence import Read
-from app.features.series import COLUMNS, encode
+from app.features.covariates import all_columns
 from app.tasks.forecast.anomalies.detector import AnomalyDetector
 from app.tasks.forecast.backtest import Backtester
 from app.tasks.forecast.history import History, HistoryReader, bounds, timestamps_of
@@ -63,7 +63,7 @@ class ForecastModel:
     def __init__(self, bundle: Bundle, limits: ForecastLimits) -> None:
         manifest = bundle.manifest
         self._spec = spec = manifest.spec_as(ForecastSpec)
-        if spec.columns != COLUMNS:
+        if spec.columns != all_columns(spec.covariates, spec.horizon):
             raise InvalidManifest(f"{manifest.reference} was made for other input columns; export it again")
         self._reference = manifest.reference
         self._limits = limits
@@ -73,7 +73,7 @@ class ForecastModel:
         self.milliseconds = self._reader.milliseconds
         self.backtest = Backtester(self._reference, spec, self._reader, self._quantiles)
         self.anomalies = AnomalyDetector(self._reference, spec, self._reader, self._quantiles)
-        self.session = ForecastSession(spec)
+        self.session = ForecastSession(spec, self._reader.covariates)
         self.table = TableReading(self._reference, limits)
         self.tensors = forecast_tensors(
             self._reference, spec, lambda request: self._wanted(request, spec.horizon)
@@ -82,6 +82,7 @@ class ForecastModel:
             "quantiles": spec.quantiles,
             "frequencies": sorted(spec.frequencies),
             "window": spec.window,
+            **self._reader.covariates.names,
         }
         self.limits = {
             "max_horizon": self._farthest,
@@ -100,7 +101,7 @@ class ForecastModel:
         told = request.min if "min" in request.model_fields_set else NOT_TOLD
         low, high = bounds(told, request.max, seen)
         start, kind = self.session.following(view.context)
-        horizon = request.horizon or self._reader.default_horizon(kind)
+        horizon = self.session.horizon(view.context, request.horizon, self._reader.default_horizon(kind))
         stamps = timestamps_of(start, kind.frequency, 0, horizon)
         history = History(view.id, "", np.zeros(0), start, kind, seen, low, high)
         said = history.bounded(view.last[:horizon].astype(np.float64))
@@ -111,13 +112,14 @@ class ForecastModel:
     def prepare(self, request: ForecastRequest) -> PreparedForecast:
         levels = self._wanted(request, self._farthest)
         histories = self._reader.read(request)
-        horizon = request.horizon or max(self._reader.default_horizon(history.kind) for history in histories)
+        horizon = request.horizon or min(self._reader.horizon(histories), self._farthest)
+        self._reader.tell(histories, horizon)
         stamps: list[list[str] | None] = []
         steps: list[NDArray[np.generic]] = []
         for history in histories:
             known = history.start is not None
             stamps.append(history.timestamps(len(history.values), horizon) if known else None)
-            steps.append(encode(history.values, history.start, history.kind))
+            steps.append(history.steps())
         blocks, members = blocks_of(steps, Read.LAST)
         prepared = PreparedForecast(
             blocks=blocks,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app.core.philox import normal
 from app.core.sequence import BlockRequest, BlockResult, Read
-from app.features.series import NUM_COLUMNS, VALUE, encode
+from app.features.series import VALUE
 from app.tasks.forecast.history import History
 from app.tasks.forecast.quantiles import Quantiles
 from app.tasks.forecast.schema import LARGEST_VALUE
@@ -84,10 +84,10 @@ class Paths:
                 self.beyond = [self._table(paths[:, self._trained :]) for paths in self.values]
             return []
         rows = self._of_each([result.rows for result in results], first)
-        steps = np.stack([self._steps(history, first, count) for history in self._histories])
+        steps = np.stack([history.steps_ahead(first, count) for history in self._histories])
         fed = np.repeat(steps[:, None], num, axis=1)
         fed[..., VALUE] = drawn
-        return [BlockRequest(fed.reshape(series * num, count, NUM_COLUMNS), Read.LAST, rows)]
+        return [BlockRequest(fed.reshape(series * num, count, fed.shape[-1]), Read.LAST, rows)]
 
     def _of_each(self, parts: Sequence[NDArray[np.float32]], drawn: int) -> NDArray[np.float32]:
         """What the network gave for each path; at first it gave it for each series, in its own order."""
@@ -106,9 +106,6 @@ class Paths:
         for place, history in enumerate(self._histories):
             drawn[place] = history.bounded(drawn[place])
         return drawn
-
-    def _steps(self, history: History, first: int, count: int) -> NDArray[np.float32]:
-        return encode(np.zeros(count), history.start, history.kind, skip=len(history.values) + first)
 
     def _table(self, paths: Array) -> Array:
         quantiles = np.quantile(paths, self._levels, axis=0)

@@ -45,6 +45,7 @@ Horizon = Annotated[
     ),
 ]
 MAX_SEASONS: Final = 2
+MAX_COVARIATES: Final = 1_000
 LONGEST_SEASON: Final = 1_000_000
 
 
@@ -95,6 +96,29 @@ Low = Annotated[
     ),
 ]
 High = Annotated[Value | None, Field(description="the most that is possible")]
+Numbers = Annotated[list[Value | None], Field(min_length=1, fail_fast=True)]
+Future = Annotated[
+    dict[str, Numbers] | None,
+    Field(
+        max_length=MAX_COVARIATES,
+        description="covariates that are known ahead, by name: the values over the history, then over the "
+        "horizon",
+    ),
+]
+Past = Annotated[
+    dict[str, Numbers] | None,
+    Field(
+        max_length=MAX_COVARIATES,
+        description="covariates that are known up to now, by name: as many values as the series has",
+    ),
+]
+Static = Annotated[
+    dict[str, Annotated[str, Field(max_length=256)] | None] | None,
+    Field(
+        max_length=MAX_COVARIATES,
+        description="covariates that never change, by name: one of the words that training saw, or null",
+    ),
+]
 Samples = Annotated[
     int | None,
     Field(ge=1, le=1_000, description="so many sample paths come with the forecast"),
@@ -126,9 +150,15 @@ class SeriesInput(Request):
     freq: FrequencyCode | None = None
     min: Low = None
     max: High = None
+    future: Future = None
+    past: Past = None
+    static: Static = None
 
 
 NOT_TOLD: Final[Any] = object()
+Given = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
+"""Covariates by name: those known ahead, those of the past, static ones."""
+NOTHING: Final[Given] = ({}, {}, {})
 
 
 @dataclass(slots=True)
@@ -144,6 +174,7 @@ class Series:
     freq: str | None
     min: float | None
     max: float | None
+    covariates: Given = NOTHING
 
 
 class SeriesRequest(Request):
@@ -162,6 +193,9 @@ class SeriesRequest(Request):
     season: Seasons = None
     min: Low = None
     max: High = None
+    future: Future = None
+    past: Past = None
+    static: Static = None
     model: ModelReference = None
 
     @model_validator(mode="after")
@@ -179,7 +213,8 @@ class SeriesRequest(Request):
         low = self.min if "min" in self.model_fields_set else NOT_TOLD
         if self.series is None:
             assert self.values is not None
-            return [Series(None, self.values, self.start, self.freq, low, self.max)]
+            own = _with_covariates(self)
+            return [Series(None, self.values, self.start, self.freq, low, self.max, own)]
         return [
             Series(
                 series.id,
@@ -188,9 +223,24 @@ class SeriesRequest(Request):
                 self.freq if series.freq is None else series.freq,
                 series.min if "min" in series.model_fields_set else low,
                 series.max if "max" in series.model_fields_set else self.max,
+                _with_covariates(self, series),
             )
             for series in self.series
         ]
+
+
+def _with_covariates(*requests: SeriesRequest | SeriesInput) -> Given:
+    """Those of all series and of one, which has its own where a name is in both."""
+    if not any(request.future or request.past or request.static for request in requests):
+        return NOTHING
+    future: dict[str, Any] = {}
+    past: dict[str, Any] = {}
+    static: dict[str, Any] = {}
+    for request in requests:
+        future |= request.future or {}
+        past |= request.past or {}
+        static |= request.static or {}
+    return future, past, static
 
 
 class ForecastRequest(SeriesRequest):

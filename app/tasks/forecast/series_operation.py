@@ -30,6 +30,9 @@ class TableRequest(Request):
     id: str | None = None
     targets: list[str] | None = Field(default=None, min_length=1)
     freq: FrequencyCode | None = None
+    future: list[str] | None = Field(default=None, min_length=1, description="columns of covariates")
+    past: list[str] | None = Field(default=None, min_length=1)
+    static: list[str] | None = Field(default=None, min_length=1)
     model: ModelReference = None
 
 
@@ -74,7 +77,9 @@ class TableReading:
         table = read_table(
             text.encode() if isinstance(text, str) else text, self._bounds.max_points, "observations"
         )
-        layout = Layout(request.time, request.id, tuple(request.targets or ()), request.freq)
+        columns = (request.targets, request.future, request.past, request.static)
+        targets, *covariates = (tuple(names or ()) for names in columns)
+        layout = Layout(request.time, request.id, targets, request.freq, *covariates)
         found = read_columns(table, layout, self._bounds)
         return PreparedTable(blocks=[], members=[], answer=self._answer(found, table.header))
 

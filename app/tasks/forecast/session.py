@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
 from app.features.calendar import advance, parse_timestamp, position
+from app.features.covariates import Told
 from app.features.frequency import Frequency, parse_frequency
 from app.features.series import SeriesKind, encode, kind_for
-from app.tasks.forecast.schema import LARGEST_VALUE
+from app.tasks.forecast.covariates import Covariates
+from app.tasks.forecast.schema import LARGEST_VALUE, Given
 from app.tasks.forecast.seen import Seen
 from app.tasks.forecast.spec import ForecastSpec, known_frequencies
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
@@ -26,6 +28,7 @@ MAX_GAP = 1000
 # A normal score beyond this is reported as this: float64 knows no probability behind it.
 MAX_SCORE = 8.0
 _OPTIONS = ("freq", "season", "start")
+_OF_AN_EVENT = frozenset({"value", "time", "future", "past"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +39,27 @@ class _Event:
     seen: Seen
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step of the network: its value, and its covariates known ahead and of the past, where reported."""
+
+    value: float
+    given: Given | None = None
+    field: str = ""
+
+
 class ForecastSession:
     """See :class:`app.tasks.session.SessionTask`.
 
     The context holds ``freq``, ``season``, ``start`` (time of step 0, once known), ``position`` (steps so
-    far, those of gaps included) and ``seen`` (see :class:`Seen`).
+    far, those of gaps included) and ``seen`` (see :class:`Seen`); with covariates also ``static``, and how
+    many steps ``ahead`` of the last one were told.
     """
 
-    def __init__(self, spec: ForecastSpec) -> None:
+    def __init__(self, spec: ForecastSpec, covariates: Covariates) -> None:
         self._spec = spec
+        self._covariates = covariates
+        self._options = _OPTIONS + (("static",) if spec.covariates and spec.covariates.static else ())
         self._levels = np.array(spec.quantiles)
         self._known = known_frequencies(spec)
         normal = NormalDist()
@@ -52,11 +67,11 @@ class ForecastSession:
 
     def open(self, options: Context) -> Context:
         for name in options:
-            if name not in _OPTIONS:
+            if name not in self._options:
                 raise InvalidInput(
                     f"options.{name}",
-                    f"a forecaster's session has the options {', '.join(_OPTIONS)}",
-                    allowed=list(_OPTIONS),
+                    f"a forecaster's session has the options {', '.join(self._options)}",
+                    allowed=list(self._options),
                 )
         freq, season, start = options.get("freq"), options.get("season"), options.get("start")
         if freq is not None:
@@ -71,7 +86,10 @@ class ForecastSession:
             if freq is None:
                 raise InvalidInput("options.freq", "start needs freq as well, such as h, D, W or MS")
             start = _moment(start, "options.start").isoformat()
-        return {"freq": freq, "season": season, "start": start, "position": 0, "seen": Seen()._asdict()}
+        opened = {"freq": freq, "season": season, "start": start, "position": 0, "seen": Seen()._asdict()}
+        if self._covariates.spec is None:
+            return opened
+        return opened | {"static": self._covariates.static(options.get("static", {}), "options."), "ahead": 0}
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """A number, null, ``{"value", "time"}``, or a list of these; gaps in time become missing steps."""
@@ -82,7 +100,7 @@ class ForecastSession:
         start = datetime.fromisoformat(context["start"]) if context["start"] else None
         due = first = int(context["position"])
         seen = Seen.in_context(context)
-        values: list[float] = []
+        fed: list[_Step] = []
         reported: list[int] = []
         detail: list[_Event] = []
         for index, event in enumerate(events):
@@ -90,22 +108,66 @@ class ForecastSession:
             value, moment = _event(event, field)
             if moment is not None:
                 start, gap = _locate(start, moment, frequency, due, field)
-                values.extend([np.nan] * gap)
+                fed.extend([_Step(math.nan)] * gap)
                 due += gap
-            reported.append(len(values))
-            values.append(value)
+            reported.append(len(fed))
+            fed.append(_Step(value, _given(event), field))
             detail.append(_Event(value, seen))
             if not math.isnan(value):
                 seen = seen.with_value(value)
             due += 1
         kind = kind_for(frequency, self._known, season=context["season"], window=self._spec.window)
-        steps = encode(np.array(values), start, kind, skip=first)
+        steps = encode(np.array([step.value for step in fed]), start, kind, skip=first)
+        told, more = self._told(context, fed, start, frequency, first)
+        if told:
+            steps = np.stack(
+                [each.widened(x[None], self._spec.horizon)[0] for each, x in zip(told, steps, strict=True)]
+            )
         after = context | {
             "position": due,
             "start": None if start is None else start.isoformat(),
             "seen": seen._asdict(),
+            **more,
         }
         return EncodedInputs(steps, tuple(reported), after, detail)
+
+    def _told(
+        self,
+        context: Context,
+        fed: Sequence[_Step],
+        start: datetime | None,
+        frequency: Frequency | None,
+        first: int,
+    ) -> tuple[list[Told], Context]:
+        """The covariates of each step, and what to remember of them; of steps in a gap none was told."""
+        if self._covariates.spec is None:
+            for step in fed:
+                if step.given is not None:
+                    self._covariates.check(step.given, f"{step.field}.")
+            return [], {}
+        told, ahead = [], 0
+        for place, step in enumerate(fed):
+            days, horizon = None, self._spec.horizon
+            if self._covariates.spec.holidays is not None:
+                field = f"{step.field}.time" if step.field else "inputs"
+                days = self._covariates.holidays(start, frequency, 1 + horizon, first + place, field)
+            one, ahead = self._covariates.of_step(step.given, context["static"], days, step.field)
+            told.append(one)
+        return told, {"ahead": ahead}
+
+    def horizon(self, context: Context, asked: int | None, usual: int) -> int:
+        """Steps ahead of a forecast; raises InvalidInput for more than the last step told of."""
+        told = context.get("ahead") if self._covariates.spec and self._covariates.spec.future else None
+        if told is None:
+            return asked or usual
+        if not told or (asked or 1) > told:
+            raise InvalidInput(
+                "horizon",
+                f"the last step told what is known ahead of {told} steps; a forecast goes no further. "
+                "Give with each step the values of it and of the steps ahead",
+                allowed={"max": told},
+            )
+        return asked or min(usual, told)
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """The one-step forecast that was in force, the value's quantile under it, and its anomaly score.
@@ -164,7 +226,7 @@ class ForecastSession:
 def _event(event: Any, field: str) -> tuple[float, datetime | None]:
     moment = None
     if isinstance(event, dict):
-        unknown = set(event) - {"value", "time"}
+        unknown = set(event) - _OF_AN_EVENT
         if unknown or "value" not in event:
             raise InvalidInput(field, 'an event is a number, null, or {"value": ..., "time": ...}')
         if event.get("time") is not None:
@@ -179,6 +241,13 @@ def _event(event: Any, field: str) -> tuple[float, datetime | None]:
             allowed={"min": -LARGEST_VALUE, "max": LARGEST_VALUE},
         )
     return float(event), moment
+
+
+def _given(event: Any) -> Given | None:
+    """The covariates of an event, as they are written."""
+    if not isinstance(event, dict) or not {"future", "past"} & event.keys():
+        return None
+    return event.get("future") or {}, event.get("past") or {}, {}
 
 
 def _locate(

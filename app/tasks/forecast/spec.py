@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from app.bundle.manifest import GraphInput, GraphSpec, Section, Spec
+from app.features.covariates import CovariateSpec
 
 
 class Frequency(Section):
@@ -30,6 +31,7 @@ class ForecastSpec(Spec):
         ge=1, description="steps back that the row remembers exactly; no season may be longer"
     )
     frequencies: dict[str, Frequency] = Field(description="frequencies seen in training")
+    covariates: CovariateSpec | None = Field(default=None, description="left out where there are none")
 
     @field_validator("quantiles")
     @classmethod
@@ -37,6 +39,14 @@ class ForecastSpec(Spec):
         if any(not 0 < level < 1 for level in value) or list(value) != sorted(set(value)):
             raise ValueError("quantile levels must ascend strictly inside (0, 1)")
         return value
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without covariates a manifest is as it was before there were any."""
+        fields: dict[str, Any] = handler(self)
+        if self.covariates is None:
+            del fields["covariates"]
+        return fields
 
     def check(self, graph: GraphSpec, tokenizer: str | None) -> None:
         steps = GraphInput(name="x", dtype="float32", shape=(len(self.columns),))

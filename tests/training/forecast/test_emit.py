@@ -18,6 +18,7 @@ from app.features.frequency import parse_frequency
 from app.features.series import SeriesKind, encode
 from tests.training.forecast.test_net import CELLS, make_net
 from training.cells import Cell, Nonlinearity
+from training.forecast.net import Forecaster
 from training.forecast.quantiles import LEVELS
 from training.graph import Graph
 
@@ -29,13 +30,17 @@ STEPS = 70
 @cache
 def graph(cell: Cell, nonlinearity: Nonlinearity) -> tuple[Run, Array, Array]:
     """A small network in ONNX Runtime with its start row, and PyTorch's quantiles of ``steps()``."""
-    net = make_net(cell, nonlinearity)
+    return graph_of(make_net(cell, nonlinearity), steps())
+
+
+def graph_of(net: Forecaster, steps: Array) -> tuple[Run, Array, Array]:
+    """As :func:`graph`, of any network and steps."""
     g = Graph("forecaster")
-    x = g.input("x", TensorProto.FLOAT, ["batch", "time", 12])
+    x = g.input("x", TensorProto.FLOAT, ["batch", "time", *net.step_shape])
     state = g.input("state", TensorProto.FLOAT, ["batch", net.row_size])
     head_from = g.input("head_from", TensorProto.INT64, [1])
     outputs, after = net.emit(g, x, state, head_from)
-    g.output("quantiles", outputs["quantiles"], ["batch", "read", 7, len(LEVELS)])
+    g.output("quantiles", outputs["quantiles"], ["batch", "read", net.horizon, len(LEVELS)])
     g.output("state_out", after, ["batch", net.row_size])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -50,7 +55,7 @@ def graph(cell: Cell, nonlinearity: Nonlinearity) -> tuple[Run, Array, Array]:
 
     start = net.start_row().detach()
     with torch.no_grad():
-        expected = net(torch.from_numpy(steps()), start.expand(len(steps()), -1))[0]["quantiles"].numpy()
+        expected = net(torch.from_numpy(steps), start.expand(len(steps), -1))[0]["quantiles"].numpy()
     return run, start.numpy(), expected
 
 

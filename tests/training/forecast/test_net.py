@@ -12,6 +12,7 @@ from torch import Tensor
 from app.features.frequency import parse_frequency
 from app.features.series import encode, kind_for
 from training.cells import Cell, Nonlinearity
+from training.forecast.beside import NONE, Beside
 from training.forecast.net import MAX_HORIZON, Forecaster, ForecasterConfig
 from training.forecast.quantiles import LEVELS, mixing_matrix
 
@@ -19,12 +20,22 @@ CELLS: list[tuple[Cell, Nonlinearity]] = [("rnn", "tanh"), ("rnn", "relu"), ("gr
 
 
 def make_net(
-    cell: Cell = "lstm", nonlinearity: Nonlinearity = "tanh", horizon: int = 7, seed: int = 0
+    cell: Cell = "lstm",
+    nonlinearity: Nonlinearity = "tanh",
+    horizon: int = 7,
+    seed: int = 0,
+    beside: Beside = NONE,
 ) -> Forecaster:
     """A small network with random weights everywhere, also where it begins with zeros."""
     torch.manual_seed(seed)
     config = ForecasterConfig(
-        cell=cell, nonlinearity=nonlinearity, hidden=8, local=8, horizon=horizon, num_frequencies=3
+        cell=cell,
+        nonlinearity=nonlinearity,
+        hidden=8,
+        local=8,
+        horizon=horizon,
+        num_frequencies=3,
+        beside=beside,
     )
     net = Forecaster(config).eval()
     with torch.no_grad():

@@ -19,8 +19,9 @@ from training.cells import Cell
 from training.export import describe_run, export_bundle
 from training.forecast.backtest import GraphForecaster, History, forecast_after, forecast_along
 from training.forecast.data import ForecastData
+from training.forecast.figures import naive_forecasts, seasonal_scale
 from training.forecast.kinds import HOURLY
-from training.forecast.measure import measure, naive_forecasts, seasonal_scale
+from training.forecast.measure import measure
 from training.forecast.net import Forecaster, ForecasterConfig
 from training.forecast.recipe import ForecastRecipe, golden_steps
 from training.forecast.series import Series

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
 from app.core.sequence import BlockRequest, BlockResult, Read
-from app.features.series import encode
 from app.tasks.forecast.anomalies.rarity import Rarity
 from app.tasks.forecast.anomalies.schema import AnomalyAnswer, AnomalyEvent, AnomalyRequest, SeriesAnomalies
 from app.tasks.forecast.history import History, HistoryReader
@@ -95,6 +94,7 @@ class AnomalyDetector:
                 allowed={"max": round(widest, 6)},
             )
         histories = self._reader.read(request)
+        self._reader.tell(histories)
         groups = _groups(histories, len(self._spec.quantiles))
         prepared = PreparedAnomalies(
             blocks=[group.block(None) for group in groups],
@@ -217,10 +217,7 @@ def _groups(histories: Sequence[History], num_levels: int) -> list[_Group]:
     for length, members in by_length.items():
         for at in range(0, len(members), _SERIES_AT_ONCE):
             some = members[at : at + _SERIES_AT_ONCE]
-            steps = [
-                encode(histories[index].values, histories[index].start, histories[index].kind)
-                for index in some
-            ]
+            steps = [histories[index].steps() for index in some]
             groups.append(
                 _Group(some, np.stack(steps), np.empty((len(some), length, num_levels), np.float32))
             )
