@@ -95,7 +95,7 @@ class Backtester:
                 f"origins",
                 allowed={"max": MOST_FORECAST_STEPS},
             )
-        steps = [history.steps() for history in histories]
+        steps = [history.steps for history in histories]
         first: list[NDArray[np.generic]] = [
             each[: plan.first] for each, plan in zip(steps, plans, strict=True)
         ]

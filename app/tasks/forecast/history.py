@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -32,7 +32,7 @@ class History:
     """One series ``[time]``, NaN where missing; ``low`` and ``high`` bound what is possible, where known.
 
     ``covariates`` are as they were given; ``told`` as a network reads them that was ``trained`` for so many
-    steps.
+    steps ahead. ``has_covariates`` where some were given, or the network reads some. ``steps`` are its input.
     """
 
     id: str | None
@@ -44,20 +44,16 @@ class History:
     low: float | None
     high: float | None
     covariates: Given = NOTHING
+    has_covariates: bool = False
+    steps: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, NUM_COLUMNS), np.float32))
     told: Told | None = None
     trained: int = 0
-
-    def steps(self) -> NDArray[np.float32]:
-        """As input of the network."""
-        return self._with_covariates(encode(self.values, self.start, self.kind), 0)
 
     def steps_ahead(self, first: int, num: int) -> NDArray[np.float32]:
         """Of ``num`` steps from the ``first`` one ahead on, as input whose values are zeros."""
         skip = len(self.values) + first
-        return self._with_covariates(encode(np.zeros(num), self.start, self.kind, skip=skip), skip)
-
-    def _with_covariates(self, x: NDArray[np.float32], first: int) -> NDArray[np.float32]:
-        return x if self.told is None else self.told.widened(x, self.trained, first)
+        x = encode(np.zeros(num), self.start, self.kind, skip=skip)
+        return x if self.told is None else self.told.widened(x, self.trained, skip)
 
     def bounded(self, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.low is None and self.high is None:
@@ -130,11 +126,13 @@ class HistoryReader:
     def tell(self, histories: list[History], ahead: int = 0) -> None:
         """Give the series their covariates, for forecasts of so many steps; raises InvalidInput."""
         for each in histories:
-            if each.covariates is NOTHING and self.covariates.spec is None:
+            if not each.has_covariates:
                 continue
             num, frequency = len(each.values), each.kind.frequency
             each.trained = self._spec.horizon
             each.told = self.covariates.told(each.covariates, num, ahead, each.start, frequency, each.prefix)
+            if each.told is not None:
+                each.steps = each.told.widened(each.steps, each.trained, 0)
 
     def horizon(self, histories: list[History]) -> int:
         """So many steps ahead as are told of in advance, or the longest default of the series."""
@@ -161,7 +159,10 @@ class HistoryReader:
         kind = self._kind(series, seasons, told, prefix)
         start = None if series.start is None else _start(series.start, kind.frequency, prefix)
         low, high = bounds(series.min, series.max, seen, prefix)
-        return History(series.id, prefix, values, start, kind, seen, low, high, series.covariates)
+        given = series.covariates
+        some = given is not NOTHING or self.covariates.spec is not None
+        steps = encode(values, start, kind)
+        return History(series.id, prefix, values, start, kind, seen, low, high, given, some, steps)
 
     def _kind(
         self, series: Series, seasons: tuple[int, ...], values: NDArray[np.float64], prefix: str

@@ -113,13 +113,14 @@ class ForecastModel:
         levels = self._wanted(request, self._farthest)
         histories = self._reader.read(request)
         horizon = request.horizon or min(self._reader.horizon(histories), self._farthest)
-        self._reader.tell(histories, horizon)
+        if histories[0].has_covariates or len(histories) > 1:
+            self._reader.tell(histories, horizon)
         stamps: list[list[str] | None] = []
         steps: list[NDArray[np.generic]] = []
         for history in histories:
             known = history.start is not None
             stamps.append(history.timestamps(len(history.values), horizon) if known else None)
-            steps.append(history.steps())
+            steps.append(history.steps)
         blocks, members = blocks_of(steps, Read.LAST)
         prepared = PreparedForecast(
             blocks=blocks,
@@ -143,7 +144,9 @@ class ForecastModel:
             zip(prepared.histories, prepared.timestamps, outputs, strict=True)
         ):
             noise = history.seen.noise
-            said = history.bounded(output[0, : prepared.horizon].astype(np.float64))
+            said = output[0, : prepared.horizon].astype(np.float64)
+            if history.low is not None or history.high is not None:
+                said = history.bounded(said)
             table = rounded(said @ weights, noise)
             if paths is None:
                 forecasts.append(self._forecast(history, table, levels, stamps))

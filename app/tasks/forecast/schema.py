@@ -213,7 +213,9 @@ class SeriesRequest(Request):
         low = self.min if "min" in self.model_fields_set else NOT_TOLD
         if self.series is None:
             assert self.values is not None
-            own = _with_covariates(self)
+            own = NOTHING
+            if self.future or self.past or self.static:
+                own = _with_covariates(self)
             return [Series(None, self.values, self.start, self.freq, low, self.max, own)]
         return [
             Series(

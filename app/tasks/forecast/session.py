@@ -111,7 +111,7 @@ class ForecastSession:
                 fed.extend([_Step(math.nan)] * gap)
                 due += gap
             reported.append(len(fed))
-            fed.append(_Step(value, _given(event), field))
+            fed.append(_Step(value, _given(event) if isinstance(event, dict) else None, field))
             detail.append(_Event(value, seen))
             if not math.isnan(value):
                 seen = seen.with_value(value)
@@ -243,9 +243,9 @@ def _event(event: Any, field: str) -> tuple[float, datetime | None]:
     return float(event), moment
 
 
-def _given(event: Any) -> Given | None:
+def _given(event: dict[str, Any]) -> Given | None:
     """The covariates of an event, as they are written."""
-    if not isinstance(event, dict) or not {"future", "past"} & event.keys():
+    if not {"future", "past"} & event.keys():
         return None
     return event.get("future") or {}, event.get("past") or {}, {}
 

@@ -217,7 +217,7 @@ def _groups(histories: Sequence[History], num_levels: int) -> list[_Group]:
     for length, members in by_length.items():
         for at in range(0, len(members), _SERIES_AT_ONCE):
             some = members[at : at + _SERIES_AT_ONCE]
-            steps = [histories[index].steps() for index in some]
+            steps = [histories[index].steps for index in some]
             groups.append(
                 _Group(some, np.stack(steps), np.empty((len(some), length, num_levels), np.float32))
             )
