@@ -50,7 +50,8 @@ def refuse_external_data(graph: bytes) -> None:
             if kind == _TENSOR and number in (_EXTERNAL_DATA, _DATA_LOCATION):
                 if wire_type != _VARINT or any(graph[first:last]):
                     raise InvalidManifest(
-                        "the graph keeps weights outside its file (external data), which a bundle may not"
+                        "the graph keeps weights outside its file (external data), which a bundle may not; "
+                        "export it with external_data=False"
                     )
             elif wire_type == _BYTES and number in inside:
                 waiting.append((inside[number], first, last, depth + 1))

@@ -70,10 +70,11 @@ def test_every_option_of_the_page_is_one(said: tuple[Path, list[str]]) -> None:
     names = {name.replace("-", "_") for name in re.findall(r"`--([a-z-]+)", table)} - {"config"}
     assert len(names) > 15
     assert names <= set(ImportOptions.model_fields)
-    code = "".join(path.read_text() for path in sorted((ROOT / "training" / "importing").glob("*.py")))
+    files = [*sorted((ROOT / "training/importing").glob("*.py")), ROOT / "app/bundle/external_data.py"]
+    code = "".join(path.read_text() for path in files)
     plain = re.sub(r'"\s*f?"', "", code)
     messages = re.findall(r"^\| `([^`]+)` \|", PAGE[PAGE.index("## When it is refused") :], re.MULTILINE)
-    assert len(messages) == 7
+    assert len(messages) == 8
     for message in messages:
         for part in message.split("..."):
             assert part.strip() in plain, part
