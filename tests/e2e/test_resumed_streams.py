@@ -20,7 +20,7 @@ async def test_events_resume_over_a_restart(tiny_models: Path, tmp_path: Path) -
     """A stream that broke goes on behind its last event: nothing twice, nothing missing."""
     port = free_port()
     flags: dict[str, Any] = {"state_dir": tmp_path / "state", "port": port}
-    request = {"prompt": "abc", "max_tokens": 5000, "temperature": 0.8}
+    request: dict[str, Any] = {"prompt": "abc", "max_tokens": 5000, "temperature": 0.8}
     async with Client(f"http://127.0.0.1:{port}", retry=PATIENT) as client:
         server = ServerProcess(tiny_models, **flags)
         try:
