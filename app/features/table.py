@@ -46,6 +46,8 @@ _BINARY = (
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _MAX_SHOWN = 40
 _SNIFFED_LINES = 20
+_MAX_CELLS = 100_000
+"""Of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,8 @@ def _delimiter(text: str) -> str:
 
 def _rows(text: str, delimiter: str, first_line: int) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = _lines(io.StringIO(text, newline=""), delimiter)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for cells in reader:
             stripped = [cell.strip() for cell in cells]
@@ -192,24 +195,42 @@ def _rows(text: str, delimiter: str, first_line: int) -> Iterator[Row]:
         raise InvalidInput("body", f"line {line} is not CSV: {error}") from error
 
 
+def _lines(text: io.StringIO, delimiter: str) -> Iterator[str]:
+    """Nothing else runs while a line is cut into cells."""
+    for number, line in enumerate(text, start=1):
+        if len(line) > _MAX_CELLS and line.count(delimiter) >= _MAX_CELLS:
+            raise over_limit("body", _MAX_CELLS, f"line {number} of the CSV has more than {_MAX_CELLS} cells")
+        yield line
+
+
 def _header(head: Row, rows: list[Row]) -> list[str]:
     """The names of the columns; empty columns at the end of every line are taken off."""
     header = head.cells
-    while (
-        len(header) > 1
-        and not header[-1]
-        and all(len(row.cells) < len(header) or not row.cells[-1] for row in rows)
-    ):
-        header = header[:-1]
+    used = _used(header)
+    for row in rows:
+        if len(row.cells) >= len(header) > used:
+            used = max(used, min(_used(row.cells), len(header)))
+    if used < len(header):
+        header = header[:used]
         for row in rows:
-            del row.cells[len(header) :]
+            del row.cells[max(used, _used(row.cells)) :]
     numbers = [number_of(name) is not None for name in header]
     if any(numbers) and all(number or is_time(name) for name, number in zip(header, numbers, strict=True)):
         raise InvalidInput("body", "the first line of the CSV must name the columns; it holds numbers")
-    twice = [name for place, name in enumerate(header) if name in header[:place]]
-    if twice:
-        raise InvalidInput("body", f"two columns of the CSV have the same name, {twice[0]!r}; rename one")
+    known: set[str] = set()
+    for name in header:
+        if name in known:
+            raise InvalidInput("body", f"two columns of the CSV have the same name, {name!r}; rename one")
+        known.add(name)
     return header
+
+
+def _used(cells: list[str]) -> int:
+    """How many there are without the empty ones at the end, but for the first."""
+    num = len(cells)
+    while num > 1 and not cells[num - 1]:
+        num -= 1
+    return num
 
 
 def _has_decimal_commas(rows: list[Row], delimiter: str) -> bool:

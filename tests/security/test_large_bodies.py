@@ -43,7 +43,7 @@ TOO_MUCH = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("models")
     write_models(folder)
-    with ServerProcess(folder, default=DEFAULTS, sessions="memory:") as process:
+    with ServerProcess(folder, default=DEFAULTS, sessions="memory:", max_points=100_000) as process:
         with process.client() as client:
             client.post("/sessions", json={"task": "forecast", "id": "s"}).raise_for_status()
         yield process
@@ -92,14 +92,14 @@ def test_more_than_can_be_parsed_at_once_is_refused_unparsed(server: ServerProce
 def test_what_stands_in_texts_is_not_counted(server: ServerProcess) -> None:
     """A text may be all commas, brackets, colons and quotes."""
     text = '{"a":[1,2],' * 1000 + '\\" \\\\ [[[[::::,,,,'
-    answer = asked(server, post(json.dumps({"text": [text] * 500}).encode(), path=b"/sentiment"))
-    assert answer.status in (200, 503)
-    assert "may hold" not in str(answer.document)
+    document = {"model": "nobody", "text": [text] * 200}
+    answer = asked(server, post(json.dumps(document).encode(), path=b"/sentiment"))
+    assert answer.status == 404, answer.document
 
 
 def test_as_many_values_as_a_forecast_may_have_are_read(server: ServerProcess) -> None:
-    """The limits of the task decide: here a queue that is too short for a million steps."""
-    values = b'{"values": [' + b"1.25," * 999_999 + b"1], "
+    """The limits of the task decide: here a horizon that is too long."""
+    values = b'{"values": [' + b"1.25," * 99_999 + b"1], "
     assert asked(server, post(values + b'"horizon": 99999}')).document["errors"][0]["field"] == "horizon"
 
 
@@ -112,17 +112,17 @@ def test_a_table_is_read_as_far_as_its_rows_are_taken(server: ServerProcess) -> 
         kind = b"content-type: text/csv" if wire is table else b"x: y"
         answer = asked(server, post(wire, kind, path=path))
         assert answer.status == 422, answer.body
-        assert "more than 1000000 observations" in answer.document["detail"]
-        assert peak_mb(server) < most + 500
+        assert "more than 100000 observations" in answer.document["detail"]
+        assert peak_mb(server) < most + 200
         assert comes_back(server, before)
 
 
 def test_bombs_are_opened_a_few_at_a_time(server: ServerProcess) -> None:
-    """Sixty of 16 MiB each in the memory of a few, and the refusals are those of one."""
+    """Thirty of 16 MiB each in the memory of a few, and the refusals are those of one."""
     before, most = resident_mb(server), peak_mb(server, forget=True)
     bomb = post(gzip.compress(bytes(16 * 2**20 - 1)), b"content-encoding: gzip")
-    with ThreadPoolExecutor(60) as pool:
-        answers = list(pool.map(lambda wire: asked(server, wire), [bomb] * 60))
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda wire: asked(server, wire), [bomb] * 30))
     assert {answer.status for answer in answers} == {422}
     assert peak_mb(server) < most + 250
     assert comes_back(server, before)
@@ -131,8 +131,8 @@ def test_bombs_are_opened_a_few_at_a_time(server: ServerProcess) -> None:
 @pytest.mark.parametrize(
     ("path", "document"),
     [
-        ("/v1/completions", {"model": "text", "prompt": "A", "n": 8, "max_tokens": 2000, "logprobs": 5}),
-        ("/generate", {"prompt": "A", "n": 8, "max_tokens": 2000, "logprobs": 5}),
+        ("/v1/completions", {"model": "text", "prompt": "A", "n": 8, "max_tokens": 800, "logprobs": 5}),
+        ("/generate", {"prompt": "A", "n": 8, "max_tokens": 800, "logprobs": 5}),
         (
             "/forecast",
             {"series": [{"values": [1, 5, 2, 7]}] * 3000, "horizon": 3, "quantiles": [0.1, 0.5, 0.9]},
@@ -147,10 +147,10 @@ def test_the_memory_of_a_large_answer_comes_back(
     wire = post(json.dumps(document).encode(), path=path.encode())
     assert asked(server, wire).status == 200
     before = resident_mb(server)
-    for _ in range(3):
+    for _ in range(2):
         answer = asked(server, wire)
         assert answer.status == 200
         (listed,) = (value for key, value in answer.document.items() if key in ("choices", "forecasts"))
         assert len(listed) in (8, 3000)
-        assert len(answer.body) > 400_000
+        assert len(answer.body) > 300_000
     assert comes_back(server, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import InvalidInput
+from app.features.table import read_table
 from app.tasks.forecast.csv_body import CsvQuery, read_csv
 from app.tasks.forecast.schema import NOT_TOLD, ForecastLimits, ForecastRequest
 
@@ -128,3 +129,31 @@ def test_a_time_column_that_is_not_there_is_named() -> None:
     with pytest.raises(InvalidInput, match="no column 'when'") as caught:
         read("a\n1\n", time="when")
     assert caught.value.allowed == ["a"]
+
+
+def test_columns_are_counted_before_they_are_cut() -> None:
+    """A line is cut in one go, and a million names are not compared each with each."""
+    many = ",".join(f"c{number}" for number in range(99_999)) + "\n" + "1," * 99_998 + "1\n"
+    assert len(read_table(many.encode()).header) == 99_999
+    for text in ("," * 3_000_000 + "\n1\n", "a\n" + "1," * 100_000 + "1\n"):
+        with pytest.raises(InvalidInput, match=r"line [12] of the CSV has more than 100000 cells"):
+            read_table(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "cells"),
+    [
+        ("a,b,,\n1,2,,\n3,4,,\n", ["a", "b"], [["1", "2"], ["3", "4"]]),
+        ("a,b,,\n1,2,3,\n3,4,,\n", ["a", "b", ""], [["1", "2", "3"], ["3", "4", ""]]),
+        ("a,,\n1\n2\n", ["a"], [["1"], ["2"]]),
+        ("a,\n1,2,\n", ["a", ""], [["1", "2", ""]]),
+    ],
+)
+def test_empty_columns_at_the_end_are_taken_off(text: str, header: list[str], cells: list[list[str]]) -> None:
+    """No value is among them."""
+    if any(len(row) != len(header) for row in cells):
+        with pytest.raises(InvalidInput, match="has 3 cells, but the header has 2 columns"):
+            read_table(text.encode())
+        return
+    table = read_table(text.encode())
+    assert (table.header, [row.cells for row in table.rows]) == (header, cells)

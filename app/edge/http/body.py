@@ -19,8 +19,8 @@ from app.core.errors import (
     over_limit,
 )
 from app.core.json_values import num_values
-from app.core.limits import Limits
 from app.core.offload import offloaded
+from app.edge.edge import Edge
 from app.edge.http.large_bodies import LARGE_BYTES
 from app.edge.http.transports import ARRIVED, ON_LOST
 
@@ -84,27 +84,31 @@ def looks_like_json(body: bytes) -> bool:
     return body[:64].lstrip(_MARKS).startswith((b"{", b"["))
 
 
-async def json_text(body: bytes, limits: Limits) -> bytes:
+async def json_text(body: bytes, edge: Edge) -> bytes:
     """JSON in UTF-8 without a mark before it, which can be parsed in one piece.
 
     Raises InvalidInput, also where it holds more than may be parsed.
     """
     if len(body) < LARGE_BYTES:
         return _in_utf8(body)
-    return await asyncio.to_thread(_checked, body, max(MOST_VALUES, limits.max_body_bytes // 8))
+    text, found = await asyncio.to_thread(_checked, body, max(MOST_VALUES, edge.limits.max_body_bytes // 8))
+    await edge.large_bodies.pace(found)
+    return text
 
 
-def _checked(body: bytes, most: int) -> bytes:
+def _checked(body: bytes, most: int) -> tuple[bytes, int]:
     text = _in_utf8(body)
     found = num_values(text, most)
     if found > most:
         heavy = "a list or an object counting as 4, and a key of an object as 8"
         raise over_limit("body", most, f"the body may hold {most} values, not {found}; {heavy}")
-    return text
+    return text, found
 
 
 def _in_utf8(body: bytes) -> bytes:
-    """The other encodings of Unicode are known by their first bytes."""
+    """The other encodings of Unicode are known by their first bytes; zeros are in none."""
+    if body[:4] == bytes(4):
+        return body
     if body[:1] in (b"{", b"[") and body[1:2] != b"\0":
         return body
     encoding = json.detect_encoding(body)

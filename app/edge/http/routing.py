@@ -93,7 +93,7 @@ class BytesRoute(APIRoute):
         if content_type != JSON_TYPES[0] and not is_json(content_type):
             raise UnsupportedMedia(content_type, JSON_TYPES[:1])
         if not body.startswith(PLAIN) or len(body) >= LARGE_BYTES:
-            body = await json_text(body, edge_of(request).limits)
+            body = await json_text(body, edge_of(request))
         return model.model_validate_json(body)
 
     async def _parse_large(

@@ -47,7 +47,7 @@ async def read_request(
         raise UnsupportedMedia(content_type, (JSON_TYPES[0], *(reader.media_types[0] for reader in readers)))
     if json and (fields or request.scope["query_string"]):
         _refuse_query(readers, [*request.query_params, *(name for name, _ in fields)])
-    body = await json_text(body, edge_of(request).limits)
+    body = await json_text(body, edge_of(request))
     try:
         return model.model_validate_json(body) if parse is None else parse(body)
     except ValidationError as error:

@@ -33,7 +33,7 @@ class InferRoute(OipRoute):
     ) -> BaseModel:
         given = request.headers.get(_LENGTH)
         if given is None:
-            return InferRequest.model_validate_json(await json_text(body, edge_of(request).limits))
+            return InferRequest.model_validate_json(await json_text(body, edge_of(request)))
         if not (given.isascii() and given.isdigit() and len(given) <= 10 and int(given) <= len(body)):
             raise InvalidInput(
                 _LENGTH,
@@ -44,7 +44,7 @@ class InferRoute(OipRoute):
         if length == 0 and body:
             path = request.path_params
             return tensors_of(request).raw(path["model"], path.get("version"), view)
-        head = await json_text(body[:length], edge_of(request).limits)
+        head = await json_text(body[:length], edge_of(request))
         return InferRequest.model_validate_json(head).carrying(view[length:])
 
 

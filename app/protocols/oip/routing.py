@@ -50,7 +50,7 @@ class OipRoute(BytesRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
     ) -> BaseModel:
-        return model.model_validate_json(await json_text(body, edge_of(request).limits))
+        return model.model_validate_json(await json_text(body, edge_of(request)))
 
 
 def by_version(
