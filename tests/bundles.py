@@ -21,7 +21,7 @@ from app.tasks.generate.spec import GenerateSpec
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
 from training.cells import Cell
-from training.compose.corpus import allowed
+from training.compose.corpus import allowed, follows
 from training.compose.net import Composer, ComposerConfig
 from training.export import describe_run, export_bundle
 from training.forecast.beside import Beside
@@ -270,7 +270,7 @@ def tiny_composer(
     config = ComposerConfig(
         spec.layout.vocabulary, len(voices), lead, spec.steps_per_bar, window=7, cell=cell, hidden=16
     )
-    net = Composer(config, torch.from_numpy(allowed(spec)))
+    net = Composer(config, allowed(spec), follows(spec.layout))
     _unsettle(net)
     return export_bundle(
         net,

@@ -169,6 +169,21 @@ def allowed(spec: ComposeSpec) -> NDArray[np.bool_]:
     return table.reshape(-1, layout.vocabulary)
 
 
+def follows(layout: Layout) -> NDArray[np.bool_] | None:
+    """``[vocabulary, vocabulary]``: what may follow a token of the same voice; ``None`` where anything may.
+
+    Only the pitch that sounds can be struck anew.
+    """
+    if not layout.restrikes:
+        return None
+    table = np.ones((layout.vocabulary, layout.vocabulary), np.bool_)
+    for pitch in range(layout.low, layout.high + 1):
+        token, again = layout.token(pitch), layout.again(layout.token(pitch))
+        table[:, again] = False
+        table[[token, again], again] = True
+    return table
+
+
 Streams = list[tuple[NDArray[np.int64], NDArray[np.bool_]]]
 
 

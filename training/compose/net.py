@@ -13,7 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto
 from torch import Tensor, nn
 from torch.nn import functional
@@ -68,15 +70,20 @@ class Composer(nn.Module):
     Args:
         config: shape and noise.
         allowed: bool ``[lead * voices + bar * voices, vocabulary]``, what each place of the clock may have.
+        follows: bool ``[vocabulary, vocabulary]``, what may follow a token of the same voice, if not all may.
     """
 
     step_shape: tuple[int, ...] = ()
     allowed: Tensor
+    follows: Tensor | None
 
-    def __init__(self, config: ComposerConfig, allowed: Tensor) -> None:
+    def __init__(
+        self, config: ComposerConfig, allowed: NDArray[np.bool_], follows: NDArray[np.bool_] | None = None
+    ) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("allowed", allowed)
+        self.register_buffer("allowed", torch.from_numpy(allowed))
+        self.register_buffer("follows", None if follows is None else torch.from_numpy(follows))
         self.embedding = nn.Embedding(config.voices * config.vocabulary, config.embedding)
         self.follow = nn.Embedding(config.voices * config.vocabulary, config.vocabulary)
         self.clock = nn.Embedding(len(allowed), config.features)
@@ -138,7 +145,10 @@ class Composer(nn.Module):
         inner = torch.relu(self.inner(both) + self.clock_head(places))
         last = codes[:, size + 1 - config.voices + head_from : size + 1 - config.voices + time]
         logits = self.head(functional.dropout(inner, config.dropout, self.training)) + self.follow(last)
-        logits = torch.where(self.allowed[places], logits, REFUSED)
+        may = self.allowed[places]
+        if self.follows is not None:
+            may = may & self.follows[last % config.vocabulary]
+        logits = torch.where(may, logits, REFUSED)
         after = [self._wrapped(counter + time).to(state.dtype), seen[:, time:].to(state.dtype), layers]
         return {OUTPUT: logits}, torch.cat(after, dim=1)
 
@@ -173,8 +183,11 @@ class Composer(nn.Module):
         last = g.slice_time(_slot(g, codes, size - config.voices, size), head_from)
         logits = g.linear(inner, self.head.weight, self.head.bias)
         logits = g.op("Add", logits, g.op("Gather", g.constant(self.follow.weight), last, axis=0))
-        allowed = g.op("Gather", g.constant(self.allowed), read, axis=0)
-        logits = g.op("Where", allowed, logits, g.scalar(REFUSED))
+        may = g.op("Gather", g.constant(self.allowed), read, axis=0)
+        if self.follows is not None:
+            last = g.op("Mod", last, g.ints(config.vocabulary))
+            may = g.op("And", may, g.op("Gather", g.constant(self.follows), last, axis=0))
+        logits = g.op("Where", may, logits, g.scalar(REFUSED))
         counter = g.op("Cast", self._emit_wrapped(g, g.op("Add", counter, time)), to=TensorProto.FLOAT)
         window = g.op("Cast", g.slice(seen, -size, None, axis=1), to=TensorProto.FLOAT)
         return {OUTPUT: logits}, g.op("Concat", counter, window, layers, axis=1)

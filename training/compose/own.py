@@ -34,9 +34,7 @@ def own_pieces(options: ComposeOptions, seed: int) -> Corpus:
     if not folder.is_dir():
         raise DataError(f"--midi {folder.name!r} is no folder")
     if options.grid % 4:
-        raise DataError(
-            f"--grid {options.grid} has no whole number of steps in a quarter; allowed: 4, 8, 12, 16"
-        )
+        raise DataError(f"--grid {options.grid} is not four times a whole number; try 16")
     steps_per_beat = options.grid // 4
     pieces: list[Piece] = []
     digest = hashlib.sha256()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -17,7 +16,7 @@ from app.bundle.reader import Bundle
 from app.core.errors import ExportError
 from app.tasks.compose.spec import OUTPUT, ComposeSpec
 from training.compose.batches import Batch, num_batches, training_batches
-from training.compose.corpus import Corpus, Piece, allowed, built_in, shifts, streams
+from training.compose.corpus import Corpus, Piece, allowed, built_in, follows, shifts, streams
 from training.compose.measure import measure, nats
 from training.compose.net import Composer, ComposerConfig
 from training.compose.notes import NOTES, USER_NOTES
@@ -67,11 +66,12 @@ class ComposeRecipe(Recipe[Composer, Batch]):
             ComposerConfig,
             self.settings,
             vocabulary=spec.layout.vocabulary,
+            lead=spec.lead,
             voices=len(spec.voices),
             bar=spec.steps_per_bar,
             window=window,
         )
-        return Composer(config, torch.from_numpy(allowed(spec)))
+        return Composer(config, allowed(spec), follows(spec.layout))
 
     @property
     def _window(self) -> int:

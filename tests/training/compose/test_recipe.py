@@ -22,7 +22,7 @@ from tests.bundles import TINY_VOICES
 from tests.rig import REGISTERED
 from training.compose.baselines import baselines
 from training.compose.batches import num_batches, training_batches
-from training.compose.corpus import Corpus, Piece, allowed, frames, piece_of, ranges, shifts, streams
+from training.compose.corpus import Corpus, Piece, allowed, follows, frames, piece_of, ranges, shifts, streams
 from training.compose.harmony import harmonised, marks
 from training.compose.measure import measure, nats
 from training.compose.net import REFUSED, Composer, ComposerConfig
@@ -111,7 +111,7 @@ def net_of(lead: int = 2, window: int = 7) -> Composer:
     torch.manual_seed(0)
     spec = ComposeSpec(voices=TINY_VOICES, lead=lead, steps_per_beat=2, beats_per_bar=3)
     config = ComposerConfig(spec.layout.vocabulary, 3, lead, 6, window=window, hidden=8, features=8, head=8)
-    net = Composer(config, torch.from_numpy(allowed(spec)))
+    net = Composer(config, allowed(spec))
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -244,6 +244,21 @@ def test_melodies_have_one_voice_and_no_lead(midi: Path, tmp_path: Path) -> None
     assert ([voice.name for voice in spec.voices], spec.lead) == (["melody"], 0)
 
 
+@torch.no_grad()
+def test_only_the_pitch_that_sounds_is_struck_anew() -> None:
+    """So a piece has one stream, and its nats are its own."""
+    spec = ComposeSpec(voices=TINY_VOICES[:2], steps_per_beat=2, beats_per_bar=3, restrikes=True)
+    layout = spec.layout
+    config = ComposerConfig(layout.vocabulary, 2, 0, 6, window=4, hidden=8)
+    net = Composer(config, allowed(spec), follows(layout)).eval()
+    sounding, low = layout.token(62), layout.token(50)
+    tokens = torch.tensor([[NOTHING, sounding, low, layout.again(sounding), layout.token(REST)]])
+    outputs, _ = net(tokens, net.start_row()[None])
+    anew = [layout.again(layout.token(pitch)) for pitch in range(48, 71)]
+    found = [[token for token in anew if logits[token] > REFUSED] for logits in outputs["logits"][0]]
+    assert found == [[], [], [layout.again(sounding)], [layout.again(low)], [layout.again(sounding)]]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -279,7 +294,7 @@ def test_figures_of_sets_are_told_for_a_step_and_beside_counts() -> None:
     corpus = frames("x", parts, 1, ())
     spec = corpus.spec(0)
     config = ComposerConfig(spec.layout.vocabulary, 2, 0, 4, window=4, hidden=8)
-    found = measure(Composer(config, torch.from_numpy(allowed(spec))).eval(), corpus, spec, beside=True)
+    found = measure(Composer(config, allowed(spec)).eval(), corpus, spec, beside=True)
     assert {one.metric for one in found} == {"nats a step"}
     assert [one.split for one in found] == ["validation", "test"]
     assert all(one.baselines["6-gram over notes"] > 0 for one in found)
