@@ -21,7 +21,7 @@ from app.tasks.generate.spec import GenerateSpec
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
 from training.cells import Cell
-from training.compose.corpus import allowed, follows
+from training.compose.corpus import allowed, follows, intervals
 from training.compose.net import Composer, ComposerConfig
 from training.export import describe_run, export_bundle
 from training.forecast.beside import Beside
@@ -268,9 +268,9 @@ def tiny_composer(
     torch.manual_seed(5)
     spec = ComposeSpec(voices=voices, lead=lead, steps_per_beat=2, beats_per_bar=3, restrikes=restrikes)
     config = ComposerConfig(
-        spec.layout.vocabulary, len(voices), lead, spec.steps_per_bar, window=7, cell=cell, hidden=16
+        spec.layout.vocabulary, len(voices), lead, spec.steps_per_bar, window=12, cell=cell, hidden=16
     )
-    net = Composer(config, allowed(spec), follows(spec.layout))
+    net = Composer(config, allowed(spec), intervals(spec.layout), follows(spec.layout))
     _unsettle(net)
     return export_bundle(
         net,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,8 @@ class Layout:
             again = np.zeros(pitches.shape, np.bool_)
             again[1:] = struck[1:] & (pitches[1:] == pitches[:-1]) & (pitches[1:] >= 0)
             tokens = tokens + again * self._span
-        return self._placed(np.where(pitches == OPEN, -1, tokens), NOTHING).ravel()
+        stream: NDArray[np.int64] = self._placed(np.where(pitches == OPEN, -1, tokens), NOTHING).ravel()
+        return stream
 
     def decode(self, tokens: NDArray[np.int64]) -> tuple[Pitches, Struck]:
         """Pitches ``[steps, voices]`` of a whole stream, and where notes begin."""
@@ -131,7 +132,7 @@ class Layout:
         inside: NDArray[np.bool_] = self._placed(np.ones((steps, self.voices), np.bool_), False).ravel()
         return inside
 
-    def _placed(self, aligned: NDArray[np.generic], outside: object) -> NDArray[np.generic]:
+    def _placed(self, aligned: NDArray[Any], outside: object) -> NDArray[Any]:
         steps = len(aligned)
         rows = np.full((steps + self.lead, self.voices), outside, aligned.dtype)
         rows[:steps, :1] = aligned[:, :1]

@@ -57,7 +57,7 @@ def test_each_drawn_token_is_the_one_of_its_position_alone(
             np.concatenate([start, found[:place]]),
             feedback=Feedback(1, Sampling(temperature, seed=seed, first_position=place)),
         )
-        for place in np.flatnonzero(forced < 0)
+        for place in np.flatnonzero(forced < 0).tolist()
     ]
     alone = asyncio.run(run_all(subject, again, together=False))
     assert [one.tokens[0] for one in alone] == found[forced < 0].tolist()

@@ -120,8 +120,8 @@ def test_lengths_are_exact_and_given_notes_come_back(
             answer = await answered(rig, body)
             (piece,) = answer.pieces
             assert (len(piece.steps), piece.finish_reason, answer.voices) == (steps, "length", NAMES)
-            for voice, (name, line) in enumerate(given_lines.items()):
-                found = notes(answer, name)
+            for voice, name in enumerate(NAMES):
+                line, found = given_lines[name], notes(answer, name)
                 for note in line:
                     if note["pitch"] is not None:
                         assert (note["pitch"], note["start"], note["duration"]) in found
@@ -189,13 +189,13 @@ def test_a_note_that_is_struck_again_is_told_where_the_model_knows_it(models: Pa
             scores = [await scored(rig, {**model, "notes": {"soprano": line}}) for line in (again, held)]
             assert scores[0].nats != scores[1].nats
             assert scores[0].steps[:2] == scores[1].steps[:2]
-            answer = await answered(rig, {**model, "steps": 40, "seed": 2})
+            answer = await answered(rig, {**model, "steps": 500, "seed": 2, "temperature": 2.0})
             assert any(
                 first[0] == second[0] and first[1] + first[2] == second[1]
                 for first, second in itertools.pairwise(notes(answer, "soprano"))
             )
             whole = await scored(rig, {**model, "notes": as_notes(answer)})
-            assert whole.nats == pytest.approx(answer.pieces[0].nats, abs=1e-4)
+            assert whole.nats == pytest.approx(answer.pieces[0].nats, rel=1e-5)
 
     asyncio.run(check())
 

@@ -184,6 +184,15 @@ def follows(layout: Layout) -> NDArray[np.bool_] | None:
     return table
 
 
+def intervals(layout: Layout) -> NDArray[np.int64]:
+    """``[vocabulary, vocabulary]``: a number for the interval between two tokens, 0 for what is no pitch."""
+    span = layout.high - layout.low + 1
+    tokens = np.arange(layout.vocabulary)
+    pitch = np.where(tokens < layout.token(layout.low), -1, (tokens - layout.token(layout.low)) % span)
+    numbers = pitch[None, :] - pitch[:, None] + span
+    return np.where((pitch[None, :] < 0) | (pitch[:, None] < 0), 0, numbers)
+
+
 Streams = list[tuple[NDArray[np.int64], NDArray[np.bool_]]]
 
 

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from app.features.music import NOTHING, OPEN, Pitches
 from app.runtime.sampling import Sampler, SamplingBatch
@@ -68,7 +69,7 @@ def marks(pieces: Sequence[Pitches], names: Sequence[str]) -> Marks:
         moved = pitches[1:] != pitches[:-1]
         chords += 1 + int(moved.any(axis=1).sum())
         for one, other in combinations(range(len(names)), 2):
-            sounding = (pitches[:, [one, other]] >= 0).all(axis=1)
+            sounding: NDArray[np.bool_] = np.all(pitches[:, [one, other]] >= 0, axis=1)
             distance = np.abs(pitches[:, one] - pitches[:, other]) % _OCTAVE
             steps = np.sign(np.diff(pitches[:, [one, other]], axis=0))
             along = (steps[:, 0] == steps[:, 1]) & (steps[:, 0] != 0) & sounding[1:] & sounding[:-1]

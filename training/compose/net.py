@@ -31,6 +31,10 @@ REFUSED = -60.0
 """So low that nothing of a mass is left, and not so low that it hides differences of the other logits."""
 
 
+_MOST_HEARD = 3
+"""Other voices whose distance to the next note is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class ComposerConfig:
     """Shape and noise of a :class:`Composer`.
@@ -42,6 +46,7 @@ class ComposerConfig:
         bar: steps after which the clock begins anew.
         window: tokens that are seen as they are.
         embedding: features of a token in the window.
+        interval: features of an interval between two of its tokens.
         features: that the layers read.
         hidden: units of each layer.
         head: units between the layers and the logits.
@@ -51,10 +56,11 @@ class ComposerConfig:
     voices: int
     lead: int
     bar: int
-    window: int = 20
+    window: int = 24
     cell: Cell = "lstm"
     nonlinearity: Nonlinearity = "tanh"
     embedding: int = 16
+    interval: int = 8
     features: int = 160
     hidden: int = 208
     layers: int = 1
@@ -71,24 +77,44 @@ class Composer(nn.Module):
         config: shape and noise.
         allowed: bool ``[lead * voices + bar * voices, vocabulary]``, what each place of the clock may have.
         follows: bool ``[vocabulary, vocabulary]``, what may follow a token of the same voice, if not all may.
+        intervals: ``[vocabulary, vocabulary]``, a number for the interval from one token to another; 0 where
+            one is no pitch.
     """
 
     step_shape: tuple[int, ...] = ()
     allowed: Tensor
     follows: Tensor | None
+    intervals: Tensor
 
     def __init__(
-        self, config: ComposerConfig, allowed: NDArray[np.bool_], follows: NDArray[np.bool_] | None = None
+        self,
+        config: ComposerConfig,
+        allowed: NDArray[np.bool_],
+        intervals: NDArray[np.int64],
+        follows: NDArray[np.bool_] | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("allowed", torch.from_numpy(allowed))
         self.register_buffer("follows", None if follows is None else torch.from_numpy(follows))
+        self.register_buffer("intervals", torch.from_numpy(intervals))
+        self._num_intervals = int(intervals.max()) + 1
+        # How many tokens back each voice was heard last: some of the others, then the voice itself.
+        own = config.voices
+        self._heard = [*range(1, min(own, _MOST_HEARD + 1)), own]
+        others = self._heard[:-1]
+        self._pairs = [(before + own, before) for before in others]
+        self._pairs += [(own, before + own) for before in others] + [(own, before) for before in others]
+        led = config.lead > 0
+        pairs, bases = len(self._pairs) + 2 * led, len(self._heard) + led
+        self.pairs = nn.Embedding(pairs * self._num_intervals, config.interval)
+        self.relative = nn.Linear(config.head, bases * self._num_intervals)
         self.embedding = nn.Embedding(config.voices * config.vocabulary, config.embedding)
         self.follow = nn.Embedding(config.voices * config.vocabulary, config.vocabulary)
         self.clock = nn.Embedding(len(allowed), config.features)
         self.clock_head = nn.Embedding(len(allowed), config.head)
-        self.features = nn.Linear(config.window * config.embedding, config.features)
+        seen = config.window * config.embedding + pairs * config.interval
+        self.features = nn.Linear(seen, config.features)
         self.recurrent = RecurrentStack(
             config.cell, config.features, config.hidden, config.layers, config.dropout, config.nonlinearity
         )
@@ -135,6 +161,19 @@ class Composer(nn.Module):
         codes = seen + voices * config.vocabulary
         embedded = locked_dropout(self.embedding(codes), config.embedding_dropout, self.training)
         slots = [embedded[:, 1 + slot : 1 + slot + time] for slot in range(size)]
+
+        def back(tokens: int) -> Tensor:
+            return seen[:, size + 1 - tokens : size + 1 - tokens + time]
+
+        bases = [back(tokens) for tokens in self._heard]
+        pairs = [self.intervals[back(one), back(other)] for one, other in self._pairs]
+        if config.lead:
+            at = torch.arange(size + 1 - self._first, size + 1 - self._first + time, device=x.device)
+            at = at - places % config.voices
+            led, before = (torch.gather(seen, 1, at - step) for step in (0, config.voices))
+            bases.append(led)
+            pairs += [self.intervals[before, led], self.intervals[bases[-2], led]]
+        slots += [self.pairs(pair + kind * self._num_intervals) for kind, pair in enumerate(pairs)]
         features = torch.relu(self.features(torch.cat(slots, dim=2)) + self.clock(places))
         features = functional.dropout(features, config.dropout, self.training)
         with dropped_recurrent_weights(self.recurrent.layers, config.recurrent_dropout, self.training):
@@ -144,7 +183,11 @@ class Composer(nn.Module):
         places = places[:, head_from:]
         inner = torch.relu(self.inner(both) + self.clock_head(places))
         last = codes[:, size + 1 - config.voices + head_from : size + 1 - config.voices + time]
-        logits = self.head(functional.dropout(inner, config.dropout, self.training)) + self.follow(last)
+        inner = functional.dropout(inner, config.dropout, self.training)
+        logits = self.head(inner) + self.follow(last)
+        relative = self.relative(inner).chunk(len(bases), dim=2)
+        for scores, base in zip(relative, bases, strict=True):
+            logits = logits + torch.gather(scores, 2, self.intervals[base[:, head_from:]])
         may = self.allowed[places]
         if self.follows is not None:
             may = may & self.follows[last % config.vocabulary]
@@ -170,6 +213,27 @@ class Composer(nn.Module):
         codes = g.op("Add", seen, g.op("Mul", voices, g.ints(config.vocabulary)))
         embedded = g.op("Gather", g.constant(self.embedding.weight), codes, axis=0)
         slots = [_slot(g, embedded, slot, size) for slot in range(size)]
+        table = g.constant(self.intervals)
+
+        def interval(one: str, other: str) -> str:
+            pair = g.op("Concat", g.unsqueeze(one, 2), g.unsqueeze(other, 2), axis=2)
+            return g.op("GatherND", table, pair)
+
+        def back(tokens: int) -> str:
+            return _slot(g, seen, size - tokens, size)
+
+        bases = [back(tokens) for tokens in self._heard]
+        pairs = [interval(back(one), back(other)) for one, other in self._pairs]
+        if config.lead:
+            at = g.op("Add", steps, g.ints(size + 1 - self._first))
+            at = g.op("Sub", at, g.op("Mod", places, g.ints(config.voices)))
+            led = g.op("GatherElements", seen, at, axis=1)
+            before = g.op("GatherElements", seen, g.op("Sub", at, g.ints(config.voices)), axis=1)
+            bases.append(led)
+            pairs += [interval(before, led), interval(bases[-2], led)]
+        for kind, pair in enumerate(pairs):
+            code = g.op("Add", pair, g.ints(kind * self._num_intervals))
+            slots.append(g.op("Gather", g.constant(self.pairs.weight), code, axis=0))
         features = g.linear(g.op("Concat", *slots, axis=2), self.features.weight, self.features.bias)
         clock = g.op("Gather", g.constant(self.clock.weight), places, axis=0)
         features = g.op("Relu", g.op("Add", features, clock))
@@ -183,6 +247,11 @@ class Composer(nn.Module):
         last = g.slice_time(_slot(g, codes, size - config.voices, size), head_from)
         logits = g.linear(inner, self.head.weight, self.head.bias)
         logits = g.op("Add", logits, g.op("Gather", g.constant(self.follow.weight), last, axis=0))
+        relative = g.linear(inner, self.relative.weight, self.relative.bias)
+        relatives = g.split(relative, [self._num_intervals] * len(bases), axis=2)
+        for scores, base in zip(relatives, bases, strict=True):
+            numbers = g.op("Gather", table, g.slice_time(base, head_from), axis=0)
+            logits = g.op("Add", logits, g.op("GatherElements", scores, numbers, axis=2))
         may = g.op("Gather", g.constant(self.allowed), read, axis=0)
         if self.follows is not None:
             last = g.op("Mod", last, g.ints(config.vocabulary))

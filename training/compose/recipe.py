@@ -16,7 +16,7 @@ from app.bundle.reader import Bundle
 from app.core.errors import ExportError
 from app.tasks.compose.spec import OUTPUT, ComposeSpec
 from training.compose.batches import Batch, num_batches, training_batches
-from training.compose.corpus import Corpus, Piece, allowed, built_in, follows, shifts, streams
+from training.compose.corpus import Corpus, Piece, allowed, built_in, follows, intervals, shifts, streams
 from training.compose.measure import measure, nats
 from training.compose.net import Composer, ComposerConfig
 from training.compose.notes import NOTES, USER_NOTES
@@ -61,7 +61,7 @@ class ComposeRecipe(Recipe[Composer, Batch]):
 
     def build_net(self) -> Composer:
         spec = self._spec
-        window = max(self.settings.window, len(spec.voices))
+        window = max(self.settings.window, len(spec.voices) * (spec.lead + 2))
         config = pick(
             ComposerConfig,
             self.settings,
@@ -71,7 +71,7 @@ class ComposeRecipe(Recipe[Composer, Batch]):
             bar=spec.steps_per_bar,
             window=window,
         )
-        return Composer(config, allowed(spec), follows(spec.layout))
+        return Composer(config, allowed(spec), intervals(spec.layout), follows(spec.layout))
 
     @property
     def _window(self) -> int:
@@ -100,7 +100,11 @@ class ComposeRecipe(Recipe[Composer, Batch]):
         outputs, state = net(batch.tokens.to(net.device), self._state)
         self._state = state.detach()
         counts = batch.counts.to(net.device)
-        return functional.cross_entropy(outputs[OUTPUT].float()[counts], batch.targets.to(net.device)[counts])
+        lost = functional.cross_entropy(
+            outputs[OUTPUT].float()[counts], batch.targets.to(net.device)[counts], reduction="sum"
+        )
+        # Windows at the ends of pieces have few tokens, of which each is to count as much as any.
+        return lost / (self.settings.batch * self._window)
 
     def validate(self, net: Composer) -> float:
         """Nats of a token."""

@@ -33,9 +33,10 @@ class ComposeSettings:
     layers: options.Layers = 1
     hidden: options.Hidden = 208
     embedding: options.Embedding = 16
+    interval: Annotated[int, Option(min=1, help="Features of an interval between two tokens.")] = 8
     features: Annotated[int, Option(min=1, help="That the recurrent layers read of a token.")] = 160
     head: Annotated[int, Option(min=1, help="Units between the recurrent layers and the tokens.")] = 224
-    window: Annotated[int, Option(min=1, help="Tokens that are seen as they are, beside the state.")] = 20
+    window: Annotated[int, Option(min=1, help="Tokens that are seen as they are, beside the state.")] = 24
     lead: Annotated[int, Option(min=0, max=64, help="Steps that the first voice is written ahead.")] = 4
     transpose: Annotated[int, Option(min=0, max=12, help="Semitones up or down, within ranges.")] = 6
     dropout: options.HeadDropout = 0.2
@@ -56,6 +57,6 @@ class ComposeSettings:
 
 
 PRESETS = {
-    QUARTERS: ComposeSettings(lead=0, epochs=150, dropout=0.3, recurrent_dropout=0.2),
+    QUARTERS: ComposeSettings(lead=0, batch=12, epochs=100, dropout=0.3, recurrent_dropout=0.2),
     NOTTINGHAM: ComposeSettings(lead=0, transpose=0, window=27, epochs=6, batch=32, patience=6),
 }

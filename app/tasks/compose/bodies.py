@@ -114,8 +114,7 @@ def _tone(pitch: int, seconds: float) -> NDArray[np.float32]:
             tone += np.float32(share) * np.sin(np.float32(2 * np.pi * frequency * number) * time)
     rise = np.minimum(1.0, time / np.float32(_ATTACK_S))
     fall = np.clip((np.float32(seconds + _RELEASE_S) - time) / np.float32(_RELEASE_S), 0.0, 1.0)
-    faded: NDArray[np.float32] = tone * rise * fall * np.exp(-time / np.float32(_DECAY_S))
-    return faded
+    return (tone * rise * fall * np.exp(-time / np.float32(_DECAY_S))).astype(np.float32)
 
 
 def _milliseconds(answer: ComposeAnswer) -> float:

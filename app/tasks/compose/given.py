@@ -101,12 +101,12 @@ class GivenReader:
         notes: dict[int, tuple[str, list[GivenNote]]] = {}
         if request.melody is not None:
             notes[0] = ("melody", request.melody)
-        for name, line in request.given.items():
+        for name, given in request.given.items():
             column = self._column(name, "given")
             if column in notes or (column == 0 and request.midi is not None):
                 raise InvalidInput(f"given.{name}", f"{name} is the melody, which is given already")
-            notes[column] = (f"given.{name}", line)
-        found = {column: (where, self._line(line, column, where)) for column, (where, line) in notes.items()}
+            notes[column] = (f"given.{name}", given)
+        found = {column: (where, self._line(part, column, where)) for column, (where, part) in notes.items()}
         if request.midi is not None:
             for column, line in self._by_name(self._parts(request.midi, "midi")).items():
                 if column in found:
