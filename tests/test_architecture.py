@@ -124,7 +124,7 @@ def test_a_contract_names_every_folder_that_it_keeps_apart(contract: str, folder
         ("structlog", ("app/telemetry/",)),
         ("tokenizers", ("app/features/text.py",)),
         ("typer", ("app/cli.py", "app/cli_import.py", "app/cli_models.py", "app/cli_tasks.py")),
-        ("mido", ("app/features/midi.py",)),
+        ("mido", ("app/tasks/compose/midi.py",)),
         ("matplotlib", ("app/tasks/forecast/shell/picture.py",)),
         ("fsspec", ("app/remote/place.py",)),
         ("aiohttp", ("app/remote/place.py",)),

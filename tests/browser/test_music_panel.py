@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Request, expect
 
-from app.features.midi import read_midi
+from app.tasks.compose.midi import read_midi
 from tests.browser.visit import Visit, inked
 
 SCALE = ["G4", "A4", "B4", "C5", "D5", "D5", "B4", "B4", "C5", "B4", "A4", "B4", "G4", "G4", "G4", "G4"]

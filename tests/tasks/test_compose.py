@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput
-from app.features.midi import read_midi
-from app.features.music import Note
 from app.tasks.compose.bodies import RATE, midi_of, wav_of
+from app.tasks.compose.midi import read_midi
 from app.tasks.compose.model import ComposeModel
+from app.tasks.compose.music import Note
 from app.tasks.compose.schema import ComposeAnswer, ComposeLimits, ComposeRequest, ScoreRequest
 from tests.bundles import TINY_VOICES, tiny_composer
 from tests.rig import BY_NAME, Rig, inference
@@ -139,7 +139,9 @@ def test_lengths_are_exact_and_given_notes_come_back(
             assert sum(score.steps) == pytest.approx(score.nats, abs=1e-3)
             assert sum(score.voices.values()) == pytest.approx(score.nats, abs=1e-3)
             assert score.nats_per_step == pytest.approx(score.nats / steps, abs=1e-4)
-            assert (await scored(rig, {"notes": as_notes(answer)})).nats == score.nats
+            if any(pitch is not None for pitch in piece.steps[-1]):
+                # Notes do not tell of silence at the end.
+                assert (await scored(rig, {"notes": as_notes(answer)})).nats == score.nats
 
     asyncio.run(check())
 

@@ -12,8 +12,8 @@ import pytest
 from tritonclient import http as triton
 from websockets.sync.client import connect
 
-from app.features.midi import read_midi
-from app.features.music import Note
+from app.tasks.compose.midi import read_midi
+from app.tasks.compose.music import Note
 from tests.bundles import TINY_VOICES, tiny_composer
 from tests.e2e.server import ServerProcess
 

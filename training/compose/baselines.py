@@ -9,7 +9,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-from app.features.music import REST
+from app.tasks.compose.music import REST
 from training.compose.corpus import Corpus, Piece, shifts
 
 _BEFORE = -9

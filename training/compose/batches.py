@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.features.music import NOTHING
+from app.tasks.compose.music import NOTHING
 from training.compose.corpus import Streams
 
 _JITTER = 0.1

@@ -12,7 +12,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from app.bundle.manifest import Source
-from app.features.music import REST, Layout, Pitches, Struck
+from app.tasks.compose.music import REST, Layout, Pitches, Struck
 from app.tasks.compose.spec import ComposeSpec, Voice
 from training.compose.settings import CHORALES, NOTTINGHAM
 from training.data.download import DataStore

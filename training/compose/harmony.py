@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.features.music import NOTHING, OPEN, Pitches
 from app.runtime.sampling import Sampler, SamplingBatch
+from app.tasks.compose.music import NOTHING, OPEN, Pitches
 from app.tasks.compose.spec import OUTPUT, ComposeSpec
 from training.compose.corpus import Piece
 from training.graph_net import MeasuredNet

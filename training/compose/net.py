@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 REFUSED = -60.0
 """So low that nothing of a mass is left, and not so low that it hides differences of the other logits."""
+LEAST = -30.0
+"""Of a note that may be had."""
 
 
 _MOST_HEARD = 3
@@ -191,7 +193,7 @@ class Composer(nn.Module):
         may = self.allowed[places]
         if self.follows is not None:
             may = may & self.follows[last % config.vocabulary]
-        logits = torch.where(may, logits, REFUSED)
+        logits = torch.where(may, torch.clamp(logits, min=LEAST), REFUSED)
         after = [self._wrapped(counter + time).to(state.dtype), seen[:, time:].to(state.dtype), layers]
         return {OUTPUT: logits}, torch.cat(after, dim=1)
 
@@ -256,7 +258,7 @@ class Composer(nn.Module):
         if self.follows is not None:
             last = g.op("Mod", last, g.ints(config.vocabulary))
             may = g.op("And", may, g.op("Gather", g.constant(self.follows), last, axis=0))
-        logits = g.op("Where", may, logits, g.scalar(REFUSED))
+        logits = g.op("Where", may, g.op("Max", logits, g.scalar(LEAST)), g.scalar(REFUSED))
         counter = g.op("Cast", self._emit_wrapped(g, g.op("Add", counter, time)), to=TensorProto.FLOAT)
         window = g.op("Cast", g.slice(seen, -size, None, axis=1), to=TensorProto.FLOAT)
         return {OUTPUT: logits}, g.op("Concat", counter, window, layers, axis=1)

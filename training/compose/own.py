@@ -9,8 +9,8 @@ import numpy as np
 
 from app.bundle.manifest import Source
 from app.core.errors import DataError, InvalidInput
-from app.features.midi import Part, read_midi
-from app.features.music import chords_of, line_of
+from app.tasks.compose.midi import Part, read_midi
+from app.tasks.compose.music import chords_of, line_of
 from training.compose.corpus import Corpus, Piece, ranges
 from training.compose.settings import ComposeOptions
 

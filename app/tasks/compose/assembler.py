@@ -10,7 +10,7 @@ import numpy as np
 
 from app.core.numbers import rounded
 from app.core.sequence import Event, Failed, Finished, Token, Tokens
-from app.features.music import REST, Layout, Pitches, Struck, notes_of
+from app.tasks.compose.music import REST, Layout, Pitches, Struck, notes_of
 from app.tasks.compose.schema import ComposeAnswer, ComposedPiece, PiecesFrame, PlacedNote, StepFrame
 from app.tasks.model import Summary
 

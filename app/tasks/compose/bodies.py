@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.errors import InvalidInput
 from app.core.schema import ModelReference
-from app.features.midi import MEDIA_TYPES, Part, write_midi
-from app.features.music import Note
+from app.tasks.compose.midi import MEDIA_TYPES, Part, write_midi
+from app.tasks.compose.music import Note
 from app.tasks.compose.schema import (
     HARD_MAX_STEPS,
     LEAST_TEMPO,

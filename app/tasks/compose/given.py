@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.core.errors import InvalidInput, over_limit
-from app.features.midi import Part, read_midi
-from app.features.music import OPEN, REST, Pitches, Struck, chords_of, line_of
+from app.tasks.compose.midi import Part, read_midi
+from app.tasks.compose.music import OPEN, REST, Pitches, Struck, chords_of, line_of
 from app.tasks.compose.schema import Chord, ComposeLimits, ComposeRequest, GivenNote, ScoreRequest
 from app.tasks.compose.spec import ComposeSpec, Voice
 

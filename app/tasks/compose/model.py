@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from app.bundle.reader import Bundle
 from app.core.errors import over_limit
 from app.core.sequence import Feedback, Sampling, SequenceRequest
-from app.features.music import NOTHING, Struck
 from app.tasks.compose.assembler import MusicAssembler, PlannedMusic
 from app.tasks.compose.given import GivenReader
+from app.tasks.compose.music import NOTHING, Struck
 from app.tasks.compose.schema import SEEDS, ComposeLimits, ComposeRequest
 from app.tasks.compose.score import Scorer
 from app.tasks.compose.session import MusicSession

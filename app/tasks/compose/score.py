@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from app.core.numbers import log_softmax, rounded
 from app.core.sequence import Read
-from app.features.music import NOTHING
 from app.tasks.compose.given import GivenReader
+from app.tasks.compose.music import NOTHING
 from app.tasks.compose.schema import ScoreAnswer, ScoreRequest
 from app.tasks.compose.spec import ComposeSpec
 from app.tasks.model import Prepared, blocks_of

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
 from app.core.numbers import rounded
-from app.features.music import NOTHING, REST
 from app.tasks.compose.given import GivenReader
+from app.tasks.compose.music import NOTHING, REST
 from app.tasks.compose.score import nats
 from app.tasks.compose.spec import ComposeSpec
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output

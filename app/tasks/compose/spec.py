@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from app.bundle.manifest import TOKENS, GraphSpec, Section, Spec
-from app.features.music import Layout
+from app.tasks.compose.music import Layout
 
 OUTPUT = "logits"
 

@@ -87,6 +87,21 @@ audio/midi` gets a MIDI file, `audio/wav` a sound. The seed is always reported, 
         },
         "stream": {"summary": "Server-sent events", "value": {"bars": 2, "seed": 7, "stream": True}},
     },
+    tensor_examples={
+        "chords": {
+            "summary": "two chords (chorales)",
+            "value": {
+                "inputs": [
+                    {
+                        "name": "chords",
+                        "shape": [1, 2, 4],
+                        "datatype": "INT64",
+                        "data": [67, 43, 62, 59, 67, 43, 62, 59],
+                    }
+                ]
+            },
+        }
+    },
     step_examples={
         "chord": {
             "summary": "A chord",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.features.music import REST
+from app.tasks.compose.music import REST
 from app.tasks.compose.schema import ComposeLimits
 from app.tasks.compose.spec import ComposeSpec
 from app.tasks.tensor_table import ANY, TensorInput, TensorOutput, TensorTable

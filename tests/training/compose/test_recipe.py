@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from app.bundle.reader import read_bundle
 from app.core.errors import DataError, ExportError
-from app.features.midi import Part, write_midi
-from app.features.music import NOTHING, REST, Layout, Note
 from app.registry.verification import verify
+from app.tasks.compose.midi import Part, write_midi
+from app.tasks.compose.music import NOTHING, REST, Layout, Note
 from app.tasks.compose.spec import ComposeSpec
 from tests.bundles import TINY_VOICES
 from tests.rig import REGISTERED

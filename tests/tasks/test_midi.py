@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import InvalidInput
-from app.features.midi import Part, read_midi, write_midi
-from app.features.music import REST, Note, chords_of, line_of, notes_of
+from app.tasks.compose.midi import Part, read_midi, write_midi
+from app.tasks.compose.music import REST, Note, chords_of, line_of, notes_of
 
 OVER = b"MTrk\x00\x00\x00\x04\x00\xff\x2f\x00"
 """A track with its end alone."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.core.errors import InvalidInput, over_limit
-from app.features.music import Note
+from app.tasks.compose.music import Note
 
 MEDIA_TYPES = ("audio/midi", "audio/x-midi", "audio/mid")
 _TICKS = 480
