@@ -18,6 +18,7 @@ from training.graph_net import MeasuredNet
 
 RANGES = {"soprano": (60, 81), "alto": (53, 74), "tenor": (48, 69), "bass": (40, 62)}
 """C4 to A5, F3 to D5, C3 to A4 and E2 to D4, as choral writing is taught."""
+TEMPERATURE = 0.5
 _FIFTH, _OCTAVE = 7, 12
 
 
@@ -32,7 +33,7 @@ class Marks:
 
 @torch.no_grad()
 def harmonised(net: MeasuredNet, pieces: Sequence[Piece], spec: ComposeSpec, seed: int) -> list[Pitches]:
-    """The first voice of each piece with the others drawn at temperature 1."""
+    """The first voice of each piece with the others drawn at :data:`TEMPERATURE`."""
     layout = spec.layout
     streams = []
     for piece in pieces:
@@ -45,7 +46,7 @@ def harmonised(net: MeasuredNet, pieces: Sequence[Piece], spec: ComposeSpec, see
         forced[: len(stream), column] = stream
     every = np.ones(num)
     batch = SamplingBatch(
-        every,
+        every * TEMPERATURE,
         np.zeros(num, np.int64),
         every,
         (seed + np.arange(num)).astype(np.uint64),

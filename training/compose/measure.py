@@ -14,7 +14,7 @@ from app.tasks.compose.spec import OUTPUT, ComposeSpec
 from training.compose.baselines import baselines
 from training.compose.batches import windows
 from training.compose.corpus import Corpus, Streams, streams
-from training.compose.harmony import RANGES, harmonised, marks
+from training.compose.harmony import RANGES, TEMPERATURE, harmonised, marks
 from training.graph_net import MeasuredNet
 
 _AT_ONCE = 16
@@ -101,7 +101,7 @@ def _marked(net: MeasuredNet, corpus: Corpus, spec: ComposeSpec) -> list[Quality
     )
     return [
         Quality(
-            metric=f"{kind} for each hundred chords of harmonised melodies",
+            metric=f"{kind} in a hundred chords of melodies harmonised at temperature {TEMPERATURE:g}",
             dataset=corpus.title,
             split="test",
             value=value,
