@@ -58,5 +58,5 @@ class ComposeSettings:
 
 PRESETS = {
     QUARTERS: ComposeSettings(lead=0, batch=12, epochs=100, dropout=0.3, recurrent_dropout=0.2),
-    NOTTINGHAM: ComposeSettings(lead=0, transpose=0, window=27, epochs=6, batch=32, patience=6),
+    NOTTINGHAM: ComposeSettings(lead=0, transpose=0, window=27, batch=12, piece=32, epochs=4),
 }
