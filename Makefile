@@ -83,7 +83,7 @@ clean:
 
 # Stamps: pip runs again only when a pyproject.toml has changed.
 $(VENV)/.serving: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --editable '.[page]'
+	$(PIP) install --quiet --editable '.[midi,page]'
 	@touch $@
 
 $(VENV)/.testing: pyproject.toml client/pyproject.toml | $(BIN)/python

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from app.tasks.compose.task import TASK as COMPOSE
 from app.tasks.forecast.task import TASK as FORECAST
 from app.tasks.generate.task import TASK as GENERATE
 from app.tasks.sentiment.task import TASK as SENTIMENT
 from app.tasks.sequence.task import TASK as SEQUENCE
 from app.tasks.task import Task
 
-TASKS: tuple[Task, ...] = (FORECAST, SENTIMENT, GENERATE, SEQUENCE)
+TASKS: tuple[Task, ...] = (FORECAST, SENTIMENT, GENERATE, SEQUENCE, COMPOSE)

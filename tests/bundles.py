@@ -15,11 +15,14 @@ from app.features.covariates import CovariateSpec, Holidays, Scaled, Words, all_
 from app.features.frequency import MAX_SEASON, parse_frequency
 from app.features.series import COLUMNS, SeriesKind, encode
 from app.features.text import TextCodec
+from app.tasks.compose.spec import ComposeSpec, Voice
 from app.tasks.forecast.spec import ForecastSpec, Frequency
 from app.tasks.generate.spec import GenerateSpec
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
 from training.cells import Cell
+from training.compose.corpus import allowed, follows, intervals
+from training.compose.net import Composer, ComposerConfig
 from training.export import describe_run, export_bundle
 from training.forecast.beside import Beside
 from training.forecast.net import Forecaster, ForecasterConfig
@@ -243,3 +246,39 @@ def _unsettle(net: torch.nn.Module) -> None:
         for parameter in net.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter) * 0.2)
+
+
+TINY_VOICES = (
+    Voice(name="soprano", low=60, high=70),
+    Voice(name="bass", low=48, high=60),
+    Voice(name="alto", low=55, high=65),
+)
+
+
+def tiny_composer(
+    out: Path,
+    cell: Cell = "lstm",
+    name: str = "tiny-music",
+    version: str = "1",
+    voices: tuple[Voice, ...] = TINY_VOICES,
+    lead: int = 2,
+    restrikes: bool = False,
+) -> Path:
+    """Three voices, the first two steps ahead, in bars of six steps."""
+    torch.manual_seed(5)
+    spec = ComposeSpec(voices=voices, lead=lead, steps_per_beat=2, beats_per_bar=3, restrikes=restrikes)
+    config = ComposerConfig(
+        spec.layout.vocabulary, len(voices), lead, spec.steps_per_bar, window=12, cell=cell, hidden=16
+    )
+    net = Composer(config, allowed(spec), intervals(spec.layout), follows(spec.layout))
+    _unsettle(net)
+    return export_bundle(
+        net,
+        out=out,
+        name=name,
+        version=version,
+        description="Random music.",
+        spec=spec,
+        provenance=describe_run("tests", 5),
+        golden_steps=np.random.default_rng(5).integers(0, spec.layout.vocabulary, (3, 24)),
+    )

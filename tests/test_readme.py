@@ -58,6 +58,7 @@ def test_the_bundles_that_the_defaults_name_are_served(shipped: ServerProcess) -
         "sentiment": "sentiment",
         "generate": "shakespeare",
         "sequence": "surnames",
+        "compose": "chorales",
     }
 
 

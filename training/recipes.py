@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from training.compose.recipe import ComposeRecipe
 from training.forecast.recipe import ForecastRecipe
 from training.generate.recipe import GenerateRecipe
 from training.recipe import Recipe
@@ -15,5 +16,6 @@ _ALL: tuple[type[Recipe[Any, Any]], ...] = (
     SentimentRecipe,
     GenerateRecipe,
     SequenceRecipe,
+    ComposeRecipe,
 )
 RECIPES: dict[str, type[Recipe[Any, Any]]] = {recipe.task: recipe for recipe in _ALL}

@@ -76,6 +76,8 @@ class Feedback:
         end_tokens: end the sequence; they are not reported.
         stop: consulted after each token.
         banned: tokens that are never drawn, such as the unknown token.
+        forced: ``[max_tokens]``, the token of each position, or -1 where it is drawn. A forced token takes
+            the place of the drawn one, so every drawn one has the random number it would have had anyway.
     """
 
     max_tokens: int
@@ -83,6 +85,7 @@ class Feedback:
     end_tokens: frozenset[int] = frozenset()
     stop: StopRule | None = None
     banned: tuple[int, ...] = ()
+    forced: NDArray[np.int64] | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -149,7 +149,7 @@ class SequenceRuns:
 class Drawing:
     """Draws for the same slots again and again; these are behind until :meth:`save`."""
 
-    __slots__ = ("_end_places", "_end_tokens", "_indices", "_rules", "_sampler", "_slots", "last")
+    __slots__ = ("_end_places", "_end_tokens", "_forced", "_indices", "_rules", "_sampler", "_slots", "last")
 
     def __init__(self, slots: Slots, indices: NDArray[np.intp]) -> None:
         self._slots = slots
@@ -163,13 +163,23 @@ class Drawing:
         self._rules: list[tuple[int, StopRule]] = [
             (place, feedback.stop) for place, feedback in enumerate(feedbacks) if feedback.stop is not None
         ]
+        produced = slots.position[indices].tolist()
+        self._forced = [
+            (place, feedback.forced[count - feedback.sampling.first_position :])
+            for place, (feedback, count) in enumerate(zip(feedbacks, produced, strict=True))
+            if feedback.forced is not None
+        ]
         self.last = slots.last[indices]
 
     def draw(
         self, logits: NDArray[np.float32], errors: dict[int, RunFailed]
     ) -> tuple[Sequence[Token | int], dict[int, FinishReason]]:
         """The next token of each, and by row what it ended; a failed stop rule is added to ``errors``."""
+        drawn = self._sampler.num_drawn
         ids = self.last = self._sampler.draw(logits)
+        for place, tokens in self._forced:
+            if drawn < len(tokens) and tokens[drawn] >= 0:
+                ids[place] = tokens[drawn]
         ended: dict[int, FinishReason] = {}
         if self._end_places.size:
             hit = ids[self._end_places] == self._end_tokens

@@ -150,7 +150,7 @@ class Task:
         open: ``(bundle, limits) -> model``. Raises BundleError: tokenizer, network and spec do not fit.
         request, answer: their classes, or unions of classes.
         parse: a JSON body to a request, where it is not the only class; raises ValidationError.
-        reads, writes: further content types, of requests and of answers; one that streams writes none.
+        reads, writes: further content types, of requests and of answers that are not streamed.
         frames: classes of the frames that a request with ``stream`` is answered with, the last one last;
             empty when the task does not stream. One that streams opens a
             :class:`~app.tasks.model.StreamingModel`, any other an :class:`~app.tasks.model.AnsweringModel`.

@@ -23,7 +23,7 @@ from tests.readme import SHIPPED, ask, examples
 from training.cli import command_line
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-PAGES = ("first-steps.md", "your-data.md")
+PAGES = ("first-steps.md", "your-data.md", "compose.md")
 """Those that speak of the shipped bundles; ``your-model.md`` has bundles of its own."""
 WIDTH = 96
 

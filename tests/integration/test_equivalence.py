@@ -63,6 +63,8 @@ class Subject:
         random = np.random.default_rng(key)
         if self.bundle.tokenizer is not None:
             return random.integers(0, TextCodec(self.bundle.tokenizer).size, (batch, time), dtype=np.int64)
+        if (graph := self.bundle.manifest.graph).input.dtype == "int64":
+            return random.integers(0, graph.outputs[0].shape[0], (batch, time), dtype=np.int64)
         x = np.zeros((batch, time, *self.bundle.manifest.graph.input.shape), np.float32)
         x[..., 0] = random.normal(0, 1, (batch, time)).cumsum(1) * 10.0 ** random.integers(-3, 6, (batch, 1))
         x[..., 1] = random.random((batch, time)) > 0.1
@@ -150,7 +152,7 @@ def test_the_engine_gives_the_same_bits_under_load(
     """Forty sequences of all lengths joining and leaving, some cancelled: each equals itself alone."""
     subject = subject_of(name, tiny_models)
     random = np.random.default_rng(5)
-    feeds_back = subject.bundle.manifest.task == "generate"
+    feeds_back = subject.bundle.manifest.task in ("generate", "compose")
     requests = []
     for index in range(40):
         feedback = Feedback(

@@ -21,19 +21,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bundles import tiny_classifier, tiny_forecaster, tiny_generator, tiny_reader
+from tests.bundles import tiny_classifier, tiny_composer, tiny_forecaster, tiny_generator, tiny_reader
 from tests.e2e.server import REPOSITORY, ServerProcess
 from tests.reliability.meaning import INPUTS, MODELS
 from tests.reliability.openapi_checks import NAMES
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 SPARE = "spare"
-DEFAULTS = "forecast=series,sentiment=mood,generate=text,sequence=sensors"
+DEFAULTS = "forecast=series,sentiment=mood,generate=text,sequence=sensors,compose=music"
 SESSIONS: dict[str, dict[str, Any]] = {
     "hourly": {"task": "forecast", "options": {"freq": "h"}},
     "review": {"task": "sentiment"},
     "play": {"task": "generate"},
     "machine": {"task": "sequence"},
+    "band": {"task": "compose"},
 }
 
 
@@ -60,6 +61,7 @@ def write_models(folder: Path) -> None:
     tiny_classifier(folder, name="mood")
     tiny_generator(folder, name="text")
     tiny_reader(folder, name="sensors")
+    tiny_composer(folder, name="music")
     tiny_generator(folder, "gru", name=SPARE)
 
 

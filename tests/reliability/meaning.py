@@ -14,14 +14,27 @@ from tests.bundles import HORIZON, LETTERS
 
 Body = dict[str, Any]
 
-MODELS = {"series": "forecast", "mood": "sentiment", "text": "generate", "sensors": "sequence"}
+MODELS = {
+    "series": "forecast",
+    "mood": "sentiment",
+    "text": "generate",
+    "sensors": "sequence",
+    "music": "compose",
+}
 INPUTS: dict[str, Any] = {
     "hourly": [112, 118, None, 129.5],
     "review": "a good film, truly",
     "play": "a play, of letters.",
     "machine": [[0.5, 20.0], [0.7, None]],
+    "band": [[62, 50, 57], [64, None, 57]],
 }
-SESSION_OF = {"forecast": "hourly", "sentiment": "review", "generate": "play", "sequence": "machine"}
+SESSION_OF = {
+    "forecast": "hourly",
+    "sentiment": "review",
+    "generate": "play",
+    "sequence": "machine",
+    "compose": "band",
+}
 _TENSORS: dict[str, Body] = {
     "series": {"name": "values", "shape": [1, 4], "datatype": "FP32", "data": [112, 118, None, 129]},
     "mood": {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["a good film", "dull"]},
@@ -80,6 +93,22 @@ def sequence(body: Body, path: Body) -> Body:
 def readings(body: Body, path: Body) -> Body:
     """A table of the same."""
     return {"csv": "vibration,temperature\n0.1,20.5\n0.2,\n"}
+
+
+def compose(body: Body, path: Body) -> Body:
+    """A few steps, with a melody or without; a session is advanced without saying where it is."""
+    melody = [{"pitch": 62, "duration": 2}] if body.get("melody") else None
+    body = {**body, "steps": 2 + number_of(body) % 9, "bars": None, "melody": melody, "given": {}}
+    body |= {"midi": None, "n": 1 + number_of(body) % 3}
+    if "id" not in path:
+        return body | ({"model": "music"} if body.get("model") else {})
+    path["id"] = "band"
+    return body | {"seq": None} | ({"n": 1} if body.get("advance") else {})
+
+
+def score(body: Body, path: Body) -> Body:
+    """A piece of three voices."""
+    return {"steps": INPUTS["band"]}
 
 
 def from_state(body: Body, path: Body) -> Body:
@@ -163,6 +192,8 @@ MEANING: dict[str, Callable[[Body, Body], Body]] = {
     "/sequence": sequence,
     "/sequence/rows": readings,
     "/generate": generate,
+    "/compose": compose,
+    "/compose/score": score,
     "/v1/completions": complete,
     "/sessions": create,
     "/sessions/steps": many_steps,
@@ -171,6 +202,7 @@ MEANING: dict[str, Callable[[Body, Body], Body]] = {
     "/sessions/{id}/rewind": rewind,
     "/sessions/{id}/forecast": from_state,
     "/sessions/{id}/generate": generate,
+    "/sessions/{id}/compose": compose,
     "/steps": stateless,
     "/v2/models/{model}/infer": infer,
     "/v2/models/{model}/versions/{version}/infer": infer,

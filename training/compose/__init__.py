@@ -1,0 +1,1 @@
+"""Training of networks that write music for several voices."""
