@@ -9,11 +9,13 @@ from training.generate.recipe import GenerateRecipe
 from training.recipe import Recipe
 from training.sentiment.recipe import SentimentRecipe
 from training.sequence.recipe import SequenceRecipe
+from training.transcribe.recipe import TranscribeRecipe
 
 _ALL: tuple[type[Recipe[Any, Any]], ...] = (
     ForecastRecipe,
     SentimentRecipe,
     GenerateRecipe,
     SequenceRecipe,
+    TranscribeRecipe,
 )
 RECIPES: dict[str, type[Recipe[Any, Any]]] = {recipe.task: recipe for recipe in _ALL}

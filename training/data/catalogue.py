@@ -326,4 +326,26 @@ CATALOGUE: dict[str, DataSet] = {
             ),
         ),
     ),
+    "fsdd": DataSet(
+        "Free Spoken Digit Dataset",
+        "https://github.com/Jakobovski/free-spoken-digit-dataset",
+        "CC BY-SA 4.0",
+        (
+            DataFile(
+                "speech/fsdd/recordings.zip",
+                "7e653241b4d3d5b98fcad8348ea1202f6194efde2c059c1ac6cf62a367315841",
+            ),
+        ),
+    ),
+    "yesno": DataSet(
+        "yesno (OpenSLR 1)",
+        "https://www.openslr.org/1/",
+        "no licence stated; made to test speech recognisers for free",
+        (
+            DataFile(
+                "speech/yesno/waves_yesno.zip",
+                "26c6c3752ac7ec0169d851fbe931aa61bd92c774bce6cd1ffa6c158525798ec8",
+            ),
+        ),
+    ),
 }
