@@ -97,16 +97,19 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
     @property
     def batches_per_epoch(self) -> int:
         settings = self.settings
-        joined = len(self._corpus.train) * settings.copies / ((1 + settings.join) / 2)
-        return max(1, round(joined / settings.batch))
+        clips = len(self._corpus.train) * settings.copies
+        strings = [2 * clips / (1 + self._join(epoch)) for epoch in range(settings.epochs)]
+        return max(1, round(sum(strings) / len(strings) / settings.batch))
+
+    def _join(self, epoch: int) -> int:
+        return min(self.settings.join, 1 + epoch // 2)
 
     def _strings(self, random: np.random.Generator, epoch: int) -> Iterator[String]:
         """At first few sounds are joined, and they are changed little: that is learned fastest."""
         settings = self.settings
-        share = min(1.0, max(0, epoch - 2) / max(1, 2 * settings.flat_epochs))
+        share = min(1.0, epoch / max(1, 2 * settings.flat_epochs))
         noise = {name: getattr(settings, name) * share for name in ("speed", "warp", "noise")}
-        join = min(settings.join, 1 + epoch // 3)
-        changed = dataclasses.replace(settings, join=join, **noise)
+        changed = dataclasses.replace(settings, join=self._join(epoch), **noise)
         return training_strings(self._corpus.train, self._corpus.rate, changed, random)
 
     def batches(self, epoch: int) -> Iterator[Batch]:

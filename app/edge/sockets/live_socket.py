@@ -38,10 +38,11 @@ _KINDS = ["start", "finish"]
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """``session`` is the id of one that is kept; without it the ``state`` is here alone."""
+    """``session`` is the id of one that is kept, at ``step``; without it the ``state`` is here alone."""
 
     state: PortableState
     session: str | None
+    step: int
     inbox: bytearray
     last: bool = False
 
@@ -101,7 +102,7 @@ class LiveSocket(Connection):
         else:
             state = await self._kept(known(session), model, options)
         ready = self._live.ready(start, state.model, state.context)
-        self._stream = _Stream(state, session, bytearray())
+        self._stream = _Stream(state, session, state.step, bytearray())
         self.cancel_idle()
         await self.send(ready)
 
@@ -150,11 +151,11 @@ class LiveSocket(Connection):
         if stream.session is None:
             stream.state, said = await self._service.states.fed(stream.state, inputs)
             return said
-        call = StepCall(stream.session, inputs, stream.state.step + 1)
+        call = StepCall(stream.session, inputs, stream.step + 1)
         (outcome,) = await self._service.steps([call], self._owner)
         if not isinstance(outcome, bytes):
             raise outcome
         answer = orjson.loads(outcome)
-        stream.state.step = answer["step"]
+        stream.step = answer["step"]
         found: list[Output] = answer["outputs"]
         return found

@@ -134,6 +134,8 @@ def at_rate(samples: Samples, given: int, rate: int, field: str) -> Samples:
 
 def _mixed(file: soundfile.SoundFile, most: int) -> Samples | None:
     """The mean of the channels; ``None`` where there are more samples than ``most``."""
+    # Where it may seek, soundfile believes a header that says a length, and fails at one that says none.
+    file.seekable = lambda: False
     size, parts, total = max(1, _BLOCK // file.channels), [], 0
     while len(block := file.read(size, dtype="int16", always_2d=True)):
         total += len(block)

@@ -52,7 +52,7 @@ def _noise(seconds: float, random: random.Random) -> str:
 
 
 def _body(chance: random.Random, options: Mapping[str, int]) -> dict[str, Any]:
-    return {"pcm16": _noise(options["audio-ms"] / 1000, chance), "rate": _RATE}
+    return {"pcm16": _noise(options["audio_ms"] / 1000, chance), "rate": _RATE}
 
 
 TASK = Task(
@@ -75,7 +75,7 @@ JSON, text, or subtitles as SRT or VTT. The text of a sound is the same, sent wh
         inputs=lambda number: b'{"pcm16":"%s"}' % _SHORT.encode(),
         options=(
             LoadOption(
-                name="audio-ms",
+                name="audio_ms",
                 help="milliseconds of sound of a request",
                 default=1000,
                 least=10,
