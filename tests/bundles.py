@@ -177,8 +177,9 @@ def tiny_hearer(out: Path, cell: Cell = "gru", name: str = "tiny-ears", version:
     net = Hearer(HearerConfig(5, cell=cell, hidden=12, layers=2))
     _unsettle(net)
     with torch.no_grad():
-        net.mean.fill_(0.6)
-        net.deviation.fill_(0.3)
+        net.mean.fill_(1.0)
+        net.mean[-1] = 0.6
+        net.deviation.fill_(0.1)
         net.head.weight.mul_(25.0)
         net.head.bias.copy_(torch.tensor([0.5, 0.0, 0.0, 0.0, 0.0]))
     steps = np.random.default_rng(0).normal(0, 0.1, (3, 24, net.step_samples)).astype(np.float32)

@@ -28,7 +28,7 @@ EXTENSION = '"sequence", "sequence(string_id)"'
 """The name of an extension of the Open Inference Protocol."""
 OF_SEQUENCE = r"[\"'`]sequence[\"'`]|/sequence\b|(tasks|training)\.sequence\b"
 MAX_FILES = 20
-MAX_LINES_OF_GENERIC_APP = 25_850
+MAX_LINES_OF_GENERIC_APP = 26_250
 MAX_LINES_OF_SERVICE = 1_300
 
 
@@ -121,6 +121,8 @@ def test_a_contract_names_every_folder_that_it_keeps_apart(contract: str, folder
         ("opentelemetry", ("app/telemetry/",)),
         ("structlog", ("app/telemetry/",)),
         ("tokenizers", ("app/features/text.py",)),
+        ("soundfile", ("app/tasks/transcribe/audio.py",)),
+        ("soxr", ("app/tasks/transcribe/audio.py",)),
         ("typer", ("app/cli.py", "app/cli_import.py", "app/cli_models.py", "app/cli_tasks.py")),
         ("matplotlib", ("app/tasks/forecast/shell/picture.py",)),
         ("fsspec", ("app/remote/place.py",)),

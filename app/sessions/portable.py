@@ -61,8 +61,8 @@ class StateSigner:
         if not hmac.compare_digest(self._mac(f"{prefix}.{payload_text}"), _decode(mac_text)):
             raise InvalidState("the state was altered, cut short, or signed by another server")
         header, row, last, _ = unpack(_decode(payload_text))
-        told = [header[name] for name in ("model", "graph", "step", "context")]
-        return PortableState(*told, row, last, header.get("memory", {}))
+        told = {name: header[name] for name in ("model", "graph", "step", "context")}
+        return PortableState(**told, row=row, last=last, memory=header.get("memory", {}))
 
     def _mac(self, body: str) -> bytes:
         return hmac.digest(self._key, body.encode(), "sha256")

@@ -97,7 +97,8 @@ def fed(
 ) -> Heard:
     """Segments, and the row, of a sound fed in pieces to a session."""
     model, graph, row = found
-    context, memory, segments = model.session.open({"rate": rate}), {}, []
+    context, segments = model.session.open({"rate": rate}), []
+    memory: dict[str, Any] = {}
     for index, piece in enumerate(pieces):
         inputs = {"pcm16": text_of(piece.tobytes()), "finish": index == len(pieces) - 1}
         encoded = model.session.encode(context, index, inputs)
@@ -210,7 +211,8 @@ def test_what_is_read_does_not_depend_on_where_outputs_are_cut(
     path: list[int], cuts: list[int], spec: TranscribeSpec
 ) -> None:
     """Segments end at the same places."""
-    reader, memory, segments = WordReader(spec), {}, []
+    reader, segments = WordReader(spec), []
+    memory: dict[str, Any] = {}
     given_logits = logits(path, 4)
     for first, last in pairwise([0, *sorted(min(cut, len(path)) for cut in cuts), len(path)]):
         memory, ended = reader.push(memory, given_logits[first:last], 3)

@@ -1,6 +1,6 @@
 """Samples to logits of labels: spectrum, mel bands and recurrent layers in one graph.
 
-    samples [batch, time, step] --frames, spectrum, mel--> bands --linear--> layers --head--> logits
+    samples [batch, time, step] --frames, spectrum, mel--> features --linear--> layers --head--> logits
 
 A frame reaches back into the step before, whose last samples are a part of the row. So any cut of a sound
 gives the same bits. The eighth root stands for the logarithm: square roots alone are exact.
@@ -28,6 +28,8 @@ HOPS = 4
 """Frames of a step."""
 STEP_S = HOPS * HOP_S
 BANDS = 40
+FEATURES = BANDS + 1
+"""Of a frame: its mel bands by their mean, so that loud and soft speech are alike, and the mean."""
 _LOWEST_HZ = 60.0
 _FLOOR = 1e-6
 _ROOTS = 3
@@ -56,6 +58,7 @@ class Hearer(nn.Module):
     deviation: Tensor
     spectrum: Tensor
     mel: Tensor
+    averaging: Tensor
 
     def __init__(self, config: HearerConfig) -> None:
         super().__init__()
@@ -65,9 +68,10 @@ class Hearer(nn.Module):
         self.register_buffer("spectrum", torch.from_numpy(spectrum_matrix(self.frame)), persistent=False)
         mel = torch.from_numpy(mel_matrix(self.frame, config.sample_rate))
         self.register_buffer("mel", mel, persistent=False)
-        self.register_buffer("mean", torch.zeros(BANDS))
-        self.register_buffer("deviation", torch.ones(BANDS))
-        self.inputs = nn.Linear(HOPS * BANDS, config.hidden)
+        self.register_buffer("averaging", torch.full((BANDS, 1), 1 / BANDS), persistent=False)
+        self.register_buffer("mean", torch.zeros(FEATURES))
+        self.register_buffer("deviation", torch.ones(FEATURES))
+        self.inputs = nn.Linear(HOPS * FEATURES, config.hidden)
         self.recurrent = RecurrentStack(
             config.cell, config.hidden, config.hidden, config.layers, config.dropout, config.nonlinearity
         )
@@ -100,8 +104,8 @@ class Hearer(nn.Module):
     def start_row(self) -> Tensor:
         return torch.cat([self.recurrent.start, self.recurrent.start.new_zeros(self.tail)])
 
-    def bands(self, x: Tensor, tail: Tensor, mel: Tensor | None = None) -> Tensor:
-        """Roots of mel energies ``[batch, time, HOPS, BANDS]``, not normalised.
+    def features(self, x: Tensor, tail: Tensor, mel: Tensor | None = None) -> Tensor:
+        """``[batch, time, HOPS, FEATURES]``, not normalised.
 
         Args:
             x: samples ``[batch, time, step_samples]``.
@@ -115,18 +119,19 @@ class Hearer(nn.Module):
         found = (real + imaginary) @ (self.mel if mel is None else mel) + _FLOOR
         for _ in range(_ROOTS):
             found = found.sqrt()
-        return found.reshape(x.shape[0], x.shape[1], HOPS, BANDS)
+        level = found @ self.averaging
+        return torch.cat([found / level, level], dim=2).reshape(*x.shape[:2], HOPS, FEATURES)
 
     @torch.no_grad()
-    def settle(self, bands: Tensor) -> None:
-        """Normalise by these bands ``[..., BANDS]`` from now on."""
-        rows = bands.reshape(-1, BANDS)
+    def settle(self, features: Tensor) -> None:
+        """Normalise by these features ``[..., FEATURES]`` from now on."""
+        rows = features.reshape(-1, FEATURES)
         self.mean.copy_(rows.mean(dim=0))
         self.deviation.copy_(rows.std(dim=0).clamp(min=_LEAST_DEVIATION))
 
-    def heard(self, bands: Tensor, state: Tensor, head_from: int = 0) -> tuple[Tensor, Tensor]:
-        """Bands and recurrent state to logits and state."""
-        features = ((bands - self.mean) / self.deviation).flatten(2)
+    def heard(self, features: Tensor, state: Tensor, head_from: int = 0) -> tuple[Tensor, Tensor]:
+        """Features and recurrent state to logits and state."""
+        features = ((features - self.mean) / self.deviation).flatten(2)
         features = functional.relu(self.inputs(features))
         features = locked_dropout(features, self.config.dropout / 2, self.training)
         with dropped_recurrent_weights(self.recurrent.layers, self.config.recurrent_dropout, self.training):
@@ -136,8 +141,8 @@ class Hearer(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
         """Samples and rows ``[batch, row_size]`` to ``logits [batch, read, labels]`` and rows."""
-        before, tail = state.split([self.recurrent.size, self.tail], dim=1)
-        logits, after = self.heard(self.bands(x, tail), before, head_from)
+        before, tail = torch.split(state, [self.recurrent.size, self.tail], dim=1)
+        logits, after = self.heard(self.features(x, tail), before, head_from)
         return {OUTPUT: logits}, torch.cat([after, x[:, -1, -self.tail :]], dim=1)
 
     def emit(self, g: Graph, x: str, state: str, head_from: str) -> tuple[dict[str, str], str]:
@@ -154,8 +159,10 @@ class Hearer(nn.Module):
         found = g.op("Add", found, g.scalar(_FLOOR))
         for _ in range(_ROOTS):
             found = g.op("Sqrt", found)
+        level = g.op("MatMul", found, g.constant(self.averaging))
+        found = g.op("Concat", g.op("Div", found, level), level, axis=3)
         found = g.op("Div", g.op("Sub", found, g.constant(self.mean)), g.constant(self.deviation))
-        features = g.op("Reshape", found, g.ints(0, 0, HOPS * BANDS))
+        features = g.op("Reshape", found, g.ints(0, 0, HOPS * FEATURES))
         features = g.op("Relu", g.linear(features, self.inputs.weight, self.inputs.bias))
         hidden, after = self.recurrent.emit(g, features, before)
         logits = g.linear(g.slice_time(hidden, head_from), self.head.weight, self.head.bias)

@@ -28,7 +28,7 @@ from training.transcribe.clips import Corpus
 from training.transcribe.data import FSDD, YESNO_FILE, load
 from training.transcribe.figures import figures, unseen
 from training.transcribe.measure import edits, written
-from training.transcribe.net import BANDS, OUTPUT, STEP_S, Hearer, HearerConfig, mel_matrix
+from training.transcribe.net import FEATURES, OUTPUT, STEP_S, Hearer, HearerConfig, mel_matrix
 from training.transcribe.notes import NOTES, USER_NOTES
 from training.transcribe.settings import (
     BUILT_IN,
@@ -41,7 +41,7 @@ from training.transcribe.settings import (
 from training.transcribe.strings import String, plain_strings, training_strings
 
 _SETTLED_ON = 256
-"""Strings whose bands say how bands are normalised."""
+"""Strings whose features say how features are normalised."""
 _LOSS_SHARE = 0.1
 
 
@@ -56,7 +56,7 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
 
     def __init__(self, options: TranscribeOptions, settings: TranscribeSettings, corpus: Corpus) -> None:
         self.settings, self.sources = settings, corpus.sources
-        names = ("dataset", "csv", "hold_out", "figures")
+        names: tuple[str, ...] = ("dataset", "csv", "hold_out", "figures")
         if options.csv is not None:
             names = (*names, "audio", "text", "group", "unit", "vocab_size", "rate")
         self.recorded = {name: getattr(options, name) for name in names}
@@ -90,8 +90,8 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
             )
         ]
         batch = batch_of(strings, net.step_samples)
-        bands = net.bands(batch.steps, torch.zeros(len(strings), net.tail))
-        net.settle(torch.cat([row[:length] for row, length in zip(bands, batch.lengths, strict=True)]))
+        features = net.features(batch.steps, torch.zeros(len(strings), net.tail))
+        net.settle(torch.cat([row[:length] for row, length in zip(features, batch.lengths, strict=True)]))
         return net
 
     @property
@@ -102,7 +102,7 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
         return max(1, round(sum(strings) / len(strings) / settings.batch))
 
     def _join(self, epoch: int) -> int:
-        return min(self.settings.join, 1 + epoch // 2)
+        return min(self.settings.join, 1 + epoch // 3)
 
     def _strings(self, random: np.random.Generator, epoch: int) -> Iterator[String]:
         """At first few sounds are joined, and they are changed little: that is learned fastest."""
@@ -119,16 +119,16 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
         return batches(strings, self.settings.batch, step, random, aligned=aligned)
 
     def loss(self, net: Hearer, batch: Batch) -> Tensor:
-        """Connectionist temporal classification (Graves et al. 2006), of bands that are warped and masked."""
+        """Connectionist temporal classification (Graves et al. 2006), of warped, masked features."""
         steps = batch.steps.to(net.device)
         with torch.no_grad():
             mels = np.stack([mel_matrix(net.frame, self._corpus.rate, warp) for warp in batch.warps])
             tail = steps.new_zeros(len(steps), net.tail)
-            bands = net.bands(steps, tail, torch.from_numpy(mels).to(net.device))
+            features = net.features(steps, tail, torch.from_numpy(mels).to(net.device))
             if batch.aligned is None:
-                bands = self._masked(net, bands)
+                features = self._masked(net, features)
         before = net.recurrent.start.expand(len(steps), -1).contiguous()
-        logits = net.heard(bands, before)[0]
+        logits = net.heard(features, before)[0]
         if batch.aligned is None:
             return self._ctc(logits, batch)
         aligned = batch.aligned.to(net.device).flatten()
@@ -140,17 +140,17 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
             logs, batch.labels, batch.lengths, batch.label_lengths, blank=BLANK, zero_infinity=True
         )
 
-    def _masked(self, net: Hearer, bands: Tensor) -> Tensor:
+    def _masked(self, net: Hearer, features: Tensor) -> Tensor:
         """Two stretches of bands of each string are hidden behind their mean (Park et al. 2019)."""
         if not self.settings.mask:
-            return bands
-        places = torch.arange(BANDS, device=bands.device)
-        hidden = torch.zeros(len(bands), BANDS, dtype=torch.bool, device=bands.device)
+            return features
+        places = torch.arange(FEATURES, device=features.device)
+        hidden = torch.zeros(len(features), FEATURES, dtype=torch.bool, device=features.device)
         for _ in range(2):
-            width = torch.randint(0, self.settings.mask + 1, (len(bands), 1), device=bands.device)
-            first = torch.randint(0, BANDS, (len(bands), 1), device=bands.device)
+            width = torch.randint(0, self.settings.mask + 1, (len(features), 1), device=features.device)
+            first = torch.randint(0, FEATURES, (len(features), 1), device=features.device)
             hidden |= (places >= first) & (places < first + width)
-        return torch.where(hidden[:, None, None], net.mean, bands)
+        return torch.where(hidden[:, None, None], net.mean, features)
 
     def validate(self, net: Hearer) -> float:
         """Share of labels that are wrong, and a little of the loss, which tells equal shares apart."""

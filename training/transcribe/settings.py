@@ -60,15 +60,15 @@ class TranscribeSettings:
     mask: Annotated[int, Option(min=0, max=20, help="Mel bands hidden at once, at most.")] = 8
     flat_epochs: Annotated[
         int, Option(min=0, help="First epochs that are told where about a label stands.")
-    ] = 4
+    ] = 6
     batch: Annotated[int, Option(min=1, help="Joined sounds of a batch.")] = 16
     epochs: options.Epochs = 40
     patience: options.Patience = 40
-    learning_rate: options.LearningRate = 2e-3
+    learning_rate: options.LearningRate = 3e-3
     weight_decay: options.WeightDecay = 0.01
     clip_norm: options.ClipNorm = 5.0
     warmup_steps: options.WarmupSteps = 100
-    average_decay: options.AverageDecay = 0.995
+    average_decay: options.AverageDecay = 0.99
     precision: options.PrecisionName = "float32"
     seed: options.Seed = 0
     device: options.Device = "cpu"
@@ -76,7 +76,7 @@ class TranscribeSettings:
 
 PRESETS = {
     DIGITS: TranscribeSettings(
-        hidden=128, dropout=0.15, join=4, gap_s=0.5, speed=0.25, warp=0.15, epochs=26, patience=26
+        hidden=128, join=4, gap_s=0.5, speed=0.22, warp=0.12, mask=6, epochs=26, patience=26
     ),
     YESNO: TranscribeSettings(hidden=96, join=2, copies=4, epochs=30),
 }

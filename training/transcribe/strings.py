@@ -16,8 +16,8 @@ Wave = NDArray[np.float32]
 _QUIET = 0.03
 """Share of strings without a word: silence and noise say nothing."""
 _LEAD_S, _BEHIND_S = (0.0, 0.8), (0.25, 0.6)
-_GAIN_DB, _NOISE_DB = (-20.0, 12.0), (5.0, 40.0)
-_ECHO, _ECHO_S = 0.3, 0.1
+_GAIN_DB, _NOISE_DB = (-18.0, 10.0), (8.0, 40.0)
+_ECHO, _ECHO_S = 0.2, 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +129,8 @@ def _noise(samples: Wave, random: np.random.Generator, least: float, most: float
 def _faster(wave: Wave, factor: float) -> Wave:
     """Read at another speed, which changes the pitch as well."""
     places = np.arange(0, len(wave) - 1, factor)
-    return np.interp(places, np.arange(len(wave)), wave).astype(np.float32)
+    found: Wave = np.interp(places, np.arange(len(wave)), wave).astype(np.float32)
+    return found
 
 
 def _factor(share: float, random: np.random.Generator) -> float:

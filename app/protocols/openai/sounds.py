@@ -100,9 +100,7 @@ def _hearing(edge: Edge, model: str) -> tuple[Task, BodyReader]:
     reader = None if found is None else _reader(found.task)
     if found is None or reader is None:
         served = edge.service.catalog.deployments.items()
-        raise UnknownModel(
-            model, tuple(key for key, each in served if each.task.name in hearing_tasks(edge))
-        )
+        raise UnknownModel(model, tuple(key for key, each in served if each.task.name in hearing_tasks(edge)))
     return found.task, reader
 
 

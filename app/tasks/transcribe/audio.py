@@ -153,7 +153,7 @@ def _filter(factor: int) -> NDArray[np.float64]:
         return np.ones(1)
     places = np.arange(_TAPS * factor + 1) - _TAPS * factor / 2
     taps = np.sinc(places * _CUTOFF / factor) * np.kaiser(len(places), 7.0)
-    found = np.round(taps / taps.sum() * _UNIT)
+    found: NDArray[np.float64] = np.round(taps / taps.sum() * _UNIT)
     found[len(found) // 2] += _UNIT - found.sum()
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -19,10 +19,12 @@ from app.core.schema import Request
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 from app.tasks.transcribe.answers import segment_answer, text_of
 from app.tasks.transcribe.audio import NONE, Encoding, Samples, Thinner, check_rate, raw_samples
-from app.tasks.transcribe.ctc import Word, WordReader
+from app.tasks.transcribe.ctc import Segment, Word, WordReader
 from app.tasks.transcribe.schema import PAUSE_MS, PauseMs, TranscribeLimits, from_base64
 from app.tasks.transcribe.spec import TranscribeSpec
 from app.tasks.transcribe.steps import as_steps, pause_steps, silence
+
+RequestT = TypeVar("RequestT", bound=Request)
 
 
 class SessionOptions(Request):
@@ -95,7 +97,8 @@ class HearingSession:
     def _heard(self, call: AppliedInputs) -> Output:
         (told,) = call.encoded.detail
         step_s, count = self._spec.step_seconds, call.memory.pop("segments", 0)
-        memory, ended = dict(call.memory), []
+        memory = dict(call.memory)
+        ended: list[Segment] = []
         if len(call.outputs):
             memory, ended = self._words.push(memory, call.outputs, told.pause)
         if told.finish:
@@ -135,7 +138,7 @@ def samples_of(values: Any, field: str) -> Samples:
     return np.clip(np.round(numbers * 32768), -32768, 32767).astype(np.int16)
 
 
-def _read(kind: type[Any], given: Any, field: str) -> Any:
+def _read(kind: type[RequestT], given: Any, field: str) -> RequestT:
     """A model of what a client gave; raises InvalidInput, which names the first field that is wrong."""
     try:
         return kind.model_validate(given)
