@@ -28,7 +28,7 @@ from training.transcribe.clips import Corpus
 from training.transcribe.data import FSDD, YESNO_FILE, load
 from training.transcribe.figures import figures, unseen
 from training.transcribe.measure import edits, written
-from training.transcribe.net import FEATURES, OUTPUT, STEP_S, Hearer, HearerConfig, mel_matrix
+from training.transcribe.net import BANDS, FEATURES, OUTPUT, STEP_S, Hearer, HearerConfig, mel_matrix
 from training.transcribe.notes import NOTES, USER_NOTES
 from training.transcribe.settings import (
     BUILT_IN,
@@ -122,7 +122,9 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
         """Connectionist temporal classification (Graves et al. 2006), of warped, masked features."""
         steps = batch.steps.to(net.device)
         with torch.no_grad():
-            mels = np.stack([mel_matrix(net.frame, self._corpus.rate, warp) for warp in batch.warps])
+            rate = self._corpus.rate
+            mels = np.stack([mel_matrix(net.frame, rate, warp) for warp in batch.warps])
+            mels *= self._coloured(len(mels))
             tail = steps.new_zeros(len(steps), net.tail)
             features = net.features(steps, tail, torch.from_numpy(mels).to(net.device))
             if batch.aligned is None:
@@ -133,6 +135,12 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
             return self._ctc(logits, batch)
         aligned = batch.aligned.to(net.device).flatten()
         return functional.cross_entropy(logits.flatten(0, 1), aligned, ignore_index=UNTOLD)
+
+    def _coloured(self, count: int) -> NDArray[np.float32]:
+        """Factors of the bands ``[count, 1, BANDS]``, as of another microphone or voice: smooth curves."""
+        waves = np.cos(np.pi * np.outer(np.arange(1, 5), np.arange(BANDS) / BANDS))
+        sizes = torch.randn(count, 4).numpy() * (self.settings.colour / np.arange(1, 5))
+        return np.exp(sizes @ waves)[:, None].astype(np.float32)
 
     def _ctc(self, logits: Tensor, batch: Batch) -> Tensor:
         logs = torch.log_softmax(logits.float(), dim=2).transpose(0, 1)

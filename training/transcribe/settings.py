@@ -56,7 +56,10 @@ class TranscribeSettings:
     warp: Annotated[float, Option(min=0, max=0.5, help="Vocal tracts longer or shorter by this share.")] = (
         0.12
     )
-    noise: Annotated[float, Option(min=0, max=1, help="Share of sounds that get noise.")] = 0.7
+    colour: Annotated[
+        float, Option(min=0, max=3, help="Bands louder or softer, as of another microphone, in nepers.")
+    ] = 0.7
+    noise: Annotated[float, Option(min=0, max=1, help="Share of sounds that get noise.")] = 0.5
     mask: Annotated[int, Option(min=0, max=20, help="Mel bands hidden at once, at most.")] = 8
     flat_epochs: Annotated[
         int, Option(min=0, help="First epochs that are told where about a label stands.")
@@ -76,7 +79,7 @@ class TranscribeSettings:
 
 PRESETS = {
     DIGITS: TranscribeSettings(
-        hidden=128, join=4, gap_s=0.5, speed=0.22, warp=0.12, mask=6, epochs=26, patience=26
+        hidden=128, dropout=0.2, join=4, gap_s=0.5, speed=0.25, warp=0.16, epochs=30, patience=30
     ),
     YESNO: TranscribeSettings(hidden=96, join=2, copies=4, epochs=30),
 }

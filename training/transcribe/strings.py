@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve, lfilter
+from scipy.signal import fftconvolve, lfilter, resample
 
 from training.transcribe.clips import Clip, Samples
 from training.transcribe.settings import TranscribeSettings
@@ -18,6 +18,8 @@ _QUIET = 0.03
 _LEAD_S, _BEHIND_S = (0.0, 0.8), (0.25, 0.6)
 _GAIN_DB, _NOISE_DB = (-18.0, 10.0), (8.0, 40.0)
 _ECHO, _ECHO_S = 0.2, 0.1
+_PLAIN = 0.2
+"""Share of strings that keep speed, pitch and colour."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +83,9 @@ def _groups(clips: Sequence[Clip], most: int, random: np.random.Generator) -> It
 def _changed(
     group: Sequence[Clip], rate: int, settings: TranscribeSettings, random: np.random.Generator
 ) -> String:
-    speed = _factor(settings.speed, random)
-    waves = [_faster(_wave(clip.samples), speed * _factor(0.05, random)) for clip in group]
+    share = 0.0 if random.random() < _PLAIN else 1.0
+    speed = _factor(share * settings.speed, random)
+    waves = [_faster(_wave(clip.samples), speed * _factor(share * 0.05, random)) for clip in group]
     samples, places = _joined(waves, rate, settings.gap_s, random)
     if not group:
         samples = np.zeros(int(random.uniform(0.5, 3.0) * rate), np.float32)
@@ -90,7 +93,7 @@ def _changed(
         length = int(random.uniform(0.1, 1.0) * _ECHO_S * rate)
         decay = np.exp(-5 * np.arange(length) / length) * random.standard_normal(length) * 0.3
         samples = samples + fftconvolve(samples, decay)[: len(samples)]
-    samples = lfilter([1.0, random.uniform(-0.6, 0.6)], [1.0], samples)
+    samples = lfilter([1.0, share * random.uniform(-0.6, 0.6)], [1.0], samples)
     if random.random() < settings.noise:
         samples = samples + _noise(samples, random, *_NOISE_DB)
     gain = 10 ** (random.uniform(*_GAIN_DB) / 20)
@@ -100,7 +103,7 @@ def _changed(
         (first, first + len(wave), len(clip.labels))
         for first, wave, clip in zip(places, waves, group, strict=True)
     ]
-    return String(samples, labels, _factor(settings.warp, random), spans=tuple(spans))
+    return String(samples, labels, _factor(share * settings.warp, random), spans=tuple(spans))
 
 
 def _joined(
@@ -127,10 +130,9 @@ def _noise(samples: Wave, random: np.random.Generator, least: float, most: float
 
 
 def _faster(wave: Wave, factor: float) -> Wave:
-    """Read at another speed, which changes the pitch as well."""
-    places = np.arange(0, len(wave) - 1, factor)
-    found: Wave = np.interp(places, np.arange(len(wave)), wave).astype(np.float32)
-    return found
+    """Read at another speed, which changes the pitch as well; high frequencies stay as loud as they are."""
+    count = max(1, round(len(wave) / factor))
+    return wave if count == len(wave) else np.asarray(resample(wave, count), np.float32)
 
 
 def _factor(share: float, random: np.random.Generator) -> float:

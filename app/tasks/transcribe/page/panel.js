@@ -126,6 +126,7 @@ export function panel() {
   }
 
   async function hearFile(file) {
+    byId("hear-meta").textContent = "";
     await stop();
     await guarded(async () => {
       const rate = chosen().inputs.sample_rate;
