@@ -8,5 +8,6 @@ from app.tasks.generate.task import TASK as GENERATE
 from app.tasks.sentiment.task import TASK as SENTIMENT
 from app.tasks.sequence.task import TASK as SEQUENCE
 from app.tasks.task import Task
+from app.tasks.transcribe.task import TASK as TRANSCRIBE
 
-TASKS: tuple[Task, ...] = (FORECAST, SENTIMENT, GENERATE, SEQUENCE, COMPOSE)
+TASKS: tuple[Task, ...] = (FORECAST, SENTIMENT, GENERATE, SEQUENCE, COMPOSE, TRANSCRIBE)

@@ -20,6 +20,7 @@ from app.tasks.forecast.spec import ForecastSpec, Frequency
 from app.tasks.generate.spec import GenerateSpec
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
+from app.tasks.transcribe.spec import TranscribeSpec
 from training.cells import Cell
 from training.compose.corpus import allowed, follows, intervals
 from training.compose.net import Composer, ComposerConfig
@@ -31,6 +32,7 @@ from training.sentiment.net import Classifier, ClassifierConfig
 from training.sequence.net import Reader, ReaderConfig, Scale
 from training.token_net import TokenNetConfig
 from training.tokenizers import bpe_tokenizer, character_tokenizer, word_tokenizer
+from training.transcribe.net import Hearer, HearerConfig
 
 CELLS: tuple[Cell, ...] = ("rnn", "lstm", "gru")
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz.,é"
@@ -171,6 +173,32 @@ def tiny_reader(out: Path, cell: Cell = "gru", name: str = "tiny-sensors", versi
             ),
         ),
         provenance=describe_run("tests", 5),
+        golden_steps=steps,
+    )
+
+
+def tiny_hearer(out: Path, cell: Cell = "gru", name: str = "tiny-ears", version: str = "1") -> Path:
+    """Hears the letters a, b, c and spaces in anything, often enough to have words of several letters."""
+    torch.manual_seed(6)
+    net = Hearer(HearerConfig(5, cell=cell, hidden=12, layers=2))
+    _unsettle(net)
+    with torch.no_grad():
+        net.mean.fill_(1.0)
+        net.mean[-1] = 0.6
+        net.deviation.fill_(0.1)
+        net.head.weight.mul_(25.0)
+        net.head.bias.copy_(torch.tensor([0.5, 0.0, 0.0, 0.0, 0.0]))
+    steps = np.random.default_rng(0).normal(0, 0.1, (3, 24, net.step_samples)).astype(np.float32)
+    return export_bundle(
+        net,
+        out=out,
+        name=name,
+        version=version,
+        description="Random letters.",
+        spec=TranscribeSpec(
+            unit="character", units=("a", "b", "c", " "), sample_rate=8000, step_samples=net.step_samples
+        ),
+        provenance=describe_run("tests", 6),
         golden_steps=steps,
     )
 

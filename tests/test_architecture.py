@@ -30,7 +30,7 @@ COMMON_WORDS = ("sequence", "compose")
 TOLD_BY_PLACE = r"[\"'`]{0}[\"'`]|/{0}\b|(tasks|training)\.{0}\b"
 """Words of the trade that tasks are named after; a task is told from them by quotes, or by its path."""
 MAX_FILES = 20
-MAX_LINES_OF_GENERIC_APP = 25_850
+MAX_LINES_OF_GENERIC_APP = 26_250
 MAX_LINES_OF_SERVICE = 1_300
 
 
@@ -123,6 +123,8 @@ def test_a_contract_names_every_folder_that_it_keeps_apart(contract: str, folder
         ("opentelemetry", ("app/telemetry/",)),
         ("structlog", ("app/telemetry/",)),
         ("tokenizers", ("app/features/text.py",)),
+        ("soundfile", ("app/tasks/transcribe/audio.py",)),
+        ("soxr", ("app/tasks/transcribe/audio.py",)),
         ("typer", ("app/cli.py", "app/cli_import.py", "app/cli_models.py", "app/cli_tasks.py")),
         ("mido", ("app/tasks/compose/midi.py",)),
         ("matplotlib", ("app/tasks/forecast/shell/picture.py",)),

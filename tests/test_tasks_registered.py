@@ -12,7 +12,14 @@ from tritonclient import http as triton
 from websockets.sync.client import connect
 
 from app.registered import TASKS
-from tests.bundles import tiny_classifier, tiny_composer, tiny_forecaster, tiny_generator, tiny_reader
+from tests.bundles import (
+    tiny_classifier,
+    tiny_composer,
+    tiny_forecaster,
+    tiny_generator,
+    tiny_hearer,
+    tiny_reader,
+)
 from tests.e2e.server import ServerProcess
 from tests.parity.network import export_parity
 
@@ -25,6 +32,7 @@ ASKED = {
     "generate": {"prompt": "ab", "max_tokens": 3, "seed": 1},
     "sequence": {"rows": [[0.1, 20.0]]},
     "compose": {"steps": 2, "seed": 1},
+    "transcribe": {"pcm16": "AAAA", "rate": 8000},
     "parity": {"bits": BITS},
 }
 
@@ -38,6 +46,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_generator(folder)
     tiny_reader(folder)
     tiny_composer(folder)
+    tiny_hearer(folder)
     export_parity(folder)
     return folder
 

@@ -10,6 +10,7 @@ from training.generate.recipe import GenerateRecipe
 from training.recipe import Recipe
 from training.sentiment.recipe import SentimentRecipe
 from training.sequence.recipe import SequenceRecipe
+from training.transcribe.recipe import TranscribeRecipe
 
 _ALL: tuple[type[Recipe[Any, Any]], ...] = (
     ForecastRecipe,
@@ -17,5 +18,6 @@ _ALL: tuple[type[Recipe[Any, Any]], ...] = (
     GenerateRecipe,
     SequenceRecipe,
     ComposeRecipe,
+    TranscribeRecipe,
 )
 RECIPES: dict[str, type[Recipe[Any, Any]]] = {recipe.task: recipe for recipe in _ALL}

@@ -107,7 +107,8 @@ def assemble(
             Access, keys=access.keys, rules=rules, admin_port=access.admin_port, refused=edge.metrics.refused
         )
     actions = (action for task in edge.tasks for action in task.actions)
-    frames = [frame for each in (*edge.tasks, *actions, *protocols) for frame in each.frames]
+    lives = (task.live for task in edge.tasks if task.live is not None)
+    frames = [frame for each in (*edge.tasks, *lives, *actions, *protocols) for frame in each.frames]
     foreign = tuple(protocol.prefix for protocol in protocols)
     asked = None if access.keys is None else rules
     document(app, list(edge.tasks.by_name), (*frames, ErrorFrame), asked, foreign)
@@ -138,6 +139,7 @@ def _description(tasks: Tasks) -> str:
         for task in tasks
         if task.frames
     )
+    sockets += "".join(f" `WS /{task.name}` takes binary frames." for task in tasks if task.live is not None)
     return f"Recurrent networks as tasks: {', '.join(task.name for task in tasks)}.{sockets}"
 
 

@@ -114,10 +114,11 @@ class SessionActions:
         if not kept:
             return
         deployment = self._access.deployment(record)
-        encoded, row, outputs = await self._stepper.feed(deployment, record, kept)
+        fed, _ = await self._stepper.feed(deployment, record, kept)
         call = LastCall(record.step + 1, digest, body)
-        step = record.step + len(encoded.reported)
-        after = record.stepped(self._access.clock(), step, row, outputs[-1].copy(), encoded.context, call)
+        after = record.stepped(
+            self._access.clock(), fed.step, fed.row, fed.last, fed.context, call, fed.memory
+        )
         numbered = numbered or record.key in self._stepper.lost_steps.told
         write = self._access.replacing(record, after, numbered=numbered)
         (written,) = await self._access.store.write([write])
@@ -129,7 +130,7 @@ class SessionActions:
             raise SequenceConflict(
                 f"session {record.id!r} moved on while the text was generated; it was not kept", now.step
             )
-        self._access.observe.session_steps(record.model, step - record.step)
+        self._access.observe.session_steps(record.model, fed.step - record.step)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -59,12 +59,15 @@ class SessionHistory:
                 if record.origin is None:
                     raise InvalidInput("to", "this session was opened from a state, so it has no step 0")
                 fields: dict[str, Any] = {"step": 0, "row": NO_ROW, "last": None, "context": record.origin}
+                fields["memory"] = {}
             elif (target.model, target.graph) != (record.model, record.graph):
                 raise ModelMismatch(
                     f"that snapshot belongs to {target.model}, the session is on {record.model}"
                 )
             else:
-                fields = {name: getattr(target, name) for name in ("step", "row", "last", "context")}
+                fields = {
+                    name: getattr(target, name) for name in ("step", "row", "last", "context", "memory")
+                }
             after = record.after(self._access.clock(), call=None, **fields)
             return self._access.replacing(record, after)
 

@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ MAX_CHARS = 16 * 1024 * 1024
 @dataclass(frozen=True, slots=True, eq=False)
 class PortableState:
     """``model`` is ``name@version``, ``graph`` the sha256 of its graph, ``row`` ``[S]``, ``last`` the output
-    of the last step.
+    of the last step, ``memory`` what the task remembers of outputs.
     """
 
     model: str
@@ -36,6 +36,7 @@ class PortableState:
     context: dict[str, Any]
     row: NDArray[np.float32]
     last: NDArray[np.float32] | None
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 class StateSigner:
@@ -46,6 +47,8 @@ class StateSigner:
 
     def seal(self, state: PortableState) -> str:
         header = {"model": state.model, "graph": state.graph, "step": state.step, "context": state.context}
+        if state.memory:
+            header["memory"] = state.memory
         payload = pack(header, state.row, state.last)
         body = f"{_PREFIX}.{_encode(payload)}"
         return f"{body}.{_encode(self._mac(body))}"
@@ -58,7 +61,8 @@ class StateSigner:
         if not hmac.compare_digest(self._mac(f"{prefix}.{payload_text}"), _decode(mac_text)):
             raise InvalidState("the state was altered, cut short, or signed by another server")
         header, row, last, _ = unpack(_decode(payload_text))
-        return PortableState(header["model"], header["graph"], header["step"], header["context"], row, last)
+        told = {name: header[name] for name in ("model", "graph", "step", "context")}
+        return PortableState(**told, row=row, last=last, memory=header.get("memory", {}))
 
     def _mac(self, body: str) -> bytes:
         return hmac.digest(self._key, body.encode(), "sha256")

@@ -69,6 +69,7 @@ class SessionRecord:
         row: ``[S]`` float32, the recurrent state; empty before the first step.
         last: output of the last step, ``[...]`` float32; ``None`` before the first.
         context: what the task must remember besides, as JSON.
+        memory: what it remembers of outputs, likewise.
         origin: the context it was opened with, when it was opened at step 0.
         owner: name of the key that made it; empty without keys.
     """
@@ -89,6 +90,7 @@ class SessionRecord:
     owner: str = ""
     call: LastCall | None = None
     state: SessionState = SessionState.OPEN
+    memory: dict[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -107,9 +109,10 @@ class SessionRecord:
         now: float,
         step: int,
         row: NDArray[np.float32],
-        last: NDArray[np.float32],
+        last: NDArray[np.float32] | None,
         context: dict[str, Any],
         call: LastCall,
+        memory: dict[str, Any],
     ) -> SessionRecord:
         """The record of an open session after steps; written out, since it happens with each event."""
         return SessionRecord(
@@ -129,10 +132,12 @@ class SessionRecord:
             self.owner,
             call,
             self.state,
+            memory,
         )
 
     def ended(self, state: SessionState, now: float, keep_s: float) -> SessionRecord:
         empty: dict[str, Any] = {"row": NO_ROW, "last": None, "context": {}, "origin": None, "metadata": {}}
+        empty["memory"] = {}
         return self.after(now, state=state, ttl_s=keep_s, call=None, **empty)
 
 
@@ -178,6 +183,8 @@ def encode_record(record: SessionRecord) -> bytes:
     header |= {name: getattr(record, name) for name in _AS_IT_IS}
     header |= {"state": record.state.value, "row": 0, "last": None}
     header["call"] = None if record.call is None else [record.call.seq, record.call.digest]
+    if record.memory:
+        header["memory"] = record.memory
     answer = b"" if record.call is None else record.call.answer
     body = b"".join((_MAGIC, pack(header, record.row, record.last), answer))
     return body + _U32.pack(zlib.crc32(body))
@@ -201,6 +208,7 @@ def decode_record(id: str, data: bytes) -> SessionRecord:
         last=last,
         call=call,
         state=SessionState(header["state"]),
+        memory=header.get("memory", {}),
     )
 
 

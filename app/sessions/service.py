@@ -93,6 +93,7 @@ class SessionService:
             row=opened.row,
             last=opened.last,
             context=opened.context,
+            memory=opened.memory,
             origin=opened.context if opened.step == 0 else None,
         )
         await self._access.insert(record)

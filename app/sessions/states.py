@@ -19,7 +19,7 @@ from app.sessions.schema import (
     StatelessRequest,
 )
 from app.sessions.steps.stepping import Stepper
-from app.tasks.session import AppliedInputs
+from app.tasks.session import Output
 
 
 class SessionStates:
@@ -58,15 +58,17 @@ class SessionStates:
             return self._access.inference.find(task, model)
         return self._access.inference.find_any(model or "")
 
-    async def export(self, id: str, owner: str = "") -> StateAnswer:
+    async def held(self, id: str, owner: str = "") -> PortableState:
+        """The state of a session that is open."""
         record = await self._access.open(id, owner)
+        return PortableState(
+            record.model, record.graph, record.step, record.context, record.row, record.last, record.memory
+        )
+
+    async def export(self, id: str, owner: str = "") -> StateAnswer:
+        state = await self.held(id, owner)
         self._access.observe.session("exported")
-        state = PortableState(
-            record.model, record.graph, record.step, record.context, record.row, record.last
-        )
-        return StateAnswer.model_construct(
-            model=record.model, step=record.step, state=self._signer.seal(state)
-        )
+        return StateAnswer.model_construct(model=state.model, step=state.step, state=self._signer.seal(state))
 
     async def row(self, id: str, names: tuple[str, ...] = (), owner: str = "") -> SessionRow:
         """The numbers of the state, by the fields of the model's row; of all fields without ``names``."""
@@ -93,19 +95,11 @@ class SessionStates:
     async def stateless(self, request: StatelessRequest) -> StatelessAnswer:
         self._access.check_size("options", request.options)
         opened = self.opened(request.model, request.task, request.options, request.state)
-        deployment = self._access.deployment(opened)
-        encoded, row, outputs = await self._stepper.feed(deployment, opened, request.inputs)
-        after = PortableState(
-            opened.model,
-            opened.graph,
-            opened.step + len(encoded.reported),
-            encoded.context,
-            row,
-            outputs[-1],
-        )
+        after, outputs = await self.fed(opened, request.inputs)
         return StatelessAnswer.model_construct(
-            model=after.model,
-            step=after.step,
-            outputs=deployment.model.session.describe([AppliedInputs(encoded, opened.last, outputs)])[0],
-            state=self._signer.seal(after),
+            model=after.model, step=after.step, outputs=outputs, state=self._signer.seal(after)
         )
+
+    async def fed(self, state: PortableState, inputs: Any) -> tuple[PortableState, list[Output]]:
+        """The state after inputs, and what is said of them."""
+        return await self._stepper.feed(self._access.deployment(state), state, inputs)

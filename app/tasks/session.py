@@ -43,11 +43,17 @@ class EncodedInputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AppliedInputs:
-    """A session call, the outputs ``[time, ...]`` of its steps, and the one before it, if any."""
+    """A session call, the outputs ``[time, ...]`` of its steps, and the one before it, if any.
+
+    Attributes:
+        memory: what the task remembers of outputs, as JSON; kept with the session, whose calls share it and
+            come in order. Its entries are replaced, and nothing in them is changed.
+    """
 
     encoded: EncodedInputs
     before: NDArray[np.float32] | None
     outputs: NDArray[np.float32]
+    memory: Context = field(default_factory=dict)
 
     def known(self, step: int) -> NDArray[np.float32] | None:
         """What the network said of a step of the call before it was fed."""
@@ -64,7 +70,7 @@ class SessionTask(Protocol):
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """One output for each reported step of each call.
 
-        What is said of a call never depends on the others: they are together for speed alone.
+        What is said of a call never depends on those of other sessions: they are together for speed alone.
         """
 
 

@@ -25,6 +25,7 @@ from app.bundle.manifest import Spec
 from app.bundle.reader import Bundle
 from app.core.errors import InvalidManifest
 from app.core.limits import TaskLimits
+from app.tasks.live import Live
 from app.tasks.model import Answering, ResumePoint
 from app.tasks.session import Examples, SessionAction
 
@@ -86,6 +87,7 @@ class Operation:
     parse: Callable[[bytes], BaseModel] | None = None
     reads: tuple[BodyReader, ...] = ()
     writes: tuple[AnswerWriter, ...] = ()
+    wanted: Callable[[Any], str | None] = lambda request: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,8 @@ class Task:
         request, answer: their classes, or unions of classes.
         parse: a JSON body to a request, where it is not the only class; raises ValidationError.
         reads, writes: further content types, of requests and of answers that are not streamed.
+        wanted: ``(request) ->`` the content type that it asks for itself, if it does.
+        live: of a task that does not stream: what ``WS /{name}`` makes of binary frames.
         frames: classes of the frames that a request with ``stream`` is answered with, the last one last;
             empty when the task does not stream. One that streams opens a
             :class:`~app.tasks.model.StreamingModel`, any other an :class:`~app.tasks.model.AnsweringModel`.
@@ -181,6 +185,8 @@ class Task:
     parse: Callable[[bytes], BaseModel] | None = None
     reads: tuple[BodyReader, ...] = ()
     writes: tuple[AnswerWriter, ...] = ()
+    wanted: Callable[[Any], str | None] = lambda request: None
+    live: Live | None = None
     frames: tuple[type[BaseModel], ...] = ()
     whole: bool = False
     point: Callable[[str], ResumePoint] | None = None

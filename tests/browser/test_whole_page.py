@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Route, expect
 from app.access.api_key import new_key, shown_digest
 from tests.browser.conftest import SHIPPED
 from tests.browser.visit import PANELS, Visit, visiting
-from tests.e2e.server import ServerProcess
+from tests.e2e.server import REPOSITORY, ServerProcess
 from tests.parity.network import export_parity
 
 MAX_TRANSFER = 1_500_000
@@ -64,6 +64,9 @@ def settle(visit: Visit, panel: str) -> None:
         case "sequence":
             visit.page.locator("#sequence-samples button").first.click()
             visit.says("sequence-meta", "steps read by")
+        case "transcribe":
+            visit.at("hear-file").set_input_files(REPOSITORY / "examples/digits.wav")
+            visit.says("hear-meta", "finished")
         case "sessions":
             visit.page.locator("#session-rows button").first.click()
             visit.says("session-figures", "Model")

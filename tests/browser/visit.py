@@ -15,7 +15,17 @@ from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, R
 WAIT_MS = 30_000
 """For a condition on the document; a busy machine is slow, and a broken page never gets there."""
 
-PANELS = ("forecast", "sentiment", "generate", "sequence", "compose", "sessions", "models", "now")
+PANELS = (
+    "forecast",
+    "sentiment",
+    "generate",
+    "sequence",
+    "compose",
+    "transcribe",
+    "sessions",
+    "models",
+    "now",
+)
 
 expect.set_options(timeout=WAIT_MS)
 

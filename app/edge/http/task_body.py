@@ -40,7 +40,10 @@ async def read_request(
     json = looks_like_json(body)
     reader = _reader(readers, content_type, body, json=json)
     if reader is not None:
-        query = None if reader.query is None else query_of(request, reader.query, fields)
+        query = None
+        if reader.query is not None:
+            said = _parameters(request.headers.get("content-type", ""), reader.query, fields)
+            query = query_of(request, reader.query, [*fields, *said])
         cost_ms = len(body) / 1024 * reader.milliseconds_per_kib
         return await offloaded(cost_ms, reader.read, body, query, limits)
     if not is_json(content_type):
@@ -63,6 +66,17 @@ def _reader(readers: Readers, content_type: str, body: bytes, *, json: bool) -> 
             return reader
     untold = content_type in UNTOLD_TYPES and not json and b"\n" in body.strip()
     return readers[0] if untold and readers else None
+
+
+def _parameters(
+    content_type: str, query: type[BaseModel], fields: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Parameters of the content type that the reader's query has, such as a rate."""
+    if fields or ";" not in content_type:
+        return []
+    pairs = [part.partition("=") for part in content_type.split(";")[1:]]
+    named = [(name.strip().lower(), value.strip().strip('"')) for name, _, value in pairs]
+    return [(name, value) for name, value in named if name in query.model_fields]
 
 
 def _refuse_query(readers: Readers, names: Iterable[str]) -> None:

@@ -32,7 +32,7 @@ SECURITY = {
             "frame-ancestors 'none'",
         )
     ),
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(self)",
     "referrer-policy": "no-referrer",
 }
 _FOREVER = "public, max-age=31536000, immutable"

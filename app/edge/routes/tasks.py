@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 import orjson
 from fastapi import APIRouter
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from app.core.errors import Overloaded
+from app.core.errors import Overloaded, RnnserveError
 from app.core.offload import offloaded
-from app.edge.edge import edge_of, request_id_of
+from app.edge.edge import edge_of, request_id_of, sessions_of
 from app.edge.errors import MEDIA_TYPE, describe
 from app.edge.http.accept import wanted_type
 from app.edge.http.body import JSON_TYPES, PLAIN
@@ -37,6 +38,7 @@ from app.edge.http.routing import (
 from app.edge.http.task_body import read_request
 from app.edge.openapi import RESUMING, stream_responses, written_responses
 from app.edge.sockets.connection import deny, refusal
+from app.edge.sockets.live_socket import LiveSocket
 from app.edge.sockets.task_socket import TaskSocket
 from app.tasks.model import Answering
 from app.tasks.task import BodyReader, Operation, Task
@@ -88,6 +90,7 @@ def task_router(task: Task) -> APIRouter:
     if task.frames:
         responses |= stream_responses(task.frames)
         extra |= RESUMING
+    if task.frames or task.live is not None:
         router.add_api_websocket_route(f"/{task.name}", _socket(task))
     _add(router, task, task, f"/{task.name}", _endpoint(task), responses, extra)
     for operation in task.operations:
@@ -145,27 +148,35 @@ def _whole(task: Task, asked: Asked, of: Callable[[Any], Answering] | None = Non
 
     async def whole(body: Any, request: Request) -> Response:
         answer, timing = await edge_of(request).service.answer(task, body, of)
-        asks = writers and b"accept" in dict(request.scope["headers"])
-        wanted = wanted_type(request.scope, writers) if asks else None
-        if wanted is None:
+        wanted = asked.wanted(body) if writers else None
+        if wanted is None and writers and b"accept" in dict(request.scope["headers"]):
+            wanted = wanted_type(request.scope, writers)
+        writer = None if wanted is None else writers.get(wanted)
+        if writer is None:
             if has_many(answer):
                 return bytes_response(await json_of(answer), timing)
             return json_response(answer, timing)
-        writer = writers[wanted]
         body = await offloaded(writer.milliseconds(answer), writer.write, answer)
-        kind = f"{wanted}; charset=utf-8" if wanted.startswith("text/") else wanted
-        return bytes_response(body, timing, media_type=kind.encode())
+        kind = writer.media_type
+        media_type = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+        return bytes_response(body, timing, media_type=media_type.encode())
 
     return whole
 
 
 def _socket(task: Task) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:
     async def socket(websocket: WebSocket) -> None:
-        refused = refusal(edge_of(websocket))
+        refused: RnnserveError | HTTPException | None = refusal(edge_of(websocket))
+        try:
+            live = None if task.live is None else sessions_of(websocket)
+        except HTTPException as error:
+            refused = error
         if refused is not None:
             await deny(websocket, refused)
-            return
-        await TaskSocket(websocket, task).run()
+        elif task.live is not None and live is not None:
+            await LiveSocket(websocket, task, task.live, live).run()
+        else:
+            await TaskSocket(websocket, task).run()
 
     return socket
 

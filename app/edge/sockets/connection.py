@@ -54,6 +54,10 @@ class Connection(ABC):
     async def take(self, text: str) -> None:
         """Handle one message; the client is told of what this raises."""
 
+    async def take_bytes(self, data: bytes) -> None:
+        """The same for a binary message."""
+        raise UnsupportedMedia("binary frame", ("text frame",))
+
     @abstractmethod
     def drain(self) -> None: ...
 
@@ -153,7 +157,13 @@ class Connection(ABC):
                 self.finish()
                 return
             try:
-                await self.take(checked_text(message.get("text"), self._edge.limits.max_frame_bytes))
+                most, data = self._edge.limits.max_frame_bytes, message.get("bytes")
+                if data is None:
+                    await self.take(checked_text(message.get("text"), most))
+                elif len(data) > most:
+                    raise PayloadTooLarge(most)
+                else:
+                    await self.take_bytes(data)
             except (RnnserveError, ValidationError) as error:
                 await self.send(error_frame(error, self._request_id))
 

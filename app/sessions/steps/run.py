@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.core.errors import RnnserveError
 from app.core.sequence import BlockRequest, BlockResult, Read, Usage
 from app.service.catalog import Deployment
-from app.sessions.record import SessionRecord
+from app.sessions.record import NO_ROW, SessionRecord
 from app.sessions.steps.calls import PendingCall, SessionQueue
 from app.tasks.session import AppliedInputs, Context, EncodedInputs
 
@@ -40,6 +40,12 @@ class Run:
     outputs: NDArray[np.float32] | None = None
     usage: Usage = _NOTHING
     error: RnnserveError | None = None
+
+    def last(self, before: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        """The output of the last step, ``before`` where there is none."""
+        outputs = self.result()[1]
+        # A view would keep the outputs of the whole block alive.
+        return outputs[-1].copy() if len(outputs) else before
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Row and outputs; raises why the run failed."""
@@ -66,7 +72,7 @@ class SessionRun:
 
     Attributes:
         cached: whether the record may be out of date, which the write will tell.
-        step, context: behind the calls so far.
+        step, context, memory: behind the calls so far; of what is said, once it has been.
         length: of the sequence so far.
         numbered: whether each call says which step it is.
     """
@@ -77,6 +83,7 @@ class SessionRun:
     cached: bool
     step: int
     context: Context
+    memory: Context
     calls: list[RunCall] = field(default_factory=list)
     length: int = 0
     numbered: bool = True
@@ -100,6 +107,11 @@ async def run_all(runs: Sequence[Run], deadline: float) -> None:
     """Run sequences of any models and lengths; what became of each is put into it."""
     groups: dict[tuple[Deployment, int], list[Run]] = {}
     for run in runs:
+        if not len(run.steps):
+            # Inputs may be less than a step; the state stays as it is.
+            run.row = NO_ROW if run.start is None else run.start
+            run.outputs = np.zeros(0, np.float32)
+            continue
         groups.setdefault((run.deployment, len(run.steps)), []).append(run)
     submitted: list[tuple[asyncio.Future[BlockResult], list[Run]]] = []
     try:
@@ -126,7 +138,8 @@ def answers(runs: Sequence[tuple[SessionRun, Run]]) -> list[list[bytes]]:
         for call in session.calls:
             before = outputs[call.start - 1] if call.start else session.record.last
             steps = outputs[call.start : call.start + len(call.encoded.steps)]
-            applied.setdefault(session.deployment, []).append(AppliedInputs(call.encoded, before, steps))
+            said = AppliedInputs(call.encoded, before, steps, session.memory)
+            applied.setdefault(session.deployment, []).append(said)
     described = {each: iter(each.model.session.describe(inputs)) for each, inputs in applied.items()}
     answered: list[list[bytes]] = []
     for session, _ in runs:

@@ -10,9 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from app.core.errors import (
     InvalidInput,
@@ -30,7 +28,7 @@ from app.sessions.steps.lost_steps import LostSteps
 from app.sessions.steps.record_cache import RecordCache
 from app.sessions.steps.run import Run, RunCall, SessionRun, answers, run_all
 from app.sessions.stores.store import Write, Written
-from app.tasks.session import Context, EncodedInputs
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +65,12 @@ class Stepper:
         writes: list[Write] = []
         every = self._limits.session_snapshot_every
         for (session, run), of_session in zip(applied, answered, strict=True):
-            row, outputs = run.result()
+            row, output = run.result()[0], run.last(session.record.last)
             last = session.calls[-1]
             applied_call = LastCall(last.seq, last.pending.digest, of_session[-1])
-            output = outputs[-1].copy()  # a view would keep the outputs of the whole block alive
-            after = session.record.stepped(now, session.step, row, output, session.context, applied_call)
+            after = session.record.stepped(
+                now, session.step, row, output, session.context, applied_call, session.memory
+            )
             due = every and after.step // every > session.record.step // every
             name = f"step-{after.step}" if due else None
             records.append(after)
@@ -139,7 +138,9 @@ class Stepper:
         checked by anything.
         """
         deployment = self._access.deployment(record)
-        session = SessionRun(queue, record, deployment, cached, record.step, record.context)
+        session = SessionRun(
+            queue, record, deployment, cached, record.step, record.context, dict(record.memory)
+        )
         while (pending := queue.first()) is not None:
             seq = pending.call.seq
             if session.calls and (pending.alone or (seq is not None and seq != session.step + 1)):
@@ -204,12 +205,17 @@ class Stepper:
 
     async def feed(
         self, deployment: Deployment, state: SessionRecord | PortableState, inputs: Any
-    ) -> tuple[EncodedInputs, NDArray[np.float32], NDArray[np.float32]]:
-        """Run inputs from a state: as they were encoded, the row after them, and the outputs."""
+    ) -> tuple[PortableState, list[Output]]:
+        """Run inputs from a state: the state after them, and what is said of them."""
         encoded = self.encode(deployment, state.context, state.step, inputs)
         run = Run(deployment, state.row if state.row.size else None, encoded.steps)
         await run_all([run], self._access.inference.deadline())
-        return encoded, *run.result()
+        row, outputs = run.result()
+        memory = dict(state.memory)
+        (said,) = deployment.model.session.describe([AppliedInputs(encoded, state.last, outputs, memory)])
+        step, last = state.step + len(encoded.reported), run.last(state.last)
+        after = PortableState(state.model, state.graph, step, encoded.context, row, last, memory)
+        return after, said
 
     def _failed(self, session: SessionRun, error: RnnserveError) -> None:
         """A run failed: its calls are tried again one by one, so that good ones stay good."""

@@ -1,0 +1,163 @@
+"""``/v1/audio/transcriptions``: a form with a sound file, and what is said in it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import orjson
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.core.errors import InvalidInput, UnknownModel, UnsupportedMedia
+from app.core.offload import offloaded
+from app.core.schema import Answer
+from app.edge.edge import Edge, edge_of
+from app.edge.http.form import BYTES_PER_MS, FORM_TYPE, Form, read_form
+from app.edge.http.routing import BytesRoute, bytes_response
+from app.tasks.task import BodyReader, Task
+
+SOUND = "audio/wav"
+_MEDIA = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"}
+_LIST = "timestamp_granularities"
+_IGNORED = ("language", "chunking_strategy")
+"""A model has its own language, and hears a sound as one."""
+_NEUTRAL = {"temperature": ("0", "0.0")}
+
+
+class TranscriptionRequest(BaseModel):
+    """The fields of the form besides the file, which the OpenAI API calls ``file``.
+
+    What is sent besides is refused, unless it changes nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: bytes = Field(json_schema_extra={"format": "binary"})
+    model: str
+    response_format: Literal["json", "text", "srt", "vtt", "verbose_json"] = "json"
+    timestamp_granularities: tuple[Literal["word", "segment"], ...] = ("segment",)
+    stream: bool = False
+
+
+class Transcription(Answer):
+    """With ``verbose_json`` also the length of the sound, its segments, and its words if asked for."""
+
+    text: str
+    language: str | None = None
+    duration: float | None = None
+    segments: list[dict[str, Any]] | None = None
+    words: list[dict[str, Any]] | None = None
+
+
+class SoundRoute(BytesRoute):
+    async def parse(
+        self, model: type[BaseModel], content_type: str, body: bytes, request: Request
+    ) -> BaseModel:
+        if content_type != FORM_TYPE:
+            raise UnsupportedMedia(content_type, (FORM_TYPE,))
+        form = await offloaded(len(body) / BYTES_PER_MS, read_form, body, request.headers["content-type"])
+        return model.model_validate(_fields(form))
+
+
+router = APIRouter(route_class=SoundRoute, prefix="/v1/audio", tags=["OpenAI"])
+
+_SCHEMA = {"requestBody": {"content": {FORM_TYPE: {"schema": TranscriptionRequest.model_json_schema()}}}}
+
+
+@router.post("/transcriptions", response_model=Transcription, openapi_extra=_SCHEMA)
+async def write_down(body: TranscriptionRequest, request: Request) -> Response:
+    """What is said in a sound file."""
+    edge = edge_of(request)
+    task, reader = _hearing(edge, body.model)
+    query = None if reader.query is None else reader.query.model_validate({"model": body.model})
+    asked = reader.read(body.file, query, edge.tasks.limits[task.name])
+    answer: Any
+    answer, timing = await edge.service.answer(task, asked)
+    if body.stream:
+        return bytes_response(_events(answer), timing, media_type=b"text/event-stream")
+    writer = next((one for one in task.writes if one.media_type == _MEDIA.get(body.response_format)), None)
+    if writer is not None:
+        return bytes_response(writer.write(answer), timing, media_type=f"{writer.media_type}".encode())
+    said = Transcription(text=answer.text)
+    if body.response_format == "verbose_json":
+        said = _verbose(answer, body.timestamp_granularities)
+    return bytes_response(said.model_dump_json(exclude_none=True).encode(), timing)
+
+
+def hearing_tasks(edge: Edge) -> list[str]:
+    """Names of the tasks whose models read sound files."""
+    return [task.name for task in edge.tasks if _reader(task) is not None]
+
+
+def _reader(task: Task) -> BodyReader | None:
+    return next((reader for reader in task.reads if SOUND in reader.media_types), None)
+
+
+def _hearing(edge: Edge, model: str) -> tuple[Task, BodyReader]:
+    found = edge.service.catalog.find(model)
+    reader = None if found is None else _reader(found.task)
+    if found is None or reader is None:
+        served = edge.service.catalog.deployments.items()
+        raise UnknownModel(model, tuple(key for key, each in served if each.task.name in hearing_tasks(edge)))
+    return found.task, reader
+
+
+def _fields(form: Form) -> dict[str, Any]:
+    """Of the form; raises InvalidInput for one that is not supported."""
+    known = {*TranscriptionRequest.model_fields, *_IGNORED, *_NEUTRAL}
+    values: dict[str, Any] = {"file": form.files[0][0]}
+    listed: list[str] = []
+    for name, value in form.fields:
+        plain = name.removesuffix("[]")
+        if plain not in known:
+            raise InvalidInput(plain, f"{plain} is not supported here: leave it out", allowed=sorted(known))
+        if plain == _LIST:
+            listed.append(value)
+        elif plain in _NEUTRAL and value not in _NEUTRAL[plain]:
+            text = f"{plain} is not supported here: leave it out, or send {_NEUTRAL[plain][0]}"
+            raise InvalidInput(plain, text)
+        elif plain in TranscriptionRequest.model_fields:
+            values[plain] = value
+    return values | ({_LIST: tuple(listed)} if listed else {})
+
+
+def _events(answer: Any) -> bytes:
+    """The segments as they would be streamed, then all of the text."""
+    parts: list[dict[str, Any]] = [
+        {"type": "transcript.text.delta", "delta": segment.text if not index else f" {segment.text}"}
+        for index, segment in enumerate(answer.segments)
+    ]
+    parts.append({"type": "transcript.text.done", "text": answer.text})
+    return b"".join(b"data: " + orjson.dumps(part) + b"\n\n" for part in parts)
+
+
+def _verbose(answer: Any, wanted: tuple[str, ...]) -> Transcription:
+    segments = [
+        {
+            "id": index,
+            "seek": 0,
+            "start": segment.start,
+            "end": segment.end,
+            "text": segment.text,
+            "tokens": [],
+            "temperature": 0.0,
+            "avg_logprob": 0.0,
+            "compression_ratio": 1.0,
+            "no_speech_prob": round(1 - segment.confidence, 4),
+        }
+        for index, segment in enumerate(answer.segments)
+    ]
+    words = [
+        {"word": word.word, "start": word.start, "end": word.end}
+        for segment in answer.segments
+        for word in segment.words
+    ]
+    return Transcription(
+        text=answer.text,
+        language="unknown",
+        duration=answer.duration,
+        segments=segments if "segment" in wanted else None,
+        words=words if "word" in wanted else None,
+    )

@@ -1,0 +1,1 @@
+"""Speech to text: samples in, words with their times out."""

@@ -1,0 +1,51 @@
+"""``WS /transcribe``: samples in binary frames in; what is heard so far, and segments that are over, out."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+from app.core.errors import InvalidInput
+from app.core.schema import Answer
+from app.tasks.live import Live
+from app.tasks.session import Context, Output
+from app.tasks.transcribe.schema import DoneFrame, FinalFrame, PartialFrame, ReadyFrame, StartMessage
+
+
+def _options(start: StartMessage) -> Context:
+    return {"rate": start.sample_rate, "encoding": start.encoding, "endpoint_ms": start.endpoint_ms}
+
+
+def _ready(start: StartMessage, model: str, context: Context) -> ReadyFrame:
+    for name, key in (("sample_rate", "rate"), ("encoding", "encoding")):
+        if getattr(start, name) != context[key]:
+            text = f"session {start.session!r} began with {context[key]}; it goes on with that"
+            raise InvalidInput(name, text, allowed=[context[key]])
+    if context.get("finished"):
+        text = f"the sound of session {start.session!r} has been finished; take another id"
+        raise InvalidInput("session", text)
+    return ReadyFrame(model=model, session=start.session, samples=context["samples"])
+
+
+def _inputs(data: bytes, last: bool) -> dict[str, Any]:
+    return {"pcm16": base64.b64encode(data).decode(), "finish": last}
+
+
+def _said(output: Output) -> Iterator[Answer]:
+    for segment in output["segments"]:
+        yield FinalFrame.model_construct(type="final", **segment)
+    if output["finished"]:
+        yield DoneFrame(samples=output["samples"], segments=output["heard"])
+    else:
+        yield PartialFrame.model_construct(type="partial", text=output["text"], samples=output["samples"])
+
+
+LIVE = Live(
+    start=StartMessage,
+    frames=(ReadyFrame, PartialFrame, FinalFrame, DoneFrame),
+    options=_options,
+    ready=_ready,
+    inputs=_inputs,
+    said=_said,
+)
