@@ -10,7 +10,9 @@ import numpy as np
 from app.core.errors import DataError, InvalidInput, TrainingError
 from app.features.calendar import advance
 from app.features.columns import Column
-from app.features.covariates import (
+from app.features.frequency import Frequency
+from app.features.layout import Layout
+from app.tasks.forecast.covariate_spec import (
     CovariateReader,
     CovariateSpec,
     Holidays,
@@ -19,8 +21,6 @@ from app.features.covariates import (
     Words,
     fit_scaled,
 )
-from app.features.frequency import Frequency
-from app.features.layout import Layout
 
 # More words of a static covariate are names of single series, which teach nothing about others.
 MOST_WORDS = 64

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.features import series as columns
-from app.features.covariates import CovariateSpec, all_columns
 from app.features.series import encode
+from app.tasks.forecast.covariate_spec import CovariateSpec, all_columns
 from training.forecast.series import Series
 from training.forecast.synthetic import mixed, synthetic
 
