@@ -15,7 +15,7 @@ from app.features.frequency import MAX_SEASON, parse_frequency
 from app.features.series import COLUMNS, SeriesKind, encode
 from app.features.text import TextCodec
 from app.tasks.compose.spec import ComposeSpec, Voice
-from app.tasks.forecast.covariate_values import CovariateSpec, Holidays, Scaled, Words, all_columns
+from app.tasks.forecast.covariate_spec import CovariateSpec, Holidays, Scaled, Words, all_columns
 from app.tasks.forecast.spec import ForecastSpec, Frequency
 from app.tasks.generate.spec import GenerateSpec
 from app.tasks.sentiment.spec import SentimentSpec

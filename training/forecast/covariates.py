@@ -12,7 +12,7 @@ from app.features.calendar import advance
 from app.features.columns import Column
 from app.features.frequency import Frequency
 from app.features.layout import Layout
-from app.tasks.forecast.covariate_values import (
+from app.tasks.forecast.covariate_spec import (
     CovariateReader,
     CovariateSpec,
     Holidays,

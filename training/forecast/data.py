@@ -12,7 +12,7 @@ import numpy as np
 from app.bundle.manifest import Source
 from app.core.errors import DataError
 from app.features.series import NO_FREQUENCY
-from app.tasks.forecast.covariate_values import CovariateSpec
+from app.tasks.forecast.covariate_spec import CovariateSpec
 from app.tasks.forecast.spec import known_frequencies
 from training.data.download import DataStore
 from training.forecast.kinds import NUM_FREQUENCIES, built_in_frequencies

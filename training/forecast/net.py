@@ -145,7 +145,7 @@ class Forecaster(nn.Module):
 
         Args:
             x: ``[batch, time, 12]``, columns as in ``app.features.series``; with covariates more, as in
-                ``app.tasks.forecast.covariate_values``.
+                ``app.tasks.forecast.covariate_spec``.
             state: ``[batch, row_size]``.
             head_from: first step whose forecast is wanted.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from app.bundle.manifest import Quality
 from app.bundle.reader import Bundle
 from app.core.errors import ExportError, TrainingError
-from app.tasks.forecast.covariate_values import all_columns
+from app.tasks.forecast.covariate_spec import all_columns
 from app.tasks.forecast.spec import ForecastSpec, Frequency
 from training.data.download import DataStore
 from training.forecast.backtest import GraphForecaster

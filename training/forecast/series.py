@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from app.core.errors import DataError
 from app.features.calendar import advance
 from app.features.series import SeriesKind, encode
-from app.tasks.forecast.covariate_values import Told
+from app.tasks.forecast.covariate_spec import Told
 from training.forecast.kinds import BUSINESS, DAILY, HOURLY, MONTHLY, WEEKLY
 
 # Every file of the built-in recipe, the M4 test files included.

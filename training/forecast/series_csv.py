@@ -16,7 +16,7 @@ from app.features.frequency import Frequency
 from app.features.layout import Layout
 from app.features.series import NO_FREQUENCY, SeriesKind, kind_for
 from app.features.table import read_table
-from app.tasks.forecast.covariate_values import CovariateSpec
+from app.tasks.forecast.covariate_spec import CovariateSpec
 from training.forecast.covariates import fit_covariates, told_of
 from training.forecast.look_back import WINDOW
 from training.forecast.series import Series

@@ -12,7 +12,7 @@ from torch import Tensor
 from app.bundle.manifest import Manifest
 from app.bundle.reader import find_bundles, read_manifest, read_regular
 from app.core.errors import DataError, TrainingError
-from app.tasks.forecast.covariate_values import CovariateSpec
+from app.tasks.forecast.covariate_spec import CovariateSpec
 from app.tasks.forecast.spec import ForecastSpec
 from training.forecast.beside import NONE, Beside
 from training.forecast.net import Forecaster, ForecasterConfig

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from app.features import series as columns
 from app.features.series import encode
-from app.tasks.forecast.covariate_values import CovariateSpec, all_columns
+from app.tasks.forecast.covariate_spec import CovariateSpec, all_columns
 from training.forecast.series import Series
 from training.forecast.synthetic import mixed, synthetic
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
 from app.features.frequency import Frequency
-from app.tasks.forecast.covariate_values import CovariateReader, CovariateSpec, Told, Words
+from app.tasks.forecast.covariate_spec import CovariateReader, CovariateSpec, Told, Words
 from app.tasks.forecast.schema import LARGEST_VALUE, NOTHING, Given
 
 Array = NDArray[np.float64]

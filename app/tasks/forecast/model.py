@@ -13,7 +13,7 @@ from app.core.errors import InvalidInput, InvalidManifest, over_limit
 from app.core.sequence import Read
 from app.tasks.forecast.anomalies.detector import AnomalyDetector
 from app.tasks.forecast.backtest import Backtester
-from app.tasks.forecast.covariate_values import all_columns
+from app.tasks.forecast.covariate_spec import all_columns
 from app.tasks.forecast.history import History, HistoryReader, bounds, timestamps_of
 from app.tasks.forecast.paths import DEFAULT_PATHS, Paths
 from app.tasks.forecast.quantiles import Quantiles, rounded

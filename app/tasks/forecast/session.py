@@ -16,7 +16,7 @@ from app.core.errors import InvalidInput
 from app.features.calendar import advance, parse_timestamp, position
 from app.features.frequency import Frequency, parse_frequency
 from app.features.series import SeriesKind, encode, kind_for
-from app.tasks.forecast.covariate_values import Told
+from app.tasks.forecast.covariate_spec import Told
 from app.tasks.forecast.covariates import Covariates
 from app.tasks.forecast.schema import LARGEST_VALUE, Given
 from app.tasks.forecast.seen import Seen

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from app.bundle.manifest import GraphInput, GraphSpec, Section, Spec
-from app.tasks.forecast.covariate_values import CovariateSpec
+from app.tasks.forecast.covariate_spec import CovariateSpec
 
 
 class Frequency(Section):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.features.frequency import parse_frequency
 from app.features.series import SeriesKind, encode
-from app.tasks.forecast.covariate_values import CovariateReader, CovariateSpec, Scaled, Words
+from app.tasks.forecast.covariate_spec import CovariateReader, CovariateSpec, Scaled, Words
 from tests.training.forecast.test_emit import Run, graph_of
 from tests.training.forecast.test_net import make_net
 from training.forecast.beside import Beside

@@ -215,3 +215,15 @@ def test_the_shortest_series_is_split_in_three(tmp_path: Path, horizon: int) -> 
     assert item.train_end >= 8
     assert item.validation_end - item.train_end >= horizon
     assert num - item.validation_end >= horizon
+
+
+def test_made_up_series_have_no_frequency_that_a_network_of_one_file_does_not_know() -> None:
+    """They are "other" to it; windows of the real series keep theirs."""
+    item = Series("a", "t", np.arange(60.0), None, HOURLY, 60, 60)
+    config = WindowConfig(batch_size=32, length=40, origins=2, horizon=3, drop_frequency=0.0, drop_season=0.0)
+    sampler = WindowSampler([item], [1.0], config, 0.7, 60, num_frequencies=2)
+    (batch,) = sampler.batches(1, np.random.default_rng(0))
+    made = batch.series < 0
+    assert bool(made.any())
+    assert set(batch.x[made][..., 2].unique().tolist()) <= {0.0, 1.0}
+    assert set(batch.x[~made][..., 2].unique().tolist()) == {1.0}
