@@ -94,7 +94,7 @@ class Visit:
     def check_clean(self, *allowed: str) -> None:
         """Nothing was complained of, but what is allowed; and nobody else was asked for anything."""
         found = [one for one in self.complaints if not any(re.search(each, one) for each in allowed)]
-        assert not found
+        assert not found, found
         host = urlsplit(self.url).netloc
         foreign = [one for one in self.requested if urlsplit(one).scheme not in ("data", "blob")]
         assert [one for one in foreign if urlsplit(one).netloc != host] == []
