@@ -59,6 +59,7 @@ def test_the_bundles_that_the_defaults_name_are_served(shipped: ServerProcess) -
         "generate": "shakespeare",
         "sequence": "surnames",
         "compose": "chorales",
+        "transcribe": "digits",
     }
 
 

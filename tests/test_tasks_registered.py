@@ -32,7 +32,7 @@ ASKED = {
     "generate": {"prompt": "ab", "max_tokens": 3, "seed": 1},
     "sequence": {"rows": [[0.1, 20.0]]},
     "compose": {"steps": 2, "seed": 1},
-    "transcribe": {"pcm16": "AAAA", "rate": 8000},
+    "transcribe": {"pcm16": "AAAAAA==", "rate": 8000},
     "parity": {"bits": BITS},
 }
 

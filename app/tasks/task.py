@@ -87,7 +87,7 @@ class Operation:
     parse: Callable[[bytes], BaseModel] | None = None
     reads: tuple[BodyReader, ...] = ()
     writes: tuple[AnswerWriter, ...] = ()
-    wanted: Callable[[Any], str | None] = lambda request: None
+    wanted: Callable[[Any], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +185,7 @@ class Task:
     parse: Callable[[bytes], BaseModel] | None = None
     reads: tuple[BodyReader, ...] = ()
     writes: tuple[AnswerWriter, ...] = ()
-    wanted: Callable[[Any], str | None] = lambda request: None
+    wanted: Callable[[Any], str | None] | None = None
     live: Live | None = None
     frames: tuple[type[BaseModel], ...] = ()
     whole: bool = False

@@ -81,7 +81,8 @@ def test_a_socket_at_another_address_is_told_where_they_are(client: TestClient, 
     with pytest.raises(WebSocketDenialResponse) as denied, client.websocket_connect(path):
         pass
     assert denied.value.status_code == 404
-    assert denied.value.json()["detail"].endswith("only at /generate, /sequence, /sessions, /sessions/{id}")
+    told = denied.value.json()["detail"]
+    assert told.endswith("only at /generate, /sequence, /sessions, /sessions/{id}, /transcribe")
 
 
 @pytest.mark.parametrize("path", [path for path in BODIES if path.startswith(("/sessions", "/steps"))])

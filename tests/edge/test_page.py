@@ -54,7 +54,7 @@ def test_every_file_that_the_document_names_is_there(page: TestClient) -> None:
         assert answer.status_code == 200, path
         waiting += [
             posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-            for name in re.findall(r'from "(\.[^"]+)"', answer.text)
+            for name in re.findall(r'(?:from |new URL\()"(\.[^"]+\.js)"', answer.text)
         ]
     scripts = {f"js/{file.name}" for file in (FOLDER / "js").iterdir()}
     for name, folder in PANELS.items():

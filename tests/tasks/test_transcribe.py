@@ -513,6 +513,11 @@ def test_a_rewound_and_a_forked_session_hear_again_what_they_heard(http: httpx2.
     http.post(f"{url}/rewind", json={"to": "half"}).raise_for_status()
     for id in ("first", "second", "third"):
         assert http.post(f"/sessions/{id}/steps", json=rest).json()["outputs"] == expected
+    http.post(f"{url}/rewind", json={"to": 0}).raise_for_status()
+    again = http.post(f"{url}/steps", json={"inputs": {"pcm16": text_of(samples), "finish": True}}).json()
+    whole = http.post("/transcribe", json={"pcm16": text_of(samples), "rate": RATE}).json()["segments"]
+    heard = [{k: v for k, v in one.items() if k != "segment"} for one in again["outputs"][0]["segments"]]
+    assert heard == whole
 
 
 def test_a_killed_stream_goes_on_from_its_samples(models: Path, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def _whole(task: Task, asked: Asked, of: Callable[[Any], Answering] | None = Non
 
     async def whole(body: Any, request: Request) -> Response:
         answer, timing = await edge_of(request).service.answer(task, body, of)
-        wanted = asked.wanted(body) if writers else None
+        wanted = None if asked.wanted is None else asked.wanted(body)
         if wanted is None and writers and b"accept" in dict(request.scope["headers"]):
             wanted = wanted_type(request.scope, writers)
         writer = None if wanted is None else writers.get(wanted)

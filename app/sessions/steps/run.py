@@ -41,12 +41,6 @@ class Run:
     usage: Usage = _NOTHING
     error: RnnserveError | None = None
 
-    def last(self, before: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        """The output of the last step, ``before`` where there is none."""
-        outputs = self.result()[1]
-        # A view would keep the outputs of the whole block alive.
-        return outputs[-1].copy() if len(outputs) else before
-
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Row and outputs; raises why the run failed."""
         if self.error is not None:

@@ -65,7 +65,9 @@ class Stepper:
         writes: list[Write] = []
         every = self._limits.session_snapshot_every
         for (session, run), of_session in zip(applied, answered, strict=True):
-            row, output = run.result()[0], run.last(session.record.last)
+            row, outputs = run.result()
+            # A view would keep the outputs of the whole block alive.
+            output = outputs[-1].copy() if len(outputs) else session.record.last
             last = session.calls[-1]
             applied_call = LastCall(last.seq, last.pending.digest, of_session[-1])
             after = session.record.stepped(
@@ -213,7 +215,7 @@ class Stepper:
         row, outputs = run.result()
         memory = dict(state.memory)
         (said,) = deployment.model.session.describe([AppliedInputs(encoded, state.last, outputs, memory)])
-        step, last = state.step + len(encoded.reported), run.last(state.last)
+        step, last = state.step + len(encoded.reported), outputs[-1].copy() if len(outputs) else state.last
         after = PortableState(state.model, state.graph, step, encoded.context, row, last, memory)
         return after, said
 

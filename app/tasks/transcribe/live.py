@@ -10,14 +10,14 @@ from app.core.errors import InvalidInput
 from app.core.schema import Answer
 from app.tasks.live import Live
 from app.tasks.session import Context, Output
-from app.tasks.transcribe.schema import DoneFrame, FinalFrame, PartialFrame, ReadyFrame, StartMessage
+from app.tasks.transcribe.schema import LiveDone, LiveFinal, LivePartial, LiveReady, StartMessage
 
 
 def _options(start: StartMessage) -> Context:
     return {"rate": start.sample_rate, "encoding": start.encoding, "endpoint_ms": start.endpoint_ms}
 
 
-def _ready(start: StartMessage, model: str, context: Context) -> ReadyFrame:
+def _ready(start: StartMessage, model: str, context: Context) -> LiveReady:
     for name, key in (("sample_rate", "rate"), ("encoding", "encoding")):
         if getattr(start, name) != context[key]:
             text = f"session {start.session!r} began with {context[key]}; it goes on with that"
@@ -25,7 +25,7 @@ def _ready(start: StartMessage, model: str, context: Context) -> ReadyFrame:
     if context.get("finished"):
         text = f"the sound of session {start.session!r} has been finished; take another id"
         raise InvalidInput("session", text)
-    return ReadyFrame(model=model, session=start.session, samples=context["samples"])
+    return LiveReady(model=model, session=start.session, samples=context["samples"])
 
 
 def _inputs(data: bytes, last: bool) -> dict[str, Any]:
@@ -34,16 +34,16 @@ def _inputs(data: bytes, last: bool) -> dict[str, Any]:
 
 def _said(output: Output) -> Iterator[Answer]:
     for segment in output["segments"]:
-        yield FinalFrame.model_construct(type="final", **segment)
+        yield LiveFinal.model_construct(type="final", **segment)
     if output["finished"]:
-        yield DoneFrame(samples=output["samples"], segments=output["heard"])
+        yield LiveDone(samples=output["samples"], segments=output["heard"])
     else:
-        yield PartialFrame.model_construct(type="partial", text=output["text"], samples=output["samples"])
+        yield LivePartial.model_construct(type="partial", text=output["text"], samples=output["samples"])
 
 
 LIVE = Live(
     start=StartMessage,
-    frames=(ReadyFrame, PartialFrame, FinalFrame, DoneFrame),
+    frames=(LiveReady, LivePartial, LiveFinal, LiveDone),
     options=_options,
     ready=_ready,
     inputs=_inputs,

@@ -140,7 +140,7 @@ class StartMessage(Request):
     model: ModelReference = None
 
 
-class ReadyFrame(Answer):
+class LiveReady(Answer):
     """Send sound from this sample on; those before it are kept, where there is a session."""
 
     type: Literal["ready"] = "ready"
@@ -149,7 +149,7 @@ class ReadyFrame(Answer):
     samples: int
 
 
-class PartialFrame(Answer):
+class LivePartial(Answer):
     """What is heard of the segment that is not over; it may change. ``samples`` have been taken."""
 
     type: Literal["partial"] = "partial"
@@ -157,7 +157,7 @@ class PartialFrame(Answer):
     samples: int
 
 
-class FinalFrame(Answer):
+class LiveFinal(Answer):
     """A segment that is over, and changes no more."""
 
     type: Literal["final"] = "final"
@@ -169,7 +169,7 @@ class FinalFrame(Answer):
     words: list[WordAnswer]
 
 
-class DoneFrame(Answer):
+class LiveDone(Answer):
     """The answer to `finish`: all has been heard."""
 
     type: Literal["done"] = "done"

@@ -149,7 +149,7 @@ def test_units_are_put_together_as_they_were_cut() -> None:
     """What training never saw has no labels."""
     texts = ["the cat sat", "a mat, that  sat", "the cat's mat"]
     for unit in ("word", "character", "bpe"):
-        units = Units.of(unit, [cleaned(text) for text in texts], 40)  # each is one
+        units = Units.of(unit, [cleaned(text) for text in texts], 40)
         for text in texts:
             labels = units.encode(cleaned(text))
             assert labels is not None

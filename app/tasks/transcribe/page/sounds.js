@@ -24,7 +24,7 @@ export async function microphone(rate, size) {
     throw new Problem({ title: "The microphone cannot be used", detail: problem.message });
   });
   const context = new AudioContext({ sampleRate: rate });
-  await context.audioWorklet.addModule(new URL("recorder.js", import.meta.url));
+  await context.audioWorklet.addModule(new URL("./recorder.js", import.meta.url));
   const node = new AudioWorkletNode(context, "recorder");
   context.createMediaStreamSource(stream).connect(node);
   const held = [];
