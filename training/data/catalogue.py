@@ -2,17 +2,12 @@
 
 A data folder keeps the larger text files gzipped. Gzip writes the same content as different
 bytes, so what is pinned beside the sha256 of the usual copy is the sha256 of the *content*
-(:func:`content_sha256`), which a fresh download has to meet as well.
+(:mod:`training.data.content`), which a fresh download has to meet as well.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import re
-import tarfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from app.core.errors import DataError
@@ -20,8 +15,6 @@ from app.core.errors import DataError
 _RAW = "https://raw.githubusercontent.com"
 
 Form = Literal["as published", "gzipped here", "gzipped there", "zip member", "labelled reviews"]
-
-_REVIEW = re.compile(r"(?:.*/)?((?:train|test)/(?:pos|neg)/\d+_\d+\.txt)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +51,6 @@ class DataSet:
     home: str
     licence: str
     files: tuple[DataFile, ...]
-
-
-def content_sha256(file: Path) -> str:
-    """Digest of what a file holds, whatever it is packed with.
-
-    Of a ``.gz`` the unpacked bytes; of the archive of reviews the sorted lines
-    ``<split>/<class>/<id>_<rating>.txt <sha256 of the text>`` of the labelled ones, so that the
-    published archive and one without the unlabelled reviews are the same; of others the bytes.
-
-    Raises:
-        DataError: the file cannot be read or unpacked.
-    """
-    try:
-        if file.name.endswith(".tar.gz"):
-            lines: list[str] = []
-            with tarfile.open(file, "r:gz") as archive:
-                for member in archive:
-                    match = _REVIEW.fullmatch(member.name)
-                    stream = archive.extractfile(member) if match else None
-                    if match and stream is not None:
-                        lines.append(f"{match[1]} {hashlib.sha256(stream.read()).hexdigest()}\n")
-            return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-        data = file.read_bytes()
-        return hashlib.sha256(gzip.decompress(data) if file.name.endswith(".gz") else data).hexdigest()
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise DataError(f"cannot read {file.name!r}: {error}") from error
 
 
 def find_file(path: str) -> tuple[DataSet, DataFile]:

@@ -13,7 +13,8 @@ import zipfile
 from pathlib import Path
 
 from app.core.errors import DataError
-from training.data.catalogue import DataFile, content_sha256
+from training.data.catalogue import DataFile
+from training.data.content import content_sha256
 
 TIMEOUT_S = 60.0
 
