@@ -14,6 +14,7 @@ from app.core.sequence import Event, Finished, Tokens
 from app.service.call import Call, Timing, outcome_of
 from app.tasks.model import Assembler
 
+_MANY_FRAMES = 1_000
 _TURN_TOKENS = 256
 """Made into frames before it is the turn of others on the event loop: some milliseconds."""
 
@@ -46,7 +47,17 @@ class TaskStream:
         return self._call.timing()
 
     async def whole(self) -> BaseModel:
-        return self.assembler.answer([frame async for frame in self._frames])
+        frames = [frame async for frame in self._frames]
+        if len(frames) < _MANY_FRAMES:
+            return self.assembler.answer(frames)
+        return await asyncio.to_thread(self._joined, frames)
+
+    def _joined(self, frames: list[Any]) -> BaseModel:
+        """Beside the event loop; frames are freed in parts, since freeing them lets nobody in between."""
+        answer = self.assembler.answer(frames)
+        while frames:
+            del frames[-_MANY_FRAMES:]
+        return answer
 
     def stop(self) -> None:
         """End the stream early; what was produced still comes, then the last frame."""
