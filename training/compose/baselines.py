@@ -33,7 +33,7 @@ def baselines(corpus: Corpus) -> dict[str, dict[str, float]]:
     counts = _Counts(contexts, outcomes)
     for piece in corpus.train:
         low, high = shifts(piece, corpus.voices, most)
-        for shift in range(max(low, 1 - most), high + 1):
+        for shift in range(max(low, min(0, 1 - most)), high + 1):
             counts.add(listed(piece.moved(shift)))
     parts = (("validation", corpus.validation), ("test", corpus.test))
     return {name: {split: counts.nats(map(listed, part), part) for split, part in parts}}

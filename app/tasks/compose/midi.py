@@ -141,5 +141,7 @@ def _library(where: str) -> Any:
     try:
         import mido
     except ImportError:
-        raise InvalidInput(where, "MIDI needs a package here: pip install 'rnnserve[midi]'") from None
+        raise InvalidInput(
+            where, "MIDI needs one more package here: pip install '.[midi]' in a checkout"
+        ) from None
     return mido

@@ -312,6 +312,13 @@ def test_figures_of_sets_are_told_for_a_step_and_beside_counts() -> None:
     assert all(one.baselines["6-gram over notes"] > 0 for one in found)
 
 
+def test_long_pieces_are_counted_as_they_stand() -> None:
+    """Without transpositions, and not without themselves."""
+    notes = [[60 + step % 3] for step in range(1200)]
+    corpus = frames("x", [[notes], [notes[:90]], [notes[:90]]], 1, ())
+    assert baselines(corpus)["6-gram over notes"]["test"] < 0.5
+
+
 def test_named_parts_have_their_ranges() -> None:
     """Of what they sing; a part that is silent has a piano's."""
     pieces = [Piece(np.array([[60, REST], [64, REST]]), np.ones((2, 2), np.bool_))]
