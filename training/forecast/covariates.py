@@ -107,7 +107,7 @@ def _holidays(region: str, columns: Sequence[Column], frequency: Frequency | Non
         import holidays
     except ImportError as error:
         raise TrainingError(
-            "--holidays needs the package holidays: pip install 'rnnserve[training]'"
+            "--holidays needs the package holidays, which the extra training of this package brings"
         ) from error
     starts = [_start(column, frequency) for column in columns]
     ends = [advance(*start, len(column.values)) for start, column in zip(starts, columns, strict=True)]
