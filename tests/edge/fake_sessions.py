@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from app.core.errors import RnnserveError, SequenceConflict, UnknownSession
@@ -36,7 +37,13 @@ class FakeSessions:
         self.endings: dict[str, RnnserveError] = {}
         self.healthy = True
         self.looked_up = 0
+        self.actions = SimpleNamespace(answer=self._act)
         self.clock = time.time
+
+    async def _act(self, id: str, action: object, body: object, owner: str = "") -> bytes:
+        if self.error is not None:
+            raise self.error
+        return b"{}"
 
     def edge(self, **limits: Any) -> SessionEdge:
         """Itself, as routes see it."""

@@ -22,6 +22,7 @@ BODIES = [route.path for route in ROUTES if isinstance(route, APIRoute) and rout
 # Of the others a field must be given.
 EMPTY = {
     "/sessions",
+    "/sessions/{id}/compose",
     "/sessions/{id}/forecast",
     "/sessions/{id}/fork",
     "/sessions/{id}/generate",
@@ -82,7 +83,7 @@ def test_a_socket_at_another_address_is_told_where_they_are(client: TestClient, 
         pass
     assert denied.value.status_code == 404
     told = denied.value.json()["detail"]
-    assert told.endswith("only at /generate, /sequence, /sessions, /sessions/{id}, /transcribe")
+    assert told.endswith("only at /compose, /generate, /sequence, /sessions, /sessions/{id}, /transcribe")
 
 
 @pytest.mark.parametrize("path", [path for path in BODIES if path.startswith(("/sessions", "/steps"))])

@@ -40,7 +40,9 @@ def _produced(frame: Mapping[str, Any]) -> int:
 
 _SCORE = Operation(
     path="/compose/score",
-    doc="Tell how likely a piece is to a model: nats in all, of each step and of each voice.",
+    doc="""Tell how likely a piece is.
+
+Nats in all, of each step and of each voice, under the model.""",
     request=ScoreRequest,
     answer=ScoreAnswer,
     of=lambda model: model.scorer,
@@ -55,7 +57,7 @@ _SCORE = Operation(
 
 TASK = Task(
     name="compose",
-    doc="""Write music for several voices, free or around given ones.
+    doc="""Write music for several voices.
 
 Say how long, in `bars` or `steps`. A `melody`, or the notes of any voices in `given`, come back as they were,
 and the others are drawn to fit; a MIDI file does as well, in base64 as `midi` or as the body. `Accept:
