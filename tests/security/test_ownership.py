@@ -26,6 +26,7 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "/sessions/{id}/forecast", {"horizon": 2}),
     ("POST", "/sessions/{id}/generate", {"prompt": "a", "max_tokens": 2}),
     ("POST", "/sessions/{id}/generate", {"prompt": "a", "max_tokens": 2, "stream": True}),
+    ("POST", "/sessions/{id}/compose", {"steps": 2}),
     ("DELETE", "/sessions/{id}", None),
 ]
 

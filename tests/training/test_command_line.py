@@ -58,6 +58,10 @@ OPTIONS = {
         --id str
         --freq str
         --season int
+        --future str
+        --past str
+        --static str
+        --holidays str
         --from str
         --horizon int
         --levels/--quantiles str
@@ -170,7 +174,7 @@ RECORDED = {
         --quantiles 0.005,0.025,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.975,0.995 --cell lstm
         --nonlinearity tanh --layers 2 --hidden 4 --local 32 --dropout 0.2 --relative-weight 0.0
         --epochs 1 --batches 1 --batch-size 32 --length 25 --short 25 --origins 16 --made 0.0
-        --add-line 0.0 --add-noise 0.0 --patience 6 --learning-rate 0.002 --weight-decay 0.05
+        --add-line 0.0 --add-noise 0.0 --patience 6 --learning-rate 0.02 --weight-decay 0.05
         --clip-norm 1.0 --warmup-steps 30 --average-decay 0.98 --no-refit --seed 0 --device cpu
         --target sold --target open
         """,

@@ -1,6 +1,6 @@
 // Samples of 16 bits, one channel: of a file, and of the microphone.
 
-import { Problem } from "../../js/api.js";
+import { Problem } from "../../js/client.js";
 
 const toInteger = (value) => Math.max(-32768, Math.min(32767, Math.round(value * 32768)));
 
