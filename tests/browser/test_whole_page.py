@@ -64,6 +64,8 @@ def settle(visit: Visit, panel: str) -> None:
         case "sequence":
             visit.page.locator("#sequence-samples button").first.click()
             visit.says("sequence-meta", "steps read by")
+        case "compose":
+            expect(visit.at("music-run")).to_be_enabled()
         case "transcribe":
             visit.at("hear-file").set_input_files(REPOSITORY / "examples/digits.wav")
             visit.says("hear-meta", "finished")
