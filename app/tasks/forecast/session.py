@@ -41,9 +41,8 @@ class _Event:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A step of the network: its value, and its covariates known ahead and of the past, where reported."""
+    """Of a step of the network its covariates, known ahead and of the past, and where they were reported."""
 
-    value: float
     given: Given | None = None
     field: str = ""
 
@@ -101,6 +100,8 @@ class ForecastSession:
         due = first = int(context["position"])
         seen = Seen.in_context(context)
         fed: list[_Step] = []
+        values: list[float] = []
+        told_some = self._covariates.spec is not None
         reported: list[int] = []
         detail: list[_Event] = []
         for index, event in enumerate(events):
@@ -108,17 +109,21 @@ class ForecastSession:
             value, moment = _event(event, field)
             if moment is not None:
                 start, gap = _locate(start, moment, frequency, due, field)
-                fed.extend([_Step(math.nan)] * gap)
+                fed.extend([_Step()] * gap)
+                values.extend([math.nan] * gap)
                 due += gap
             reported.append(len(fed))
-            fed.append(_Step(value, _given(event) if isinstance(event, dict) else None, field))
+            given = _given(event) if isinstance(event, dict) else None
+            told_some = told_some or given is not None
+            fed.append(_Step(given, field))
+            values.append(value)
             detail.append(_Event(value, seen))
             if not math.isnan(value):
                 seen = seen.with_value(value)
             due += 1
         kind = kind_for(frequency, self._known, season=context["season"], window=self._spec.window)
-        steps = encode(np.array([step.value for step in fed]), start, kind, skip=first)
-        told, more = self._told(context, fed, start, frequency, first)
+        steps = encode(np.array(values), start, kind, skip=first)
+        told, more = self._told(context, fed, start, frequency, first) if told_some else ([], {})
         if told:
             steps = np.stack(
                 [each.widened(x[None], self._spec.horizon)[0] for each, x in zip(told, steps, strict=True)]
