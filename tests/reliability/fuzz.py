@@ -21,20 +21,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bundles import tiny_classifier, tiny_composer, tiny_forecaster, tiny_generator, tiny_reader
+from tests.bundles import (
+    tiny_classifier,
+    tiny_composer,
+    tiny_forecaster,
+    tiny_generator,
+    tiny_hearer,
+    tiny_reader,
+)
 from tests.e2e.server import REPOSITORY, ServerProcess
 from tests.reliability.meaning import INPUTS, MODELS
 from tests.reliability.openapi_checks import NAMES
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 SPARE = "spare"
-DEFAULTS = "forecast=series,sentiment=mood,generate=text,sequence=sensors,compose=music"
+DEFAULTS = "forecast=series,sentiment=mood,generate=text,sequence=sensors,compose=music,transcribe=ears"
 SESSIONS: dict[str, dict[str, Any]] = {
     "hourly": {"task": "forecast", "options": {"freq": "h"}},
     "review": {"task": "sentiment"},
     "play": {"task": "generate"},
     "machine": {"task": "sequence"},
     "band": {"task": "compose"},
+    "call": {"task": "transcribe"},
 }
 
 
@@ -62,6 +70,7 @@ def write_models(folder: Path) -> None:
     tiny_generator(folder, name="text")
     tiny_reader(folder, name="sensors")
     tiny_composer(folder, name="music")
+    tiny_hearer(folder, name="ears")
     tiny_generator(folder, "gru", name=SPARE)
 
 

@@ -6,6 +6,9 @@ beside levels, a character that the tokenizer does not know. Then no answer woul
 
 from __future__ import annotations
 
+import base64
+import io
+import wave
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -20,13 +23,30 @@ MODELS = {
     "text": "generate",
     "sensors": "sequence",
     "music": "compose",
+    "ears": "transcribe",
 }
+
+
+def _wave() -> str:
+    """Eight bits a sample, none of them above 127: what is made up for a form is text."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(1)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(range(128)) * 10)
+    return file.getvalue().decode("ascii")
+
+
+_SOUND = {"pcm16": base64.b64encode(bytes(range(256)) * 5).decode(), "rate": 8000}
+_FILE = _wave()
 INPUTS: dict[str, Any] = {
     "hourly": [112, 118, None, 129.5],
     "review": "a good film, truly",
     "play": "a play, of letters.",
     "machine": [[0.5, 20.0], [0.7, None]],
     "band": [[62, 50, 57], [64, None, 57]],
+    "call": _SOUND,
 }
 SESSION_OF = {
     "forecast": "hourly",
@@ -34,6 +54,7 @@ SESSION_OF = {
     "generate": "play",
     "sequence": "machine",
     "compose": "band",
+    "transcribe": "call",
 }
 _TENSORS: dict[str, Body] = {
     "series": {"name": "values", "shape": [1, 4], "datatype": "FP32", "data": [112, 118, None, 129]},
@@ -111,6 +132,17 @@ def score(body: Body, path: Body) -> Body:
     return {"steps": INPUTS["band"]}
 
 
+def transcribe(body: Body, path: Body) -> Body:
+    """Some noise, raw or as a file."""
+    sound = _SOUND if number_of(body) % 2 else {"audio": base64.b64encode(_FILE.encode()).decode()}
+    return body | {"audio": None, "pcm16": None, "rate": None, "model": None} | sound
+
+
+def transcription(body: Body, path: Body) -> Body:
+    """A file, for a model that hears."""
+    return body | {"file": _FILE, "model": "ears"}
+
+
 def from_state(body: Body, path: Body) -> Body:
     """The same of a session that has observations."""
     path["id"] = "hourly"
@@ -138,11 +170,10 @@ def complete(body: Body, path: Body) -> Body:
 
 
 def create(body: Body, path: Body) -> Body:
-    """At its start, on a model that there is, for long enough."""
+    """At its start, on a model that there is, under an id that is free, for long enough."""
     options = {"freq": "h"} if body.get("task") == "forecast" else {}
-    return (
-        {"task": "generate"} | body | {"model": None, "state": None, "options": options, "ttl_seconds": None}
-    )
+    free = {"id": None, "model": None, "state": None, "options": options, "ttl_seconds": None}
+    return {"task": "generate"} | body | free
 
 
 def fork(body: Body, path: Body) -> Body:
@@ -194,6 +225,8 @@ MEANING: dict[str, Callable[[Body, Body], Body]] = {
     "/generate": generate,
     "/compose": compose,
     "/compose/score": score,
+    "/transcribe": transcribe,
+    "/v1/audio/transcriptions": transcription,
     "/v1/completions": complete,
     "/sessions": create,
     "/sessions/steps": many_steps,

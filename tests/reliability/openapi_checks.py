@@ -114,7 +114,7 @@ def streams_are_whole(ctx: Any, response: Any, case: Any) -> None:
     events = _events(response)
     if case.operation.path.startswith("/v1/"):
         last = events[-1] if events else ""
-        whole = last == "[DONE]" or "error" in json.loads(last)
+        whole = last == "[DONE]" or "error" in (told := json.loads(last)) or told["type"].endswith(".done")
     else:
         whole = bool(events) and json.loads(events[-1])["type"] in ("done", "error")
     if not whole:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,6 +16,7 @@ from app.core.schema import Answer
 from app.edge.edge import Edge, edge_of
 from app.edge.http.form import BYTES_PER_MS, FORM_TYPE, Form, read_form
 from app.edge.http.routing import BytesRoute, bytes_response
+from app.protocols.openai.router import ERRORS
 from app.tasks.task import BodyReader, Task
 
 SOUND = "audio/wav"
@@ -23,6 +24,8 @@ _MEDIA = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"
 _LIST = "timestamp_granularities"
 _IGNORED = ("language", "chunking_strategy")
 """A model has its own language, and hears a sound as one."""
+# In a form a field that is there once is a list of one.
+_GRANULARITY = {"enum": ["word", "segment"]}
 _NEUTRAL = {"temperature": ("0", "0.0")}
 
 
@@ -37,7 +40,10 @@ class TranscriptionRequest(BaseModel):
     file: bytes = Field(json_schema_extra={"format": "binary"})
     model: str
     response_format: Literal["json", "text", "srt", "vtt", "verbose_json"] = "json"
-    timestamp_granularities: tuple[Literal["word", "segment"], ...] = ("segment",)
+    timestamp_granularities: Annotated[
+        tuple[Literal["word", "segment"], ...],
+        WithJsonSchema({"anyOf": [_GRANULARITY, {"type": "array", "items": _GRANULARITY}]}),
+    ] = ("segment",)
     stream: bool = False
 
 
@@ -63,11 +69,19 @@ class SoundRoute(BytesRoute):
 
 router = APIRouter(route_class=SoundRoute, prefix="/v1/audio", tags=["OpenAI"])
 
-_SCHEMA = {"requestBody": {"content": {FORM_TYPE: {"schema": TranscriptionRequest.model_json_schema()}}}}
+_TEXT = {"schema": {"type": "string"}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "as `response_format` says; with `stream`, events with the segments, then the text",
+        "content": dict.fromkeys((*_MEDIA.values(), "text/event-stream"), _TEXT),
+    }
+}
 
 
-@router.post("/transcriptions", response_model=Transcription, openapi_extra=_SCHEMA)
-async def write_down(body: TranscriptionRequest, request: Request) -> Response:
+@router.post("/transcriptions", response_model=Transcription, responses=ERRORS | _ANSWERS)
+async def write_down(
+    body: Annotated[TranscriptionRequest, Body(media_type=FORM_TYPE)], request: Request
+) -> Response:
     """What is said in a sound file."""
     edge = edge_of(request)
     task, reader = _hearing(edge, body.model)
@@ -79,7 +93,8 @@ async def write_down(body: TranscriptionRequest, request: Request) -> Response:
         return bytes_response(_events(answer), timing, media_type=b"text/event-stream")
     writer = next((one for one in task.writes if one.media_type == _MEDIA.get(body.response_format)), None)
     if writer is not None:
-        return bytes_response(writer.write(answer), timing, media_type=f"{writer.media_type}".encode())
+        text = await offloaded(writer.milliseconds(answer), writer.write, answer)
+        return bytes_response(text, timing, media_type=f"{writer.media_type}; charset=utf-8".encode())
     said = Transcription(text=answer.text)
     if body.response_format == "verbose_json":
         said = _verbose(answer, body.timestamp_granularities)
