@@ -29,11 +29,12 @@ async def keep_house(sessions: SessionService, store: StoreWorker, report: Calla
     while True:
         wait_s = _SWEEP_S
         try:
-            if not store.is_off and await sessions.sweep():
-                wait_s = _PAUSE_S
+            # First of all: before its first answer the store has no time, by which sessions expire.
             if loop.time() >= next_count:
                 report(await store.call(SessionStore.count))
                 next_count = loop.time() + _COUNT_S
+            if not store.is_off and await sessions.sweep():
+                wait_s = _PAUSE_S
         except RnnserveError as error:
             wait_s = _RETRY_S
             logger.warning("expired sessions could not be swept: %s", error.message)

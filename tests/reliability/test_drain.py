@@ -15,9 +15,10 @@ from benchmarks.kills import free_port
 from tests.e2e.server import ServerProcess
 from tests.reliability.traffic import MODEL, SECRET, Ending, Traffic, running, write_models
 
-GRACE_S = 30
+# Far longer than the texts take on a slow machine: what is tested is that they end, not how soon.
+GRACE_S = 120
 # Long enough for the drain to be seen, and for a text to end within it.
-_LONG: dict[str, Any] = {"max_tokens": 9000, "seed": 3, "stream": True}
+_LONG: dict[str, Any] = {"max_tokens": 5000, "seed": 3, "stream": True}
 # What a client may see of a server that ends: requests are answered whole, refused with 503, or not taken.
 _FINE = {
     "forecast": {"200", "503", "nobody there", "unanswered"},
@@ -106,7 +107,7 @@ async def last_event(url: str, begun: asyncio.Barrier) -> str:
     last = ""
     body = _LONG | ({"advance": True, "seq": 1} if "/sessions/" in url else {"model": MODEL})
     async with (
-        httpx2.AsyncClient(timeout=60) as http,
+        httpx2.AsyncClient(timeout=GRACE_S) as http,
         http.stream("POST", url, json=body) as answer,
     ):
         assert answer.status_code == 200

@@ -100,6 +100,29 @@ async def test_nothing_is_ended_while_the_clocks_disagree(
     house.cancel()
 
 
+async def test_housekeeping_begins_with_a_store_that_has_yet_to_answer(
+    worker: tuple[Elsewhere, StoreWorker], bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is no failure of a sweep: the count is told, and what has expired is ended, at once."""
+    store, asked = worker
+    told: list[int] = []
+
+    async def sweep() -> int:
+        assert asked.clock() > 0
+        told.append(-1)
+        return 0
+
+    bench.service.sweep = sweep  # type: ignore[method-assign]  # to see when it is called
+    check = store.check
+    store.check = lambda: (time.sleep(0.2), check())[1]  # type: ignore[method-assign]  # a slow first answer
+    asked.start(asyncio.get_running_loop())
+    house = asyncio.create_task(keep_house(bench.service, asked, told.append))
+    await until(lambda: len(told) > 1)
+    assert told[:2] == [0, -1]
+    assert "could not be swept" not in caplog.text
+    house.cancel()
+
+
 def test_a_server_with_a_wrong_clock_ends_no_session(tiny_models: Path, tmp_path: Path) -> None:
     """Neither one ahead nor one behind: sessions live on and open on all, and only the right one is ready."""
     task = {"task": "forecast"}
