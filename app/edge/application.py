@@ -111,7 +111,7 @@ def assemble(
     frames = [frame for each in (*edge.tasks, *lives, *actions, *protocols) for frame in each.frames]
     foreign = tuple(protocol.prefix for protocol in protocols)
     asked = None if access.keys is None else rules
-    document(app, list(edge.tasks.by_name), (*frames, ErrorFrame), asked, foreign)
+    document(app, edge, (*frames, ErrorFrame), asked, foreign)
     app.add_middleware(
         RequestScope,
         metrics=edge.metrics,

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.core.problem import ErrorFrame
+from app.edge.edge import Edge
 from app.edge.http.access import PathRules
 from app.edge.http.event_stream import HEADER
 from app.edge.http.routing import PROBLEM_CONTENT
@@ -68,7 +69,7 @@ def written_responses(writers: Iterable[AnswerWriter]) -> dict[int | str, dict[s
 
 def document(
     app: FastAPI,
-    tasks: list[str],
+    edge: Edge,
     frames: Iterable[type[BaseModel]],
     rules: PathRules | None,
     foreign: tuple[str, ...],
@@ -79,7 +80,7 @@ def document(
     shapes.
     """
     modes: Any = [(frame, "validation") for frame in dict.fromkeys(frames)]
-    plain = app.openapi
+    plain, tasks = app.openapi, list(edge.tasks.by_name)
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -96,9 +97,24 @@ def document(
                 for path, item in schema["paths"].items():
                     for operation in item.values():
                         _ask_for_keys(path, operation, rules, foreign)
-        return plain()
+        schema = plain()
+        if rules is None:
+            # With keys, the document is open to everybody, and the models are not.
+            _show_models(schema["paths"], edge)
+        return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's documentation names
+
+
+def _show_models(paths: dict[str, Any], edge: Edge) -> None:
+    """Beside a task's examples those of its models, which come and go: requests in a model's own terms."""
+    for task in edge.tasks:
+        body = paths[f"/{task.name}"]["post"]["requestBody"]["content"]["application/json"]
+        body["examples"] = dict(task.examples) | {
+            reference: {"summary": found.manifest.description, "value": found.model.inputs["example"]}
+            for reference, found in edge.service.catalog.deployments.items()
+            if found.task is task and "example" in found.model.inputs
+        }
 
 
 def _ask_for_keys(path: str, operation: dict[str, Any], rules: PathRules, foreign: tuple[str, ...]) -> None:

@@ -108,7 +108,8 @@ class TaskModel(Protocol):
     """A task on one bundle. Safe to share between threads.
 
     Attributes:
-        inputs: the bundle in the task's own terms, for ``GET /models/{name}``.
+        inputs: the bundle in the task's own terms, for ``GET /models/{name}``; an ``example`` among them is a
+            request, which the OpenAPI document has as well.
         limits: what a request may ask for, for the same.
     """
 

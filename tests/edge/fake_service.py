@@ -104,7 +104,7 @@ class FakeService:
         self.cancelled = 0
         self.streams: list[FakeStream] = []
         self.deployments: dict[str, Any] = {
-            "fake@1": SimpleNamespace(manifest=SimpleNamespace(name="fake", reference="fake@1"))
+            "fake@1": SimpleNamespace(task=None, manifest=SimpleNamespace(name="fake", reference="fake@1"))
         }
         self.catalog = SimpleNamespace(base=self.deployments.get, deployments=self.deployments, defaults={})
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tritonclient import http as triton
 from websockets.sync.client import connect
 
+from app.access.api_key import new_key, shown_digest
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput, InvalidManifest
 from app.core.numbers import softmax
@@ -150,6 +151,23 @@ def test_a_table_is_shown_as_it_is_read(server: ServerProcess) -> None:
         assert wrong["errors"][0]["field"] == "temperature"
         letters = client.post("/sequence/rows", json={"csv": "a\n1\n", "model": "tiny-names"}).json()
         assert "which a CSV cannot say" in letters["detail"]
+
+
+def test_the_document_has_a_request_in_the_columns_of_each_model(
+    server: ServerProcess, models: Path, tmp_path: Path
+) -> None:
+    """Each is answered; where keys are asked for, the document is open to everybody and names no model."""
+    with server.client() as client:
+        document = client.get("/openapi.json").json()
+        body = document["paths"]["/sequence"]["post"]["requestBody"]["content"]["application/json"]
+        shown = {name: one["value"] for name, one in body["examples"].items() if "@" in name}
+        assert set(shown) == {"tiny-names@1", *(f"tiny-sensors-{cell}@1" for cell in CELLS)}
+        assert shown[f"{MODEL}@1"]["rows"] == [{"vibration": 0.0, "temperature": 0.0}]
+        assert {client.post("/sequence", json=one).status_code for one in shown.values()} == {200}
+    keys = tmp_path / "keys.toml"
+    keys.write_text(f'[keys.alice]\nhash = "{shown_digest(new_key())}"\n')
+    with ServerProcess(models, keys=keys) as guarded, guarded.client() as client:
+        assert "tiny-" not in client.get("/openapi.json").text
 
 
 def test_tokens_and_texts_are_one(server: ServerProcess) -> None:
