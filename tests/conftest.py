@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from tests.bundles import CELLS, tiny_classifier, tiny_forecaster, tiny_generator
 
@@ -13,6 +14,9 @@ REPOSITORY = Path(__file__).parent.parent
 SHIPPED = REPOSITORY / "models"
 
 torch.set_num_threads(1)
+# How long an example takes says nothing on a machine that runs other tests beside it.
+settings.register_profile("rnnserve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rnnserve")
 
 
 @pytest.fixture(scope="session")

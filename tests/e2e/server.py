@@ -15,6 +15,8 @@ from types import TracebackType
 
 import httpx2
 
+from tests.e2e.forked import ForkedProcess
+
 REPOSITORY = Path(__file__).parent.parent.parent
 _PROGRAMS = {"tasks": "serve_tasks", "clock_ahead_s": "serve_ahead", "max_descriptors": "serve_few"}
 _URL = re.compile(r"on (http://\S+:(\d+))")
@@ -33,23 +35,27 @@ class ServerProcess:
     def __init__(self, models: Path | str, **flags: object) -> None:
         if not {"sessions", "state_dir"} & set(flags):
             flags["sessions"] = "memory:"
-        program = ["app"]
+        program: list[str] = []
         for name, module in _PROGRAMS.items():
             if name in flags:
                 program = [f"tests.{module}", str(flags.pop(name))]
-        command = [sys.executable, "-m", *program, "serve", "--models", str(models), "--port", "0"]
+        command = ["serve", "--models", str(models), "--port", "0"]
         for name, value in flags.items():
             flag = f"--{name.replace('_', '-')}"
             command += [flag] if value is True else [flag, str(value)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RNNSERVE_")}
-        self._process = subprocess.Popen(
-            command,
-            cwd=REPOSITORY,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self._process: subprocess.Popen[str] | ForkedProcess
+        if program:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *program, *command],
+                cwd=REPOSITORY,
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        else:
+            self._process = ForkedProcess(command, environment, REPOSITORY)
         self._lines: list[str] = []
         self._url: str | None = None
         self._announced = threading.Event()

@@ -206,6 +206,12 @@ def rewind(body: Body, path: Body) -> Body:
     return {"to": 0}
 
 
+def migrate(body: Body, path: Body) -> Body:
+    """To the model that the session has: its rows mean the same."""
+    path["id"] = "hourly"
+    return {"model": "series"}
+
+
 def infer(body: Body, path: Body) -> Body:
     """Tensors that the model reads."""
     if path.get("model") not in _TENSORS:
@@ -233,6 +239,7 @@ MEANING: dict[str, Callable[[Body, Body], Body]] = {
     "/sessions/{id}/steps": steps,
     "/sessions/{id}/fork": fork,
     "/sessions/{id}/rewind": rewind,
+    "/sessions/{id}/migrate": migrate,
     "/sessions/{id}/forecast": from_state,
     "/sessions/{id}/generate": generate,
     "/sessions/{id}/compose": compose,

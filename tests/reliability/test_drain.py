@@ -74,8 +74,9 @@ async def test_sigterm_under_load(models: Path, tmp_path: Path, workers: int) ->
         # The token that begins a text, and the text.
         assert await step_of(second.url) == 1 + _LONG["max_tokens"]
         assert second.stop() == 0
-    # Of several workers the last may be gone before it is asked.
-    assert workers > 1 or (503, "shutting down") in seen
+    # Texts may be made, and it gone, before it is asked; tests/e2e/test_process.py waits for the 503.
+    assert {status for status, _ in seen} <= {200, 503}
+    assert {reason for status, reason in seen if status == 503} <= {"shutting down"}
     for server in (first, second):
         assert "Traceback" not in server.log, server.log
         assert "still running" not in server.log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -152,6 +153,8 @@ def test_a_server_with_a_wrong_clock_ends_no_session(tiny_models: Path, tmp_path
             for client, side, server in ((second, "ahead of", ahead), (third, "behind", behind)):
                 ready = client.get("/readyz")
                 assert ready.status_code == 503
-                assert ready.json()["reason"] == f"this machine's clock is 7200 s {side} the session store's"
-                assert f"7200 s {side} the session store's; sessions expire by the store's" in server.log
+                # A store that takes a while to tell its time is known that much less exactly.
+                off = rf"this machine's clock is 7(19|20)\d s {side} the session store's"
+                assert re.fullmatch(off, ready.json()["reason"])
+                assert re.search(f"{off}; sessions expire by the store's", server.log)
                 assert abs(server.metric("rnnserve_session_store_clock_skew_seconds")) > 7000

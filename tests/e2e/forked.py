@@ -1,0 +1,81 @@
+"""A copy of a process that has loaded the application: loading it takes longer than most tests do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import Any, TextIO
+
+
+@cache
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["app.cli", "app.main", __name__])
+    return context
+
+
+def _run(errors: Any, arguments: list[str], environment: dict[str, str], folder: str) -> None:
+    """``python -m app`` in a session of its own, as a new process would run it."""
+    os.setsid()
+    os.dup2(errors.detach(), sys.stderr.fileno())
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    os.chdir(folder)
+    sys.argv = ["rnnserve", *arguments]
+    from app.cli import main
+    from app.edge.http import middleware, transports
+    from app.sessions import record
+
+    # What each process draws for itself when it loads the application.
+    record._WRITER = secrets.token_hex(8)
+    middleware._ids.seed()
+    transports._ids.seed()
+    main()
+
+
+class ForkedProcess:
+    """What this module uses of :class:`subprocess.Popen`, for ``python -m app``.
+
+    Args:
+        arguments: of the command.
+        environment: whole.
+        folder: where it runs.
+    """
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+        reading, writing = os.pipe()
+        self.stderr: TextIO = os.fdopen(reading, encoding="utf-8", errors="replace")
+        given = (DupFd(writing), list(arguments), dict(environment), str(folder))
+        self._process = _context().Process(target=_run, args=given)
+        self._process.start()
+        os.close(writing)
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout_s: float) -> int:
+        self._process.join(timeout_s)
+        status = self._process.exitcode
+        if status is None:
+            raise subprocess.TimeoutExpired("python -m app", timeout_s)
+        return status
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
