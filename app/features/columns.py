@@ -89,7 +89,7 @@ def read_columns(table: Table, layout: Layout, bounds: Bounds) -> ReadSeries:
             is more than the bounds allow.
     """
     roles = roles_of(table, layout)
-    raw = _raw(table, roles.identifier, roles.targets, len(roles.beside), bounds)
+    raw = _raw(table, roles, bounds)
     beside = _Beside(table, roles, bounds)
     notes = {table.header[column]: _LEFT_OUT for column in roles.words}
     if roles.time is None:
@@ -109,8 +109,11 @@ def read_columns(table: Table, layout: Layout, bounds: Bounds) -> ReadSeries:
         frequency = infer_frequency([moments[row] for row in rows])
     else:
         frequency = parse_frequency(layout.frequency)
-    columns = [_gridded(table, each, moments, frequency, bounds, notes, beside) for each in raw]
-    _check_points(sum(len(column.values) for column in columns), bounds)
+    columns, points = [], 0
+    for each in raw:
+        columns.append(_gridded(table, each, moments, frequency, bounds, notes, beside))
+        points += len(columns[-1].values)
+        _check_points(points * roles.width, bounds)
     return ReadSeries(columns, frequency, notes, roles)
 
 
@@ -120,6 +123,7 @@ class _Beside:
     def __init__(self, table: Table, roles: Roles, bounds: Bounds) -> None:
         self._table = table
         self._static = roles.static
+        self.width = roles.width
         self._numbers = {
             table.header[column]: np.array([table.number(row, column, bounds.largest) for row in table.rows])
             for column in roles.beside
@@ -151,12 +155,11 @@ class _Beside:
         return found
 
 
-def _raw(
-    table: Table, identifier: Sequence[int], targets: Sequence[int], beside: int, bounds: Bounds
-) -> list[_Raw]:
+def _raw(table: Table, roles: Roles, bounds: Bounds) -> list[_Raw]:
+    identifier, targets = roles.identifier, roles.targets
     if not identifier:
         _check_series(len(targets), bounds)
-    _check_points(len(table.rows) * (len(targets) + beside), bounds)
+    _check_points(len(table.rows) * len(targets) * roles.width, bounds)
     found: dict[tuple[str, int], _Raw] = {}
     for index, row in enumerate(table.rows):
         key = "/".join(row.cells[column] for column in identifier)
@@ -199,7 +202,7 @@ def _gridded(
             raise _one_step(table, each, rows[step], row, moments[row], f" of {frequency.code}")
         rows[step] = row
     length = max(rows) + 1
-    _check_points(length, bounds)
+    _check_points(length * beside.width, bounds)
     if length > _MAX_GAPS * len(rows) + 1000:
         raise InvalidInput(
             "time",
@@ -230,5 +233,6 @@ def _check_series(num: int, bounds: Bounds) -> None:
 
 def _check_points(num: int, bounds: Bounds) -> None:
     if num > bounds.max_points:
-        text = f"the CSV has more than {bounds.max_points} observations, counting those its times skip"
+        text = f"the CSV has more than {bounds.max_points} observations, counting those its times skip and "
+        text += "covariates"
         raise over_limit("body", bounds.max_points, text)

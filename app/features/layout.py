@@ -53,6 +53,11 @@ class Roles:
     beside: list[int]
     static: list[int]
 
+    @property
+    def width(self) -> int:
+        """Cells of a row that each series takes."""
+        return 1 + len(self.beside) + len(self.static)
+
     def times(self, table: Table) -> list[str]:
         assert self.time is not None
         if self.clock is None:

@@ -287,10 +287,26 @@ def test_what_a_model_reads_is_told_and_others_are_as_they_were(client: TestClie
 
 
 def test_a_request_for_a_wide_model_may_hold_less(tmp_path: Path) -> None:
-    """A step with covariates takes more memory, so there may be fewer."""
+    """A step with covariates takes more memory, so there may be fewer, in histories, paths and tables."""
     tiny_covariate_forecaster(tmp_path, "shop")
-    given: dict[str, Any] = {"models": tmp_path, "max_points": 200, "sessions": "memory:"}
+    given: dict[str, Any] = {"models": tmp_path, "sessions": "memory:"}
+    given |= {"max_points": 300, "max_sampled_values": 10_000}
     with TestClient(create_app(Settings(**given))) as client:
-        error = refused(client, **shop(0))
-    assert "at most" in error["message"]
-    assert error["field"] == "values"
+        error = refused(client, **shop(0, 60))
+        assert error["field"] == "values"
+        told = client.get("/models/shop").json()["limits"]
+        assert error["allowed"] == {"max": told["max_points"]}
+        assert error["message"].endswith(f"at most {told['max_points']} observations in all, got 60")
+        far = shop(0, 30, ahead=3 * HORIZON) | {"horizon": 3 * HORIZON}
+        forecast(client, **far, samples=100)
+        error = refused(client, **far, samples=200)
+        assert error["field"] == "samples"
+        assert "steps that are read at once" in error["message"]
+        lines = ["day,a,b,price", *(f"{START + timedelta(days=day)},1,2,3" for day in range(80))]
+        for wide, status in (("", 200), ("&future=price", 422)):
+            answer = client.post(
+                f"/forecast/series?targets=a,b{wide}",
+                content="\n".join(lines[:77]),
+                headers={"content-type": "text/csv"},
+            )
+            assert answer.status_code == status, answer.text

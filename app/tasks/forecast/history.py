@@ -85,6 +85,10 @@ class HistoryReader:
         self._spec = spec
         self._limits = limits
         self._known = known_frequencies(spec)
+        # Of a step with many covariates there may be as many less as it is wider.
+        self.max_points, self.max_fed = (
+            most * NUM_COLUMNS // len(spec.columns) for most in (limits.max_points, limits.max_sampled_values)
+        )
         self.covariates = Covariates(reference, spec.covariates)
         self._long_seasons = tuple(
             {(short, long) for _, short, long in self._known.values() if 1 < short < long <= spec.window}
@@ -103,15 +107,13 @@ class HistoryReader:
             InvalidInput: there are too many, or one cannot be forecast by this model.
         """
         series = request.all_series()
-        most, most_points = self._limits.max_series, self._limits.max_points
+        most, most_points = self._limits.max_series, self.max_points
         if len(series) > most:
             text = f"a request may hold at most {most} series, got {len(series)}"
             raise over_limit("series", most, text)
         points = 0
         for each in series:
             points += len(each.values)
-        # Of a step with many covariates there may be as many less as it is wider.
-        most_points = most_points * NUM_COLUMNS // len(self._spec.columns)
         if points > most_points:
             text = f"a request may hold at most {most_points} observations in all, got {points}"
             raise over_limit("values", most_points, text)

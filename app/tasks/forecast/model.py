@@ -88,7 +88,7 @@ class ForecastModel:
             "max_horizon": self._farthest,
             "trained_horizon": spec.horizon,
             "max_series": limits.max_series,
-            "max_points": limits.max_points,
+            "max_points": self._reader.max_points,
             "max_sampled_values": limits.max_sampled_values,
         }
 
@@ -164,20 +164,23 @@ class ForecastModel:
     def _sample(self, prepared: PreparedForecast, request: ForecastRequest) -> None:
         """Have sample paths drawn; raises InvalidInput for too many values of them."""
         num = request.samples or DEFAULT_PATHS
-        series, horizon, most = len(prepared.histories), prepared.horizon, self._limits.max_sampled_values
-        if series * num * horizon > most:
-            raise over_limit(
-                "horizon" if request.samples is None else "samples",
-                most,
-                f"{series} series of {num} sample paths of {horizon} steps are {series * num * horizon} "
-                f"values, more "
-                f"than the limit of {most}; ask for fewer series, paths or steps",
-            )
+        series, horizon, trained = len(prepared.histories), prepared.horizon, self._spec.horizon
+        for steps, most, what in (
+            (horizon, self._limits.max_sampled_values, "values"),
+            (min(trained, horizon - trained), self._reader.max_fed, "steps that are read at once"),
+        ):
+            if series * num * steps > most:
+                raise over_limit(
+                    "horizon" if request.samples is None else "samples",
+                    most,
+                    f"{series} series of {num} sample paths of {horizon} steps are {series * num * steps} "
+                    f"{what}, more than the limit of {most}; ask for fewer series, paths or steps",
+                )
         paths = Paths(
             prepared.histories,
             prepared.members,
             self._quantiles,
-            trained=self._spec.horizon,
+            trained=trained,
             horizon=horizon,
             levels=prepared.levels,
             num=num,
