@@ -30,11 +30,11 @@ class Layout:
 
     time: str | None = None
     id: str | None = None
-    targets: tuple[str, ...] = ()
+    targets: Sequence[str] = ()
     frequency: str | None = None
-    future: tuple[str, ...] = ()
-    past: tuple[str, ...] = ()
-    static: tuple[str, ...] = ()
+    future: Sequence[str] = ()
+    past: Sequence[str] = ()
+    static: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +77,32 @@ def roles_of(table: Table, layout: Layout) -> Roles:
     targets = _named(table, layout.targets, "targets")
     beside = [*_named(table, layout.future, "future"), *_named(table, layout.past, "past")]
     static = _named(table, layout.static, "static")
-    taken = (time, clock, index, *identifier, *beside)
+    taken = {time, clock, index, *identifier, *beside}
     others = [column for column in range(len(header)) if column not in taken]
     words = [column for column in others if _holds_words(table, column)]
     if not identifier and time is not None:
         identifier = _telling_column(table, time, clock, others, words)
     if not targets:
-        others = [column for column in others if column not in (*identifier, *static)]
+        others = _without(others, identifier, static)
         # Where nothing but words is left, the error says which cell is no number.
-        targets = [column for column in others if column not in words] or others
-    words = (
-        [column for column in words if column not in (*targets, *identifier, *static)]
-        if not layout.targets
-        else []
-    )
-    if twice := [column for column in beside if column in targets or beside.count(column) > 1]:
-        raise InvalidInput("targets", f"column {header[twice[0]]!r} is named twice, as a target or covariate")
+        targets = _without(others, words) or others
+        words = _without(words, targets, identifier, static)
+    else:
+        words = []
+    known = set(targets)
+    for column in beside:
+        if column in known:
+            raise InvalidInput("targets", f"column {header[column]!r} is named twice, as target or covariate")
+        known.add(column)
     if not targets:
         what = "a time column" if time is not None else "an id column"
         raise InvalidInput("body", f"the CSV has {what} but no column of values")
     return Roles(time, clock, identifier, targets, words, beside, static)
+
+
+def _without(columns: Sequence[int], *others: Sequence[int]) -> list[int]:
+    taken = {column for each in others for column in each}
+    return [column for column in columns if column not in taken]
 
 
 def _identifier(table: Table, names: str | None) -> list[int]:
@@ -108,7 +114,10 @@ def _identifier(table: Table, names: str | None) -> list[int]:
 def _named(table: Table, names: Sequence[str], field: str) -> list[int]:
     """Columns by names that were written with commas between them, where a name may have one itself."""
     whole = ",".join(names)
-    return [table.index_of(name, field) for name in ([whole] if names and whole in table.header else names)]
+    if names and whole in table.header:
+        names = [whole]
+    places = {name: column for column, name in enumerate(table.header)}
+    return [places[name] if name in places else table.index_of(name, field) for name in names]
 
 
 def _time_column(table: Table, identifier: Sequence[int]) -> tuple[int | None, int | None]:

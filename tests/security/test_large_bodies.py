@@ -117,6 +117,16 @@ def test_a_table_is_read_as_far_as_its_rows_are_taken(server: ServerProcess) -> 
         assert comes_back(server, before)
 
 
+def test_the_columns_of_a_wide_table_are_each_looked_for_once(server: ServerProcess) -> None:
+    """Ninety thousand by their names are answered long before the connection gives up."""
+    names = [f"c{number}" for number in range(90_000)]
+    table = f"{','.join(names)}\n{','.join('1' for _ in names)}\n"
+    document = {"csv": table, "targets": names[:5], "future": names[5:]}
+    answer = asked(server, post(json.dumps(document).encode(), path=b"/forecast/series"))
+    assert answer.status == 422, answer.body[:500]
+    assert "more than 100000 observations" in answer.document["detail"]
+
+
 def test_bombs_are_opened_a_few_at_a_time(server: ServerProcess) -> None:
     """Thirty of 16 MiB each in the memory of a few, and the refusals are those of one."""
     before, most = resident_mb(server), peak_mb(server, forget=True)

@@ -52,7 +52,7 @@ class SeriesOptions:
             () if names is None else tuple(name.strip() for name in names.split(","))
             for names in (self.future, self.past, self.static)
         )
-        columns = Layout(self.time, self.id, tuple(self.target or ()), self.freq, future, past, static)
+        columns = Layout(self.time, self.id, self.target or (), self.freq, future, past, static)
         return CsvLayout(columns, self.season, self.holidays)
 
 

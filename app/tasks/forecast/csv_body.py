@@ -112,10 +112,8 @@ class TableQuery(BaseModel):
 
     @property
     def layout(self) -> Layout:
-        targets, future, past, static = (
-            tuple(names or ()) for names in (self.targets, self.future, self.past, self.static)
-        )
-        return Layout(self.time, self.id, targets, self.freq, future, past, static)
+        covariates = (self.future or (), self.past or (), self.static or ())
+        return Layout(self.time, self.id, self.targets or (), self.freq, *covariates)
 
 
 class CsvQuery(TableQuery):

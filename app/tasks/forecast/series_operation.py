@@ -77,9 +77,8 @@ class TableReading:
         table = read_table(
             text.encode() if isinstance(text, str) else text, self._bounds.max_points, "observations"
         )
-        columns = (request.targets, request.future, request.past, request.static)
-        targets, *covariates = (tuple(names or ()) for names in columns)
-        layout = Layout(request.time, request.id, targets, request.freq, *covariates)
+        covariates = (request.future or (), request.past or (), request.static or ())
+        layout = Layout(request.time, request.id, request.targets or (), request.freq, *covariates)
         found = read_columns(table, layout, self._bounds)
         return PreparedTable(blocks=[], members=[], answer=self._answer(found, table.header))
 
