@@ -150,13 +150,14 @@ class ForecastSession:
                 if step.given is not None:
                     self._covariates.check(step.given, f"{step.field}.")
             return [], {}
-        told, ahead = [], 0
+        told, ahead, num = [], 0, 1 + self._spec.horizon
+        days = None
+        if self._covariates.spec.holidays is not None:
+            field = f"{fed[-1].field}.time"
+            days = self._covariates.holidays(start, frequency, len(fed) - 1 + num, first, field)
         for place, step in enumerate(fed):
-            days, horizon = None, self._spec.horizon
-            if self._covariates.spec.holidays is not None:
-                field = f"{step.field}.time" if step.field else "inputs"
-                days = self._covariates.holidays(start, frequency, 1 + horizon, first + place, field)
-            one, ahead = self._covariates.of_step(step.given, context["static"], days, step.field)
+            near = None if days is None else days[place : place + num]
+            one, ahead = self._covariates.of_step(step.given, context["static"], near, step.field)
             told.append(one)
         return told, {"ahead": ahead}
 
