@@ -71,7 +71,7 @@ class Covariates:
         future = [_known(given[0][name], f"{prefix}future.{name}", num, ahead) for name in self._names[0]]
         past = [_passed(given[1][name], f"{prefix}past.{name}", num) for name in self._names[1]]
         words = [
-            self.word(each, given[2][each.name], f"{prefix}static.{each.name}") for each in self.spec.static
+            self._word(each, given[2][each.name], f"{prefix}static.{each.name}") for each in self.spec.static
         ]
         days = None
         if self.spec.holidays is not None:
@@ -121,7 +121,7 @@ class Covariates:
             raise InvalidInput(f"{prefix}static", 'static covariates are words by name, as in {"shop": "a"}')
         self._check("static", self._names[2], given, prefix)
         words = self.spec.static if self.spec is not None else ()
-        return {each.name: self.word(each, given[each.name], f"{prefix}static.{each.name}") for each in words}
+        return {each.name: self._word(each, given[each.name], f"{prefix}static.{each.name}") for each in words}
 
     def of_step(
         self, given: Given | None, static: dict[str, str | None], days: Array | None, field: str
@@ -152,7 +152,7 @@ class Covariates:
         ahead = min((len(values) - 1 for values in future), default=0)
         return self.reader.read(1, future, past, words, days), ahead
 
-    def word(self, known: Words, word: str | None, field: str) -> str | None:
+    def _word(self, known: Words, word: str | None, field: str) -> str | None:
         """Raises InvalidInput for one that training has not seen."""
         if word is not None and word not in known.values:
             raise InvalidInput(
