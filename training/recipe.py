@@ -131,7 +131,7 @@ class Recipe(Protocol[NetT, BatchT]):
 
     @property
     def notes(self) -> str:
-        """Markdown for the model card: intended use, data, limits."""
+        """Markdown for the model card: intended use, data, limits; asked for after :meth:`measure`."""
 
     def golden_steps(self) -> NDArray[np.generic]:
         """Steps to record in the bundle, ``[batch, time, ...]``."""

@@ -18,7 +18,7 @@ from training.data.download import DataStore
 from training.forecast.kinds import NUM_FREQUENCIES, built_in_frequencies
 from training.forecast.library import PATHS, TESTED, built_in
 from training.forecast.series import Series
-from training.forecast.series_csv import CsvLayout, frequencies_of, read_with_covariates
+from training.forecast.series_csv import CsvLayout, frequencies_of, read_series
 from training.forecast.warm import Start
 from training.recipe import file_source
 
@@ -102,7 +102,7 @@ def load_csv(
     """
     known = None if start is None else known_frequencies(start.spec)
     kept = None if start is None else start.covariates_for(layout)
-    series, covariates = read_with_covariates(path, layout, horizon, known, kept)
+    series, covariates = read_series(path, layout, horizon, known, kept)
     if not any(np.isfinite(item.values[: item.train_end]).any() for item in series):
         raise no_values(series, 0, series[0].train_end, "train the network")
     kind = series[0].kind

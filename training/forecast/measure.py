@@ -11,12 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.manifest import Quality
-from training.forecast.backtest import (
-    History,
-    QuantileNet,
-    forecast_after,
-    forecast_along,
-)
+from training.forecast.backtest import History, QuantileNet, forecast_after, forecast_along
 from training.forecast.baselines import naive2, seasonal_naive
 from training.forecast.benchmark import m3_quality
 from training.forecast.figures import (
@@ -27,15 +22,8 @@ from training.forecast.figures import (
     quality,
     seasonal_scale,
 )
-from training.forecast.metrics import (
-    m4_scores,
-    mae,
-    mse,
-    rmse,
-    rse,
-)
+from training.forecast.metrics import m4_scores, mae, mse, rmse, rse
 from training.forecast.series import M4_HORIZON, Files, Series, m4_test
-from training.forecast.user_report import user_report
 
 Array = NDArray[np.float64]
 
@@ -60,20 +48,7 @@ def score_m4(
     return {**scores, **coverages(np.stack(truths), quantiles, net.quantile_levels)}
 
 
-def measure(net: QuantileNet, series: Sequence[Series], files: Files | None) -> list[Quality]:
-    """Every figure there is of these series.
-
-    Args:
-        net: what to measure.
-        series: the built-in ones, or a user's.
-        files: where the official test parts of the built-in ones are; ``None`` of a user's.
-    """
-    if files is None:
-        return user_report(net, series)[0]
-    return _report_built_in(net, series, files)
-
-
-def _report_built_in(net: QuantileNet, series: Sequence[Series], files: Files) -> list[Quality]:
+def measure(net: QuantileNet, series: Sequence[Series], files: Files) -> list[Quality]:
     """Every figure of the built-in recipe, on the documented test parts."""
     report: list[Quality] = []
     for group in M4_HORIZON:

@@ -150,7 +150,7 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         return -float(self._epoch) if self._validation is None else self._validation.score(net)
 
     def measure(self, net: Forecaster) -> list[Quality]:
-        if self._csv is None:
+        if self._data.store is not None:
             return measure(net.cpu(), self._data.series, self._data.store)
         report, self._table = user_report(net.cpu(), self._data.series)
         return report

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.errors import DataError, InvalidInput
-from app.features.columns import Bounds, Column, read_columns
+from app.features.columns import Bounds, Column, ReadSeries, read_columns
 from app.features.frequency import Frequency
 from app.features.layout import Layout
 from app.features.series import NO_FREQUENCY, SeriesKind, kind_for
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 # Sums of larger values would leave float32. The numbers of series and values are bounded by memory alone.
 _BOUNDS = Bounds(largest=1e30, max_series=10**9, max_points=10**12)
+# Steps ahead where the user names none and the series are long enough.
+_USUAL_HORIZON = 24
 
 # What a complaint may be about besides a column.
 _PARAMETERS = frozenset({"body", "time", "id", "targets", "freq", "future", "past", "static"})
@@ -45,21 +47,7 @@ class CsvLayout:
     holidays: str | None = None
 
 
-# Steps ahead where the user names none and the series are long enough.
-USUAL_HORIZON = 24
-
-
 def read_series(
-    path: Path,
-    layout: CsvLayout,
-    horizon: int,
-    known: Mapping[str, tuple[int, int, int]] | None = None,
-) -> list[Series]:
-    """As :func:`read_with_covariates`, without any."""
-    return read_with_covariates(path, layout, horizon, known)[0]
-
-
-def read_with_covariates(
     path: Path,
     layout: CsvLayout,
     horizon: int,
@@ -69,7 +57,8 @@ def read_with_covariates(
     """Read and split every series of a CSV.
 
     The last tenth of a series, at least one horizon, is the test part; as much before it is
-    validation. Missing steps of a series with times are put back as missing values.
+    validation. Missing steps of a series with times are put back as missing values. What had to be guessed
+    or left out is logged.
 
     Args:
         path: the file, with a header.
@@ -84,7 +73,10 @@ def read_with_covariates(
     Raises:
         DataError: a column is missing, a cell cannot be read, or no series is long enough.
     """
-    columns, frequency = _read(path, layout)
+    found = _read(path, layout)
+    for name, note in found.notes.items():
+        logger.warning("%s, %s: %s", path.name, name, note)
+    columns, frequency = found.columns, found.frequency
     known = frequencies_of(frequency, layout.season) if known is None else known
     kind = kind_for(frequency, known, season=layout.season, window=WINDOW)
     split = [(column, _split(path, column, kind, horizon)) for column in columns]
@@ -114,19 +106,17 @@ def frequencies_of(frequency: Frequency | None, season: int | None) -> dict[str,
     return {NO_FREQUENCY: entry} if frequency is None else {frequency.code: entry, NO_FREQUENCY: entry}
 
 
-def fitting_horizon(path: Path, layout: CsvLayout, most: int = USUAL_HORIZON) -> int:
-    """So many steps ahead as ``most``, or as leave two thirds of the longest series to train on.
+def fitting_horizon(path: Path, layout: CsvLayout) -> int:
+    """So many steps ahead as are usual, or as leave two thirds of the longest series to train on.
 
     Raises:
         DataError: as :func:`read_series`.
     """
-    columns, _ = _read(path, layout)
-    length = max(len(column.values) for column in columns)
-    return max(1, min(most, length // 6))
+    length = max(len(column.values) for column in _read(path, layout).columns)
+    return max(1, min(_USUAL_HORIZON, length // 6))
 
 
-def _read(path: Path, layout: CsvLayout) -> tuple[list[Column], Frequency | None]:
-    """What had to be guessed or left out is logged."""
+def _read(path: Path, layout: CsvLayout) -> ReadSeries:
     if layout.season is not None and not 1 <= layout.season <= WINDOW:
         raise DataError(f"season is {layout.season}; it must be 1 to {WINDOW} steps")
     try:
@@ -141,9 +131,7 @@ def _read(path: Path, layout: CsvLayout) -> tuple[list[Column], Frequency | None
         # Behind the last value stands what is known ahead.
         for column in found.columns:
             column.values = column.values[: column.observed]
-    for name, note in found.notes.items():
-        logger.warning("%s, %s: %s", path.name, name, note)
-    return list(found.columns), found.frequency
+    return found
 
 
 def minimum_length(horizon: int) -> int:

@@ -105,7 +105,7 @@ def test_means_are_made_of_the_training_part_alone() -> None:
 def test_a_wide_csv_is_one_series_per_column_with_gaps_put_back(tmp_path: Path) -> None:
     """Every value column is a series; a missing row is a missing value; parts are chronological."""
     path = write(tmp_path, daily(60, skip=(7, 8)))
-    series = read_series(path, CsvLayout(Layout(time="day")), horizon=5)
+    series, _ = read_series(path, CsvLayout(Layout(time="day")), horizon=5)
     assert [item.id for item in series] == ["a", "b"]
     first = series[0]
     assert len(first.values) == 60
@@ -120,7 +120,7 @@ def test_a_long_csv_is_one_series_per_id_in_any_order(tmp_path: Path) -> None:
     start = np.datetime64("2024-01-01")
     rows = [f"{start + k},{shop},{k + 100 * j}" for k in range(40) for j, shop in enumerate(("x", "y"))]
     path = write(tmp_path, "\n".join(["day,shop,sold", *reversed(rows)]))
-    series = read_series(path, CsvLayout(Layout(time="day", targets=("sold",), id="shop")), horizon=4)
+    series, _ = read_series(path, CsvLayout(Layout(time="day", targets=("sold",), id="shop")), horizon=4)
     found = {item.id: item.values for item in series}
     np.testing.assert_array_equal(found["x"], np.arange(40.0))
     np.testing.assert_array_equal(found["y"], np.arange(40.0) + 100)
@@ -129,7 +129,7 @@ def test_a_long_csv_is_one_series_per_id_in_any_order(tmp_path: Path) -> None:
 def test_a_csv_without_times_is_a_series_of_unknown_frequency(tmp_path: Path) -> None:
     """Neither time nor frequency is needed; a season can still be told."""
     path = write(tmp_path, "y\n" + "\n".join(str(k) for k in range(50)))
-    item = read_series(path, CsvLayout(season=6), horizon=3)[0]
+    item = read_series(path, CsvLayout(season=6), horizon=3)[0][0]
     assert (item.start, item.kind.frequency, item.kind.season) == (None, None, 6)
 
 
@@ -137,7 +137,7 @@ def test_a_csv_without_times_is_a_series_of_unknown_frequency(tmp_path: Path) ->
 def test_missing_cells_are_missing_values(tmp_path: Path, missing: str) -> None:
     """The usual spellings of "no value" are not errors."""
     path = write(tmp_path, "x,y\n" + "\n".join(["1,1", f'1,"{missing}"', *("1,2" for _ in range(40))]))
-    assert np.isnan(read_series(path, CsvLayout(), horizon=2)[1].values[1])
+    assert np.isnan(read_series(path, CsvLayout(), horizon=2)[0][1].values[1])
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_unreadable_files_are_data_errors(tmp_path: Path) -> None:
 def test_what_the_server_reads_is_trained_on(tmp_path: Path) -> None:
     """Semicolons, decimal commas, and a time column that nobody named: one reader for both sides."""
     rows = [f"{day:02d}.03.2024;{day},5" for day in range(1, 31)]
-    (item,) = read_series(write(tmp_path, "\n".join(["Datum;Umsatz", *rows])), CsvLayout(), horizon=3)
+    (item,), _ = read_series(write(tmp_path, "\n".join(["Datum;Umsatz", *rows])), CsvLayout(), horizon=3)
     assert (item.id, item.start, item.kind.season) == ("Umsatz", datetime(2024, 3, 1), 7)
     np.testing.assert_array_equal(item.values, np.arange(1, 31) + 0.5)
 
@@ -211,7 +211,7 @@ def test_the_shortest_series_is_split_in_three(tmp_path: Path, horizon: int) -> 
     """At the minimum length each part still has what its purpose needs."""
     num = minimum_length(horizon)
     path = write(tmp_path, "y\n" + "\n".join(str(k) for k in range(num)))
-    item = read_series(path, CsvLayout(), horizon)[0]
+    item = read_series(path, CsvLayout(), horizon)[0][0]
     assert item.train_end >= 8
     assert item.validation_end - item.train_end >= horizon
     assert num - item.validation_end >= horizon
