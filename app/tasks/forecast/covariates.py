@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.core.errors import InvalidInput
 from app.features.frequency import Frequency
-from app.tasks.forecast.covariate_spec import CovariateReader, CovariateSpec, Told, Words
+from app.tasks.forecast.covariate_spec import CovariateReader, CovariateSpec, Told
 from app.tasks.forecast.schema import LARGEST_VALUE, NOTHING, Given
 
 Array = NDArray[np.float64]
@@ -70,9 +70,7 @@ class Covariates:
             return None
         future = [_known(given[0][name], f"{prefix}future.{name}", num, ahead) for name in self._names[0]]
         past = [_passed(given[1][name], f"{prefix}past.{name}", num) for name in self._names[1]]
-        words = [
-            self._word(each, given[2][each.name], f"{prefix}static.{each.name}") for each in self.spec.static
-        ]
+        words = self._words(given[2], prefix)
         days = None
         if self.spec.holidays is not None:
             days = self.holidays(start, frequency, num + ahead, 0, f"{prefix}start")
@@ -120,8 +118,7 @@ class Covariates:
         if not isinstance(given, dict):
             raise InvalidInput(f"{prefix}static", 'static covariates are words by name, as in {"shop": "a"}')
         self._check("static", self._names[2], given, prefix)
-        words = self.spec.static if self.spec is not None else ()
-        return {each.name: self._word(each, given[each.name], f"{prefix}static.{each.name}") for each in words}
+        return dict(zip(self._names[2], self._words(given, prefix), strict=True))
 
     def of_step(
         self, given: Given | None, static: dict[str, str | None], days: Array | None, field: str
@@ -152,15 +149,19 @@ class Covariates:
         ahead = min((len(values) - 1 for values in future), default=0)
         return self.reader.read(1, future, past, words, days), ahead
 
-    def _word(self, known: Words, word: str | None, field: str) -> str | None:
-        """Raises InvalidInput for one that training has not seen."""
-        if word is not None and word not in known.values:
-            raise InvalidInput(
-                field,
-                f"{str(word)[:40]!r} is none of the words that {self._reference} knows; null is any other",
-                allowed=list(known.values),
-            )
-        return word
+    def _words(self, given: dict[str, Any], prefix: str) -> list[str | None]:
+        """Of each static covariate its word; raises InvalidInput for one that training has not seen."""
+        words = []
+        for known in () if self.spec is None else self.spec.static:
+            word = given[known.name]
+            if word is not None and word not in known.values:
+                raise InvalidInput(
+                    f"{prefix}static.{known.name}",
+                    f"{str(word)[:40]!r} is none of the words that {self._reference} knows; null is any other",
+                    allowed=list(known.values),
+                )
+            words.append(word)
+        return words
 
 
 def _known(values: Sequence[float | None], field: str, num: int, ahead: int) -> Array:
