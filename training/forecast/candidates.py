@@ -66,9 +66,8 @@ class Candidates(Generic[T]):
     """``[batch, num, horizon, k]``, the horizon 1 where it makes no difference.
 
     ``values`` from the ``anchor`` in scales; which lags were ``found``; how much each value is in ``doubt``,
-    to be taken off its logit; how many scales a
-    step is ``wide``; ``unit`` and ``noise`` as in
-    :class:`training.forecast.memory.View`.
+    to be taken off its logit; how many scales a step is ``wide``; ``unit`` and ``noise`` as in
+    :class:`training.forecast.look_back.View`.
     """
 
     values: T
@@ -126,7 +125,7 @@ def candidates(ops: Ops[T], told: T, position: T, buffer: T, horizon: int) -> Ca
     """The candidates of every origin.
 
     Args:
-        told, position: of the origins, ``[batch, num, k]``; see :class:`training.forecast.memory.View`.
+        told, position: of the origins, ``[batch, num, k]``; see :class:`training.forecast.look_back.View`.
         buffer: ``[batch, length]``.
         horizon: how many steps ahead.
     """
