@@ -16,7 +16,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.report import RESULTS, machine
+from benchmarks.report import RESULTS, command, machine
 
 FULL = {
     "forecast": "--seconds 2 --rounds 3 --peer-rounds 2",
@@ -65,7 +65,7 @@ def main() -> None:
         parts.append({"name": name, "status": status, "seconds": round(time.perf_counter() - began, 1)})
     document = {
         "run": run,
-        "command": " ".join(["python -m benchmarks.all", *sys.argv[1:]]),
+        "command": command("all"),
         "seconds": round(time.perf_counter() - started, 1),
         "machine": machine(),
         "parts": parts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -133,6 +134,12 @@ def commit() -> str:
     return name.strip() + ("+" if changed.strip() else "")
 
 
+def command(name: str) -> str:
+    """The command line of this run, without the folders of this machine."""
+    words = [re.sub(r"(^|=)/(?:.*/)?([^/]+)/*$", r"\1\2", word) for word in sys.argv[1:]]
+    return " ".join([f"python -m benchmarks.{name}", *words])
+
+
 def publish(name: str, figures: list[Figure], notes: Mapping[str, object]) -> None:
     """Print the figures and save them as ``results/NAME.json`` and ``results/NAME.svg``."""
     for figure in figures:
@@ -144,7 +151,7 @@ def publish(name: str, figures: list[Figure], notes: Mapping[str, object]) -> No
         "benchmark": name,
         "run": RUN,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": "python -m benchmarks." + " ".join([name, *sys.argv[1:]]),
+        "command": command(name),
         "machine": machine(),
         "notes": dict(notes),
         "figures": [asdict(figure) | {"aim": figure.aim, "met": figure.met} for figure in figures],

@@ -36,6 +36,11 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert against("a", [100, 10, 30], [50, 10, 10], "x", "b").ratio != 30 / 10
 
 
+def test_a_command_is_recorded_without_the_folders_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["x", "--data", "/mnt/big/series", "--out=/mnt/a/", "--only", "a/b", "2"])
+    assert report.command("one") == "python -m benchmarks.one --data series --out=a --only a/b 2"
+
+
 def test_publishing_writes_json_and_a_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
