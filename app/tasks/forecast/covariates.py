@@ -157,7 +157,8 @@ class Covariates:
             if word is not None and word not in known.values:
                 raise InvalidInput(
                     f"{prefix}static.{known.name}",
-                    f"{str(word)[:40]!r} is none of the words that {self._reference} knows; null is any other",
+                    f"{str(word)[:40]!r} is none of the words that {self._reference} knows; "
+                    "null is any other",
                     allowed=list(known.values),
                 )
             words.append(word)
