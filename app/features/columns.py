@@ -39,13 +39,15 @@ class Bounds:
 class Column:
     """One series ``[time]``, NaN where a value is missing; ``start`` has the last row's offset, if any.
 
-    ``beside`` are its covariates of numbers, on the same steps, and ``static`` those that never change.
+    ``future`` and ``past`` are its covariates of numbers, by column and on the same steps, and ``static``
+    those that never change.
     """
 
     name: str
     values: NDArray[np.float64]
     start: datetime | None
-    beside: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    future: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    past: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     static: dict[str, str | None] = field(default_factory=dict)
 
     @property
@@ -124,15 +126,19 @@ class _Beside:
         self._table = table
         self._static = roles.static
         self.width = roles.width
-        self._numbers = {
-            table.header[column]: np.array([table.number(row, column, bounds.largest) for row in table.rows])
-            for column in roles.beside
-        }
+
+        def numbers(column: int) -> NDArray[np.float64]:
+            return np.array([table.number(row, column, bounds.largest) for row in table.rows])
+
+        self._future = {table.header[column]: numbers(column) for column in roles.future}
+        self._past = {table.header[column]: numbers(column) for column in roles.past}
 
     def with_covariates(self, column: Column, raw: _Raw, steps: Sequence[int]) -> Column:
-        for name, numbers in self._numbers.items():
-            column.beside[name] = values = np.full(len(column.values), np.nan)
-            values[list(steps)] = numbers[raw.rows]
+        places = list(steps)
+        for given, placed in ((self._future, column.future), (self._past, column.past)):
+            for name, numbers in given.items():
+                placed[name] = values = np.full(len(column.values), np.nan)
+                values[places] = numbers[raw.rows]
         for at in self._static:
             column.static[self._table.header[at]] = self._word(at, raw)
         return column

@@ -42,7 +42,7 @@ class Roles:
     """Columns by what they hold; ``clock`` has the times of day where ``time`` has dates alone.
 
     ``identifier`` are those that tell the series of a row, none in a wide table; ``words`` hold words alone
-    and were left out; ``beside`` are covariates of numbers, ``static`` those that never change.
+    and were left out; ``future`` and ``past`` are covariates of numbers, ``static`` those that never change.
     """
 
     time: int | None
@@ -50,13 +50,14 @@ class Roles:
     identifier: list[int]
     targets: list[int]
     words: list[int]
-    beside: list[int]
+    future: list[int]
+    past: list[int]
     static: list[int]
 
     @property
     def width(self) -> int:
         """Cells of a row that each series takes."""
-        return 1 + len(self.beside) + len(self.static)
+        return 1 + len(self.future) + len(self.past) + len(self.static)
 
     def times(self, table: Table) -> list[str]:
         assert self.time is not None
@@ -75,9 +76,9 @@ def roles_of(table: Table, layout: Layout) -> Roles:
         time, index = _time_column(table, identifier)
     clock = None if time is None else _clock_column(table, time)
     targets = _named(table, layout.targets, "targets")
-    beside = [*_named(table, layout.future, "future"), *_named(table, layout.past, "past")]
+    future, past = _named(table, layout.future, "future"), _named(table, layout.past, "past")
     static = _named(table, layout.static, "static")
-    taken = {time, clock, index, *identifier, *beside}
+    taken = {time, clock, index, *identifier, *future, *past}
     others = [column for column in range(len(header)) if column not in taken]
     words = [column for column in others if _holds_words(table, column)]
     if not identifier and time is not None:
@@ -90,14 +91,14 @@ def roles_of(table: Table, layout: Layout) -> Roles:
     else:
         words = []
     known = set(targets)
-    for column in beside:
+    for column in (*future, *past):
         if column in known:
             raise InvalidInput("targets", f"column {header[column]!r} is named twice, as target or covariate")
         known.add(column)
     if not targets:
         what = "a time column" if time is not None else "an id column"
         raise InvalidInput("body", f"the CSV has {what} but no column of values")
-    return Roles(time, clock, identifier, targets, words, beside, static)
+    return Roles(time, clock, identifier, targets, words, future, past, static)
 
 
 def _without(columns: Sequence[int], *others: Sequence[int]) -> list[int]:
@@ -117,6 +118,7 @@ def _named(table: Table, names: Sequence[str], field: str) -> list[int]:
     if names and whole in table.header:
         names = [whole]
     places = {name: column for column, name in enumerate(table.header)}
+    names = [name.strip() for name in names]
     return [places[name] if name in places else table.index_of(name, field) for name in names]
 
 

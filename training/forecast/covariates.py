@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.core.errors import DataError, InvalidInput, TrainingError
 from app.features.calendar import advance
 from app.features.columns import Column
 from app.features.frequency import Frequency
-from app.features.layout import Layout
 from app.tasks.forecast.covariate_spec import (
     CovariateReader,
     CovariateSpec,
@@ -31,36 +31,35 @@ _BEFORE, _BEHIND = 10, 25
 def fit_covariates(
     columns: Sequence[Column],
     ends: Sequence[int],
-    layout: Layout,
     region: str | None,
     frequency: Frequency | None,
 ) -> CovariateSpec | None:
     """What the covariates of series are measured in, by their training parts.
 
     Args:
-        columns: the series.
+        columns: the series, which all have the same covariates.
         ends: where the training part of each ends.
-        layout: which covariates there are.
         region: whose holidays, as in ``DE`` or ``AU-VIC``.
         frequency: of the series.
 
     Raises:
         TrainingError: a covariate cannot be used; the message says why.
     """
-    if not (layout.future or layout.past or layout.static or region):
+    first = columns[0]
+    if not (first.future or first.past or first.static or region):
         return None
 
-    def scaled(names: Sequence[str]) -> list[Scaled]:
+    def scaled(parts: Sequence[dict[str, NDArray[np.float64]]]) -> list[Scaled]:
         found = []
-        for name in names:
-            values = [each.beside[name][:end] for each, end in zip(columns, ends, strict=True)]
+        for name in parts[0]:
+            values = [part[name][:end] for part, end in zip(parts, ends, strict=True)]
             if not any(np.isfinite(each).any() for each in values):
                 raise DataError(f"covariate {name!r} has no values in the training parts")
             found.append(fit_scaled(name, values))
         return found
 
     static = []
-    for name in layout.static:
+    for name in first.static:
         words = sorted({word for each in columns if (word := each.static[name]) is not None})
         if not 1 <= len(words) <= MOST_WORDS:
             raise DataError(
@@ -68,8 +67,8 @@ def fit_covariates(
             )
         static.append(Words(name=name, values=tuple(words)))
     return CovariateSpec(
-        future=tuple(scaled(layout.future)),
-        past=tuple(scaled(layout.past)),
+        future=tuple(scaled([each.future for each in columns])),
+        past=tuple(scaled([each.past for each in columns])),
         static=tuple(static),
         holidays=None if region is None else _holidays(region, columns, frequency),
     )
@@ -81,7 +80,7 @@ def told_of(column: Column, spec: CovariateSpec, frequency: Frequency | None) ->
     days = None
     if spec.holidays is not None:
         start = _start(column, frequency)
-        longest = max([num, *map(len, column.beside.values())])
+        longest = max([num, *map(len, column.future.values())])
         try:
             days = reader.holidays(*start, longest)
         except InvalidInput as error:
@@ -90,8 +89,8 @@ def told_of(column: Column, spec: CovariateSpec, frequency: Frequency | None) ->
     for each, word in zip(spec.static, words, strict=True):
         if word is not None and word not in each.values:
             raise DataError(f"{each.name} {word!r} is not known; known are {', '.join(each.values)}")
-    future = [column.beside[each.name] for each in spec.future]
-    past = [column.beside[each.name][:num] for each in spec.past]
+    future = [column.future[each.name] for each in spec.future]
+    past = [column.past[each.name][:num] for each in spec.past]
     return reader.read(num, future, past, words, days)
 
 

@@ -90,7 +90,7 @@ def read_series(
     if covariates is None:
         used = [column for column, _ in kept]
         ends = [item.train_end for _, item in kept]
-        covariates = fit_covariates(used, ends, layout.columns, layout.holidays, frequency)
+        covariates = fit_covariates(used, ends, layout.holidays, frequency)
     if covariates is None:
         return [item for _, item in kept], None
     return [replace(item, told=told_of(column, covariates, frequency)) for column, item in kept], covariates

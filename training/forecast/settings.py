@@ -49,8 +49,7 @@ class SeriesOptions:
     def layout(self) -> CsvLayout:
         """Which columns mean what."""
         future, past, static = (
-            () if names is None else tuple(name.strip() for name in names.split(","))
-            for names in (self.future, self.past, self.static)
+            () if names is None else names.split(",") for names in (self.future, self.past, self.static)
         )
         columns = Layout(self.time, self.id, self.target or (), self.freq, future, past, static)
         return CsvLayout(columns, self.season, self.holidays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,8 @@ class Start:
         ours = [[each.name for each in part] for part in (spec.future, spec.past, spec.static)]
         region = None if spec.holidays is None else spec.holidays.region
         named = layout.columns
-        if ours != [list(named.future), list(named.past), list(named.static)] or region != layout.holidays:
+        given = (named.future, named.past, named.static)
+        if list(map(_words, ours)) != list(map(_words, given)) or region != layout.holidays:
             flags = [
                 f"--{flag} {','.join(names)}"
                 for flag, names in zip(("future", "past", "static"), ours, strict=True)
@@ -116,6 +118,11 @@ class Start:
         except (IndexError, KeyError, RuntimeError) as error:
             raise TrainingError(f"the weights of {self.reference} are of another network: {error}") from error
         return net
+
+
+def _words(names: Sequence[str]) -> list[str]:
+    """What stands between the commas; a name may have some itself."""
+    return [part.strip() for part in ",".join(names).split(",")]
 
 
 def _find(reference: str, models: Path) -> tuple[Path, Manifest]:

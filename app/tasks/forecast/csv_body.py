@@ -171,7 +171,7 @@ def _read(body: bytes, query: TableQuery, limits: ForecastLimits) -> tuple[list[
     bounds = Bounds(LARGEST_VALUE, limits.max_series, limits.max_points)
     found = read_columns(read_table(body, limits.max_points, "observations"), query.layout, bounds)
     code = query.freq if found.frequency is None else found.frequency.code
-    return [_series(column, code, query) for column in found.columns], found.notes
+    return [_series(column, code) for column in found.columns], found.notes
 
 
 def _given(kind: type[SeriesRequest], query: TableQuery) -> dict[str, Any]:
@@ -180,19 +180,19 @@ def _given(kind: type[SeriesRequest], query: TableQuery) -> dict[str, Any]:
     return {name: getattr(query, name) for name in shared}
 
 
-def _series(column: Column, frequency: str | None, query: TableQuery) -> SeriesInput:
+def _series(column: Column, frequency: str | None) -> SeriesInput:
     start = None if column.start is None else column.start.isoformat()
-    if not (query.future or query.past or query.static):
+    if not (column.future or column.past or column.static):
         values = _listed(column.values)
         return SeriesInput.model_construct(id=column.name, values=values, start=start, freq=frequency)
-    observed = column.observed if query.future else len(column.values)
+    observed = column.observed if column.future else len(column.values)
     return SeriesInput.model_construct(
         id=column.name,
         values=_listed(column.values[:observed]),
         start=start,
         freq=frequency,
-        future={name: _listed(column.beside[name]) for name in query.future or ()},
-        past={name: _listed(column.beside[name][:observed]) for name in query.past or ()},
+        future={name: _listed(values) for name, values in column.future.items()},
+        past={name: _listed(values[:observed]) for name, values in column.past.items()},
         static=column.static,
     )
 
