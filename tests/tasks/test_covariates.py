@@ -154,6 +154,16 @@ def test_a_table_is_the_same_request(client: TestClient) -> None:
     assert answer.json()["errors"][0]["field"] == "series.0.future.price"
 
 
+def test_a_covariate_of_a_table_may_have_a_comma_in_its_name(client: TestClient) -> None:
+    """As any column may; and blanks may stand around the commas between names."""
+    table = 'day,sold,"price, net",a,b\n' + "".join(f"2024-01-{day:02d},{day},1,2,3\n" for day in range(1, 9))
+    for named, field in (("future=price, net", "future.price, net"), ("past=a, b", "past.a")):
+        answer = client.post(
+            f"/forecast?model=plain&targets=sold&{named}", content=table, headers={"content-type": "text/csv"}
+        )
+        assert answer.json()["errors"][0]["field"] == f"series.0.{field}"
+
+
 def test_series_share_what_is_given_for_all_and_keep_their_own(client: TestClient) -> None:
     one, other = shop(0), shop(1)
     shared = {name: one.pop(name) for name in ("future", "past")}
@@ -248,8 +258,10 @@ def test_what_is_missing_is_named(client: TestClient, body: dict[str, Any], fiel
         ({"value": 1, "future": {"price": "a", "promo": 0}, "past": {"visitors": 1}}, "inputs.future.price"),
         ({"value": 1, "future": {"price": [], "promo": 0}, "past": {"visitors": 1}}, "inputs.future.price"),
         ({"value": 1, "future": [1], "past": {"visitors": 1}}, "inputs.future"),
+        ({"value": 1, "future": {"price": 1, "promo": 0}, "past": {"visitors": [1, 2]}},
+         "inputs.past.visitors"),
     ],
-)
+)  # fmt: skip
 def test_a_step_of_a_session_without_a_covariate_is_refused(
     client: TestClient, event: object, field: str
 ) -> None:
@@ -268,6 +280,8 @@ def test_a_step_of_a_session_without_a_covariate_is_refused(
 def test_a_session_asks_for_its_static_covariates(client: TestClient) -> None:
     error = refused(client, "/sessions", model="shop", options={"freq": "D"})
     assert error["field"] == "options.static.shop"
+    error = refused(client, "/sessions", model="shop", options={"static": {"shop": "Bonn"}})
+    assert (error["field"], "reads holidays" in error["message"]) == ("options.freq", True)
     error = refused(client, "/sessions", model="plain", options={"static": {"shop": "Bonn"}})
     assert error["field"] == "options.static"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -145,7 +146,7 @@ class Covariates:
         for kind, names, parts in zip(_KINDS[:2], self._names[:2], told[:2], strict=True):
             self._check(kind, names, parts, f"{field}.")
         future = [_listed(told[0][name], f"{field}.future.{name}") for name in self._names[0]]
-        past = [_listed(told[1][name], f"{field}.past.{name}")[:1] for name in self._names[1]]
+        past = [_listed(told[1][name], f"{field}.past.{name}", 1) for name in self._names[1]]
         ahead = min((len(values) - 1 for values in future), default=0)
         return self.reader.read(1, future, past, words, days), ahead
 
@@ -188,7 +189,7 @@ def _passed(values: Sequence[float | None], field: str, num: int) -> Array:
     return np.array(values, np.float64)
 
 
-def _listed(values: object, field: str) -> Array:
+def _listed(values: object, field: str, most: float = math.inf) -> Array:
     """A number or numbers of a step as ``[1 or more]``, NaN for null."""
     listed = values if isinstance(values, list) else [values]
     for place, value in enumerate(listed):
@@ -201,6 +202,7 @@ def _listed(values: object, field: str) -> Array:
                 "step, then of those ahead",
                 allowed={"min": -LARGEST_VALUE, "max": LARGEST_VALUE},
             )
-    if not listed:
-        raise InvalidInput(field, "give at least the value of this step")
+    if not 1 <= len(listed) <= most:
+        what = "at least the value of this step" if not listed else "one number: nothing ahead of it is read"
+        raise InvalidInput(field, f"give {what}")
     return np.array(listed, np.float64)

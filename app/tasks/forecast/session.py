@@ -88,6 +88,10 @@ class ForecastSession:
         opened = {"freq": freq, "season": season, "start": start, "position": 0, "seen": Seen()._asdict()}
         if self._covariates.spec is None:
             return opened
+        if freq is None and self._covariates.spec.holidays is not None:
+            raise InvalidInput(
+                "options.freq", "this forecaster reads holidays, which the times tell: give freq, such as D"
+            )
         return opened | {"static": self._covariates.static(options.get("static", {}), "options."), "ahead": 0}
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
@@ -234,7 +238,11 @@ def _event(event: Any, field: str) -> tuple[float, datetime | None]:
     if isinstance(event, dict):
         unknown = set(event) - _OF_AN_EVENT
         if unknown or "value" not in event:
-            raise InvalidInput(field, 'an event is a number, null, or {"value": ..., "time": ...}')
+            raise InvalidInput(
+                field,
+                'an event is a number, null, or {"value": ..., "time": ...}, with "future" and "past" where '
+                "the forecaster reads covariates",
+            )
         if event.get("time") is not None:
             moment = _moment(event["time"], f"{field}.time")
         event, field = event["value"], f"{field}.value"
