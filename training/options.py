@@ -22,12 +22,12 @@ ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
 
 CellName = Annotated[Literal["rnn", "lstm", "gru"], typer.Option(help="Recurrent cell.")]
 NonlinearityName = Annotated[Literal["tanh", "relu"], typer.Option(help="Of the rnn cell.")]
-Layers = Annotated[int, typer.Option(help="Recurrent layers.")]
-Hidden = Annotated[int, typer.Option(help="Units of each layer.")]
-HeadDropout = Annotated[float, typer.Option(help="Between layers and before the head.")]
-Embedding = Annotated[int, typer.Option(help="Features of a token.")]
-EmbeddingDropout = Annotated[float, typer.Option(help="On the features of tokens.")]
-RecurrentDropout = Annotated[float, typer.Option(help="On the hidden-to-hidden weights.")]
+Layers = Annotated[int, typer.Option(min=1, help="Recurrent layers.")]
+Hidden = Annotated[int, typer.Option(min=1, help="Units of each layer.")]
+HeadDropout = Annotated[float, typer.Option(min=0, max=1, help="Between layers and before the head.")]
+Embedding = Annotated[int, typer.Option(min=1, help="Features of a token.")]
+EmbeddingDropout = Annotated[float, typer.Option(min=0, max=1, help="On the features of tokens.")]
+RecurrentDropout = Annotated[float, typer.Option(min=0, max=1, help="On the hidden-to-hidden weights.")]
 Epochs = Annotated[int, typer.Option(help="At most.")]
 Patience = Annotated[int, typer.Option(help="Epochs without gain before stopping.")]
 LearningRate = Annotated[float, typer.Option(help="At its highest.")]
@@ -36,7 +36,7 @@ ClipNorm = Annotated[float, typer.Option(help="Longest gradient.")]
 WarmupSteps = Annotated[int, typer.Option(help="Steps of a rising learning rate.")]
 AverageDecay = Annotated[float, typer.Option(help="Of the kept moving average; 0: none.")]
 PrecisionName = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Of the arithmetic in training.")]
-Seed = Annotated[int, typer.Option(help="Of every generator.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of every generator.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
@@ -50,7 +50,7 @@ class RunOptions:
     data: Annotated[Path | None, typer.Option(help="Folder with the public data sets.")] = None
     checkpoint: Annotated[Path | None, typer.Option(help="Keeps the run after every epoch.")] = None
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint.")] = False
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all if left out.")] = None
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if left out.")] = None
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False
 
 

@@ -223,6 +223,25 @@ def test_a_run_records_the_command_it_did(task: str, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            f"{task} {words}"
+            for task in RECIPES
+            for words in ("--hidden 0", "--layers 0", "--seed -1", "--threads 0")
+        ),
+        *(f"forecast {words}" for words in ("--dropout 1.5", "--batch-size 0", "--origins 0", "--short 0")),
+        *("generate --length 0", "sentiment --max-batch 0"),
+    ],
+)
+def test_a_number_that_nothing_can_be_trained_with_is_refused_at_once(words: str) -> None:
+    """By its option, before any data is read."""
+    result = CliRunner().invoke(command_line(), words.split())
+    assert result.exit_code == 2
+    assert f"Invalid value for '{words.split()[1]}'" in result.output
+
+
+@pytest.mark.parametrize(
     "words", ["--help", "forecast --help", "generate --text x.txt", "download", "quality"]
 )
 def test_without_pytorch_one_line_says_what_to_install(words: str) -> None:

@@ -67,18 +67,20 @@ class ForecastSettings:
     nonlinearity: options.NonlinearityName = "tanh"
     layers: options.Layers = 2
     hidden: options.Hidden = 40
-    local: Annotated[int, Option(help="Units of the network of one horizon.")] = 48
-    dropout: Annotated[float, Option(help="Between recurrent layers.")] = 0.0
-    relative_weight: Annotated[float, Option(help="Weight of the median's relative error in the loss.")] = 1.0
+    local: Annotated[int, Option(min=1, help="Units of the network of one horizon.")] = 48
+    dropout: Annotated[float, Option(min=0, max=1, help="Between recurrent layers.")] = 0.0
+    relative_weight: Annotated[
+        float, Option(min=0, help="Weight of the median's relative error in the loss.")
+    ] = 1.0
     epochs: options.Epochs = 36
-    batches: Annotated[int, Option(help="Batches of an epoch.")] = 400
-    batch_size: Annotated[int, Option(help="Windows of a batch.")] = 48
-    length: Annotated[int, Option(help="Steps of a window.")] = 256
-    short: Annotated[int, Option(help="Steps of half of the windows.")] = 96
-    origins: Annotated[int, Option(help="Scored forecasts of a window.")] = 16
-    made: Annotated[float, Option(help="Share of windows of made-up series.")] = 0.45
-    add_line: Annotated[float, Option(help="Share of windows with a line added.")] = 0.25
-    add_noise: Annotated[float, Option(help="Share of windows with noise added.")] = 0.15
+    batches: Annotated[int, Option(min=1, help="Batches of an epoch.")] = 400
+    batch_size: Annotated[int, Option(min=1, help="Windows of a batch.")] = 48
+    length: Annotated[int, Option(min=1, help="Steps of a window.")] = 256
+    short: Annotated[int, Option(min=1, help="Steps of half of the windows.")] = 96
+    origins: Annotated[int, Option(min=1, help="Scored forecasts of a window.")] = 16
+    made: Annotated[float, Option(min=0, max=1, help="Share of windows of made-up series.")] = 0.45
+    add_line: Annotated[float, Option(min=0, max=1, help="Share of windows with a line added.")] = 0.25
+    add_noise: Annotated[float, Option(min=0, max=1, help="Share of windows with noise added.")] = 0.15
     patience: options.Patience = 36
     learning_rate: options.LearningRate = 3e-3
     weight_decay: options.WeightDecay = 0.02

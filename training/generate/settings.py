@@ -37,14 +37,16 @@ class GenerateSettings:
     recurrent_dropout: options.RecurrentDropout = 0.0
     epochs: options.Epochs = 20
     patience: options.Patience = 5
-    batch_size: Annotated[int, Option(help="Parallel sequences.")] = 64
-    length: Annotated[int, Option(help="Steps of a batch.")] = 128
+    batch_size: Annotated[int, Option(min=1, help="Parallel sequences.")] = 64
+    length: Annotated[int, Option(min=1, help="Steps of a batch.")] = 128
     learning_rate: options.LearningRate = 2e-3
     weight_decay: options.WeightDecay = 0.0
     clip_norm: options.ClipNorm = 1.0
     warmup_steps: options.WarmupSteps = 0
     average_decay: options.AverageDecay = 0.0
-    rename_speakers: Annotated[float, Option(help="Share of a play's speakers renamed in every epoch.")] = 0.0
+    rename_speakers: Annotated[
+        float, Option(min=0, max=1, help="Share of a play's speakers renamed in every epoch.")
+    ] = 0.0
     precision: options.PrecisionName = "float32"
     seed: options.Seed = 0
     device: options.Device = "cpu"

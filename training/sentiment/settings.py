@@ -27,7 +27,7 @@ class SentimentSettings:
     """Everything that decides the result of a run, apart from the data."""
 
     vocab_size: Annotated[int, Option(help="Words known, at most.")] = 25_000
-    min_count: Annotated[int, Option(help="Rarer words are unknown.")] = 2
+    min_count: Annotated[int, Option(min=1, help="Rarer words are unknown.")] = 2
     cell: options.CellName = "gru"
     nonlinearity: options.NonlinearityName = "tanh"
     layers: options.Layers = 1
@@ -36,15 +36,15 @@ class SentimentSettings:
     dropout: options.HeadDropout = 0.5
     embedding_dropout: options.EmbeddingDropout = 0.3
     recurrent_dropout: options.RecurrentDropout = 0.2
-    word_dropout: Annotated[float, Option(help="Share of words hidden.")] = 0.1
+    word_dropout: Annotated[float, Option(min=0, max=1, help="Share of words hidden.")] = 0.1
     vectors: Annotated[bool, Option(help="Start from co-occurrence vectors.")] = True
     epochs: options.Epochs = 10
     patience: options.Patience = 4
-    max_tokens: Annotated[int, Option(help="Longest text in training.")] = 400
-    max_batch: Annotated[int, Option(help="Texts of a batch.")] = 256
-    batch_tokens: Annotated[int, Option(help="Steps of a batch.")] = 16_384
-    running_weight: Annotated[float, Option(help="Of the running score's loss.")] = 0.3
-    running_from: Annotated[int, Option(help="Tokens from which it counts.")] = 50
+    max_tokens: Annotated[int, Option(min=1, help="Longest text in training.")] = 400
+    max_batch: Annotated[int, Option(min=1, help="Texts of a batch.")] = 256
+    batch_tokens: Annotated[int, Option(min=1, help="Steps of a batch.")] = 16_384
+    running_weight: Annotated[float, Option(min=0, help="Of the running score's loss.")] = 0.3
+    running_from: Annotated[int, Option(min=0, help="Tokens from which it counts.")] = 50
     learning_rate: options.LearningRate = 1e-3
     weight_decay: options.WeightDecay = 0.02
     clip_norm: options.ClipNorm = 1.0
