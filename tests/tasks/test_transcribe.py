@@ -416,7 +416,10 @@ def test_the_openai_client_gets_text_words_and_subtitles(server: ServerProcess, 
         assert [(word.word, word.start, word.end) for word in told.words or ()] == [
             (word["word"], word["start"], word["end"]) for word in words
         ]
-        assert len(told.segments or ()) == len(expected["segments"])
+        for segment, heard in zip(told.segments or (), expected["segments"], strict=True):
+            assert segment.text == heard["text"]
+            assert np.exp(segment.avg_logprob) == pytest.approx(heard["confidence"], abs=1e-3)
+            assert segment.compression_ratio > 0
         assert sounds.create(model="tiny-ears", file=file, response_format="vtt").startswith("WEBVTT")
         events = list(sounds.create(model="tiny-ears", file=file, stream=True))
         assert events[-1].type == "transcript.text.done"

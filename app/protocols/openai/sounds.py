@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -27,6 +29,8 @@ _IGNORED = ("language", "chunking_strategy")
 # In a form a field that is there once is a list of one.
 _GRANULARITY = {"enum": ["word", "segment"]}
 _NEUTRAL = {"temperature": ("0", "0.0")}
+_LEAST_CONFIDENCE = 1e-4
+"""Confidences are rounded to this."""
 
 
 class TranscriptionRequest(BaseModel):
@@ -158,8 +162,8 @@ def _verbose(answer: Any, wanted: tuple[str, ...]) -> Transcription:
             "text": segment.text,
             "tokens": [],
             "temperature": 0.0,
-            "avg_logprob": 0.0,
-            "compression_ratio": 1.0,
+            "avg_logprob": round(math.log(max(segment.confidence, _LEAST_CONFIDENCE)), 4),
+            "compression_ratio": round(len(data := segment.text.encode()) / len(zlib.compress(data)), 4),
             "no_speech_prob": round(1 - segment.confidence, 4),
         }
         for index, segment in enumerate(answer.segments)
