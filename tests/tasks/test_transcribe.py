@@ -202,6 +202,13 @@ def test_a_pause_ends_a_segment_and_loses_nothing() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+def test_a_text_without_spaces_is_cut_too() -> None:
+    """After twenty seconds; nothing is lost."""
+    segments = read(LETTERS, [label for _ in range(700) for label in (1, 2)])
+    assert [(first, last) for ((_, first, last),) in segments] == [(0, 499), (500, 999), (1000, 1399)]
+    assert "".join(text for ((text, _, _),) in segments) == "ab" * 700
+
+
 @given(
     path=st.lists(st.integers(0, 3), min_size=1, max_size=60),
     cuts=st.lists(st.integers(0, 60), max_size=5),

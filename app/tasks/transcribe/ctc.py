@@ -88,7 +88,12 @@ class WordReader:
                 words, joins = [], False
             if text == _SPACE:
                 joins = False
-            elif joins and words and not text.startswith(_SPACE):
+            elif (
+                joins
+                and words
+                and not text.startswith(_SPACE)
+                and step - words[-1].first < self._longest  # some languages have no spaces
+            ):
                 words[-1] = words[-1].on(text, step, probability)
             else:
                 if words and step - words[0].first >= self._longest:
