@@ -377,6 +377,7 @@ def test_the_memory_of_a_header_that_lies_is_bounded() -> None:
         ("/transcribe?rate=44100", bytes(100), "audio/pcm", "rate"),
         ("/transcribe?rate=8000", bytes(101), "audio/pcm", "body"),
         ("/transcribe?n=99", wav(sound(0.1)), "audio/wav", "n"),
+        ("/transcribe", bytes(100), "audio/L16;rate=8000;channels=2", "channels"),
         ("/transcribe?format=docx", wav(sound(0.1)), "audio/wav", "format"),
         ("/transcribe", b'{"pcm16": "AAAA"}', "application/json", "rate"),
         ("/transcribe", b'{"audio": "?"}', "application/json", "audio"),

@@ -46,6 +46,7 @@ class SoundOptions(BaseModel):
 class RawOptions(SoundOptions):
     rate: int | None = Field(default=None, description="samples a second, which raw samples do not say")
 
+    channels: int = Field(default=1, ge=1, le=1, description="raw samples are of one channel")
 
 class TranscribeRequest(Request):
     """A sound file in ``audio``, or raw samples in ``pcm16`` with their ``rate``.
@@ -94,7 +95,8 @@ def from_base64(text: object, field: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidInput(field, "the text is no base64") from None
+        text = "the text is no base64 of RFC 4648, with + and /, padding, and no line breaks"
+        raise InvalidInput(field, text) from None
 
 
 class WordAnswer(Answer):
