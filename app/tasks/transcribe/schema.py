@@ -30,7 +30,7 @@ class TranscribeLimits(TaskLimits):
 
 
 class SoundOptions(BaseModel):
-    """What is asked of a sound file that is the body itself, in the query."""
+    """What is asked of a sound; in the query where a file is the body itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,7 +48,8 @@ class RawOptions(SoundOptions):
 
     channels: int = Field(default=1, ge=1, le=1, description="raw samples are of one channel")
 
-class TranscribeRequest(Request):
+
+class TranscribeRequest(SoundOptions, Request):
     """A sound file in ``audio``, or raw samples in ``pcm16`` with their ``rate``.
 
     Raises:
@@ -60,11 +61,6 @@ class TranscribeRequest(Request):
         default=None, description="samples in base64, one channel: 16 bits, little-endian"
     )
     rate: int | None = Field(default=None, description="samples a second of pcm16")
-    model: ModelReference = None
-    timestamps: Timestamps = "word"
-    n: int = Field(default=1, ge=1, le=MAX_ALTERNATIVES)
-    format: Format | None = None
-    endpoint_ms: PauseMs = PAUSE_MS
 
     @model_validator(mode="after")
     def _one_sound(self) -> TranscribeRequest:
@@ -77,8 +73,6 @@ class TranscribeRequest(Request):
 
 class Sound(TranscribeRequest):
     """A request whose sound is here as bytes; ``encoding`` is that of raw samples."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     data: bytes
     encoding: Encoding = "pcm16"
