@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from app.core.errors import InvalidInput
 from app.core.limits import TaskLimits
 from app.core.schema import Answer, ModelReference, Request
+from app.tasks.live import LiveStart
 from app.tasks.transcribe.audio import Encoding
 
 PAUSE_MS = 500
@@ -45,7 +46,6 @@ class SoundOptions(BaseModel):
 
 class RawOptions(SoundOptions):
     rate: int | None = Field(default=None, description="samples a second, which raw samples do not say")
-
     channels: int = Field(default=1, ge=1, le=1, description="raw samples are of one channel")
 
 
@@ -125,15 +125,12 @@ class Transcript(Answer):
     alternatives: list[AlternativeAnswer] | None = None
 
 
-class StartMessage(Request):
-    """Begins a stream: what the binary frames hold, and which session keeps it, if one does."""
+class StartMessage(LiveStart):
+    """Also what the binary frames hold."""
 
-    type: Literal["start"]
     sample_rate: int
     encoding: Encoding = "pcm16"
     endpoint_ms: PauseMs = PAUSE_MS
-    session: str | None = Field(default=None, description="its id; one that is there is gone on with")
-    model: ModelReference = None
 
 
 class LiveReady(Answer):
@@ -171,6 +168,3 @@ class LiveDone(Answer):
     type: Literal["done"] = "done"
     samples: int
     segments: int
-
-
-Outputs = dict[str, Any]
