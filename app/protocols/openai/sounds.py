@@ -105,11 +105,6 @@ async def write_down(
     return bytes_response(said.model_dump_json(exclude_none=True).encode(), timing)
 
 
-def hearing_tasks(edge: Edge) -> list[str]:
-    """Names of the tasks whose models read sound files."""
-    return [task.name for task in edge.tasks if _reader(task) is not None]
-
-
 def _reader(task: Task) -> BodyReader | None:
     return next((reader for reader in task.reads if SOUND in reader.media_types), None)
 
@@ -119,7 +114,7 @@ def _hearing(edge: Edge, model: str) -> tuple[Task, BodyReader]:
     reader = None if found is None else _reader(found.task)
     if found is None or reader is None:
         served = edge.service.catalog.deployments.items()
-        raise UnknownModel(model, tuple(key for key, each in served if each.task.name in hearing_tasks(edge)))
+        raise UnknownModel(model, tuple(key for key, each in served if _reader(each.task)))
     return found.task, reader
 
 
