@@ -74,7 +74,7 @@ class WordReader:
         ended: list[Segment] = []
         best = logits.argmax(axis=1)
         places = np.flatnonzero(best != BLANK)
-        probabilities = softmax(logits[places])[np.arange(len(places)), best[places]]
+        probabilities = softmax(logits[places]).max(axis=1)
         for place, probability in zip(places.tolist(), probabilities.tolist(), strict=True):
             now, step = int(best[place]), steps + place
             same = now == (label if place == 0 else int(best[place - 1]))
