@@ -46,7 +46,7 @@ class SessionStates:
 
     def check_model(self, model: str | None, reference: str) -> None:
         """Raises ModelMismatch where the model that was asked for is not that of a state."""
-        if model in (None, reference, reference.partition("@")[0]):
+        if model is None or model in (reference, reference.partition("@")[0]):
             return
         labelled = self._access.inference.catalog.base(model)
         if labelled is None or labelled.manifest.reference != reference:
