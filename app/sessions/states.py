@@ -41,15 +41,16 @@ class SessionStates:
         if options:
             raise InvalidInput("options", "a state has its own options; leave them out")
         self._access.deployment(opened)
-        if model is not None and not self._means(model, opened.model):
-            raise ModelMismatch(f"the state belongs to {opened.model}, not to {model}")
+        self.check_model(model, opened.model)
         return opened
 
-    def _means(self, model: str, reference: str) -> bool:
-        if model in (reference, reference.partition("@")[0]):
-            return True
+    def check_model(self, model: str | None, reference: str) -> None:
+        """Raises ModelMismatch where the model that was asked for is not that of a state."""
+        if model is None or model in (reference, reference.partition("@")[0]):
+            return
         labelled = self._access.inference.catalog.base(model)
-        return labelled is not None and labelled.manifest.reference == reference
+        if labelled is None or labelled.manifest.reference != reference:
+            raise ModelMismatch(f"the state belongs to {reference}, not to {model}")
 
     def _find(self, model: str | None, task: str | None) -> Deployment:
         if model is None and task is None:

@@ -19,6 +19,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, connect
 
 from app.bundle.reader import read_bundle
@@ -201,6 +202,13 @@ def test_a_pause_ends_a_segment_and_loses_nothing() -> None:
     assert len(segments) == 2
 
 
+def test_a_text_without_spaces_is_cut_too() -> None:
+    """After twenty seconds; nothing is lost."""
+    segments = read(LETTERS, [label for _ in range(700) for label in (1, 2)])
+    assert [(first, last) for ((_, first, last),) in segments] == [(0, 499), (500, 999), (1000, 1399)]
+    assert "".join(text for ((text, _, _),) in segments) == "ab" * 700
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     path=st.lists(st.integers(0, 3), min_size=1, max_size=60),
@@ -369,6 +377,7 @@ def test_the_memory_of_a_header_that_lies_is_bounded() -> None:
         ("/transcribe", bytes(100), "audio/pcm", "rate"),
         ("/transcribe?rate=44100", bytes(100), "audio/pcm", "rate"),
         ("/transcribe?rate=8000", bytes(101), "audio/pcm", "body"),
+        ("/transcribe", bytes(100), "audio/L16;rate=8000;channels=2", "channels"),
         ("/transcribe?n=99", wav(sound(0.1)), "audio/wav", "n"),
         ("/transcribe?format=docx", wav(sound(0.1)), "audio/wav", "format"),
         ("/transcribe", b'{"pcm16": "AAAA"}', "application/json", "rate"),
@@ -416,7 +425,10 @@ def test_the_openai_client_gets_text_words_and_subtitles(server: ServerProcess, 
         assert [(word.word, word.start, word.end) for word in told.words or ()] == [
             (word["word"], word["start"], word["end"]) for word in words
         ]
-        assert len(told.segments or ()) == len(expected["segments"])
+        for segment, heard in zip(told.segments or (), expected["segments"], strict=True):
+            assert segment.text == heard["text"]
+            assert np.exp(segment.avg_logprob) == pytest.approx(heard["confidence"], abs=1e-3)
+            assert segment.compression_ratio > 0
         assert sounds.create(model="tiny-ears", file=file, response_format="vtt").startswith("WEBVTT")
         events = list(sounds.create(model="tiny-ears", file=file, stream=True))
         assert events[-1].type == "transcript.text.done"
@@ -459,7 +471,7 @@ def test_a_live_stream_gives_what_the_file_gives(server: ServerProcess, http: ht
         assert received(socket, "error")[-1]["detail"].startswith("no stream is open")
         socket.send(json.dumps({"type": "start", "sample_rate": 11_025}))
         assert received(socket, "error")[-1]["errors"][0]["allowed"] == [8000, 16_000, 24_000, 32_000, 48_000]
-        for cut in (640, 7000):
+        for cut in (640, 7001):
             socket.send(json.dumps({"type": "start", "sample_rate": RATE}))
             assert received(socket, "ready")[-1] == {"type": "ready", "model": "tiny-ears@1", "samples": 0}
             data = samples.tobytes()
@@ -475,6 +487,70 @@ def test_a_live_stream_gives_what_the_file_gives(server: ServerProcess, http: ht
             }
             taken = [frame["samples"] for frame in frames if frame["type"] == "partial"]
             assert taken == sorted(taken)
+
+
+def test_what_ends_a_live_stream_ends_nothing_else(server: ServerProcess) -> None:
+    """Half a sample at its end, or a frame over the limit; what comes behind is dropped, up to a start."""
+    start, finish = json.dumps({"type": "start", "sample_rate": RATE}), json.dumps({"type": "finish"})
+    second = sound(1.0).tobytes()
+    with live(server) as socket:
+        socket.send(start)
+        socket.send(second[:333])
+        socket.send(finish)
+        assert received(socket, "error")[-1]["errors"][0]["field"] == "inputs.pcm16"
+        # A frame may end in a sample that the next one goes on with.
+        socket.send(start)
+        socket.send(second[:333])
+        assert received(socket, "partial")[-1]["samples"] == 166
+        socket.send(second[333:])
+        assert received(socket, "partial")[-1]["samples"] == RATE
+        socket.send(finish)
+        received(socket, "done")
+        socket.send(start)
+        for data in (second, bytes(2**20 + 1), second, second):
+            socket.send(data)
+        socket.send(start)
+        frames = received(socket, "error")
+        assert frames[-1]["detail"].startswith("the body is larger than the limit")
+        assert received(socket, "ready") == [{"type": "ready", "model": "tiny-ears@1", "samples": 0}]
+        # Once it has finished, another one may start at once, however much there is to hear yet.
+        for _ in range(60):
+            socket.send(second)
+        socket.send(finish)
+        socket.send(start)
+        assert received(socket, "done")[-1]["samples"] == 60 * RATE
+        assert received(socket, "ready")[-1]["samples"] == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        ({"session": "a/b"}, "'a/b' is no id of a session"),
+        ({"session": "others", "model": "tiny-ears@2"}, "belongs to tiny-ears@1, not to tiny-ears@2"),
+        ({"session": "others", "encoding": "mulaw"}, "began with pcm16"),
+        ({"session": "others", "endpoint": 5}, "endpoint: unknown field"),
+    ],
+)
+def test_a_stream_goes_on_with_what_its_session_began_with(
+    server: ServerProcess, start: dict[str, Any], message: str
+) -> None:
+    """Another model, or other samples, are refused."""
+    with live(server) as socket:
+        socket.send(json.dumps({"type": "start", "sample_rate": RATE, "session": "others"}))
+        received(socket, "ready")
+        socket.send(sound(0.1).tobytes())
+        received(socket, "partial")
+    with live(server) as socket:
+        socket.send(json.dumps({"type": "start", "sample_rate": RATE, **start}))
+        assert message in received(socket, "error")[-1]["detail"]
+
+
+def test_a_stream_that_falls_silent_is_closed(models: Path) -> None:
+    """Silence is samples too; what sends none has gone."""
+    with ServerProcess(models, socket_idle_s=0.3) as server, live(server) as socket:
+        socket.send(json.dumps({"type": "start", "sample_rate": RATE}))
+        with pytest.raises(ConnectionClosedOK, match=r"no request came for 0\.3 s"):
+            received(socket, "done")
 
 
 def test_a_session_is_one_of_the_task_and_says_what_it_heard(http: httpx2.Client) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from app.core.errors import DataError
+from app.tasks.transcribe.spec import MAX_UNIT_CHARS, MAX_UNITS
 
 Unit = Literal["word", "character", "bpe"]
 SPACE, _MARK, _UNKNOWN = " ", "\u2581", "<unk>"
@@ -38,19 +39,25 @@ class Units:
 
     @staticmethod
     def of(unit: Unit, transcripts: Sequence[str], vocab_size: int) -> Units:
-        """Raises DataError: there is nothing in the transcripts."""
+        """Raises DataError: the transcripts give no labels, too many, or too long ones."""
+        pieces = None
         if unit == "word":
-            texts: Iterable[str] = {word for text in transcripts for word in text.split()}
+            texts = {word for text in transcripts for word in text.split()}
         elif unit == "character":
             texts = {character for text in transcripts for character in text}
         else:
             pieces = _trained(transcripts, vocab_size)
             known = json.loads(pieces.to_str())["model"]["vocab"]
             texts = {text.replace(_MARK, SPACE) for text in known if text != _UNKNOWN}
-            return Units(unit, tuple(sorted(texts)), pieces)
         if not texts:
             raise DataError("no transcript of the training part has a word in it")
-        return Units(unit, tuple(sorted(texts)))
+        if len(texts) > MAX_UNITS:
+            raise DataError(f"--unit {unit} gives {len(texts)} labels; at most {MAX_UNITS} can be learned")
+        longest = max(texts, key=len)
+        if len(longest) > MAX_UNIT_CHARS:
+            text = f"{longest[:32]!r} and on is {len(longest)} characters long; a label has {MAX_UNIT_CHARS}"
+            raise DataError(f"--unit {unit}: {text} at most. Is --unit character meant?")
+        return Units(unit, tuple(sorted(texts)), pieces)
 
     def encode(self, text: str) -> list[int] | None:
         """Labels of a transcript; ``None`` where training had no label for a part of it."""
@@ -74,7 +81,11 @@ def _trained(transcripts: Sequence[str], vocab_size: int) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=_MARK)
     tokenizer.decoder = decoders.Metaspace(replacement=_MARK)
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=[_UNKNOWN], show_progress=False, min_frequency=2
+        vocab_size=vocab_size,
+        special_tokens=[_UNKNOWN],
+        show_progress=False,
+        min_frequency=2,
+        max_token_length=MAX_UNIT_CHARS,
     )
     tokenizer.train_from_iterator(transcripts, trainer)
     return tokenizer

@@ -55,7 +55,7 @@ class Connection(ABC):
         """Handle one message; the client is told of what this raises."""
 
     async def take_bytes(self, data: bytes) -> None:
-        """The same for a binary message."""
+        """The same for a binary message, of any size."""
         raise UnsupportedMedia("binary frame", ("text frame",))
 
     @abstractmethod
@@ -157,11 +157,9 @@ class Connection(ABC):
                 self.finish()
                 return
             try:
-                most, data = self._edge.limits.max_frame_bytes, message.get("bytes")
+                data = message.get("bytes")
                 if data is None:
-                    await self.take(checked_text(message.get("text"), most))
-                elif len(data) > most:
-                    raise PayloadTooLarge(most)
+                    await self.take(checked_text(message.get("text"), self._edge.limits.max_frame_bytes))
                 else:
                     await self.take_bytes(data)
             except (RnnserveError, ValidationError) as error:

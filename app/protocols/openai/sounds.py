@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -27,6 +29,8 @@ _IGNORED = ("language", "chunking_strategy")
 # In a form a field that is there once is a list of one.
 _GRANULARITY = {"enum": ["word", "segment"]}
 _NEUTRAL = {"temperature": ("0", "0.0")}
+_LEAST_CONFIDENCE = 1e-4
+"""Confidences are rounded to this."""
 
 
 class TranscriptionRequest(BaseModel):
@@ -101,11 +105,6 @@ async def write_down(
     return bytes_response(said.model_dump_json(exclude_none=True).encode(), timing)
 
 
-def hearing_tasks(edge: Edge) -> list[str]:
-    """Names of the tasks whose models read sound files."""
-    return [task.name for task in edge.tasks if _reader(task) is not None]
-
-
 def _reader(task: Task) -> BodyReader | None:
     return next((reader for reader in task.reads if SOUND in reader.media_types), None)
 
@@ -115,7 +114,7 @@ def _hearing(edge: Edge, model: str) -> tuple[Task, BodyReader]:
     reader = None if found is None else _reader(found.task)
     if found is None or reader is None:
         served = edge.service.catalog.deployments.items()
-        raise UnknownModel(model, tuple(key for key, each in served if each.task.name in hearing_tasks(edge)))
+        raise UnknownModel(model, tuple(key for key, each in served if _reader(each.task)))
     return found.task, reader
 
 
@@ -158,8 +157,8 @@ def _verbose(answer: Any, wanted: tuple[str, ...]) -> Transcription:
             "text": segment.text,
             "tokens": [],
             "temperature": 0.0,
-            "avg_logprob": 0.0,
-            "compression_ratio": 1.0,
+            "avg_logprob": round(math.log(max(segment.confidence, _LEAST_CONFIDENCE)), 4),
+            "compression_ratio": round(len(data := segment.text.encode()) / len(zlib.compress(data)), 4),
             "no_speech_prob": round(1 - segment.confidence, 4),
         }
         for index, segment in enumerate(answer.segments)

@@ -74,7 +74,7 @@ class WordReader:
         ended: list[Segment] = []
         best = logits.argmax(axis=1)
         places = np.flatnonzero(best != BLANK)
-        probabilities = softmax(logits[places])[np.arange(len(places)), best[places]]
+        probabilities = softmax(logits[places]).max(axis=1)
         for place, probability in zip(places.tolist(), probabilities.tolist(), strict=True):
             now, step = int(best[place]), steps + place
             same = now == (label if place == 0 else int(best[place - 1]))
@@ -88,7 +88,12 @@ class WordReader:
                 words, joins = [], False
             if text == _SPACE:
                 joins = False
-            elif joins and words and not text.startswith(_SPACE):
+            elif (
+                joins
+                and words
+                and not text.startswith(_SPACE)
+                and step - words[-1].first < self._longest  # some languages have no spaces
+            ):
                 words[-1] = words[-1].on(text, step, probability)
             else:
                 if words and step - words[0].first >= self._longest:

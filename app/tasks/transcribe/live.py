@@ -17,6 +17,10 @@ def _options(start: StartMessage) -> Context:
     return {"rate": start.sample_rate, "encoding": start.encoding, "endpoint_ms": start.endpoint_ms}
 
 
+def _width(start: StartMessage) -> int:
+    return 1 if start.encoding == "mulaw" else 2
+
+
 def _ready(start: StartMessage, model: str, context: Context) -> LiveReady:
     for name, key in (("sample_rate", "rate"), ("encoding", "encoding")):
         if getattr(start, name) != context[key]:
@@ -34,7 +38,7 @@ def _inputs(data: bytes, last: bool) -> dict[str, Any]:
 
 def _said(output: Output) -> Iterator[Answer]:
     for segment in output["segments"]:
-        yield LiveFinal.model_construct(type="final", **segment)
+        yield LiveFinal.model_validate(segment)
     if output["finished"]:
         yield LiveDone(samples=output["samples"], segments=output["heard"])
     else:
@@ -45,6 +49,7 @@ LIVE = Live(
     start=StartMessage,
     frames=(LiveReady, LivePartial, LiveFinal, LiveDone),
     options=_options,
+    width=_width,
     ready=_ready,
     inputs=_inputs,
     said=_said,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from app.core.errors import InvalidInput
 from app.core.limits import TaskLimits
 from app.core.schema import Answer, ModelReference, Request
+from app.tasks.live import LiveStart
 from app.tasks.transcribe.audio import Encoding
 
 PAUSE_MS = 500
@@ -30,7 +31,7 @@ class TranscribeLimits(TaskLimits):
 
 
 class SoundOptions(BaseModel):
-    """What is asked of a sound file that is the body itself, in the query."""
+    """What is asked of a sound; in the query where a file is the body itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,9 +46,10 @@ class SoundOptions(BaseModel):
 
 class RawOptions(SoundOptions):
     rate: int | None = Field(default=None, description="samples a second, which raw samples do not say")
+    channels: int = Field(default=1, ge=1, le=1, description="raw samples are of one channel")
 
 
-class TranscribeRequest(Request):
+class TranscribeRequest(SoundOptions, Request):
     """A sound file in ``audio``, or raw samples in ``pcm16`` with their ``rate``.
 
     Raises:
@@ -59,11 +61,6 @@ class TranscribeRequest(Request):
         default=None, description="samples in base64, one channel: 16 bits, little-endian"
     )
     rate: int | None = Field(default=None, description="samples a second of pcm16")
-    model: ModelReference = None
-    timestamps: Timestamps = "word"
-    n: int = Field(default=1, ge=1, le=MAX_ALTERNATIVES)
-    format: Format | None = None
-    endpoint_ms: PauseMs = PAUSE_MS
 
     @model_validator(mode="after")
     def _one_sound(self) -> TranscribeRequest:
@@ -76,8 +73,6 @@ class TranscribeRequest(Request):
 
 class Sound(TranscribeRequest):
     """A request whose sound is here as bytes; ``encoding`` is that of raw samples."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     data: bytes
     encoding: Encoding = "pcm16"
@@ -94,7 +89,8 @@ def from_base64(text: object, field: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidInput(field, "the text is no base64") from None
+        text = "the text is no base64 of RFC 4648, with + and /, padding, and no line breaks"
+        raise InvalidInput(field, text) from None
 
 
 class WordAnswer(Answer):
@@ -129,15 +125,12 @@ class Transcript(Answer):
     alternatives: list[AlternativeAnswer] | None = None
 
 
-class StartMessage(Request):
-    """Begins a stream: what the binary frames hold, and which session keeps it, if one does."""
+class StartMessage(LiveStart):
+    """Also what the binary frames hold."""
 
-    type: Literal["start"]
     sample_rate: int
     encoding: Encoding = "pcm16"
     endpoint_ms: PauseMs = PAUSE_MS
-    session: str | None = Field(default=None, description="its id; one that is there is gone on with")
-    model: ModelReference = None
 
 
 class LiveReady(Answer):
@@ -175,6 +168,3 @@ class LiveDone(Answer):
     type: Literal["done"] = "done"
     samples: int
     segments: int
-
-
-Outputs = dict[str, Any]

@@ -96,22 +96,20 @@ class HearingSession:
 
     def _heard(self, call: AppliedInputs) -> Output:
         (told,) = call.encoded.detail
-        step_s, count = self._spec.step_seconds, call.memory.pop("segments", 0)
-        memory = dict(call.memory)
+        step_s, count, memory = self._spec.step_seconds, call.memory.get("segments", 0), call.memory
         ended: list[Segment] = []
         if len(call.outputs):
             memory, ended = self._words.push(memory, call.outputs, told.pause)
         if told.finish:
             memory, last = self._words.close(memory)
             ended += last
-        call.memory.clear()
-        call.memory.update(memory, segments=count + len(ended))
+        heard = count + len(ended)
+        call.memory.update(memory, segments=heard)
         finals = [
             {"segment": count + index, **segment_answer(segment, step_s).model_dump()}
             for index, segment in enumerate(ended)
         ]
         text = text_of([Word(*word) for word in memory.get("words", ())])
-        heard = count + len(ended)
         return {
             "samples": told.samples,
             "text": text,

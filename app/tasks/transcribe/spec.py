@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
 from app.bundle.manifest import GraphInput, GraphSpec, Spec
 
-Piece = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+MAX_UNITS, MAX_UNIT_CHARS = 50_000, 64
+Piece = Annotated[str, StringConstraints(min_length=1, max_length=MAX_UNIT_CHARS)]
 
 
 class TranscribeSpec(Spec):
@@ -24,7 +25,7 @@ class TranscribeSpec(Spec):
     unit: Literal["word", "character", "bpe"] = Field(
         description="words are joined by spaces; characters and pieces of words bring their own"
     )
-    units: tuple[Piece, ...] = Field(min_length=1, max_length=50_000)
+    units: tuple[Piece, ...] = Field(min_length=1, max_length=MAX_UNITS)
     sample_rate: int = Field(ge=4_000, le=48_000)
     step_samples: int = Field(ge=16, le=48_000)
 

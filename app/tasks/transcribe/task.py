@@ -38,11 +38,11 @@ def _raw(body: bytes, query: RawOptions, limits: TranscribeLimits) -> Sound:
     if query.rate is None:
         text = "raw samples do not say how many there are a second; give ?rate=, such as ?rate=16000"
         raise InvalidInput("rate", text)
-    return Sound(data=body, **query.model_dump())
+    return Sound(data=body, **query.model_dump(exclude={"channels"}))
 
 
 def _mulaw(body: bytes, query: RawOptions, limits: TranscribeLimits) -> Sound:
-    given = {**query.model_dump(), "rate": _RATE if query.rate is None else query.rate}
+    given = {"rate": _RATE, **query.model_dump(exclude={"channels"}, exclude_none=True)}
     return Sound(data=body, encoding="mulaw", **given)
 
 

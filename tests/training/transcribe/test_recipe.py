@@ -157,6 +157,20 @@ def test_units_are_put_together_as_they_were_cut() -> None:
         assert units.encode("öçñ") is None
 
 
+@pytest.mark.parametrize("unit", ["word", "character", "bpe"])
+def test_transcripts_that_give_no_labels_are_told_before_training(unit: str) -> None:
+    """A word that is too long for one is as well; pieces of it are not."""
+    with pytest.raises(DataError, match=r"no transcript .* has a word"):
+        Units.of(unit, ["", ""], 40)
+    long = [f"{'x' * 65} a"] * 3
+    if unit == "word":
+        with pytest.raises(DataError, match=r"--unit word: 'x.*65 characters.*64"):
+            Units.of(unit, long, 40)
+    else:
+        units = Units.of(unit, long, 300)
+        assert units.text(units.encode(long[0]) or ()) == long[0]
+
+
 @settings(max_examples=50, deadline=None)
 @given(one=st.lists(st.sampled_from("abc"), max_size=6), other=st.lists(st.sampled_from("abc"), max_size=6))
 def test_edits_are_the_fewest(one: list[str], other: list[str]) -> None:
