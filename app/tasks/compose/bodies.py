@@ -52,6 +52,7 @@ class MusicQuery(ScoreQuery):
     top_k: int = Field(default=0, ge=0, le=2**31 - 1, description="as in a JSON body")
     top_p: float = Field(default=1.0, gt=0, le=1, description="as in a JSON body")
     seed: int | None = Field(default=None, ge=0, lt=SEEDS, description="left out, drawn and reported")
+    avoid_parallels: bool = Field(default=False, description="as in a JSON body")
     tempo: float = Field(default=80.0, ge=LEAST_TEMPO, le=MOST_TEMPO, description="beats a minute")
 
 

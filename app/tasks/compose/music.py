@@ -103,6 +103,10 @@ class Layout:
         """Of a pitch, or a rest, that is not struck anew."""
         return REST_TOKEN if pitch == REST else _FIRST_PITCH + pitch - self.low
 
+    def pitch(self, token: int) -> int | None:
+        """None where none sounds."""
+        return None if token < _FIRST_PITCH else (token - _FIRST_PITCH) % self._span + self.low
+
     def again(self, token: int) -> int:
         """The token of the same pitch that is struck anew."""
         return token + self._span
