@@ -9,7 +9,7 @@ dataclass sets each field through ``object.__setattr__``, which takes four times
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -76,6 +76,7 @@ class Feedback:
         end_tokens: end the sequence; they are not reported.
         stop: consulted after each token.
         banned: tokens that are never drawn, such as the unknown token.
+        avoided: asked before each draw for tokens that are not drawn this time; ``stop`` hears all before.
         forced: ``[max_tokens]``, the token of each position, or -1 where it is drawn. A forced token takes
             the place of the drawn one, so every drawn one has the random number it would have had anyway.
     """
@@ -85,6 +86,7 @@ class Feedback:
     end_tokens: frozenset[int] = frozenset()
     stop: StopRule | None = None
     banned: tuple[int, ...] = ()
+    avoided: Callable[[], list[int]] | None = None
     forced: NDArray[np.int64] | None = None
 
 

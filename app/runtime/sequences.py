@@ -149,7 +149,10 @@ class SequenceRuns:
 class Drawing:
     """Draws for the same slots again and again; these are behind until :meth:`save`."""
 
-    __slots__ = ("_end_places", "_end_tokens", "_forced", "_indices", "_rules", "_sampler", "_slots", "last")
+    __slots__ = (
+        *("_avoided", "_end_places", "_end_tokens", "_forced", "_indices", "_rules"),
+        *("_sampler", "_slots", "last"),
+    )
 
     def __init__(self, slots: Slots, indices: NDArray[np.intp]) -> None:
         self._slots = slots
@@ -162,6 +165,11 @@ class Drawing:
         self._end_tokens = np.array([token for _, token in ends], np.intp)
         self._rules: list[tuple[int, StopRule]] = [
             (place, feedback.stop) for place, feedback in enumerate(feedbacks) if feedback.stop is not None
+        ]
+        self._avoided = [
+            (place, feedback.avoided)
+            for place, feedback in enumerate(feedbacks)
+            if feedback.avoided is not None
         ]
         produced = slots.position[indices].tolist()
         self._forced = [
@@ -176,6 +184,11 @@ class Drawing:
     ) -> tuple[Sequence[Token | int], dict[int, FinishReason]]:
         """The next token of each, and by row what it ended; a failed stop rule is added to ``errors``."""
         drawn = self._sampler.num_drawn
+        open_to_all = logits
+        if self._avoided:
+            logits = logits.copy()
+            for place, avoided in self._avoided:
+                logits[place, avoided()] = -np.inf
         ids = self.last = self._sampler.draw(logits)
         for place, tokens in self._forced:
             if drawn < len(tokens) and tokens[drawn] >= 0:
@@ -193,7 +206,7 @@ class Drawing:
                     ended[place] = FinishReason.STOP
             except Exception as error:
                 errors[place] = RunFailed(f"the stop rule failed: {error!r}")
-        return self._sampler.tokens(logits, ids), ended
+        return self._sampler.tokens(open_to_all, ids), ended
 
     def save(self) -> None:
         """Called once, at the end."""

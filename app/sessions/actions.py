@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.core.errors import InvalidInput, SequenceConflict
+from app.core.offload import offloaded
 from app.service.catalog import Deployment
 from app.service.stream import TaskStream
 from app.sessions.access import SessionAccess
@@ -42,7 +43,7 @@ class SessionActions:
         if stored is not None:
             self._access.observe.session("replayed")
             return stored
-        stream = self._start(record, action, request, None)
+        stream = await self._start(record, action, request, None)
         try:
             said = await stream.whole()
             kept = _kept(action, stream, request)
@@ -77,7 +78,8 @@ class SessionActions:
         elif moved_on:
             text = f"session {id!r} is not where the text began that this event belongs to"
         else:
-            return SessionStream(self, record, action, request, self._start(record, action, request, point))
+            stream = await self._start(record, action, request, point)
+            return SessionStream(self, record, action, request, stream)
         raise SequenceConflict(text, record.step)
 
     def _check(self, record: SessionRecord, deployment: Deployment, action: SessionAction) -> None:
@@ -96,15 +98,16 @@ class SessionActions:
             self._access.limits.session_max_call_steps,
         )
 
-    def _start(
+    async def _start(
         self, record: SessionRecord, action: SessionAction, request: Any, point: ResumePoint | None
     ) -> TaskStream:
         with self._access.inference.call(action.name, record.model) as call:
             deployment = self._access.deployment(record)
-            call.model = deployment.manifest.reference
+            model, call.model = deployment.model, deployment.manifest.reference
             self._check(record, deployment, action)
             assert action.start is not None
-            start = action.start(deployment.model, self._view(record), request, point)
+            cost_ms, view = model.milliseconds(request), self._view(record)
+            start = await offloaded(cost_ms, action.start, model, view, request, point)
             return self._access.inference.started(deployment, start, call)
 
     async def advance(

@@ -81,10 +81,15 @@ def test_forced_sequences_are_the_same_in_any_company(subject: Subject) -> None:
     for index in range(30):
         forced = np.where(random.random(40) < index % 3 / 2, random.integers(1, VOCABULARY, 40), -1)
         feedback = drawing(forced[: random.integers(1, 40)] if index % 4 else None, index, first=index)
+        if index % 6 == 0:
+            feedback = replace(feedback, avoided=lambda: [3, 7])
         requests.append(
             SequenceRequest(subject.steps(index, 1, int(random.integers(1, 9)))[0], feedback=feedback)
         )
     alone = asyncio.run(run_all(subject, requests, together=False))
+    assert {3, 7} <= {token for answer in alone for token in answer.tokens}
+    # Of these nothing is forced.
+    assert not {3, 7} & {token for answer in alone[::12] for token in answer.tokens}
     assert asyncio.run(run_all(subject, requests, together=True)) == alone
     assert asyncio.run(run_all(subject, requests, together=True, on_loop=True)) == alone
     assert asyncio.run(run_all(subject, requests, together=True, lanes=Lanes(2))) == alone

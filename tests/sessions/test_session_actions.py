@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
+from typing import Any
+
 import orjson
 import pytest
 
@@ -67,6 +71,22 @@ async def test_advancing_keeps_what_was_generated(bench: Bench) -> None:
     assert await bench.service.actions.answer("a", GENERATE, request) == body
     with pytest.raises(SequenceConflict):
         await bench.service.actions.answer("a", GENERATE, request.model_copy(update={"seed": 4}))
+
+
+async def test_a_request_that_takes_long_to_prepare_is_prepared_beside_the_event_loop(bench: Bench) -> None:
+    """A short one is not."""
+    loop, beside = threading.current_thread(), []
+
+    def start(*given: Any) -> Any:
+        beside.append(threading.current_thread() is not loop)
+        assert GENERATE.start is not None
+        return GENERATE.start(*given)
+
+    await bench.service.create(opened("tiny-text-lstm", id="s"))
+    for prompt in ("a", 12_000 * "a"):
+        request = GenerateFromState(prompt=prompt, max_tokens=1)
+        await bench.service.actions.answer("s", replace(GENERATE, start=start), request)
+    assert beside == [False, True]
 
 
 async def test_a_streamed_continuation_ends_after_the_session_has_advanced(bench: Bench) -> None:

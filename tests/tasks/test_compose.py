@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput
 from app.tasks.compose.bodies import RATE, midi_of, wav_of
-from app.tasks.compose.midi import read_midi
+from app.tasks.compose.midi import Part, read_midi, write_midi
 from app.tasks.compose.model import ComposeModel
 from app.tasks.compose.music import Note
 from app.tasks.compose.schema import ComposeAnswer, ComposeLimits, ComposeRequest, ScoreRequest
@@ -259,6 +259,10 @@ def test_sound_has_the_length_of_the_piece_and_its_pitches(models: Path) -> None
             assert len(samples) / RATE == pytest.approx(4.0, abs=0.2)
             spectrum = np.abs(np.fft.rfft(samples[:RATE]))
             assert spectrum.argmax() == pytest.approx(440, abs=2)
+            held = await answered(rig, {**body, "melody": [{"pitch": 69, "duration": 80}]})
+            fading = np.frombuffer(wav_of(held)[44:], "<i2")
+            assert len(fading) / RATE == pytest.approx(40, abs=0.2)
+            assert not fading[20 * RATE :].any()
             silent = await answered(rig, {"model": "tiny-tune", "melody": [{"pitch": None, "duration": 3}]})
             assert not np.frombuffer(wav_of(silent)[44:], "<i2").any()
             long = await answered(rig, {"model": "tiny-tune", "steps": 500, "tempo": 20})
@@ -266,6 +270,23 @@ def test_sound_has_the_length_of_the_piece_and_its_pitches(models: Path) -> None
                 wav_of(long)
 
     asyncio.run(check())
+
+
+def test_tracks_of_the_same_name_are_one_voice(model: ComposeModel) -> None:
+    """In base64 with broken lines, as programs write it."""
+    parts = [
+        Part("Soprano", [Note(62, 0, 2)]),
+        Part("other", [Note(70, 0, 6)]),
+        Part("soprano ", [Note(65, 4, 1)]),
+    ]
+    midi = base64.encodebytes(write_midi(parts, 2, 80)).decode()
+    assert "\n" in midi.strip()
+    start = model.start(ComposeRequest(midi=midi))
+    feedback = start.sequences[0].feedback
+    assert feedback is not None
+    assert feedback.forced is not None
+    rest, low = 1, 2 - 48
+    assert feedback.forced.reshape(-1, 3)[:6, 0].tolist() == [62 + low, 62 + low, rest, rest, 65 + low, rest]
 
 
 def test_pieces_of_an_answer_follow_each_other_in_one_file(models: Path) -> None:

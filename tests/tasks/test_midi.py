@@ -7,6 +7,7 @@ import io
 import struct
 
 import mido
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,6 +47,8 @@ def test_midi_is_read_back_as_it_was_written(parts: list[list[Note]], grid: int)
     assert [part.name for part in found] == [f"p{number}" for number in range(len(parts))]
     every = [note for part in alone for note in part]
     chords, struck = chords_of(every, 40, 50)
+    for fewer, all_voices in zip(chords_of(every, 40, 2), (chords, struck), strict=True):
+        np.testing.assert_array_equal(fewer, all_voices[:, :2])
     for step, (chord, begins) in enumerate(zip(chords.tolist(), struck.tolist(), strict=True)):
         sounding = {note.pitch for note in every if note.start <= step < note.start + note.duration}
         assert [pitch for pitch in chord if pitch != REST] == sorted(sounding, reverse=True)

@@ -9,8 +9,7 @@ import numpy as np
 
 from app.bundle.manifest import Source
 from app.core.errors import DataError, InvalidInput
-from app.tasks.compose.midi import Part, read_midi
-from app.tasks.compose.music import chords_of, line_of
+from app.tasks.compose.midi import read_midi, voices_of
 from training.compose.corpus import Corpus, Piece, ranges
 from training.compose.settings import ComposeOptions
 
@@ -42,7 +41,7 @@ def own_pieces(options: ComposeOptions, seed: int) -> Corpus:
         try:
             data = path.read_bytes()
             parts = read_midi(data, steps_per_beat, _MOST_STEPS, _MOST_BYTES, "midi")
-            pieces.append(piece_of_parts(parts, options.voices))
+            pieces.append(Piece(*voices_of(parts, options.voices)))
         except (OSError, InvalidInput) as error:
             print(f"left out {path.name!r}: {error}", file=sys.stderr)
             continue
@@ -62,12 +61,3 @@ def own_pieces(options: ComposeOptions, seed: int) -> Corpus:
     return Corpus(
         folder.name, voices, steps_per_beat, 4, options.voices > 1, True, train, validation, test, (source,)
     )
-
-
-def piece_of_parts(parts: list[Part], voices: int) -> Piece:
-    steps = max(note.start + note.duration for part in parts for note in part.notes)
-    if len(parts) == voices:
-        lines = [line_of(part.notes, steps) for part in sorted(parts, key=lambda part: -part.height)]
-        pitches, struck = (np.stack(arrays, axis=1) for arrays in zip(*lines, strict=True))
-        return Piece(pitches, struck)
-    return Piece(*chords_of([note for part in parts for note in part.notes], steps, voices))

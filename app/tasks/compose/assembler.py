@@ -85,10 +85,8 @@ class MusicAssembler:
             first, whole = self._told[piece], self._whole(piece)
             if whole > first:
                 self._told[piece] = whole
-                pitches, _ = self.music(piece)
-                yield StepFrame.model_construct(
-                    type="step", piece=piece, first=first, steps=listed(pitches[first:])
-                )
+                pitches, _ = self.music(piece, first)
+                yield StepFrame.model_construct(type="step", piece=piece, first=first, steps=listed(pitches))
 
     def stop(self) -> Iterator[StepFrame]:
         """Steps that are not whole are left out."""
@@ -101,15 +99,16 @@ class MusicAssembler:
     def answer(self, frames: Sequence[Any]) -> ComposeAnswer:
         return ComposeAnswer.model_construct(**self._said())
 
-    def music(self, piece: int) -> tuple[Pitches, Struck]:
-        """Pitches of the steps that are whole, and where notes begin."""
+    def music(self, piece: int, first: int = 0) -> tuple[Pitches, Struck]:
+        """Pitches of the steps from ``first`` on that are whole, and where notes begin."""
         plan, steps = self._plan, self._whole(piece)
         if not steps:
             empty = np.zeros((0, len(plan.voices)), np.int64)
             return empty, empty > 0
-        end = (steps + plan.layout.lead) * len(plan.voices)
-        pitches, struck = plan.layout.decode(np.array(self._tokens[piece][:end], np.int64))
-        return pitches, struck | (plan.struck[:steps] & (pitches >= 0))
+        voices = len(plan.voices)
+        tokens = self._tokens[piece][first * voices : (steps + plan.layout.lead) * voices]
+        pitches, struck = plan.layout.decode(np.array(tokens, np.int64))
+        return pitches, struck | (plan.struck[first:steps] & (pitches >= 0))
 
     def _whole(self, piece: int) -> int:
         layout = self._plan.layout

@@ -34,6 +34,8 @@ MOST_SECONDS = 600.0
 _PARTIALS = (1.0, 0.5, 0.3, 0.15, 0.08)
 _ATTACK_S, _RELEASE_S, _DECAY_S = 0.02, 0.08, 1.5
 _LOUDEST = 0.8
+_HEARD_S = 18.0
+"""After that a tone has faded to less than half of what 16 bits can tell."""
 
 
 class ScoreQuery(BaseModel):
@@ -50,6 +52,7 @@ class MusicQuery(ScoreQuery):
     top_k: int = Field(default=0, ge=0, le=2**31 - 1, description="as in a JSON body")
     top_p: float = Field(default=1.0, gt=0, le=1, description="as in a JSON body")
     seed: int | None = Field(default=None, ge=0, lt=SEEDS, description="left out, drawn and reported")
+    avoid_parallels: bool = Field(default=False, description="as in a JSON body")
     tempo: float = Field(default=80.0, ge=LEAST_TEMPO, le=MOST_TEMPO, description="beats a minute")
 
 
@@ -106,6 +109,7 @@ def wav_of(answer: ComposeAnswer) -> bytes:
 
 def _tone(pitch: int, seconds: float) -> NDArray[np.float32]:
     """A few partials of the pitch in equal temperament, fading; those above half the rate are left out."""
+    seconds = min(seconds, _HEARD_S)
     time = np.arange(round((seconds + _RELEASE_S) * RATE), dtype=np.float32) / RATE
     frequency = 440.0 * 2.0 ** ((pitch - 69) / 12)
     tone = np.zeros_like(time)

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.core.errors import InvalidInput, over_limit
-from app.tasks.compose.midi import Part, read_midi
-from app.tasks.compose.music import OPEN, REST, Pitches, Struck, chords_of, line_of
+from app.tasks.compose.midi import Part, read_midi, steps_of, voices_of
+from app.tasks.compose.music import OPEN, REST, Line, Note, line_of, stacked
 from app.tasks.compose.schema import Chord, ComposeLimits, ComposeRequest, GivenNote, ScoreRequest
 from app.tasks.compose.spec import ComposeSpec, Voice
-
-Line = tuple[Pitches, Struck]
 
 
 class GivenReader:
@@ -132,7 +130,8 @@ class GivenReader:
 
     def _parts(self, midi: str, where: str) -> list[Part]:
         try:
-            data = base64.b64decode(midi, validate=True)
+            # Programs that write base64 often break its lines.
+            data = base64.b64decode("".join(midi.split()), validate=True)
         except (binascii.Error, ValueError):
             raise InvalidInput(where, "should be a MIDI file in base64") from None
         return read_midi(
@@ -141,12 +140,12 @@ class GivenReader:
 
     def _by_name(self, parts: Sequence[Part]) -> dict[int, Line]:
         """Voices that tracks are named after; the top line as the first voice where none is."""
-        steps = max(note.start + note.duration for part in parts for note in part.notes)
-        named = {
-            self.names.index(name): part.notes
-            for part in parts
-            if (name := part.name.strip().lower()) in self.names
-        }
+        steps = steps_of(parts)
+        named: dict[int, list[Note]] = {}
+        for part in parts:
+            name = part.name.strip().lower()
+            if name in self.names:
+                named.setdefault(self.names.index(name), []).extend(part.notes)
         chosen = named or {0: [note for part in parts for note in part.notes]}
         found = {}
         for column, notes in chosen.items():
@@ -159,19 +158,11 @@ class GivenReader:
         return found
 
     def _from_the_top(self, parts: Sequence[Part], where: str) -> Line:
-        """A voice for each part where there are as many; else the notes of each step from the top."""
+        """Voices that tracks are named after, where each is; else all from the top."""
         order = sorted(range(len(self.names)), key=lambda column: -self._spec.voices[column].high)
-        steps = max(note.start + note.duration for part in parts for note in part.notes)
-        named = self._by_name(parts) if {part.name.strip().lower() for part in parts} == {*self.names} else {}
-        if named:
-            lines = [named[column] for column in range(len(self.names))]
-            pitches, struck = (np.stack(arrays, axis=1) for arrays in zip(*lines, strict=True))
-            return pitches, struck
-        if len(parts) == len(self.names):
-            lines = [line_of(part.notes, steps) for part in sorted(parts, key=lambda part: -part.height)]
-            chords, begins = (np.stack(arrays, axis=1) for arrays in zip(*lines, strict=True))
-        else:
-            chords, begins = chords_of([note for part in parts for note in part.notes], steps, len(order))
+        if {part.name.strip().lower() for part in parts} == {*self.names}:
+            return stacked(line for _, line in sorted(self._by_name(parts).items()))
+        chords, begins = voices_of(parts, len(self.names))
         pitches, struck = np.empty_like(chords), np.empty_like(begins)
         pitches[:, order], struck[:, order] = chords, begins
         for column in range(len(self.names)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.core.errors import InvalidInput, over_limit
-from app.tasks.compose.music import Note
+from app.tasks.compose.music import Line, Note, chords_of, line_of, stacked
 
 MEDIA_TYPES = ("audio/midi", "audio/x-midi", "audio/mid")
 _TICKS = 480
@@ -103,6 +103,20 @@ def _joined(parts: dict[tuple[int, int], Part]) -> list[Part]:
     for (number, _), part in parts.items():
         tracks.setdefault(number, Part(part.name)).notes.extend(part.notes)
     return [part for part in tracks.values() if part.notes]
+
+
+def steps_of(parts: Iterable[Part]) -> int:
+    """Until the last note is over."""
+    return max(note.start + note.duration for part in parts for note in part.notes)
+
+
+def voices_of(parts: Sequence[Part], voices: int) -> Line:
+    """From the top: a voice for each part where there are as many; else the notes of each step."""
+    steps = steps_of(parts)
+    if len(parts) == voices:
+        ordered = sorted(parts, key=lambda part: -part.height)
+        return stacked(line_of(part.notes, steps) for part in ordered)
+    return chords_of([note for part in parts for note in part.notes], steps, voices)
 
 
 def write_midi(parts: Iterable[Part], steps_per_beat: int, tempo: float) -> bytes:

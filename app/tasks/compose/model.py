@@ -13,6 +13,7 @@ from app.core.sequence import Feedback, Sampling, SequenceRequest
 from app.tasks.compose.assembler import MusicAssembler, PlannedMusic
 from app.tasks.compose.given import GivenReader
 from app.tasks.compose.music import NOTHING, Struck
+from app.tasks.compose.parallels import Parallels
 from app.tasks.compose.schema import SEEDS, ComposeLimits, ComposeRequest
 from app.tasks.compose.score import Scorer
 from app.tasks.compose.session import MusicSession
@@ -87,6 +88,7 @@ class ComposeModel:
             raise over_limit("n", most, f"at most {most} pieces are allowed here, got {request.n}")
         spec, layout = self._spec, self._spec.layout
         seed = secrets.randbits(_SEED_BITS) if request.seed is None else request.seed
+        rules = [Parallels(layout, stream) if request.avoid_parallels else None for _ in range(request.n)]
         sequences = [
             SequenceRequest(
                 supplied,
@@ -101,11 +103,13 @@ class ComposeModel:
                     ),
                     banned=(NOTHING,),
                     forced=stream,
+                    stop=rule,
+                    avoided=None if rule is None else rule.avoided,
                 ),
                 start=None if view is None else view.row,
                 first_logits=None if view is None else view.last,
             )
-            for piece in range(request.n)
+            for piece, rule in enumerate(rules)
         ]
         plan = PlannedMusic(
             model=self._reference,

@@ -27,6 +27,7 @@ OPEN = -2
 """In an array of pitches, and of tokens as -1: not given, to be drawn."""
 Pitches = NDArray[np.int64]
 Struck = NDArray[np.bool_]
+Line = tuple[Pitches, Struck]
 
 
 class Note(NamedTuple):
@@ -50,7 +51,7 @@ def notes_of(pitches: Pitches, struck: Struck) -> list[Note]:
     return found
 
 
-def line_of(notes: Iterable[Note], steps: int) -> tuple[Pitches, Struck]:
+def line_of(notes: Iterable[Note], steps: int) -> Line:
     """Pitches ``[steps]`` of the highest notes, and where they begin."""
     pitches, struck = np.full(steps, REST, np.int64), np.zeros(steps, np.bool_)
     for note in sorted(notes):
@@ -60,18 +61,23 @@ def line_of(notes: Iterable[Note], steps: int) -> tuple[Pitches, Struck]:
     return pitches, struck
 
 
-def chords_of(notes: Iterable[Note], steps: int, voices: int) -> tuple[Pitches, Struck]:
+def stacked(lines: Iterable[Line]) -> Line:
+    """``[steps, voices]`` of the lines of the voices."""
+    pitches, struck = (np.stack(arrays, axis=1) for arrays in zip(*lines, strict=True))
+    return pitches, struck
+
+
+def chords_of(notes: Iterable[Note], steps: int, voices: int) -> Line:
     """Pitches ``[steps, voices]`` from the top; the lowest notes of a step that has more are left out."""
     pitches, struck = np.full((steps, voices), REST, np.int64), np.zeros((steps, voices), np.bool_)
     sounding, begins = (np.zeros((steps, _PITCHES), np.bool_) for _ in range(2))
     for note in notes:
         sounding[note.start : note.start + note.duration, note.pitch] = True
         begins[note.start : note.start + 1, note.pitch] = True
-    for step, place in zip(*np.nonzero(sounding[:, ::-1]), strict=True):
-        voice = int(np.count_nonzero(pitches[step] >= 0))
-        if voice < voices:
-            pitches[step, voice] = pitch = _PITCHES - 1 - place
-            struck[step, voice] = begins[step, pitch]
+    voice = sounding[:, ::-1].cumsum(axis=1)[:, ::-1] - 1
+    step, pitch = np.nonzero(sounding & (voice < voices))
+    pitches[step, voice[step, pitch]] = pitch
+    struck[step, voice[step, pitch]] = begins[step, pitch]
     return pitches, struck
 
 
@@ -97,6 +103,10 @@ class Layout:
         """Of a pitch, or a rest, that is not struck anew."""
         return REST_TOKEN if pitch == REST else _FIRST_PITCH + pitch - self.low
 
+    def pitch(self, token: int) -> int | None:
+        """None where none sounds."""
+        return None if token < _FIRST_PITCH else (token - _FIRST_PITCH) % self._span + self.low
+
     def again(self, token: int) -> int:
         """The token of the same pitch that is struck anew."""
         return token + self._span
@@ -116,7 +126,7 @@ class Layout:
         stream: NDArray[np.int64] = self._placed(np.where(pitches == OPEN, -1, tokens), NOTHING).ravel()
         return stream
 
-    def decode(self, tokens: NDArray[np.int64]) -> tuple[Pitches, Struck]:
+    def decode(self, tokens: NDArray[np.int64]) -> Line:
         """Pitches ``[steps, voices]`` of a whole stream, and where notes begin."""
         rows = tokens.reshape(-1, self.voices)
         steps = len(rows) - self.lead

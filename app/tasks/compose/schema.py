@@ -63,6 +63,9 @@ class ComposeRequest(Request):
     top_k: int = Field(default=0, ge=0, le=2**31 - 1, description="0 keeps every note")
     top_p: float = Field(default=1.0, gt=0, le=1)
     seed: int | None = Field(default=None, ge=0, lt=SEEDS, description="left out, drawn and reported")
+    avoid_parallels: bool = Field(
+        default=False, description="no drawn note makes parallel fifths or octaves with another voice"
+    )
     tempo: float = Field(
         default=80.0, ge=LEAST_TEMPO, le=MOST_TEMPO, description="beats a minute, of MIDI and WAV"
     )

@@ -98,7 +98,7 @@ class MusicSession:
 
     def _token(self, pitch: Any, column: int, again: bool, where: str) -> int:
         layout = self._spec.layout
-        if pitch is None or (pitch == REST and pitch is not True):
+        if pitch is None or pitch == REST:
             return layout.token(REST)
         if not isinstance(pitch, int) or isinstance(pitch, bool):
             raise InvalidInput(where, "should be a MIDI number, or null for a rest")
