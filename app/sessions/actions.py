@@ -119,7 +119,6 @@ class SessionActions:
         after = record.stepped(
             self._access.clock(), fed.step, fed.row, fed.last, fed.context, call, fed.memory
         )
-        numbered = numbered or record.key in self._stepper.lost_steps.told
         write = self._access.replacing(record, after, numbered=numbered)
         (written,) = await self._access.store.write([write])
         if written.behind or written.unsure:
