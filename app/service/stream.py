@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,9 +15,9 @@ from app.core.sequence import Event, Finished, Tokens
 from app.service.call import Call, Timing, outcome_of
 from app.tasks.model import Assembler
 
-_MANY_FRAMES = 1_000
 _TURN_TOKENS = 256
 """Made into frames before it is the turn of others on the event loop: some milliseconds."""
+_GATHERED_TOKENS = 16 * _TURN_TOKENS
 
 
 class TaskStream:
@@ -33,7 +34,7 @@ class TaskStream:
         self._ticket = ticket
         self._call = call
         self._last_at: dict[int, float] = {}
-        self._stopping = False
+        self._stopping = self._gathers = False
         self._frames = self._run()
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -47,17 +48,9 @@ class TaskStream:
         return self._call.timing()
 
     async def whole(self) -> BaseModel:
-        frames = [frame async for frame in self._frames]
-        if len(frames) < _MANY_FRAMES:
-            return self.assembler.answer(frames)
-        return await asyncio.to_thread(self._joined, frames)
-
-    def _joined(self, frames: list[Any]) -> BaseModel:
-        """Beside the event loop; frames are freed in parts, since freeing them lets nobody in between."""
-        answer = self.assembler.answer(frames)
-        while frames:
-            del frames[-_MANY_FRAMES:]
-        return answer
+        """All of it, from as few frames as can be: one for each token would take many times the memory."""
+        self._gathers = True
+        return self.assembler.answer([frame async for frame in self._frames])
 
     def stop(self) -> None:
         """End the stream early; what was produced still comes, then the last frame."""
@@ -72,10 +65,18 @@ class TaskStream:
 
     async def _run(self) -> AsyncGenerator[BaseModel, None]:
         assembler = self.assembler
+        held: list[tuple[int, Event]] = []
+        room = _GATHERED_TOKENS
         try:
             while not (assembler.ended or self._stopping):
                 events = await self._ticket.events()
-                self._count(events)
+                room -= self._count(events)
+                if self._gathers:
+                    held += events
+                    if room > 0 and all(isinstance(event, Tokens) for _, event in events):
+                        continue
+                    # Of one sequence after the other, each in its order.
+                    events, held, room = sorted(held, key=itemgetter(0)), [], _GATHERED_TOKENS
                 for number, part in enumerate(_parts(events)):
                     if number:
                         await asyncio.sleep(0)
@@ -92,7 +93,7 @@ class TaskStream:
         finally:
             self._ticket.cancel()
 
-    def _count(self, events: list[tuple[int, Event]]) -> None:
+    def _count(self, events: list[tuple[int, Event]]) -> int:
         """Book tokens, with the time since the last ones of their sequence, and what ended sequences cost."""
         counts: dict[int, int] = {}
         for index, event in events:
@@ -105,6 +106,7 @@ class TaskStream:
             first = not self._last_at
             self._last_at[index] = now
             self._call.produced(count, None if before is None else now - before, first=first)
+        return sum(counts.values())
 
 
 def _parts(events: Sequence[tuple[int, Event]]) -> Iterator[list[tuple[int, Event]]]:
