@@ -108,12 +108,12 @@ class TextAssembler:
     def _describe(self, token: Token, start: int) -> TokenLogprob:
         likely = [token.logprob or 0.0, *(logprob for _, logprob in token.alternatives)]
         drawn, *others = rounded(np.array(likely)).tolist()
-        return TokenLogprob.model_construct(
+        return TokenLogprob.made(
             token=self._codec.token(token.id),
             start=start,
             logprob=drawn,
             top=[
-                Alternative.model_construct(token=self._codec.token(other), logprob=logprob)
+                Alternative.made(token=self._codec.token(other), logprob=logprob)
                 for (other, _), logprob in zip(token.alternatives, others, strict=True)
             ],
         )
