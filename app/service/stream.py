@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from app.core.offload import offloaded
 from app.core.ports import Ticket
 from app.core.sequence import Event, Finished, Tokens
 from app.service.call import Call, Timing, outcome_of
@@ -17,7 +18,8 @@ from app.tasks.model import Assembler
 
 _TURN_TOKENS = 256
 """Made into frames before it is the turn of others on the event loop: some milliseconds."""
-_GATHERED_TOKENS = 16 * _TURN_TOKENS
+_GATHERED_EVENTS = 4_096
+_FRAMES_PER_MS = 10
 
 
 class TaskStream:
@@ -50,7 +52,8 @@ class TaskStream:
     async def whole(self) -> BaseModel:
         """All of it, from as few frames as can be: one for each token would take many times the memory."""
         self._gathers = True
-        return self.assembler.answer([frame async for frame in self._frames])
+        frames = [frame async for frame in self._frames]
+        return await offloaded(len(frames) / _FRAMES_PER_MS, self.assembler.answer, frames)
 
     def stop(self) -> None:
         """End the stream early; what was produced still comes, then the last frame."""
@@ -66,17 +69,16 @@ class TaskStream:
     async def _run(self) -> AsyncGenerator[BaseModel, None]:
         assembler = self.assembler
         held: list[tuple[int, Event]] = []
-        room = _GATHERED_TOKENS
         try:
             while not (assembler.ended or self._stopping):
                 events = await self._ticket.events()
-                room -= self._count(events)
+                self._count(events)
                 if self._gathers:
                     held += events
-                    if room > 0 and all(isinstance(event, Tokens) for _, event in events):
+                    if len(held) < _GATHERED_EVENTS and all(isinstance(one, Tokens) for _, one in events):
                         continue
                     # Of one sequence after the other, each in its order.
-                    events, held, room = sorted(held, key=itemgetter(0)), [], _GATHERED_TOKENS
+                    events, held = sorted(held, key=itemgetter(0)), []
                 for number, part in enumerate(_parts(events)):
                     if number:
                         await asyncio.sleep(0)
@@ -93,7 +95,7 @@ class TaskStream:
         finally:
             self._ticket.cancel()
 
-    def _count(self, events: list[tuple[int, Event]]) -> int:
+    def _count(self, events: list[tuple[int, Event]]) -> None:
         """Book tokens, with the time since the last ones of their sequence, and what ended sequences cost."""
         counts: dict[int, int] = {}
         for index, event in events:
@@ -106,7 +108,6 @@ class TaskStream:
             first = not self._last_at
             self._last_at[index] = now
             self._call.produced(count, None if before is None else now - before, first=first)
-        return sum(counts.values())
 
 
 def _parts(events: Sequence[tuple[int, Event]]) -> Iterator[list[tuple[int, Event]]]:
