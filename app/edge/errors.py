@@ -140,7 +140,8 @@ def describe(error: BaseException, request_id: str) -> ProblemDetail:
 
 def _let_go(error: BaseException | None) -> None:
     """Its traceback knows frames which know it: a whole request would stay until it is collected."""
-    while error is not None:
+    # Errors may be causes of each other; one that was here has no traceback.
+    while error is not None and error.__traceback__ is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 from pydantic import BaseModel
 
+from app.core.offload import offloaded
 from app.core.ports import Ticket
 from app.core.sequence import Event, Finished, Tokens
 from app.service.call import Call, Timing, outcome_of
 from app.tasks.model import Assembler
 
-_MANY_FRAMES = 1_000
 _TURN_TOKENS = 256
 """Made into frames before it is the turn of others on the event loop: some milliseconds."""
+_GATHERED_EVENTS = 4_096
+_FRAMES_PER_MS = 10
 
 
 class TaskStream:
@@ -33,7 +36,7 @@ class TaskStream:
         self._ticket = ticket
         self._call = call
         self._last_at: dict[int, float] = {}
-        self._stopping = False
+        self._stopping = self._gathers = False
         self._frames = self._run()
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -47,17 +50,10 @@ class TaskStream:
         return self._call.timing()
 
     async def whole(self) -> BaseModel:
+        """All of it, from as few frames as can be: one for each token would take many times the memory."""
+        self._gathers = True
         frames = [frame async for frame in self._frames]
-        if len(frames) < _MANY_FRAMES:
-            return self.assembler.answer(frames)
-        return await asyncio.to_thread(self._joined, frames)
-
-    def _joined(self, frames: list[Any]) -> BaseModel:
-        """Beside the event loop; frames are freed in parts, since freeing them lets nobody in between."""
-        answer = self.assembler.answer(frames)
-        while frames:
-            del frames[-_MANY_FRAMES:]
-        return answer
+        return await offloaded(len(frames) / _FRAMES_PER_MS, self.assembler.answer, frames)
 
     def stop(self) -> None:
         """End the stream early; what was produced still comes, then the last frame."""
@@ -72,10 +68,17 @@ class TaskStream:
 
     async def _run(self) -> AsyncGenerator[BaseModel, None]:
         assembler = self.assembler
+        held: list[tuple[int, Event]] = []
         try:
             while not (assembler.ended or self._stopping):
                 events = await self._ticket.events()
                 self._count(events)
+                if self._gathers:
+                    held += events
+                    if len(held) < _GATHERED_EVENTS and all(isinstance(one, Tokens) for _, one in events):
+                        continue
+                    # Of one sequence after the other, each in its order.
+                    events, held = sorted(held, key=itemgetter(0)), []
                 for number, part in enumerate(_parts(events)):
                     if number:
                         await asyncio.sleep(0)

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.core.errors import InvalidInput, SequenceConflict
+from app.core.large_answers import json_of
 from app.core.offload import offloaded
 from app.service.catalog import Deployment
 from app.service.stream import TaskStream
@@ -37,7 +38,7 @@ class SessionActions:
         if action.look is not None:
             deployment = self._access.deployment(record)
             self._check(record, deployment, action)
-            return _json(action.look(deployment.model, self._view(record), request))
+            return await json_of(action.look(deployment.model, self._view(record), request))
         digest = _digest(request)
         stored = check_seq(record, request.seq, digest)
         if stored is not None:
@@ -47,7 +48,7 @@ class SessionActions:
         try:
             said = await stream.whole()
             kept = _kept(action, stream, request)
-            body = _json(_ended(action, said, record.step + len(kept)))
+            body = await json_of(_ended(action, said, record.step + len(kept)))
             await self.advance(record, kept, digest, body, numbered=request.seq is not None)
             return body
         finally:
@@ -122,7 +123,6 @@ class SessionActions:
         after = record.stepped(
             self._access.clock(), fed.step, fed.row, fed.last, fed.context, call, fed.memory
         )
-        numbered = numbered or record.key in self._stepper.lost_steps.told
         write = self._access.replacing(record, after, numbered=numbered)
         (written,) = await self._access.store.write([write])
         if written.behind or written.unsure:
@@ -161,7 +161,7 @@ class SessionStream:
         kept = _kept(self.action, self.inner, self.request)
         step = self.record.step + len(kept)
         if kept:
-            body = _json(_ended(self.action, self.inner.assembler.answer(frames), step))
+            body = await json_of(_ended(self.action, self.inner.assembler.answer(frames), step))
             numbered = self.request.seq is not None
             await self.actions.advance(self.record, kept, _digest(self.request), body, numbered=numbered)
         return _ended(self.action, frames[-1], step)
@@ -214,10 +214,6 @@ def _kept(action: SessionAction, stream: TaskStream, request: Any) -> list[Any]:
 
 def _ended(action: SessionAction, said: BaseModel, step: int) -> BaseModel:
     return said if action.ending is None else action.ending(said, step)
-
-
-def _json(answer: BaseModel) -> bytes:
-    return answer.__pydantic_serializer__.to_json(answer)
 
 
 def _mark(record: SessionRecord) -> str:

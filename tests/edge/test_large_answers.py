@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core import large_answers
+from app.core.large_answers import _parts, json_of, size_of
 from app.core.schema import Answer
-from app.edge.http import large_answers
-from app.edge.http.large_answers import _parts, json_of, size_of
 
 
 class Leaf(Answer):

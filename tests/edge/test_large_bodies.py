@@ -117,6 +117,27 @@ def test_a_failure_that_was_told_keeps_nothing_of_its_request() -> None:
         gc.enable()
 
 
+def test_failures_that_are_causes_of_each_other_are_told() -> None:
+    """As when one is raised again while what it led to is handled."""
+
+    def fail() -> None:
+        first = InvalidInput("x", "first")
+        try:
+            try:
+                raise first
+            except InvalidInput as cause:
+                raise InvalidInput("x", "second") from cause
+        except InvalidInput:
+            raise first  # noqa: B904  its context is the second, whose cause it is
+
+    with pytest.raises(InvalidInput) as failed:
+        fail()
+    context = failed.value.__context__
+    assert context is not None
+    assert context.__cause__ is failed.value
+    assert describe(failed.value, "id").detail == "first"
+
+
 async def test_what_comes_in_tiny_chunks_is_read_in_many_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others have their turn between any two of them, and nothing is lost or mixed up."""
     monkeypatch.setattr(transports, "PASS_S", 0.0)

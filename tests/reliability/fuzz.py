@@ -30,19 +30,15 @@ from tests.bundles import (
     tiny_reader,
 )
 from tests.e2e.server import REPOSITORY, ServerProcess
-from tests.reliability.meaning import INPUTS, MODELS
+from tests.reliability.meaning import INPUTS, MODELS, SESSION_OF
 from tests.reliability.openapi_checks import NAMES
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 SPARE = "spare"
-DEFAULTS = "forecast=series,sentiment=mood,generate=text,sequence=sensors,compose=music,transcribe=ears"
-SESSIONS: dict[str, dict[str, Any]] = {
-    "hourly": {"task": "forecast", "options": {"freq": "h"}},
-    "review": {"task": "sentiment"},
-    "play": {"task": "generate"},
-    "machine": {"task": "sequence"},
-    "band": {"task": "compose"},
-    "call": {"task": "transcribe"},
+DEFAULTS = ",".join(f"{task}={model}" for model, task in MODELS.items())
+SESSIONS = {
+    name: {"task": task, "options": {"freq": "h"} if task == "forecast" else {}}
+    for task, name in SESSION_OF.items()
 }
 
 

@@ -11,8 +11,6 @@ from tests.security.raw import post
 
 
 def bodies() -> Iterator[Attack]:
-    """One request that takes long to read or to answer."""
-
     def large(name: str, path: str, body: bytes, *headers: bytes, times: int = 1) -> Attack:
         wire = post(body, *headers, path=path.encode())
         return Attack(name, lambda server: answers(server, [wire] * times, at_once=times))
@@ -46,11 +44,7 @@ def bodies() -> Iterator[Attack]:
     wanted = json.dumps({"series": some[:500], "horizon": 1, "samples": 1000}).encode()
     yield large("1,000 sample paths of each of 500 series", "/forecast", wanted)
     text = {"model": "text", "prompt": "A", "n": 16, "max_tokens": 10_000, "logprobs": 5}
-    yield large(
-        "four times 16 texts of 10,000 tokens with log-probabilities",
-        "/v1/completions",
-        json.dumps(text).encode(),
-        times=4,
-    )
-    native = json.dumps(text).encode()
-    yield large("the same of /generate", "/generate", native, times=4)
+    texts = json.dumps(text).encode()
+    name = "four times 16 texts of 10,000 tokens with log-probabilities"
+    yield large(name, "/v1/completions", texts, times=4)
+    yield large("the same of /generate", "/generate", texts, times=4)

@@ -131,8 +131,9 @@ async def test_steps_that_do_not_fit_are_refused_and_sending_them_again_cures_it
                     await asyncio.sleep(0.01)
                 server.signal(signal.SIGSTOP)
                 await opened.wait()
-                while unread(server.port) < NUM_CONNECTIONS:
-                    await asyncio.sleep(0.01)
+                async with asyncio.timeout(60):
+                    while unread(server.port) < NUM_CONNECTIONS:
+                        await asyncio.sleep(0.01)
                 server.signal(signal.SIGCONT)
             assert told["200"] == NUM_CONNECTIONS * len(calls)
             assert told["503"] > 0

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from app.core.errors import InvalidInput, Overloaded, UnknownModel
 from app.engine.load import QueueLimits
-from app.tasks.decoded.schema import DoneFrame, TokenFrame
+from app.tasks.decoded.schema import DoneFrame, Frame, TextAnswer, TokenFrame
+from app.tasks.decoded.stream import FrameAssembler
 from app.tasks.forecast.schema import ForecastRequest
 from app.tasks.generate.schema import GenerateRequest
 from app.tasks.sentiment.schema import SentimentRequest
@@ -73,6 +74,24 @@ async def test_a_seed_repeats_its_text_in_every_form(rig: Rig) -> None:
     three, _ = await rig.generate(GenerateRequest(prompt="a", max_tokens=30, seed=drawn.seed, n=3))
     assert three.choices[0] == drawn.choices[0]
     assert len({choice.text for choice in three.choices}) == 3
+
+
+async def test_a_whole_answer_is_made_of_few_frames(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever steps the engine has told of, and it is what the frames of a stream say."""
+    counted: list[int] = []
+    answer = FrameAssembler.answer
+
+    def count(assembler: FrameAssembler, frames: Sequence[Frame]) -> TextAnswer:
+        counted.append(len(frames))
+        return answer(assembler, frames)
+
+    monkeypatch.setattr(FrameAssembler, "answer", count)
+    request = GenerateRequest(prompt="ab", max_tokens=2000, n=3, seed=3, logprobs=1)
+    whole, _ = await rig.generate(request)
+    stream = await rig.stream(request)
+    streamed = [frame async for frame in stream]
+    assert stream.assembler.answer(streamed) == whole
+    assert counted[0] < 100
 
 
 async def test_a_stop_string_ends_the_text_before_it(rig: Rig) -> None:

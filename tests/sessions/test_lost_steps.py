@@ -71,6 +71,23 @@ async def test_steps_without_a_number_are_refused_once(
     assert bench.rig.counts.sessions.count("lost") == 1
 
 
+async def test_of_two_that_saw_the_lost_steps_one_tells(bench: Bench, replicas: list[SessionService]) -> None:
+    one, two = replicas[:2]
+    await one.create(opened(MODEL, id="a"))
+    await feed(one, 1)
+    old = held(bench)
+    await feed(one, 2)
+    await feed(two, 3)
+    go_back(bench, old)
+    bench.clock.now += 1.0
+    with pytest.raises(SequenceConflict, match="was at step 3 and is at 1 now"):
+        await feed(two, 1)
+    await feed(one, 2)
+    await feed(two, 3)
+    assert (await one.view("a")).step == 3
+    assert bench.rig.counts.sessions.count("lost") == 1
+
+
 async def test_numbered_steps_are_told_the_number_that_is_due(bench: Bench) -> None:
     """So whoever keeps what it sent can send it again."""
     await bench.service.create(opened(MODEL, id="a"))

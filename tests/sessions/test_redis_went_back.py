@@ -129,6 +129,23 @@ async def test_a_server_that_never_saw_the_lost_steps_tells_of_them(
     assert rig.counts.sessions.count("lost") == 1
 
 
+async def test_a_server_that_saw_the_lost_steps_tells_for_all(
+    replicas: list[Replica], past: Past, rig: Rig
+) -> None:
+    """Whoever feeds the session through another one is not told again."""
+    one, two, _ = replicas
+    await one.feed(1, 2)
+    past.keep()
+    await one.feed(3, 1)
+    past.go_back()
+    with pytest.raises(SequenceConflict, match="was at step 4 and is at 2 now"):
+        await one.feed_when_known(3)
+    await two.feed_when_known(3)
+    await one.feed(1)
+    assert await two.step() == 4
+    assert rig.counts.sessions.count("lost") == 1
+
+
 async def test_numbered_calls_are_not_held_up(replicas: list[Replica], past: Past) -> None:
     """They say which step they are, so the number that is due is all that they need."""
     one, two, _ = replicas

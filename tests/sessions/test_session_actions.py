@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from app.core import large_answers
 from app.core.errors import (
     InvalidInput,
     SequenceConflict,
@@ -56,12 +57,18 @@ async def test_stop_strings_end_a_text_from_a_state_too(bench: Bench, stop: list
         assert orjson.loads(body)["choices"] == whole.model_dump()["choices"]
 
 
-async def test_advancing_keeps_what_was_generated(bench: Bench) -> None:
+@pytest.mark.parametrize("in_parts", [False, True])
+async def test_advancing_keeps_what_was_generated(
+    bench: Bench, in_parts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The session is where feeding prompt and text would have left it; a retry gives the stored answer."""
+    if in_parts:
+        monkeypatch.setattr(large_answers, "_LARGE", 1)
+        monkeypatch.setattr(large_answers, "_PART", 2)
     for id in ("a", "b"):
         await bench.service.create(opened("tiny-text-lstm", id=id))
         await bench.step(id, "one ")
-    request = GenerateFromState(prompt="two ", max_tokens=10, seed=3, advance=True, seq=5)
+    request = GenerateFromState(prompt="two ", max_tokens=10, seed=3, logprobs=2, advance=True, seq=5)
     body = await bench.service.actions.answer("a", GENERATE, request)
     answer = orjson.loads(body)
     assert answer["step"] == 18

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput, InvalidManifest
+from app.core.offload import LOOP_MS
 from app.features.text import TextLimits
 from app.tasks.forecast.model import ForecastModel
 from app.tasks.forecast.quantiles import interpolation, mean_weights, rounded
@@ -42,6 +43,25 @@ def test_one_series_is_one_sequence_of_its_length(task: ForecastModel) -> None:
     steps = prepared.blocks[0].steps[0]
     assert steps[:, 0].tolist() == [1.0, 0.0, 3.0]
     assert steps[:, 1].tolist() == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "leaves"),
+    [
+        ({}, False),
+        ({"values": [1.0] * 5_000}, False),
+        ({"values": [1.0] * 500_000}, True),
+        ({"series": [{"values": [1.0, 2.0]}] * 20}, False),
+        ({"series": [{"values": [1.0, 2.0]}] * 100}, True),
+        ({"series": [{"values": [1.0, 2.0]}] * 10_000, "season": [7]}, True),
+        ({"series": [{"values": [1.0, 2.0], "start": "2024-01-01"}] * 10_000, "freq": "D"}, True),
+    ],
+)
+def test_what_takes_long_to_make_ready_leaves_the_event_loop(
+    task: ForecastModel, fields: dict[str, Any], leaves: bool
+) -> None:
+    """Whether it has seasons to find or not."""
+    assert (task.milliseconds(ask(**fields)) > LOOP_MS) == leaves
 
 
 def test_timestamps_follow_the_last_observation(task: ForecastModel) -> None:

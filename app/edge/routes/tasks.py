@@ -17,13 +17,13 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from app.core.errors import Overloaded, RnnserveError
+from app.core.large_answers import json_of
 from app.core.offload import offloaded
 from app.edge.edge import edge_of, request_id_of, sessions_of
 from app.edge.errors import MEDIA_TYPE, describe
 from app.edge.http.accept import wanted_type
 from app.edge.http.body import JSON_TYPES, PLAIN
 from app.edge.http.event_stream import stream_events
-from app.edge.http.large_answers import json_of
 from app.edge.http.large_bodies import LARGE_BYTES
 from app.edge.http.routing import (
     PROBLEMS,

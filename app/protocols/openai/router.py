@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.errors import UnknownModel
+from app.core.large_answers import json_of
 from app.edge.edge import Edge, edge_of, request_id_of
-from app.edge.http.large_answers import json_of
 from app.edge.http.routing import BytesRoute, bytes_response, json_response
 from app.edge.openapi import event_data
 from app.protocols.openai.schema import (

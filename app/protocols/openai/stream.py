@@ -7,11 +7,11 @@ import logging
 from starlette.types import Send
 
 from app.core.errors import UnknownModel
+from app.core.large_answers import json_of
 from app.core.offload import offloaded
 from app.edge.edge import Edge
 from app.edge.errors import describe, is_internal
 from app.edge.http.event_stream import EventStream
-from app.edge.http.large_answers import json_of
 from app.protocols.openai.assembler import CompletionAssembler
 from app.protocols.openai.errors import openai_error
 from app.protocols.openai.prepare import milliseconds, prepare_completion, text_requests

@@ -76,10 +76,10 @@ class Stepper:
             due = every and after.step // every > session.record.step // every
             name = f"step-{after.step}" if due else None
             records.append(after)
-            numbered = session.numbered or session.queue.key in self.lost_steps.told
-            writes.append(
-                self._access.replacing(session.record, after, name, automatic=True, numbered=numbered)
+            write = self._access.replacing(
+                session.record, after, name, automatic=True, numbered=session.numbered
             )
+            writes.append(write)
         try:
             written = await self._access.store.write(writes)
         except BaseException:
@@ -94,7 +94,6 @@ class Stepper:
                 await self._lost(session, outcome)
                 continue
             self._cache.put(session.queue.key, record)
-            self.lost_steps.told.discard(session.queue.key)
             session.queue.finish(of_session)
             num_steps[record.model] = num_steps.get(record.model, 0) + record.step - session.record.step
         for model, count in num_steps.items():
@@ -119,8 +118,8 @@ class Stepper:
         held = await self._access.store.get([queue.key for queue in unsure]) if unsure else []
         for queue, stored in zip(unsure, held, strict=True):
             known = self._cache.get(queue.key)
-            if known is not None and self.lost_steps.compare(queue, known, stored):
-                self._cache.drop(queue.key)
+            if known is not None:
+                stored = await self.lost_steps.compare(queue, known, stored)
             try:
                 record = self._access.decode(queue.id, stored, queue.owner)
                 session = self._coalesce(queue, record, cached=False)
@@ -241,7 +240,7 @@ class Stepper:
         elif session.cached:
             # They may have written long ago; begin again from what the store holds.
             session.queue.retry(alone=False)
-            self.lost_steps.compare(session.queue, session.record, written.current)
+            await self.lost_steps.compare(session.queue, session.record, written.current)
         else:
             session.queue.finish([self._outrun(session, call, written) for call in session.calls])
 

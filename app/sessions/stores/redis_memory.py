@@ -49,8 +49,7 @@ class RedisMemory:
             run_id = _run_id(_ask(connection, "INFO", "server"))
             if run_id in (b"", self._run_id):
                 return
-            remembered = 0 if self._run_id is None else self._seen
-            if _ask(connection, "EVAL", ARRIVE, 2, *self._keys, run_id, remembered, self._settle_ms):
+            if _ask(connection, "EVAL", ARRIVE, 2, *self._keys, run_id, self._seen, self._settle_ms):
                 logger.error(
                     "Redis at %s has gone back in time: writes that it acknowledged are lost; the first step "
                     "without seq of each session that may have lost some is told so",

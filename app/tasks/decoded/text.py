@@ -96,24 +96,29 @@ class TextAssembler:
 
     def _piece(self, text: str, *, whole: bool) -> Piece:
         index = self._released_tokens
-        released: list[TokenLogprob] = []
+        released: list[tuple[int, Token]] = []
         # A last token may be a part of a character that nothing completes, and so without text.
         while self._waiting and (whole or self._waiting[0][0] < self._released_chars):
-            start, token = self._waiting.popleft()
-            self._released_tokens += 1
-            if self._logprobs:
-                released.append(self._describe(token, start))
-        return Piece(text, index, released if self._logprobs else None)
+            released.append(self._waiting.popleft())
+        self._released_tokens += len(released)
+        return Piece(text, index, self._described(released) if self._logprobs else None)
 
-    def _describe(self, token: Token, start: int) -> TokenLogprob:
-        likely = [token.logprob or 0.0, *(logprob for _, logprob in token.alternatives)]
-        drawn, *others = rounded(np.array(likely)).tolist()
-        return TokenLogprob.model_construct(
-            token=self._codec.token(token.id),
-            start=start,
-            logprob=drawn,
-            top=[
-                Alternative.model_construct(token=self._codec.token(other), logprob=logprob)
-                for (other, _), logprob in zip(token.alternatives, others, strict=True)
-            ],
-        )
+    def _described(self, released: list[tuple[int, Token]]) -> list[TokenLogprob]:
+        likely = [
+            logprob
+            for _, token in released
+            for logprob in (token.logprob or 0.0, *(logprob for _, logprob in token.alternatives))
+        ]
+        values = iter(rounded(np.array(likely, np.float64)).tolist())
+        return [
+            TokenLogprob.made(
+                token=self._codec.token(token.id),
+                start=start,
+                logprob=next(values),
+                top=[
+                    Alternative.made(token=self._codec.token(other), logprob=next(values))
+                    for other, _ in token.alternatives
+                ],
+            )
+            for start, token in released
+        ]
