@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
+from typer import Argument, Option, echo
 
 from app.core.errors import BundleError, ConfigurationError
 from app.registry.install import install, read_head
@@ -26,52 +26,32 @@ from app.settings import load_settings
 
 
 def import_onnx(
-    model: Annotated[Path, typer.Argument(help="ONNX file whose states are inputs and outputs")],
-    name: Annotated[str, typer.Option(help="of the bundle")],
-    version: Annotated[str, typer.Option(help="of the bundle")] = "1",
-    state: Annotated[
-        list[str] | None, typer.Option(help="INPUT:OUTPUT of a state, each; guessed by name and shape")
-    ] = None,
-    input: Annotated[str | None, typer.Option(help="input that gets the steps")] = None,
-    output: Annotated[str | None, typer.Option(help="outputs to serve, by commas; all but states")] = None,
-    time_axis: Annotated[str | None, typer.Option(help="of that input: 0, 1, ... or none")] = None,
-    batch_axis: Annotated[str | None, typer.Option(help="of that input: 0, 1, ... or none")] = None,
-    set: Annotated[
-        list[str] | None, typer.Option(help="NAME=NUMBER: an input that always gets the same")
-    ] = None,
-    step: Annotated[
-        int | None, typer.Option(help="numbers of a step, for an input without time axis and fixed size")
-    ] = None,
-    context: Annotated[
-        int | None, typer.Option(help="so many last numbers of a step come again in front of the next")
-    ] = None,
-    one_hot: Annotated[
-        bool | None, typer.Option("--one-hot", help="steps are tokens, fed as vectors with a single one")
-    ] = None,
-    vocabulary: Annotated[int | None, typer.Option(help="how many tokens there are")] = None,
-    tokenizer: Annotated[Path | None, typer.Option(help="tokenizer.json, to read texts")] = None,
-    columns: Annotated[str | None, typer.Option(help="names of the numbers of a step, by commas")] = None,
-    labels: Annotated[Path | None, typer.Option(help="file with a label of the first output a line")] = None,
-    scores: Annotated[
-        Literal["logits", "probabilities"] | None, typer.Option(help="what the first output gives of them")
-    ] = None,
-    read: Annotated[
-        Literal["last", "each"] | None, typer.Option(help="the outputs of a request by default (each)")
-    ] = None,
-    exact: Annotated[
-        bool | None, typer.Option("--exact", help="equal bits, if need be by rows and steps one by one")
-    ] = None,
-    samples: Annotated[
-        Path | None, typer.Option(help=".npy of real steps, to be recorded in place of random ones")
-    ] = None,
-    description: Annotated[str | None, typer.Option(help="a sentence for people")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of these, of columns and outputs")] = None,
-    models: Annotated[
-        list[str] | None, typer.Option(help="places of bundles; the first folder gets it")
-    ] = None,
-    replace: Annotated[bool, typer.Option(help="replace a bundle of the same version")] = False,
-    timeout_s: Annotated[float, typer.Option(min=1, max=86_400, help="seconds it may take")] = 300.0,
-    memory_mb: Annotated[int, typer.Option(min=256, max=1 << 20, help="memory it may have")] = 8192,
+    model: Annotated[Path, Argument(help="ONNX file whose states are inputs and outputs")],
+    name: Annotated[str, Option(help="of the bundle")],
+    version: Annotated[str, Option(help="of the bundle")] = "1",
+    state: Annotated[list[str] | None, Option(help="INPUT:OUTPUT of a state, each; else guessed")] = None,
+    input: Annotated[str | None, Option(help="input that gets the steps")] = None,
+    output: Annotated[str | None, Option(help="outputs to serve, by commas; all but states")] = None,
+    time_axis: Annotated[str | None, Option(help="of that input: 0, 1, ... or none")] = None,
+    batch_axis: Annotated[str | None, Option(help="of that input: 0, 1, ... or none")] = None,
+    set: Annotated[list[str] | None, Option(help="NAME=NUMBER: an input that always gets the same")] = None,
+    step: Annotated[int | None, Option(help="numbers of a step, where there is no time axis")] = None,
+    context: Annotated[int | None, Option(help="so many last numbers of a step begin the next")] = None,
+    one_hot: Annotated[bool | None, Option("--one-hot", help="steps are tokens, as one-hot vectors")] = None,
+    vocabulary: Annotated[int | None, Option(help="how many tokens there are")] = None,
+    tokenizer: Annotated[Path | None, Option(help="tokenizer.json, to read texts")] = None,
+    columns: Annotated[str | None, Option(help="names of the numbers of a step, by commas")] = None,
+    labels: Annotated[Path | None, Option(help="file with a label of the first output a line")] = None,
+    scores: Annotated[Literal["logits", "probabilities"] | None, Option(help="of the first output")] = None,
+    read: Annotated[Literal["last", "each"] | None, Option(help="outputs of a request (each)")] = None,
+    exact: Annotated[bool | None, Option("--exact", help="equal bits, if need be one by one")] = None,
+    samples: Annotated[Path | None, Option(help=".npy of real steps, in place of random ones")] = None,
+    description: Annotated[str | None, Option(help="a sentence for people")] = None,
+    config: Annotated[Path | None, Option(help="TOML file of these, of columns and outputs")] = None,
+    models: Annotated[list[str] | None, Option(help="places of bundles; the first folder gets it")] = None,
+    replace: Annotated[bool, Option(help="replace a bundle of the same version")] = False,
+    timeout_s: Annotated[float, Option(min=1, max=86_400, help="seconds it may take")] = 300.0,
+    memory_mb: Annotated[int, Option(min=256, max=1 << 20, help="memory it may have")] = 8192,
 ) -> None:
     """Make a bundle of an ONNX graph with state inputs and outputs; see docs/onnx-import.md."""
     flags = {key: value for key, value in locals().items() if key not in _OURS and value is not None}
@@ -90,7 +70,7 @@ def import_onnx(
             done = install(
                 origin, head, settings.model_folders[0], budget, lambda copy: None, replace=replace
             )
-    typer.echo(f"{done.manifest.reference} {'added' if done.fresh else 'is there already'}: {done.path}")
+    echo(f"{done.manifest.reference} {'added' if done.fresh else 'is there already'}: {done.path}")
 
 
 _OURS = frozenset({"config", "models", "replace", "timeout_s", "memory_mb"})

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
+from typer import Argument, Context, Exit, Option, Typer, echo
 
 from app.bundle.reader import find_bundles, read_manifest
 from app.cli_import import import_onnx
@@ -23,21 +23,19 @@ from app.registry.verification import check_whole, measure, verify
 from app.service.catalog import Label
 from app.settings import Settings, load_settings
 
-models_cli = typer.Typer(
+models_cli = Typer(
     name="models", help="Bundles: list and verify, fetch, add, label, pull.", invoke_without_command=True
 )
 
 Places = Annotated[
     list[str] | None,
-    typer.Option("--models", help="places of bundles, NAME/VERSION/ below each; may be given several times"),
+    Option("--models", help="places of bundles, NAME/VERSION/ below each; may be given several times"),
 ]
-OnDevice = Annotated[
-    Literal["cpu", "cuda"] | None, typer.Option("--device", help="where graphs are replayed")
-]
+OnDevice = Annotated[Literal["cpu", "cuda"] | None, Option("--device", help="where graphs are replayed")]
 
 
 @models_cli.callback()
-def inspect_all(context: typer.Context, models: Places = None, device: OnDevice = None) -> None:
+def inspect_all(context: Context, models: Places = None, device: OnDevice = None) -> None:
     """List the bundles and verify each: sums, graph and golden vectors."""
     if context.invoked_subcommand is not None:
         # What was given before the command's name holds for the command.
@@ -52,40 +50,40 @@ def inspect_all(context: typer.Context, models: Places = None, device: OnDevice 
             manifest, difference = measure(path, settings.device)
         except BundleError as error:
             bad += 1
-            typer.echo(f"BAD  {reference:<28} {error.message}")
+            echo(f"BAD  {reference:<28} {error.message}")
         else:
             network = manifest.network
-            typer.echo(
+            echo(
                 f"ok   {reference:<28} {manifest.task:<10} {network.cell:<5} "
                 f"{network.parameters:>10,} parameters  parity {difference:.1e}"
             )
     places = ", ".join(map(str, settings.model_folders))
-    typer.echo(f"{len(paths)} bundles in {places}, {len(paths) - bad} good, {bad} bad")
+    echo(f"{len(paths)} bundles in {places}, {len(paths) - bad} good, {bad} bad")
     if bad:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 @models_cli.command("list")
 def list_models(
     models: Places = None,
-    as_json: Annotated[bool, typer.Option("--json", help="a JSON document instead of lines")] = False,
+    as_json: Annotated[bool, Option("--json", help="a JSON document instead of lines")] = False,
 ) -> None:
     """List the bundles and their labels; reads the manifests, and verifies nothing."""
     folders = load_settings(models=models or None).model_folders
     rows = [_row(path) for folder in folders for path in bundles_in_order(folder)]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
         return
     for row in rows:
         shares = row["labels"].items()
         labels = (f"{label} {100 * share:.4g} %" if share else label for label, share in shares)
         described = row["error"] or f"{row['task']:<10} {row['cell']:<5} {'  '.join(labels)}"
-        typer.echo(f"{row['name']}@{row['version']}".ljust(28) + f" {described}".rstrip())
+        echo(f"{row['name']}@{row['version']}".ljust(28) + f" {described}".rstrip())
 
 
 @models_cli.command("verify")
 def verify_bundle(
-    target: Annotated[str, typer.Argument(help="folder of a bundle, NAME, or NAME@VERSION")],
+    target: Annotated[str, Argument(help="folder of a bundle, NAME, or NAME@VERSION")],
     models: Places = None,
     device: OnDevice = None,
 ) -> None:
@@ -93,41 +91,39 @@ def verify_bundle(
     settings = load_settings(models=models or None, device=device)
     bad = 0
     for path in _targets(target, settings):
-        typer.echo(path)
+        echo(path)
         for check in verify(path, settings.tasks, settings.device):
-            typer.echo(f"  {check.verdict:<4} {check.subject:<12} {check.text}")
+            echo(f"  {check.verdict:<4} {check.subject:<12} {check.text}")
             bad += check.verdict == "BAD"  # the last one, if any
     if bad:
-        typer.echo(f"{bad} bad")
-        raise typer.Exit(1)
-    typer.echo("good")
+        echo(f"{bad} bad")
+        raise Exit(1)
+    echo("good")
 
 
 @models_cli.command("add")
 def add_bundle(
     source: Annotated[
-        str, typer.Argument(help="a bundle: folder, zip or tar file, or address (https://, s3://, hf://)")
+        str, Argument(help="a bundle: folder, zip or tar file, or address (https://, s3://, hf://)")
     ],
     models: Places = None,
     device: OnDevice = None,
-    replace: Annotated[bool, typer.Option(help="replace a bundle of the same version")] = False,
-    sha256: Annotated[
-        str | None, typer.Option(help="refuse the bundle unless its manifest has this sum")
-    ] = None,
+    replace: Annotated[bool, Option(help="replace a bundle of the same version")] = False,
+    sha256: Annotated[str | None, Option(help="refuse the bundle unless its manifest has this sum")] = None,
 ) -> None:
     """Copy a bundle into the first models folder: verified whole, then visible at once."""
     settings = load_settings(models=models or None, device=device)
     done = _add(source, sha256, replace, settings)
     what = "added" if done.fresh else "is there already, the very same"
-    typer.echo(f"{done.manifest.reference} {what}: {done.path}")
+    echo(f"{done.manifest.reference} {what}: {done.path}")
 
 
 @models_cli.command("fetch")
 def fetch_shipped(
-    names: Annotated[list[str] | None, typer.Argument(help="of models; left out, all of them")] = None,
+    names: Annotated[list[str] | None, Argument(help="of models; left out, all of them")] = None,
     places: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--from",
             help="folder or address (https://, s3://, hf://) with NAME/VERSION below; may be given several "
             "times, the first that has a bundle counts",
@@ -152,8 +148,8 @@ def fetch_shipped(
         if not names or path.partition("/")[0] in names:
             done = _first(path, sha256, places, settings)
             what = "fetched" if done.fresh else "is there already, the very same"
-            typer.echo(f"{done.manifest.reference} {what}: {done.path}")
-    typer.echo(f"serve them: rnnserve serve --models {settings.model_folders[0]}")
+            echo(f"{done.manifest.reference} {what}: {done.path}")
+    echo(f"serve them: rnnserve serve --models {settings.model_folders[0]}")
 
 
 models_cli.command("import")(import_onnx)
@@ -161,11 +157,11 @@ models_cli.command("import")(import_onnx)
 
 @models_cli.command("label")
 def label_version(
-    name: Annotated[str, typer.Argument(help="of the model")],
-    version: Annotated[str, typer.Argument(help="that gets the label")],
-    label: Annotated[str, typer.Argument(help="stable, canary, or any name")],
+    name: Annotated[str, Argument(help="of the model")],
+    version: Annotated[str, Argument(help="that gets the label")],
+    label: Annotated[str, Argument(help="stable, canary, or any name")],
     share: Annotated[
-        str, typer.Option(help="of the requests that name the model but no version: 5% or 0.05")
+        str, Option(help="of the requests that name the model but no version: 5% or 0.05")
     ] = "0",
     models: Places = None,
 ) -> None:
@@ -180,13 +176,13 @@ def label_version(
         labels = read_labels(folder)
         labels[label] = Label(version, _share(share))
         write_labels(folder, labels)
-    typer.echo(f"{name}@{label} is {name}@{version}" + (f", share {share}" if labels[label].share else ""))
+    echo(f"{name}@{label} is {name}@{version}" + (f", share {share}" if labels[label].share else ""))
 
 
 @models_cli.command("unlabel")
 def remove_label(
-    name: Annotated[str, typer.Argument(help="of the model")],
-    label: Annotated[str, typer.Argument(help="that goes")],
+    name: Annotated[str, Argument(help="of the model")],
+    label: Annotated[str, Argument(help="that goes")],
     models: Places = None,
 ) -> None:
     """Take a label away."""
@@ -197,15 +193,13 @@ def remove_label(
             raise ConfigurationError(f"{name} has no label {label!r}; it has {', '.join(labels) or 'none'}")
         del labels[label]
         write_labels(folder, labels)
-    typer.echo(f"{name}@{label} is no more")
+    echo(f"{name}@{label} is no more")
 
 
 @models_cli.command("pull")
 def pull(
     models: Places = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="folder of the copies, instead of --models-cache")
-    ] = None,
+    cache: Annotated[Path | None, Option(help="folder of the copies, instead of --models-cache")] = None,
 ) -> None:
     """Copy the bundles of all places on the network into the cache, as the server does at its start."""
     settings = load_settings(models=models or None, models_cache=cache)
@@ -215,12 +209,12 @@ def pull(
     for source in open_sources(settings):
         source.refresh(at_once=True)
         for path in find_bundles(source.folder):
-            typer.echo(f"{f'{path.parent.name}@{path.name}':<28} {path}")
+            echo(f"{f'{path.parent.name}@{path.name}':<28} {path}")
         for reference, error in source.failed.items():
-            typer.echo(f"{reference:<28} FAILED: {error.message}")
+            echo(f"{reference:<28} FAILED: {error.message}")
         failed += len(source.failed)
     if failed:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _add(source: str, sha256: str | None, replace: bool, settings: Settings) -> Installed:

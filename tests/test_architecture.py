@@ -16,10 +16,8 @@ import pytest
 from app.registered import TASKS
 
 ROOT = Path(__file__).parent.parent
-CONTRACTS = {
-    one["name"]: one
-    for one in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-}
+TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+CONTRACTS = {one["name"]: one for one in TOOLS["importlinter"]["contracts"]}
 THE_MAP = "The map: a layer imports what stands below it, never what stands above"
 SOURCES = sorted([*ROOT.glob("app/**/*.py"), *ROOT.glob("training/**/*.py")])
 MAX_LINES = 350
@@ -29,6 +27,8 @@ EXTENSION = '"sequence", "sequence(string_id)"'
 COMMON_WORDS = ("sequence", "compose")
 TOLD_BY_PLACE = r"[\"'`]{0}[\"'`]|/{0}\b|(tasks|training)\.{0}\b"
 """Words of the trade that tasks are named after; a task is told from them by quotes, or by its path."""
+UNTOLD = re.compile(r"# (?:noqa|type: ignore)(?:: ?[A-Z]\w*|\[[\w, -]+\])?\s*$", re.MULTILINE)
+"""What a check passes over without a reason beside it."""
 MAX_FILES = 20
 MAX_LINES_OF_GENERIC_APP = 26_400
 MAX_LINES_OF_SERVICE = 1_300
@@ -218,6 +218,13 @@ def test_nothing_is_unpickled(path: Path) -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle":
             assert node.attr == "UnpicklingError", "only the error that torch.load raises"
     assert not imported(path) & {"dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+@pytest.mark.parametrize("folder", TOOLS["mypy"]["files"])
+def test_what_a_check_passes_over_has_its_reason(folder: str) -> None:
+    """On the same line."""
+    sources = ROOT.glob(f"{folder}/**/*.py")
+    assert [relative(path) for path in sources if UNTOLD.search(path.read_text())] == []
 
 
 def test_dataclasses_of_app_have_slots() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
@@ -56,7 +56,7 @@ class Client(Http):
             answer = await self.ask_about(f"/{quote(task)}", content, CSV_TYPE, query_of(fields))
         return dict(answer)
 
-    def stream(self, task: str, /, **fields: Any) -> AsyncIterator[dict[str, Any]]:
+    def stream(self, task: str, /, **fields: Any) -> AsyncGenerator[dict[str, Any], None]:
         """The frames of a task that streams; resumed when the connection breaks."""
         return self.events(f"/{quote(task)}", fields)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -90,7 +90,7 @@ class Http:
             asked_s = asked_pause_s(response.headers)
         raise self._given_up(f"{method} {path}", failure) from failure
 
-    async def events(self, path: str, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, path: str, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Frames of an answer that streams, up to the done frame; a broken connection is resumed.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
 from rnnserve_client.answers import GenerateAnswer
@@ -14,11 +14,11 @@ Whole = Coroutine[Any, Any, GenerateAnswer]
 class Texts(Coroutine[Any, Any, GenerateAnswer], AsyncIterator[Frame]):
     """Nothing is sent before one of the two is done. A coroutine, so that a task may be made of it."""
 
-    def __init__(self, whole: Callable[[], Whole], frames: Callable[[], AsyncIterator[Frame]]) -> None:
+    def __init__(self, whole: Callable[[], Whole], frames: Callable[[], AsyncGenerator[Frame, None]]) -> None:
         self._whole = whole
         self._frames = frames
         self._answer: Whole | None = None
-        self._stream: AsyncIterator[Frame] | None = None
+        self._stream: AsyncGenerator[Frame, None] | None = None
 
     def __await__(self) -> Generator[Any, Any, GenerateAnswer]:
         return self._started().__await__()
@@ -34,18 +34,15 @@ class Texts(Coroutine[Any, Any, GenerateAnswer], AsyncIterator[Frame]):
         if self._answer is not None:
             self._answer.close()
 
-    def __anext__(self) -> Coroutine[Any, Any, Frame]:
+    async def __anext__(self) -> Frame:
         if self._stream is None:
             self._stream = self._frames()
-        return self._next(self._stream)
+        return await anext(self._stream)
 
     async def aclose(self) -> None:
         """End the stream before its end."""
         if self._stream is not None:
-            await self._stream.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
-
-    async def _next(self, stream: AsyncIterator[Frame]) -> Frame:
-        return await anext(stream)
+            await self._stream.aclose()
 
     def _started(self) -> Whole:
         if self._answer is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.visit import Visit
 
@@ -27,6 +27,22 @@ def test_words_of_a_file_appear_with_their_times_and_the_state(visit: Visit) -> 
         assert visit.at("hear-heat").evaluate("canvas => canvas.width") > 15
     visit.at("hear-file").set_input_files(Path(__file__))
     visit.says("hear-error", "no sound that this browser decodes")
+    visit.check_clean()
+
+
+def test_another_file_takes_the_place_of_one_that_is_heard(visit: Visit) -> None:
+    """Also of one that came before the models were known; the one that is left says nothing."""
+    held: list[Route] = []
+    visit.page.route("**/models", lambda route: held.append(route), times=1)
+    with visit.page.expect_request("**/models"):
+        visit.open("transcribe")
+    visit.at("hear-file").set_input_files(SOUND)
+    held[0].continue_()
+    visit.says("hear-meta", "samples")
+    visit.at("hear-file").set_input_files(SOUND)
+    visit.says("hear-meta", "finished")
+    visit.says("hear-text", "^four zero seven seven two$")
+    expect(visit.at("hear-error")).to_be_empty()
     visit.check_clean()
 
 

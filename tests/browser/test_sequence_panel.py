@@ -114,6 +114,25 @@ def test_rows_go_through_a_session_one_by_one(visit: Visit, client: httpx2.Clien
     visit.check_clean()
 
 
+def test_a_model_is_chosen_while_rows_stream(visit: Visit) -> None:
+    """What was on its way to the old one is forgotten; the new one has the panel to itself."""
+    choose(visit)
+    visit.page.locator("#sequence-form .switch").click()
+    visit.at("sequence-pace").select_option("4")
+    visit.at("sequence-run").click()
+    visit.says("sequence-meta", "[1-9] of 12 fed")
+    visit.at("sequence-model").select_option("surnames@1")
+    visit.says("sequence-last", "^Nothing read yet$")
+    expect(visit.at("sequence-stop")).to_be_hidden()
+    visit.at("sequence-text").fill("Tanaka")
+    visit.at("sequence-pace").select_option("0")
+    visit.at("sequence-run").click()
+    visit.says("sequence-meta", "^6 of 6 fed. Session ")
+    visit.says("sequence-last", "^Japanese")
+    expect(visit.at("sequence-error")).to_be_empty()
+    visit.check_clean()
+
+
 def test_what_is_wrong_is_said_where_it_is(visit: Visit) -> None:
     """A wrong cell by line and column, a missing column by its name, an empty box in words."""
     visit.open("sequence")

@@ -306,7 +306,7 @@ def test_a_fork_goes_on_differently_and_the_original_stays(visit: Visit, client:
 def test_a_model_that_ends_by_itself_does(visit: Visit) -> None:
     """A name from nothing, without a prompt."""
     visit.open("generate")
-    visit.at("generate-model").select_option("names")
+    visit.at("generate-model").select_option("names@1")
     expect(visit.at("prompt")).to_have_value("")
     write(visit, seed=4, tokens=60)
     ended(visit, "the model itself")

@@ -267,6 +267,10 @@ def test_lists_objects_and_arrays_are_the_same_steps(rows: list[tuple[Any, ...]]
     np.testing.assert_array_equal(steps.of_rows(named, "rows"), expected)
     np.testing.assert_array_equal(steps.of_rows(np.array(rows, np.float64), "rows"), expected)
     np.testing.assert_array_equal(steps.of_inputs(list(rows[0])), expected[:1])
+    with pytest.raises(InvalidInput, match="the row has 2 values, but the model reads 3"):
+        steps.of_inputs(list(rows[0][:2]))
+    with pytest.raises(InvalidInput, match="this is no row: the model reads numbers of the columns a, b, c"):
+        steps.of_inputs([list(rows[0]), 1])
 
 
 @settings(max_examples=150, deadline=None)

@@ -88,7 +88,10 @@ def find_layouts(
         )
     width = len(options.columns) or options.step
     if not reasons and width is not None:
-        reasons = [f"However they are chosen, a step has another number of values than {width}."]
+        option = "--columns" if options.columns else "--step"
+        raise ConfigurationError(
+            f"{option}: a step of {border.steps} has not {width} numbers, whichever axes are batch and time"
+        )
     raise ConfigurationError(
         f"no batch and time axis of {border.steps} work; name them with --batch-axis and --time-axis, or the "
         f"numbers of a step with --step. {reasons[0] if reasons else 'Its sizes are not known.'}"

@@ -90,16 +90,15 @@ def _readings_of_table(table: Table, options: SequenceOptions, seed: int) -> Cor
         [[table.number(row, column, LARGEST_VALUE) for column in inputs] for row in table.rows], np.float64
     )
     values, labels = _targets(table, target, options)
-    groups = ["" for _ in table.rows]
-    if options.group is not None:
-        column = table.index_of(options.group, "--group")
-        groups = [row.cells[column] for row in table.rows]
-    series, names = [], []
-    for name in dict.fromkeys(groups):
-        rows = np.flatnonzero(np.array([group == name for group in groups]))
+    groups: dict[str, list[int]] = {}
+    column = None if options.group is None else table.index_of(options.group, "--group")
+    for at, row in enumerate(table.rows):
+        groups.setdefault("" if column is None else row.cells[column], []).append(at)
+    series, names = [], [*groups]
+    for places in groups.values():
+        rows = np.array(places)
         rows = rows[_order(table, rows, options)]
         series.append(_series(numbers[rows], values[rows], options.ahead))
-        names.append(name)
     last = options.ahead == 0 and len(series) >= MIN_GROUPS and all(map(_constant, series))
     if last:
         series = [_at_the_end(each) for each in series]

@@ -45,7 +45,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # Without a bound method of the connection, which would be a circle of references.
-        self.conn.reject = _rejection  # type: ignore[method-assign]
+        self.conn.reject = _rejection  # type: ignore[method-assign]  # as above
         self._handshake_timer: asyncio.TimerHandle | None = None
         self._num_taken = 0
         self._num_fragments = 0

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
@@ -38,35 +39,27 @@ SECURITY = {
 _FOREVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
 _NO_GZIP = re.compile(r"gzip\s*;\s*q\s*=\s*0(?:\.0*)?\s*(?:,|$)")
-
-
+_READ: dict[str, Any] = {"methods": ["GET", "HEAD"], "response_class": Response}
 CLIENT = "/static/client.js"
 
 
 def client_router() -> APIRouter:
     client = Asset.of("client.js", (FOLDER / "js" / "client.js").read_bytes())
     router = APIRouter(include_in_schema=False)
-    router.add_api_route(CLIENT, partial(_client, client), methods=["GET", "HEAD"], response_class=Response)
+    router.add_api_route(CLIENT, partial(_latest, client), **_READ)
     return router
 
 
 def page_router(panels: Mapping[str, Path]) -> APIRouter:
     assets = collect_assets(panels=panels, charts=charts_folder())
     router = APIRouter(include_in_schema=False)
-    methods = ["GET", "HEAD"]
-    router.add_api_route("/", partial(_document, assets), methods=methods, response_class=Response)
-    router.add_api_route(
-        "/page/{digest}/{path:path}", partial(_file, assets), methods=methods, response_class=Response
-    )
+    router.add_api_route("/", partial(_latest, assets.index), **_READ)
+    router.add_api_route("/page/{digest}/{path:path}", partial(_file, assets), **_READ)
     return router
 
 
-async def _document(assets: PageAssets, request: Request) -> Response:
-    return _answer(request, assets.index, _ASK_AGAIN)
-
-
-async def _client(client: Asset, request: Request) -> Response:
-    return _answer(request, client, _ASK_AGAIN)
+async def _latest(asset: Asset, request: Request) -> Response:
+    return _answer(request, asset, _ASK_AGAIN)
 
 
 async def _file(assets: PageAssets, request: Request) -> Response:

@@ -110,7 +110,7 @@ def _series(column: Column, frequency: Frequency | None) -> TableSeries:
 
 def _read(body: bytes, query: TableQuery, limits: ForecastLimits) -> TableRequest:
     # The bytes are decoded where the table is read, with all other bodies.
-    return TableRequest.model_construct(csv=body, **query.model_dump())  # type: ignore[arg-type]
+    return TableRequest.model_construct(csv=body, **query.model_dump())  # type: ignore[arg-type]  # as above
 
 
 SERIES = Operation(

@@ -76,7 +76,7 @@ def _rows(steps: NDArray[np.generic]) -> list[list[float | None]]:
 
 def _read(body: bytes, query: TableQuery, limits: SequenceLimits) -> RowsRequest:
     # The bytes are decoded where the table is read, with all other bodies.
-    return RowsRequest.model_construct(csv=body, id=query.id, model=query.model)  # type: ignore[arg-type]
+    return RowsRequest.model_construct(csv=body, **query.model_dump())  # type: ignore[arg-type]  # as above
 
 
 ROWS = Operation(

@@ -76,7 +76,7 @@ class Steps:
             return self.of_text(inputs, "inputs")
         if not isinstance(inputs, list):
             rows = [inputs]
-        elif self._width > 1 and len(inputs) == self._width and set(map(type, inputs)) <= _NUMBERS:
+        elif self._width > 1 and inputs and set(map(type, inputs)) <= _NUMBERS:
             return self.of_rows([inputs], "inputs")
         else:
             return self.of_rows(inputs, "inputs")
@@ -117,7 +117,7 @@ class Steps:
         if self._width == 1 and not isinstance(row, list | dict):
             row = [row]
         if not isinstance(row, list):
-            raise InvalidInput(field, f"a row is a list or an object of {self.described}")
+            raise InvalidInput(field, f"this is no row: the model reads {self.described}")
         if len(row) != self._width:
             raise InvalidInput(
                 field,

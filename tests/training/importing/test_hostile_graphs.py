@@ -217,7 +217,7 @@ scores = "probabilities"
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"columns": "a,b"}, "another number of values than 2"),
+        ({"columns": "a,b"}, "--columns: a step of .* has not 2 numbers"),
         ({"state": ["h0:nowhere"]}, "is not INPUT:OUTPUT"),
         ({"state": ["h0:y"]}, "have not the same shape"),
         ({"state": ["h0:hn"]}, "all states with --state"),

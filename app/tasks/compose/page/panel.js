@@ -1,7 +1,8 @@
 // The panel "Compose": a melody to click in, voices that are written around it, ways to go on from any step.
 
-import { events, models, send } from "../../js/api.js";
+import { events, send } from "../../js/api.js";
 import { byId, download, fill, fillSelect, fillTable, make, number } from "../../js/dom.js";
+import { offerModels, referenceOf } from "../../js/model_choice.js";
 import { hush, tell } from "../../js/notice.js";
 import { Player } from "./player.js";
 import { PALETTE, Roll, pitchName } from "./roll.js";
@@ -104,7 +105,7 @@ export function panel() {
     hush(error, form);
     const control = (running = new AbortController());
     const asked = {
-      model: `${model.name}@${model.version}`, ...given, temperature: Number(temperature.value), tempo: number(byId("music-tempo")),
+      model: referenceOf(model), ...given, temperature: Number(temperature.value), tempo: number(byId("music-tempo")),
     };
     const seed = number(byId("music-seed"));
     if (seed !== null) asked.seed = seed;
@@ -194,22 +195,9 @@ export function panel() {
     refresh();
   }
 
-  async function start() {
-    hush(error);
-    try {
-      const own = (await models()).filter((one) => one.task === "compose");
-      if (!own.length) {
-        tell(error, { title: "No model that composes is served here", detail: "The folder of models holds none.", errors: [] });
-        return;
-      }
-      const first = own.find((one) => one.default) ?? own[0];
-      fillSelect(byId("music-model"), own.map((one) => ({ value: `${one.name}@${one.version}`, label: `${one.name}@${one.version}` })), `${first.name}@${first.version}`);
-      byId("music-model").onchange = () => takeModel(own[byId("music-model").selectedIndex]);
-      takeModel(first);
-    } catch (problem) {
-      if (problem.status !== 401) tell(error, problem, { again: start });
-    }
-  }
+  const start = () => offerModels("compose", {
+    select: byId("music-model"), error, form, none: "No model that composes is served here", take: takeModel,
+  });
 
   fill(byId("music-samples"), ...SAMPLES.map(([name, notes]) => make("button", { type: "button", onclick: () => model && sample(notes) }, name)));
   temperature.addEventListener("input", () => { byId("music-temperature-value").textContent = Number(temperature.value).toFixed(2).replace(/0$/, ""); });

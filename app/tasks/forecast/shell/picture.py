@@ -27,7 +27,7 @@ def check_drawable(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigurationError(f"--plot is {str(path)!r}; its name must end in {', '.join(SUFFIXES)}")
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib  # noqa: F401  whether it is there
     except ImportError as error:
         text = "--plot needs matplotlib; in a checkout: pip install '.[plot]'"
         raise ConfigurationError(text) from error

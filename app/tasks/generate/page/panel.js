@@ -1,10 +1,10 @@
 // The panel "Generate": text as it is drawn, the state behind it, and going back and on from it.
 
-import { ask, models } from "../../js/api.js";
 import { Branch } from "./branch.js";
-import { byId, fill, fillSelect, make, nextFrame, number } from "../../js/dom.js";
+import { byId, fill, make, nextFrame, number } from "../../js/dom.js";
 import { duration, percent, visible } from "../../js/format.js";
 import { Heat } from "./heat.js";
+import { offerModels, referenceOf } from "../../js/model_choice.js";
 import { hush, markField, tell } from "../../js/notice.js";
 import { fillScale } from "../../js/shades.js";
 import { TokenText } from "./token_text.js";
@@ -15,7 +15,7 @@ const SPEAK_MS = 4000;
 export function panel() {
   const form = byId("generate-form");
   const error = byId("generate-error");
-  let own = [];
+  let model = null; // what the API says of it
   let fields = []; // of the chosen model's row
   let branches = [];
   let branch = null;
@@ -38,19 +38,17 @@ export function panel() {
     ? "A column is the state after a token. Point at one to read it."
     : "Each column is the state after one token, each line a unit.");
 
-  function model() {
-    return own[byId("generate-model").selectedIndex];
-  }
-
-  function takeModel() {
-    const chosen = model();
+  function takeModel(chosen) {
+    model = chosen;
     fields = chosen.state.fields;
     const names = fields.map((one) => one.name);
     fill(byId("heat-fields"), ...names.map((name) =>
       make("label", { class: "chip" }, make("input", { type: "checkbox", value: name, checked: /\.h$/.test(name) || names.length === 1 }), make("span", {}, name))));
     byId("prompt").placeholder = chosen.inputs.ends_by_itself ? "empty: a new one from nothing" : "empty: a new line";
+    if (byId("prompt").value === "ROMEO:\n" && chosen.inputs.ends_by_itself) byId("prompt").value = "";
     heat.layout(shownFields());
     byId("heat-readout").textContent = resting();
+    busy(running !== null);
   }
 
   /** What the controls say; null when one is wrong, and said. */
@@ -110,10 +108,9 @@ export function panel() {
     const wanted = sampling();
     if (!wanted) return;
     await work(async (signal) => {
-      const chosen = model();
       text.setCaret(null);
-      const prompt = byId("prompt").value || (chosen.inputs.ends_by_itself ? "" : "\n");
-      const fresh = await Branch.open(`${chosen.name}@${chosen.version}`, "main");
+      const prompt = byId("prompt").value || (model.inputs.ends_by_itself ? "" : "\n");
+      const fresh = await Branch.open(referenceOf(model), "main");
       branches.forEach((one) => one.leave());
       branch = fresh;
       branches = [fresh];
@@ -252,30 +249,11 @@ export function panel() {
       }, one.name))));
   }
 
-  async function start() {
-    hush(error, form);
-    try {
-      own = (await models()).filter((one) => one.task === "generate");
-      if (!own.length) {
-        tell(error, { title: "No text generator is served here", detail: "The folder of models holds none.", errors: [] });
-        return;
-      }
-      const first = own.find((one) => one.default) ?? own[0];
-      fillSelect(byId("generate-model"), own.map((one) => ({ value: one.name, label: `${one.name}@${one.version}` })), first.name);
-      await ask("/sessions?limit=1");
-      takeModel();
-      busy(false);
-    } catch (problem) {
-      if (problem.status === 404) byId("generate-run").disabled = true;
-      if (problem.status !== 401) tell(error, problem, { again: problem.kind === "unreachable" ? start : null });
-    }
-  }
+  const start = () => offerModels("generate", {
+    select: byId("generate-model"), error, form, none: "No text generator is served here", sessions: true, take: takeModel,
+  });
 
   fillScale(byId("heat-scale"), "−1", "1");
-  byId("generate-model").addEventListener("change", () => {
-    takeModel();
-    if (byId("prompt").value === "ROMEO:\n" && model().inputs.ends_by_itself) byId("prompt").value = "";
-  });
   byId("heat-fields").addEventListener("change", () => heat.layout(shownFields()));
   byId("temperature").addEventListener("input", () => (byId("temperature-value").textContent = byId("temperature").value));
   form.addEventListener("submit", (event) => {

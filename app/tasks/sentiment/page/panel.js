@@ -1,9 +1,10 @@
 // The panel "Sentiment": a session follows what is typed, word by word.
 
-import { SessionLine, ask, models } from "../../js/api.js";
+import { SessionLine, ask } from "../../js/api.js";
 import { Chart } from "../../js/chart.js";
-import { byId, calm, fill, fillSelect, fillTable, make, pause } from "../../js/dom.js";
+import { byId, calm, fill, fillTable, make, pause } from "../../js/dom.js";
 import { duration, percent } from "../../js/format.js";
+import { offerModels, referenceOf } from "../../js/model_choice.js";
 import { hush, tell } from "../../js/notice.js";
 import { closeSession, openSession } from "../../js/own_sessions.js";
 import { fillScale } from "../../js/shades.js";
@@ -203,7 +204,7 @@ export function panel() {
 
   function takeModel(model) {
     reader?.leave();
-    reader = new Reader(`${model.name}@${model.version}`);
+    reader = new Reader(referenceOf(model));
     labels = model.inputs.labels;
     const shown = labels.length === 2 ? [labels[1]] : labels;
     byId("mood-scale").hidden = labels.length !== 2;
@@ -221,23 +222,9 @@ export function panel() {
     follow();
   }
 
-  async function start() {
-    hush(error);
-    try {
-      const own = (await models()).filter((one) => one.task === "sentiment");
-      if (!own.length) {
-        tell(error, { title: "No sentiment model is served here", detail: "The folder of models holds none.", errors: [] });
-        return;
-      }
-      const first = own.find((one) => one.default) ?? own[0];
-      fillSelect(byId("mood-model"), own.map((one) => ({ value: `${one.name}@${one.version}`, label: `${one.name}@${one.version}` })), `${first.name}@${first.version}`);
-      byId("mood-model").onchange = () => takeModel(own[byId("mood-model").selectedIndex]);
-      await ask("/sessions?limit=1"); // says so where there are no sessions
-      takeModel(first);
-    } catch (problem) {
-      if (problem.status !== 401) tell(error, problem, { again: start });
-    }
-  }
+  const start = () => offerModels("sentiment", {
+    select: byId("mood-model"), error, none: "No sentiment model is served here", sessions: true, take: takeModel,
+  });
 
   fill(byId("mood-samples"), ...SAMPLES.map(([name, text]) => make("button", { type: "button", onclick: () => typeOut(text) }, name)));
   box.addEventListener("input", () => {

@@ -1,7 +1,8 @@
 // The panel "Sequence": rows or a text through any recurrent network, at once or through a session.
 
-import { ask, models } from "../../js/api.js";
+import { ask } from "../../js/api.js";
 import { byId, dropZone, fill, fillSelect, make } from "../../js/dom.js";
+import { offerModels, referenceOf } from "../../js/model_choice.js";
 import { hush, tell } from "../../js/notice.js";
 import { OutputView } from "./outputs.js";
 import { MOST_ROWS, described, kindOf, parseRows, placeholder, readTable } from "./rows.js";
@@ -21,12 +22,18 @@ export function panel() {
   let loading = 0; // the number of the last file that was chosen
   let running = null; // an AbortController while a stream runs
 
-  const named = () => `${model.name}@${model.version}`;
+  const named = () => referenceOf(model);
   const kind = () => kindOf(model.inputs);
   const streaming = () => byId("sequence-stream").checked;
 
-  function takeModel(chosen) {
+  function leave() {
     running?.abort();
+    running = null;
+    byId("sequence-stop").hidden = true;
+  }
+
+  function takeModel(chosen) {
+    leave();
     model = chosen;
     hush(error, form);
     view.take(model.inputs.outputs);
@@ -98,7 +105,7 @@ export function panel() {
   async function run() {
     if (!model) return;
     hush(error, form);
-    running?.abort();
+    leave();
     const request = asked();
     if (!request) return;
     const abort = (running = new AbortController());
@@ -107,10 +114,7 @@ export function panel() {
     } catch (problem) {
       tell(error, problem, { form, again: problem.kind === "unreachable" ? run : null });
     } finally {
-      if (running === abort) {
-        running = null;
-        byId("sequence-stop").hidden = true;
-      }
+      if (running === abort) leave();
     }
   }
 
@@ -149,30 +153,17 @@ export function panel() {
     const id = await streamRows({
       model: named(), inputs, signal, pace: Number(byId("sequence-pace").value),
       show: (steps) => {
+        if (running?.signal !== signal) return; // something else is read by now
         view.show(steps, names);
         byId("sequence-meta").textContent = `${steps.length} of ${inputs.length} fed.${left(request)}`;
       },
     });
-    byId("sequence-meta").textContent += ` Session ${id}.`;
+    if (running?.signal === signal) byId("sequence-meta").textContent += ` Session ${id}.`;
   }
 
-  async function start() {
-    hush(error, form);
-    try {
-      const own = (await models()).filter((one) => one.task === "sequence");
-      if (!own.length) {
-        tell(error, { title: "No network for sequences is served here", detail: "The folder of models holds none.", errors: [] });
-        return;
-      }
-      const first = own.find((one) => one.default) ?? own[0];
-      const label = (one) => `${one.name}@${one.version}`;
-      fillSelect(byId("sequence-model"), own.map((one) => ({ value: label(one), label: label(one) })), label(first));
-      byId("sequence-model").onchange = () => takeModel(own[byId("sequence-model").selectedIndex]);
-      takeModel(first);
-    } catch (problem) {
-      if (problem.status !== 401) tell(error, problem, { again: start });
-    }
-  }
+  const start = () => offerModels("sequence", {
+    select: byId("sequence-model"), error, form, none: "No network for sequences is served here", take: takeModel,
+  });
 
   fill(byId("sequence-samples"), ...SAMPLES.map((text) => make("button", {
     type: "button",
@@ -189,7 +180,7 @@ export function panel() {
   byId("sequence-stream").addEventListener("change", () => {
     byId("sequence-pace-field").hidden = !streaming();
     byId("sequence-run").textContent = streaming() ? "Stream" : "Read";
-    running?.abort();
+    leave();
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -1,8 +1,9 @@
 // The panel "Transcribe": a session hears a file or the microphone, piece by piece.
 
-import { SessionLine, ask, models } from "../../js/api.js";
-import { byId, dropZone, fill, fillSelect, fillTable, make } from "../../js/dom.js";
+import { SessionLine, ask } from "../../js/api.js";
+import { byId, dropZone, fill, fillTable, make } from "../../js/dom.js";
 import { duration, percent } from "../../js/format.js";
+import { offerModels, referenceOf } from "../../js/model_choice.js";
 import { hush, tell } from "../../js/notice.js";
 import { closeSession, openSession } from "../../js/own_sessions.js";
 import { ramp, squeeze } from "../../js/shades.js";
@@ -62,7 +63,7 @@ class Hearing {
   }
 
   async begin(rate) {
-    const body = { model: `${this.model.name}@${this.model.version}`, ttl_seconds: TTL_S, options: { rate } };
+    const body = { model: referenceOf(this.model), ttl_seconds: TTL_S, options: { rate } };
     this.id = (await openSession("transcribe", body)).id;
     this.line = new SessionLine(this.id);
     await this.line.ready;
@@ -87,11 +88,11 @@ export function panel() {
   const error = byId("hear-error");
   const speak = byId("hear-speak");
   const picture = new Picture(byId("hear-heat"));
-  let served = [];
+  let model = null; // what the API says of it
   let hearing = null;
   let recording = null;
-
-  const chosen = () => served[byId("hear-model").selectedIndex];
+  let started = null; // whether the models are known
+  let turn = 0; // the number of the last sound
 
   async function shown(one, output, seconds) {
     if (one !== hearing) return;
@@ -111,15 +112,18 @@ export function panel() {
     picture.clear();
     fill(byId("hear-text"));
     fillTable(byId("hear-words"), ["word", "from", "to", "confidence"], []);
-    hearing = new Hearing(chosen(), shown);
+    hearing = new Hearing(model, shown);
     await hearing.begin(rate);
     return hearing;
   }
 
   async function guarded(work) {
+    const mine = (turn += 1);
     try {
-      await work();
+      await started;
+      if (model) await work();
     } catch (problem) {
+      if (mine !== turn) return; // another sound has ended this one's session
       await stop();
       if (problem.status !== 401) tell(error, problem);
     }
@@ -129,7 +133,7 @@ export function panel() {
     byId("hear-meta").textContent = "";
     await stop();
     await guarded(async () => {
-      const rate = chosen().inputs.sample_rate;
+      const rate = model.inputs.sample_rate;
       const samples = await fileSamples(file, rate);
       const one = await begin(rate);
       const piece = Math.round(PIECE_S * rate);
@@ -147,7 +151,7 @@ export function panel() {
 
   async function listen() {
     await guarded(async () => {
-      const rate = 2 * chosen().inputs.sample_rate;
+      const rate = 2 * model.inputs.sample_rate;
       const sound = await microphone(rate, Math.round(PIECE_S * rate));
       recording = sound;
       speak.textContent = "Stop";
@@ -160,25 +164,16 @@ export function panel() {
     });
   }
 
-  async function start() {
-    hush(error);
-    try {
-      served = (await models()).filter((one) => one.task === "transcribe");
-      if (!served.length) {
-        tell(error, { title: "No model that hears is served here", detail: "The folder of models holds none.", errors: [] });
-        return;
-      }
-      const first = served.find((one) => one.default) ?? served[0];
-      const name = (one) => `${one.name}@${one.version}`;
-      fillSelect(byId("hear-model"), served.map((one) => ({ value: name(one), label: name(one) })), name(first));
-      await ask("/sessions?limit=1"); // says so where there are no sessions
-      const allowed = isSecureContext && navigator.mediaDevices !== undefined;
-      speak.disabled = !allowed;
-      byId("hear-hint").textContent = allowed ? "" : "A browser gives the microphone to pages on https or localhost alone.";
-    } catch (problem) {
-      if (problem.status !== 401) tell(error, problem, { again: start });
-    }
+  function takeModel(chosen) {
+    model = chosen;
+    const allowed = isSecureContext && navigator.mediaDevices !== undefined;
+    speak.disabled = !allowed;
+    byId("hear-hint").textContent = allowed ? "" : "A browser gives the microphone to pages on https or localhost alone.";
   }
+
+  const start = () => (started = offerModels("transcribe", {
+    select: byId("hear-model"), error, none: "No model that hears is served here", sessions: true, take: takeModel,
+  }));
 
   dropZone(byId("hear-drop"), byId("hear-file"), hearFile);
   speak.addEventListener("click", () => (recording ? stop() : listen()));
