@@ -17,7 +17,6 @@ from app.core.errors import BundleError, ConfigurationError, InvalidManifest
 from app.main import open_sources, remote_places
 from app.registry.install import Installed, install, read_head
 from app.registry.labels import changing, read_labels, write_labels
-from app.registry.look import bundles_in_order
 from app.registry.origin import Budget, Origin, local_origin
 from app.registry.verification import check_whole, measure, verify
 from app.service.catalog import Label
@@ -42,7 +41,7 @@ def inspect_all(context: Context, models: Places = None, device: OnDevice = None
         context.default_map = {context.invoked_subcommand: {"models": models, "device": device}}
         return
     settings = load_settings(models=models or None, device=device)
-    paths = [path for folder in settings.model_folders for path in bundles_in_order(folder)]
+    paths = [path for folder in settings.model_folders for path in find_bundles(folder)]
     bad = 0
     for path in paths:
         reference = f"{path.parent.name}@{path.name}"
@@ -70,7 +69,7 @@ def list_models(
 ) -> None:
     """List the bundles and their labels; reads the manifests, and verifies nothing."""
     folders = load_settings(models=models or None).model_folders
-    rows = [_row(path) for folder in folders for path in bundles_in_order(folder)]
+    rows = [_row(path) for folder in folders for path in find_bundles(folder)]
     if as_json:
         echo(json.dumps(rows, indent=2))
         return
@@ -260,7 +259,7 @@ def _targets(target: str, settings: Settings) -> list[Path]:
     found = [
         bundle
         for folder in settings.model_folders
-        for bundle in bundles_in_order(folder)
+        for bundle in find_bundles(folder)
         if bundle.parent.name == name and (not at or bundle.name == version)
     ]
     if not found:
@@ -273,7 +272,7 @@ def _targets(target: str, settings: Settings) -> list[Path]:
 def _model(name: str, settings: Settings) -> tuple[Path, list[str]]:
     """A model's folder in the first place that has it, and its versions."""
     for folder in settings.model_folders:
-        versions = [path.name for path in bundles_in_order(folder) if path.parent.name == name]
+        versions = [path.name for path in find_bundles(folder) if path.parent.name == name]
         if versions:
             return folder / name, versions
     raise ConfigurationError(f"there is no model {name!r} in {', '.join(map(str, settings.model_folders))}")

@@ -3,8 +3,8 @@
     python -m tests.steps
 
 The application runs in this process, without a socket. A function counts once however often it is called;
-comprehensions and lambdas are functions. What runs in the background (timers, idle threads) counts too when
-it happens meanwhile, so the smallest of several counts is given.
+comprehensions and lambdas are functions. What runs in the background (timers, idle threads), or only when
+threads meet in one order, differs from request to request: what each of several ran is given.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from app.settings import Settings
 ROOT = Path(__file__).parent.parent
 APP = f"{ROOT / 'app'}/"
 MODELS = ROOT / "models"
-REPEATS = 20
+REPEATS = 80
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ async def post(app: Any, path: str, body: object) -> Any:
 
 
 async def measure() -> dict[str, Steps]:
-    """A forecast, and a step of a session, each warm: the least of several counts."""
+    """A forecast, and a step of a session, each warm: what each of several ran."""
     recorder = Recorder()
     threading.setprofile(recorder)
     sys.setprofile(recorder)
@@ -110,7 +110,7 @@ async def measure() -> dict[str, Steps]:
         app = compose(Settings(models=str(MODELS), sessions="memory:", page="off")).asgi
         async with app.router.lifespan_context(app):
             return {
-                "`POST /forecast`, one series": await _least(recorder, lambda number: _forecast(app)),
+                "`POST /forecast`, one series": await _each_ran(recorder, lambda number: _forecast(app)),
                 "`POST /sessions/{id}/steps`, one value": await _steps(recorder, app),
             }
     finally:
@@ -128,15 +128,15 @@ async def _steps(recorder: Recorder, app: Any) -> Steps:
     async def step(number: int) -> None:
         await post(app, "/sessions/steps/steps", {"seq": number, "inputs": [float(number)]})
 
-    return await _least(recorder, step)
+    return await _each_ran(recorder, step)
 
 
-async def _least(recorder: Recorder, request: Callable[[int], Awaitable[None]]) -> Steps:
+async def _each_ran(recorder: Recorder, request: Callable[[int], Awaitable[None]]) -> Steps:
     counts: list[Steps] = []
     for number in range(1, REPEATS + 1):
         counts.append(await recorder.record(partial(request, number)))
-        await asyncio.sleep(0.02)
-    return min(counts[REPEATS // 2 :], key=lambda steps: len(steps.functions))
+        await asyncio.sleep(0.01)
+    return Steps(frozenset.intersection(*(steps.functions for steps in counts[REPEATS // 2 :])))
 
 
 def table() -> str:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import stat
 import zipfile
 from dataclasses import dataclass
@@ -54,15 +55,21 @@ class Bundle:
 
 
 def find_bundles(folder: Path) -> list[Path]:
-    """The bundle folders ``<folder>/<name>/<version>``, sorted; raises BundleError for no folder."""
+    """The folders ``<folder>/<name>/<version>``, versions ascending; raises BundleError for no folder."""
     if not folder.is_dir():
         raise BundleError(
             f"the models folder {str(folder)!r} does not exist or is not a directory; name another with "
             "--models, or get the models of this release: rnnserve models fetch"
         )
-    return sorted(
-        path.parent for path in folder.glob(f"*/*/{MANIFEST_FILE}") if not path.parent.name.startswith(".")
-    )
+    found = (path.parent for path in folder.glob(f"*/*/{MANIFEST_FILE}"))
+    shown = (path for path in found if not path.name.startswith("."))
+    return sorted(shown, key=lambda path: (path.parent.name, version_key(path.name)))
+
+
+def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
+    """Sorts versions as people count: 2 before 10, 1.2 before 1.10."""
+    parts = re.findall(r"\d+|[A-Za-z]+", version)
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -6,12 +6,11 @@ A bundle is read only when its signature has changed, so that looking every few 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.bundle.reader import find_bundles
+from app.bundle.reader import find_bundles, version_key
 from app.core.errors import InvalidManifest
 from app.registry.labels import read_labels
 from app.service.catalog import Label
@@ -85,17 +84,6 @@ def sign(path: Path) -> Signature | None:
     return tuple(
         (name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats
     )
-
-
-def bundles_in_order(folder: Path) -> list[Path]:
-    """By name, versions ascending; raises BundleError when the folder does not exist."""
-    return sorted(find_bundles(folder), key=lambda path: (path.parent.name, version_key(path.name)))
-
-
-def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Sorts versions as people count: 2 before 10, 1.2 before 1.10."""
-    parts = re.findall(r"\d+|[A-Za-z]+", version)
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
 
 
 def in_order(references: Iterable[str]) -> list[str]:

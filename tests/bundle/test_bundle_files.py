@@ -128,6 +128,14 @@ def test_writing_replaces_a_version_and_leaves_no_scraps(folder: Path) -> None:
     assert find_bundles(models) == [folder]
 
 
+def test_bundles_are_found_with_their_versions_as_people_count(tmp_path: Path) -> None:
+    for reference in ("b/10", "b/9", "b/.11", "a/1.10", "a/1.2"):
+        (tmp_path / reference).mkdir(parents=True)
+        (tmp_path / reference / "manifest.json").touch()
+    found = [str(path.relative_to(tmp_path)) for path in find_bundles(tmp_path)]
+    assert found == ["a/1.2", "a/1.10", "b/9", "b/10"]
+
+
 def test_a_folder_that_cannot_be_written_is_a_typed_error(folder: Path) -> None:
     """Where a file is in the way, the error names the bundle."""
     bundle = read_bundle(folder)

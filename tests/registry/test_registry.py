@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.bundle.reader import version_key
 from app.core.errors import BundleError, ConfigurationError, InvalidManifest
 from app.core.limits import Limits
 from app.registered import TASKS
 from app.registry.loading import load_bundle
-from app.registry.look import version_key
 from app.registry.registry import ModelRegistry
 from app.registry.verification import measure
 from app.settings import load_settings
