@@ -26,7 +26,7 @@ from training.transcribe.measure import edits, word_errors
 from training.transcribe.recipe import TranscribeRecipe
 from training.transcribe.settings import TranscribeOptions, TranscribeSettings
 from training.transcribe.strings import training_strings
-from training.transcribe.units import Units, cleaned
+from training.transcribe.units import Unit, Units, cleaned
 
 RATE = 8000
 TONES = {"low": 300.0, "high": 1700.0}
@@ -158,7 +158,7 @@ def test_units_are_put_together_as_they_were_cut() -> None:
 
 
 @pytest.mark.parametrize("unit", ["word", "character", "bpe"])
-def test_transcripts_that_give_no_labels_are_told_before_training(unit: str) -> None:
+def test_transcripts_that_give_no_labels_are_told_before_training(unit: Unit) -> None:
     """A word that is too long for one is as well; pieces of it are not."""
     with pytest.raises(DataError, match=r"no transcript .* has a word"):
         Units.of(unit, ["", ""], 40)
