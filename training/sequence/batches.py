@@ -13,6 +13,8 @@ from torch import Tensor
 from training.sequence.series import Series
 
 _EVALUATION_STEPS = 65_536
+MIN_BATCHES = 32
+"""Of an epoch: little data is gone over again, cut anew, until there are as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,16 @@ def pieces(series: Sequence[Series], window: int, random: np.random.Generator) -
 
 def num_batches(series: Sequence[Series], window: int, batch: int) -> int:
     """About how many there are of an epoch."""
-    return max(1, len(pieces(series, window, np.random.default_rng(0))) // batch)
+    return max(MIN_BATCHES, len(pieces(series, window, np.random.default_rng(0))) // batch)
 
 
 def training_batches(
     series: Sequence[Series], window: int, batch: int, random: np.random.Generator
 ) -> Iterator[Batch]:
-    """All pieces once, those of about equal length together, in random order."""
+    """All pieces, those of about equal length together, in random order."""
     cut = pieces(series, window, random)
+    while len(cut) < MIN_BATCHES * batch:
+        cut += pieces(series, window, random)
     lengths = np.array([last - first for _, first, last in cut])
     order = np.lexsort((random.random(len(cut)), np.round(lengths * random.uniform(0.9, 1.1, len(cut)))))
     groups = [order[first : first + batch] for first in range(0, len(order), batch)]

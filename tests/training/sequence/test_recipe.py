@@ -14,10 +14,14 @@ from app.bundle.reader import read_bundle
 from app.core.errors import DataError
 from app.registry.verification import verify
 from app.tasks.sequence.spec import SequenceSpec
+from tests.docs_site.recorded import DOCS
+from tests.public_data import data_folder
 from tests.rig import REGISTERED
 from training.run import run
 from training.sequence.baselines import baselines
+from training.sequence.batches import MIN_BATCHES, num_batches, training_batches
 from training.sequence.data import load
+from training.sequence.measure import figures
 from training.sequence.recipe import SequenceRecipe
 from training.sequence.series import Series, by_group, by_time, judged
 from training.sequence.settings import SequenceOptions
@@ -133,6 +137,31 @@ def test_parts_in_time_do_not_overlap_and_leave_nothing_out(lengths: list[int], 
         grouped = by_group(series, [str(place) for place in range(len(series))], seed)
         assert all(grouped)
         assert sum(map(len, grouped)) == len(series)
+
+
+@pytest.mark.skipif(data_folder() is None, reason="no public data here")
+def test_the_baselines_of_the_page_are_those_of_its_data() -> None:
+    """Of the smaller of its two tables."""
+    page = (DOCS / "your-data.md").read_text()
+    folder = data_folder()
+    assert folder is not None
+    csv = folder / "forecasting/weather/seattle-weather.csv"
+    assert "--csv seattle-weather.csv --time date --target weather`" in page
+    corpus = load(SequenceOptions(csv=csv, time="date", target="weather"), None, 0)
+    found = [figures(judged(corpus.test), said, classes=True) for said in baselines(corpus, 0).values()]
+    for metric, row in (("accuracy", "by its rain"), ("macro F1", "the same: macro F1")):
+        (line,) = [line for line in page.splitlines() if row in line]
+        shown = [float(cell.strip(" *")) for cell in line.split("|")[3:-1]]
+        assert shown == pytest.approx([one[metric] for one in found], abs=0.01)
+
+
+def test_an_epoch_of_little_data_goes_over_it_again(machines: Path) -> None:
+    """Else a few rows would be one step an epoch, and the training over before it begins."""
+    series = load(options(machines, inputs="vibration"), None, 0).train
+    for window, batch, enough in ((96, 64, False), (4, 1, True)):
+        seen = list(training_batches(series, window, batch, np.random.default_rng(0)))
+        assert len(seen) == pytest.approx(num_batches(series, window, batch), abs=1)
+        assert (len(seen) > 2 * MIN_BATCHES) is enough
 
 
 def test_the_last_value_is_one_that_was_known(machines: Path) -> None:
