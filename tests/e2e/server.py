@@ -29,13 +29,14 @@ class ServerProcess:
         models: the folder to serve, or places by commas.
         flags: further flags, ``max_batch=3`` for ``--max-batch 3``; sessions are kept in memory
             unless they say otherwise. ``tasks`` names those to be registered, by commas; ``clock_ahead_s``
-            makes its clock wrong, ``max_descriptors`` leaves it so few.
+            makes its clock wrong, ``max_descriptors`` leaves it so few. ``forked=False`` where its memory
+            is looked at: the pages of the process that it is copied from would count.
     """
 
     def __init__(self, models: Path | str, **flags: object) -> None:
         if not {"sessions", "state_dir"} & set(flags):
             flags["sessions"] = "memory:"
-        program: list[str] = []
+        program = [] if flags.pop("forked", True) else ["app"]
         for name, module in _PROGRAMS.items():
             if name in flags:
                 program = [f"tests.{module}", str(flags.pop(name))]

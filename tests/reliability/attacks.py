@@ -147,7 +147,7 @@ def run(part: str, place: Path) -> Iterator[Row]:
     """The attacks of a part, on a server of its own, or one for each attack."""
     models = place / "models"
     write_models(models)
-    flags: dict[str, Any] = {"default": DEFAULTS}
+    flags: dict[str, Any] = {"default": DEFAULTS, "forked": False}
     if part in _SHARED:
         key = None
         if part == "crowds":
