@@ -21,7 +21,6 @@ from app.service.catalog import Deployment
 from app.service.stream import TaskStream
 from app.tasks.decoded.prepare import produces_text
 
-
 DONE = "[DONE]"
 """The last data of every stream."""
 
