@@ -41,7 +41,7 @@ def inspect_all(context: Context, models: Places = None, device: OnDevice = None
         context.default_map = {context.invoked_subcommand: {"models": models, "device": device}}
         return
     settings = load_settings(models=models or None, device=device)
-    paths = [path for folder in settings.model_folders for path in find_bundles(folder)]
+    paths = _bundles(settings)
     bad = 0
     for path in paths:
         reference = f"{path.parent.name}@{path.name}"
@@ -68,8 +68,7 @@ def list_models(
     as_json: Annotated[bool, Option("--json", help="a JSON document instead of lines")] = False,
 ) -> None:
     """List the bundles and their labels; reads the manifests, and verifies nothing."""
-    folders = load_settings(models=models or None).model_folders
-    rows = [_row(path) for folder in folders for path in find_bundles(folder)]
+    rows = list(map(_row, _bundles(load_settings(models=models or None))))
     if as_json:
         echo(json.dumps(rows, indent=2))
         return
@@ -112,9 +111,7 @@ def add_bundle(
 ) -> None:
     """Copy a bundle into the first models folder: verified whole, then visible at once."""
     settings = load_settings(models=models or None, device=device)
-    done = _add(source, sha256, replace, settings)
-    what = "added" if done.fresh else "is there already, the very same"
-    echo(f"{done.manifest.reference} {what}: {done.path}")
+    _tell(_add(source, sha256, replace, settings), "added")
 
 
 @models_cli.command("fetch")
@@ -145,9 +142,7 @@ def fetch_shipped(
     settings = load_settings(models=models or None, device=device)
     for path, sha256 in shipped.items():
         if not names or path.partition("/")[0] in names:
-            done = _first(path, sha256, places, settings)
-            what = "fetched" if done.fresh else "is there already, the very same"
-            echo(f"{done.manifest.reference} {what}: {done.path}")
+            _tell(_first(path, sha256, places, settings), "fetched")
     echo(f"serve them: rnnserve serve --models {settings.model_folders[0]}")
 
 
@@ -240,6 +235,15 @@ def _add(source: str, sha256: str | None, replace: bool, settings: Settings) -> 
         )
 
 
+def _tell(done: Installed, what: str) -> None:
+    said = what if done.fresh else "is there already, the very same"
+    echo(f"{done.manifest.reference} {said}: {done.path}")
+
+
+def _bundles(settings: Settings) -> list[Path]:
+    return [path for folder in settings.model_folders for path in find_bundles(folder)]
+
+
 def _first(path: str, sha256: str, places: list[str], settings: Settings) -> Installed:
     """A shipped bundle from the first place that has it as it was released."""
     failures = []
@@ -258,8 +262,7 @@ def _targets(target: str, settings: Settings) -> list[Path]:
     name, at, version = target.partition("@")
     found = [
         bundle
-        for folder in settings.model_folders
-        for bundle in find_bundles(folder)
+        for bundle in _bundles(settings)
         if bundle.parent.name == name and (not at or bundle.name == version)
     ]
     if not found:

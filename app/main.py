@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -127,7 +127,8 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         registry.start()
         try:
-            async with _running(sessions, metrics), _watching(keys), _watching(registry):
+            watches = [registry.watch] if keys is None else [registry.watch, keys.watch]
+            async with _running(sessions, metrics), _beside(*(watch() for watch in watches)):
                 with metrics.publishing():
                     yield
         finally:
@@ -218,12 +219,10 @@ async def _running(sessions: _Sessions | None, metrics: Metrics) -> AsyncIterato
         yield
         return
     sessions.store.start(asyncio.get_running_loop())
-    sweeper = asyncio.create_task(keep_house(sessions.service, sessions.store, metrics.live_sessions))
     try:
-        yield
+        async with _beside(keep_house(sessions.service, sessions.store, metrics.live_sessions)):
+            yield
     finally:
-        sweeper.cancel()
-        await asyncio.gather(sweeper, return_exceptions=True)
         await sessions.service.stop()
         await sessions.store.close()
 
@@ -250,22 +249,16 @@ def _read_keys(settings: Settings) -> KeyRing | None:
     return KeyRing(settings.keys, defaults)
 
 
-class _Watcher(Protocol):
-    async def watch(self) -> None: ...
-
-
 @asynccontextmanager
-async def _watching(watched: _Watcher | None) -> AsyncIterator[None]:
-    """Files are read again when they change: the keys, the models."""
-    if watched is None:
-        yield
-        return
-    watcher = asyncio.create_task(watched.watch())
+async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """In the block this goes on; at its end it is cancelled."""
+    tasks = list(map(asyncio.create_task, work))
     try:
         yield
     finally:
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def version() -> str:

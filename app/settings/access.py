@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\*")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+|\*|null")
+
+
+def _is_network(item: str) -> bool:
+    try:
+        return item == "*" or bool(ipaddress.ip_network(item))
+    except ValueError:
+        return False
+
+
+_FORMS: dict[str, tuple[Callable[[str], object], str]] = {
+    "cors_origins": (_ORIGIN.fullmatch, "SCHEME://HOST, SCHEME://HOST:PORT or *"),
+    "allowed_hosts": (_HOST.fullmatch, "a name such as api.example.org or *.example.org, without a port"),
+    "trusted_proxies": (_is_network, "an address, a network such as 10.0.0.0/8, or *"),
+}
+"""Settings that are lists: what an item must be."""
 
 
 class AccessSettings(BaseSettings):
@@ -68,33 +84,13 @@ class AccessSettings(BaseSettings):
         "believed; an asterisk for all",
     )
 
-    @field_validator("cors_origins")
+    @field_validator(*_FORMS)
     @classmethod
-    def _origins_parse(cls, value: str) -> str:
+    def _items_parse(cls, value: str, info: ValidationInfo) -> str:
+        fits, form = _FORMS[info.field_name or ""]
         for item in listed(value):
-            if not _ORIGIN.fullmatch(item):
-                raise ValueError(f"{item!r} is not SCHEME://HOST, SCHEME://HOST:PORT or *")
-        return value
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _hosts_parse(cls, value: str) -> str:
-        for item in listed(value):
-            if not _HOST.fullmatch(item):
-                raise ValueError(
-                    f"{item!r} is not a name such as api.example.org or *.example.org, without a port"
-                )
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _proxies_parse(cls, value: str) -> str:
-        for item in listed(value):
-            try:
-                if item != "*":
-                    ipaddress.ip_network(item)
-            except ValueError:
-                raise ValueError(f"{item!r} is not an address, a network such as 10.0.0.0/8, or *") from None
+            if not fits(item):
+                raise ValueError(f"{item!r} is not {form}")
         return value
 
     def hosts_of(self, listens_on: str) -> tuple[str, ...]:

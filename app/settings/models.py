@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
 from app import registered
@@ -77,16 +77,10 @@ class ModelSettings(BaseSettings):
             return ",".join(str(item) for item in value)
         return str(value) if isinstance(value, Path) else value
 
-    @field_validator("models")
+    @field_validator("models", "default")
     @classmethod
-    def _locations_parse(cls, value: str) -> str:
-        parse_locations(value)
-        return value
-
-    @field_validator("default")
-    @classmethod
-    def _defaults_parse(cls, value: str) -> str:
-        parse_defaults(value)
+    def _parse(cls, value: str, info: ValidationInfo) -> str:
+        (parse_locations if info.field_name == "models" else parse_defaults)(value)
         return value
 
     @property

@@ -94,27 +94,14 @@ class SessionView:
     max_steps: int
 
 
-class ContinueRequest(Protocol):
-    """Of an action that goes on from a state; with ``advance`` what is produced becomes steps of the session.
-
-    ``seq`` is the number of the first of these steps: then exactly once.
-    """
-
-    @property
-    def stream(self) -> bool: ...
-    @property
-    def advance(self) -> bool: ...
-    @property
-    def seq(self) -> int | None: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionAction:
     """``POST /sessions/{id}/{name}``: an answer from a session's state.
 
     Either ``look`` is given, which needs no run of the network; or ``start``, for an action that goes on
-    from the state by itself: its request is a :class:`ContinueRequest`, and ``ending`` adds the step at which
-    the session stands to its whole answer and to its last frame.
+    from the state by itself: its request has ``stream``; ``advance``, with which what is produced becomes
+    steps of the session; and ``seq``, the number of the first of these, or ``None``. ``ending`` adds the step
+    at which the session stands to its whole answer and to its last frame.
 
     Attributes:
         frames: classes of its frames, the last one last; empty when it does not stream.

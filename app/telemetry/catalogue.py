@@ -91,22 +91,21 @@ class Catalogue(Collector):
             ("model", "finished_reason"),
         )
         self.queue_time = self._histogram(
-            "request_queue_time_seconds", "From arrival to the first run", BY_TASK, SECONDS
+            "request_queue_time_seconds", "From arrival to the first run", BY_TASK
         )
         self.inference_time = self._histogram(
-            "request_inference_time_seconds", "In runs of the graph", BY_TASK, SECONDS
+            "request_inference_time_seconds", "In runs of the graph", BY_TASK
         )
         self.latency = self._histogram(
-            "e2e_request_latency_seconds", "From arrival to the last of the answer", BY_TASK, SECONDS
+            "e2e_request_latency_seconds", "From arrival to the last of the answer", BY_TASK
         )
         self.first_token = self._histogram(
-            "time_to_first_token_seconds", "From arrival to the first token", MODEL, SECONDS
+            "time_to_first_token_seconds", "From arrival to the first token", MODEL
         )
         self.inter_token = self._histogram(
             "inter_token_latency_seconds",
             "Between tokens of one text; those of a frame share its time",
             MODEL,
-            SECONDS,
         )
         self.prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts", MODEL)
         self.generation_tokens = self._counter("generation_tokens", "Tokens produced", MODEL)
@@ -124,7 +123,7 @@ class Catalogue(Collector):
     def _engines(self) -> None:
         self.batch_size = self._histogram("batch_size", "Rows in one run of the graph", MODEL, ROWS)
         self.tick_steps = self._histogram("tick_steps", "Rows times steps in one tick", MODEL, STEPS)
-        self.tick_time = self._histogram("tick_seconds", "Runs of the graph in one tick", MODEL, SECONDS)
+        self.tick_time = self._histogram("tick_seconds", "Runs of the graph in one tick", MODEL)
         self.steps = self._counter("steps", "Rows times steps that were run", MODEL)
         self.queue_steps = self._gauge("queue_steps", "Steps waiting to be run", MODEL)
         self.queue_limit = self._gauge("queue_steps_limit", "Steps that may wait before 503", MODEL)
@@ -146,10 +145,7 @@ class Catalogue(Collector):
     def _http(self) -> None:
         self.responses = self._counter("http_responses", "Answers by route and status", ("route", "status"))
         self.http_time = self._histogram(
-            "http_request_duration_seconds",
-            "From a request's head to the last of its answer",
-            ("route",),
-            SECONDS,
+            "http_request_duration_seconds", "From a request's head to the last of its answer", ("route",)
         )
         self.in_flight = self._gauge("http_requests_in_flight", "HTTP requests that are being answered", ())
         self.connections = self._gauge(
@@ -174,7 +170,7 @@ class Catalogue(Collector):
             "session_calls", "Step calls, by how they ended: ok, caller, capacity, server", ("outcome",)
         )
         self.session_call_time = self._histogram(
-            "session_call_seconds", "Of a step call, from reading the session to storing it", (), SECONDS
+            "session_call_seconds", "Of a step call, from reading the session to storing it", ()
         )
         self.stored_steps = self._counter("session_steps", "Steps that were stored", MODEL)
         # Every worker counts the same store, and lately is truest.
@@ -182,10 +178,7 @@ class Catalogue(Collector):
         self.sessions_limit = self._gauge("sessions_limit", "Live sessions the store takes", (), "livemax")
         self.store_up = self._gauge("session_store_up", "Whether the session store answers", (), "livemin")
         self.store_time = self._histogram(
-            "session_store_seconds",
-            "One group in the session store; write is the commit",
-            ("operation",),
-            SECONDS,
+            "session_store_seconds", "One group in the session store; write is the commit", ("operation",)
         )
         self.store_group = self._histogram(
             "session_store_group_size", "Sessions in one group", ("operation",), STEPS
@@ -241,7 +234,9 @@ class Catalogue(Collector):
             self.untold.add(gauge)
         return gauge
 
-    def _histogram(self, name: str, text: str, labels: Labels, bounds: tuple[float, ...]) -> Histogram:
+    def _histogram(
+        self, name: str, text: str, labels: Labels, bounds: tuple[float, ...] = SECONDS
+    ) -> Histogram:
         histogram = Histogram(f"{PREFIX}_{name}", text, labels, registry=None, buckets=bounds)
         self.families.append(Family(histogram, labels))
         return histogram

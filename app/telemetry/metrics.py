@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram, generate_latest
 from app.engine.load import EngineLoad, TickStats
 from app.service.call import Timing
 from app.sessions.stores.worker import StoreStats
-from app.telemetry.catalogue import Catalogue
+from app.telemetry.catalogue import MODEL, Catalogue
 from app.telemetry.process import watch_process
 from app.telemetry.sharing import Share
 
@@ -161,19 +161,11 @@ class Metrics:
 
     def model_retired(self, model: str) -> None:
         """A model is served no more: what it is vanishes, what it did stays."""
-        all_ = self.catalogue
-        for gauge in (
-            all_.engine_up,
-            all_.queue_steps,
-            all_.sequences,
-            all_.slots_used,
-            all_.running,
-            all_.waiting,
-        ):
-            # prometheus_client holds the function in a cycle, and with it the weights of the model.
-            gauge.labels(model).set_function(_nothing)
         for family in self.catalogue.families:
             if isinstance(family.metric, Gauge) and "model" in family.labels:
+                if family.labels == MODEL:
+                    # prometheus_client holds a function in a cycle, and with it the weights of the model.
+                    family.metric.labels(model).set_function(_nothing)
                 family.metric.remove_by_labels({"model": model})
         self._slots_used.pop(model, None)
         self.model_event("retired")

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -44,6 +45,7 @@ async def stream_events(
 
 class EventStream(Response):
     media_type = "text/event-stream"
+    last_data = b""
 
     def __init__(self, stream: FrameStream, send_timeout_s: float, request_id: str) -> None:
         super().__init__(headers=_HEADERS)
@@ -72,22 +74,25 @@ class EventStream(Response):
     async def _write_all(self, send: Send) -> None:
         try:
             async for frame in self._stream:
-                await self._write(frame, send)
+                await self._send(await self._event(frame), send, more=True)
         except TimeoutError:
             raise
         except Exception as error:
             if is_internal(error):
                 logger.exception("a stream failed")
-            await self._write(error_frame(error, self._request_id), send)
-        await self._send(b"", send, more=False)
+            await self._send(await self._event(self._failure(error)), send, more=True)
+        await self._send(self.last_data, send, more=False)
 
-    async def _write(self, frame: Any, send: Send) -> None:
+    async def _event(self, frame: Any) -> bytes:
         data = frame.__pydantic_serializer__.to_json(frame, exclude_none=True)
         kind = frame.type.encode("ascii")
         # A failure has no place of its own: whoever comes again goes on behind the last event.
         event_id = None if frame.type == "error" else self._stream.event_id
         head = b"" if event_id is None else b"id: %s\n" % event_id.encode("ascii")
-        await self._send(b"%sevent: %s\ndata: %s\n\n" % (head, kind, data), send, more=True)
+        return b"%sevent: %s\ndata: %s\n\n" % (head, kind, data)
+
+    def _failure(self, error: Exception) -> BaseModel:
+        return error_frame(error, self._request_id)
 
     async def _send(self, body: bytes, send: Send, *, more: bool) -> None:
         async with asyncio.timeout(self._send_timeout_s):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
+from typing import Any
 
-from starlette.types import Send
+from pydantic import BaseModel
 
 from app.core.errors import UnknownModel
 from app.core.large_answers import json_of
 from app.core.offload import offloaded
 from app.edge.edge import Edge
-from app.edge.errors import describe, is_internal
+from app.edge.errors import describe
 from app.edge.http.event_stream import EventStream
 from app.protocols.openai.assembler import CompletionAssembler
 from app.protocols.openai.errors import openai_error
 from app.protocols.openai.prepare import milliseconds, prepare_completion, text_requests
-from app.protocols.openai.schema import Completion, CompletionRequest, OpenAIErrorAnswer
+from app.protocols.openai.schema import Completion, CompletionRequest
 from app.protocols.openai.scores import ScoredTicket
 from app.service.catalog import Deployment
 from app.service.stream import TaskStream
@@ -23,8 +23,6 @@ from app.tasks.decoded.prepare import produces_text
 
 DONE = "[DONE]"
 """The last data of every stream."""
-
-logger = logging.getLogger(__name__)
 
 
 def text_tasks(edge: Edge) -> list[str]:
@@ -64,27 +62,21 @@ def _find(edge: Edge, model: str | None) -> Deployment:
 class CompletionEvents(EventStream):
     """Writes the chunks of a completion; a failure is an error object in place of the next one."""
 
+    last_data = b"data: %s\n\n" % DONE.encode()
+
     def __init__(
         self, stream: TaskStream, send_timeout_s: float, request_id: str, *, with_usage: bool
     ) -> None:
         super().__init__(stream, send_timeout_s, request_id)
         self._with_usage = with_usage
 
-    async def _write_all(self, send: Send) -> None:
-        try:
-            async for chunk in self._stream:
-                if chunk.choices or self._with_usage:
-                    await self._send(await _data(chunk), send, more=True)
-        except TimeoutError:
-            raise
-        except Exception as error:
-            if is_internal(error):
-                logger.exception("a stream failed")
-            await self._send(await _data(openai_error(describe(error, self._request_id))), send, more=True)
-        await self._send(b"data: %s\n\n" % DONE.encode(), send, more=False)
+    async def _event(self, frame: Any) -> bytes:
+        if isinstance(frame, Completion):
+            if not frame.choices and not self._with_usage:
+                return b""
+            if frame.choices and frame.choices[0].logprobs is not None:
+                return b"data: %s\n\n" % await json_of(frame, exclude_unset=True)
+        return b"data: %s\n\n" % frame.__pydantic_serializer__.to_json(frame, exclude_unset=True)
 
-
-async def _data(answer: Completion | OpenAIErrorAnswer) -> bytes:
-    if isinstance(answer, Completion) and answer.choices and answer.choices[0].logprobs is not None:
-        return b"data: %s\n\n" % await json_of(answer, exclude_unset=True)
-    return b"data: %s\n\n" % answer.__pydantic_serializer__.to_json(answer, exclude_unset=True)
+    def _failure(self, error: Exception) -> BaseModel:
+        return openai_error(describe(error, self._request_id))
