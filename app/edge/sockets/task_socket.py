@@ -52,6 +52,12 @@ class Event(Enum):
     """The connection is over, whoever ended it."""
 
 
+_STREAMING = {
+    Event.STOP: State.STOPPING,
+    Event.ENDED: State.IDLE,
+    Event.DRAIN: State.LAST,
+    Event.LOST: State.CLOSED,
+}
 TABLE: dict[State, dict[Event, State]] = {
     State.IDLE: {
         Event.REQUEST: State.RUNNING,
@@ -60,29 +66,15 @@ TABLE: dict[State, dict[Event, State]] = {
         Event.DRAIN: State.CLOSED,
         Event.LOST: State.CLOSED,
     },
-    State.RUNNING: {
-        Event.STOP: State.STOPPING,
-        Event.ENDED: State.IDLE,
-        Event.DRAIN: State.LAST,
-        Event.LOST: State.CLOSED,
-    },
-    State.STOPPING: {
-        Event.STOP: State.STOPPING,
-        Event.ENDED: State.IDLE,
-        Event.DRAIN: State.LAST,
-        Event.LOST: State.CLOSED,
-    },
+    State.RUNNING: _STREAMING,
+    State.STOPPING: _STREAMING,
     State.LAST: {
         Event.STOP: State.LAST,
         Event.ENDED: State.CLOSED,
         Event.DRAIN: State.LAST,
         Event.LOST: State.CLOSED,
     },
-    State.CLOSED: {
-        Event.ENDED: State.CLOSED,
-        Event.DRAIN: State.CLOSED,
-        Event.LOST: State.CLOSED,
-    },
+    State.CLOSED: dict.fromkeys((Event.ENDED, Event.DRAIN, Event.LOST), State.CLOSED),
 }
 
 _REFUSED = {
