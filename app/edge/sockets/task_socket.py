@@ -8,6 +8,7 @@ a drain lets the running stream end, then closes; anything may be lost at any ti
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from enum import Enum
 from typing import Literal
@@ -99,24 +100,16 @@ class Conversation:
 
 def read_message(text: str, request: type[BaseModel]) -> BaseModel:
     """What a client's frame says: a :class:`StopMessage`, or a request of this class."""
+    document = None
     if '"type"' in text:
-        document = _document(text)
-        if isinstance(document, dict) and "type" in document:
-            if document["type"] != "stop":
-                raise InvalidInput(
-                    "type",
-                    "the only message with a type is stop; a request has none",
-                    allowed=["stop"],
-                )
-            return StopMessage.model_validate(document)
-    return request.model_validate_json(text)
-
-
-def _document(text: str) -> object:
-    try:
-        return from_json(text)
-    except ValueError:
-        return None
+        with contextlib.suppress(ValueError):
+            document = from_json(text)
+    if not isinstance(document, dict) or "type" not in document:
+        return request.model_validate_json(text)
+    if document["type"] != "stop":
+        message = "the only message with a type is stop; a request has none"
+        raise InvalidInput("type", message, allowed=["stop"])
+    return StopMessage.model_validate(document)
 
 
 class TaskSocket(Connection):
