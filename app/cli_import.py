@@ -66,10 +66,7 @@ def import_onnx(
         _run("app", ["models", "verify", str(path), "--models", folder], timeout_s, memory, None)
         budget = Budget(settings.max_bundle_bytes, settings.fetch_timeout_s)
         with local_origin(path, settings.max_bundle_bytes) as origin:
-            head = read_head(origin)
-            done = install(
-                origin, head, settings.model_folders[0], budget, lambda copy: None, replace=replace
-            )
+            done = install(origin, read_head(origin), settings.model_folders[0], budget, replace=replace)
     echo(f"{done.manifest.reference} {'added' if done.fresh else 'is there already'}: {done.path}")
 
 

@@ -91,7 +91,7 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     tracing = open_tracing(version(), tracing_variables()) if settings.tracing == "otlp" else None
     registry = open_registry(settings, metrics, siblings, _wrapping(keys, tracing), open_sources(settings))
     lifecycle = Lifecycle() if siblings is None else Lifecycle(siblings.started)
-    inference = InferenceService((), {}, limits, metrics)
+    inference = InferenceService(limits, metrics)
     registry.served.publish_to(inference.serve)
     sessions = _open_sessions(settings, inference, metrics, keys, tracing)
     edge = Edge(
@@ -147,7 +147,7 @@ async def answering(settings: Settings) -> AsyncIterator[InferenceService]:
     """The models of these settings in this process, without a server; raises as :func:`create_app`."""
     metrics = Metrics(None, version())
     registry = open_registry(settings, metrics, sources=open_sources(settings))
-    inference = InferenceService((), {}, settings.limits, metrics)
+    inference = InferenceService(settings.limits, metrics)
     registry.served.publish_to(inference.serve)
     registry.start()
     try:

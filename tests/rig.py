@@ -18,7 +18,7 @@ from app.registered import TASKS
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession
 from app.service.call import Timing
-from app.service.catalog import Deployment
+from app.service.catalog import Catalog, Deployment
 from app.service.inference import InferenceService
 from app.service.stream import TaskStream
 from app.sessions.limits import SessionLimits
@@ -142,7 +142,9 @@ async def inference(
         deployments.append(Deployment(bundle.manifest, *tasks.open(bundle), engine))
     counts = Counts()
     try:
-        yield Rig(InferenceService(deployments, DEFAULTS, limits, counts), counts, engines)
+        service = InferenceService(limits, counts)
+        service.serve(Catalog(deployments, DEFAULTS))
+        yield Rig(service, counts, engines)
     finally:
         for engine in engines:
             engine.close()

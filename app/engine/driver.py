@@ -47,7 +47,7 @@ class ThreadDriver:
             self.wake()
             self._thread.join(timeout_s)
         if not self._thread.is_alive():
-            self._turn = self._has_work = _nothing  # see LoopDriver
+            self._turn = self._has_work = bool  # see LoopDriver
 
     def _main(self) -> None:
         while self._turn():
@@ -109,11 +109,7 @@ class LoopDriver:
 
     def _let_go(self) -> None:
         """Hold the engine no longer: a cycle would keep its weights until the garbage collector comes by."""
-        self._turn = self._has_work = _nothing
-
-
-def _nothing() -> bool:
-    return False
+        self._turn = self._has_work = bool
 
 
 def share_interpreter() -> None:

@@ -41,7 +41,7 @@ def install(
     head: bytes,
     folder: Path,
     budget: Budget,
-    verify: Callable[[Path], None],
+    verify: Callable[[Path], None] = lambda path: None,
     *,
     replace: bool,
 ) -> Installed:

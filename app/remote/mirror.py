@@ -114,7 +114,7 @@ class Mirror:
                 if (said := parse_manifest(head).reference) != reference:
                     raise InvalidManifest(f"its manifest says {said}, which is not where it lies")
                 origin = self._place.origin(budget := self._budget(), *parts)
-                done = install(origin, head, self.folder, budget, lambda path: None, replace=True)
+                done = install(origin, head, self.folder, budget, replace=True)
             except BundleError as error:
                 if self._stopped.is_set():
                     raise

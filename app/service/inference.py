@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -34,22 +34,12 @@ _MANY = 200
 
 
 class InferenceService:
-    """Answers requests on the served models.
-
-    Args:
-        defaults: task to what serves it when none is named: a name, ``name@version`` or ``name@label``.
-        clock: monotonic seconds, the engines' own.
-    """
+    """Answers requests on the models of a catalog, an empty one at first; ``clock`` is the engines' own."""
 
     def __init__(
-        self,
-        deployments: Iterable[Deployment],
-        defaults: Mapping[str, str],
-        limits: Limits,
-        observe: RequestObserver,
-        clock: Callable[[], float] = time.monotonic,
+        self, limits: Limits, observe: RequestObserver, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.catalog = Catalog(deployments, defaults)
+        self.catalog = Catalog((), {})
         self._limits = limits
         self._observe = observe
         self._memory = AnswerMemory()

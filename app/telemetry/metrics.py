@@ -165,7 +165,7 @@ class Metrics:
             if isinstance(family.metric, Gauge) and "model" in family.labels:
                 if family.labels == MODEL:
                     # prometheus_client holds a function in a cycle, and with it the weights of the model.
-                    family.metric.labels(model).set_function(_nothing)
+                    family.metric.labels(model).set_function(float)
                 family.metric.remove_by_labels({"model": model})
         self._slots_used.pop(model, None)
         self.model_event("retired")
@@ -254,7 +254,3 @@ def observe_many(histogram: Histogram, amount: float, count: int) -> None:
     """
     histogram._sum.inc(amount * count)
     histogram._buckets[bisect_left(histogram._upper_bounds, amount)].inc(count)
-
-
-def _nothing() -> float:
-    return 0.0

@@ -10,6 +10,7 @@ from app.core.errors import NotFinite, SequenceConflict, StateQuarantined
 from app.core.limits import Limits
 from app.core.ports import Submitter
 from app.core.sequence import BlockRequest, BlockResult
+from app.service.catalog import Catalog
 from app.service.inference import InferenceService
 from app.sessions.steps.calls import StepCall
 from tests.rig import Rig, sessions
@@ -44,7 +45,8 @@ async def test_a_state_that_is_not_finite_is_quarantined(bench: Bench) -> None:
     model = "tiny-text-lstm@1"
     deployment = bench.rig.service.catalog.deployments[model]
     sick = replace(deployment, engine=PoisonedEngine(deployment.engine, 13))
-    inference = InferenceService([sick], {}, Limits(), bench.rig.counts)
+    inference = InferenceService(Limits(), bench.rig.counts)
+    inference.serve(Catalog([sick], {}))
     async with sessions(Rig(inference, bench.rig.counts, []), bench.store, LIMITS, bench.clock) as service:
         for id in ("numbered", "plain", "healthy"):
             await service.create(opened(model, id=id))

@@ -23,6 +23,7 @@ from app.edge.errors import (
     error_frame,
     problem_response,
 )
+from app.edge.http.deadline import Deadline
 from app.edge.http.room import room
 from app.edge.http.transports import GIVE_UP, SEND_NOW
 
@@ -47,8 +48,7 @@ class Connection(ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Lock()
         self._send_now = websocket.scope.get("extensions", {}).get(SEND_NOW)
-        self._idle: asyncio.TimerHandle | None = None
-        self._idle_since: float | None = None
+        self._idle = Deadline(self._loop)
 
     @abstractmethod
     async def take(self, text: str) -> None:
@@ -89,8 +89,7 @@ class Connection(ABC):
             self.lost()
             lifecycle.leave(self.drain)
             self._edge.metrics.sockets.dec()
-            if self._idle is not None:
-                self._idle.cancel()
+            self._idle.end()
             owned = list(self._tasks)
             for task in owned:
                 task.cancel()
@@ -131,24 +130,13 @@ class Connection(ABC):
         self.finish(CLOSE_RESTART, "the server is shutting down")
 
     def wait_for_request(self) -> None:
-        self._idle_since = self._loop.time()
-        if self._idle is None:
-            self._idle = self._loop.call_later(self._edge.limits.socket_idle_s, self._check_idle)
+        self._idle.set(self._edge.limits.socket_idle_s, self._end_idle)
 
     def cancel_idle(self) -> None:
-        self._idle_since = None
+        self._idle.clear()
 
-    def _check_idle(self) -> None:
-        # One timer that looks when it is due: setting one for each message would cost more.
-        self._idle = None
-        if self._idle_since is None:
-            return
-        idle_s = self._edge.limits.socket_idle_s
-        left = self._idle_since + idle_s - self._loop.time()
-        if left > 0:
-            self._idle = self._loop.call_later(left, self._check_idle)
-        else:
-            self.finish(CLOSE_IDLE, f"no request came for {idle_s:g} s")
+    def _end_idle(self) -> None:
+        self.finish(CLOSE_IDLE, f"no request came for {self._edge.limits.socket_idle_s:g} s")
 
     async def _receive_all(self) -> None:
         while True:

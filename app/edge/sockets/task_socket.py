@@ -8,6 +8,7 @@ a drain lets the running stream end, then closes; anything may be lost at any ti
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from enum import Enum
 from typing import Literal
@@ -52,6 +53,12 @@ class Event(Enum):
     """The connection is over, whoever ended it."""
 
 
+_STREAMING = {
+    Event.STOP: State.STOPPING,
+    Event.ENDED: State.IDLE,
+    Event.DRAIN: State.LAST,
+    Event.LOST: State.CLOSED,
+}
 TABLE: dict[State, dict[Event, State]] = {
     State.IDLE: {
         Event.REQUEST: State.RUNNING,
@@ -60,29 +67,15 @@ TABLE: dict[State, dict[Event, State]] = {
         Event.DRAIN: State.CLOSED,
         Event.LOST: State.CLOSED,
     },
-    State.RUNNING: {
-        Event.STOP: State.STOPPING,
-        Event.ENDED: State.IDLE,
-        Event.DRAIN: State.LAST,
-        Event.LOST: State.CLOSED,
-    },
-    State.STOPPING: {
-        Event.STOP: State.STOPPING,
-        Event.ENDED: State.IDLE,
-        Event.DRAIN: State.LAST,
-        Event.LOST: State.CLOSED,
-    },
+    State.RUNNING: _STREAMING,
+    State.STOPPING: _STREAMING,
     State.LAST: {
         Event.STOP: State.LAST,
         Event.ENDED: State.CLOSED,
         Event.DRAIN: State.LAST,
         Event.LOST: State.CLOSED,
     },
-    State.CLOSED: {
-        Event.ENDED: State.CLOSED,
-        Event.DRAIN: State.CLOSED,
-        Event.LOST: State.CLOSED,
-    },
+    State.CLOSED: dict.fromkeys((Event.ENDED, Event.DRAIN, Event.LOST), State.CLOSED),
 }
 
 _REFUSED = {
@@ -107,24 +100,16 @@ class Conversation:
 
 def read_message(text: str, request: type[BaseModel]) -> BaseModel:
     """What a client's frame says: a :class:`StopMessage`, or a request of this class."""
+    document = None
     if '"type"' in text:
-        document = _document(text)
-        if isinstance(document, dict) and "type" in document:
-            if document["type"] != "stop":
-                raise InvalidInput(
-                    "type",
-                    "the only message with a type is stop; a request has none",
-                    allowed=["stop"],
-                )
-            return StopMessage.model_validate(document)
-    return request.model_validate_json(text)
-
-
-def _document(text: str) -> object:
-    try:
-        return from_json(text)
-    except ValueError:
-        return None
+        with contextlib.suppress(ValueError):
+            document = from_json(text)
+    if not isinstance(document, dict) or "type" not in document:
+        return request.model_validate_json(text)
+    if document["type"] != "stop":
+        message = "the only message with a type is stop; a request has none"
+        raise InvalidInput("type", message, allowed=["stop"])
+    return StopMessage.model_validate(document)
 
 
 class TaskSocket(Connection):
