@@ -200,14 +200,27 @@ def test_the_text_its_probabilities_and_its_state_are_the_apis(visit: Visit, cli
     visit.check_clean()
 
 
-def test_nothing_is_generated_before_the_models_are_known(visit: Visit) -> None:
-    """A click that comes early is not lost: the button takes none."""
+@pytest.mark.parametrize(
+    ("panel", "form"),
+    [("sequence", "sequence-form"), ("compose", "music-form"), ("generate", "generate-form")],
+)
+def test_nothing_is_asked_before_the_models_are_known(visit: Visit, panel: str, form: str) -> None:
+    """A click that comes early is not lost: no button takes one."""
     held: list[Route] = []
     visit.page.route("**/models", lambda route: held.append(route))
-    visit.open("generate")
-    expect(visit.at("generate-run")).to_be_disabled()
+    visit.open(panel)
+    run = visit.at(form).locator("button[type=submit]")
+    expect(run).to_be_disabled()
+    samples = visit.at(form).locator(".samples button").all()
+    for button in samples:
+        expect(button).to_be_disabled()
     held.pop().continue_()
-    expect(visit.at("generate-run")).to_be_enabled()
+    for button in [run, *samples]:
+        expect(button).to_be_enabled()
+
+
+def test_a_text_is_written_on_request(visit: Visit) -> None:
+    visit.open("generate")
     write(visit, seed=3, tokens=8)
     ended(visit, "its length")
 

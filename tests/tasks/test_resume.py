@@ -192,6 +192,12 @@ async def test_the_end_of_a_text_that_stopped_is_given_again(
         if len(frames) > 1:
             again = await service.actions.stream(id, GENERATE, request, point=parse_point(ids[-2]))
             assert [frame async for frame in again] == frames[-1:]
+            (given,) = parse_point(ids[-2]).given or ()
+            assert given.size
+            held_back = replace(given, size=given.size - 1, ended=False)
+            point = replace(parse_point(ids[-2]), given=(held_back,))
+            with pytest.raises(SequenceConflict):
+                await service.actions.stream(id, GENERATE, request, point=point)
         for earlier in ids[:-2]:
             with pytest.raises(SequenceConflict):
                 await service.actions.stream(id, GENERATE, request, point=parse_point(earlier))

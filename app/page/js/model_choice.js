@@ -11,7 +11,8 @@ export const referenceOf = ({ name, version }) => `${name}@${version}`;
  *
  * @param {string} task
  * @param {object} panel - select; error: its notice; form; none: what is said where there is none; ``sessions``: whether it
- *   needs them; ``take(model)``: told the first one, and each that is chosen
+ *   needs them; ``take(model)``: told the first one, and each that is chosen.
+ *   Buttons of the form with the class ``with-model`` are disabled in the page: a click before there is one would be lost.
  */
 export async function offerModels(task, panel) {
   const { select, error, form = null, none, sessions = false, take } = panel;
@@ -27,6 +28,7 @@ export async function offerModels(task, panel) {
     fillSelect(select, own.map((one) => ({ value: referenceOf(one), label: referenceOf(one) })), referenceOf(first));
     select.onchange = () => take(own[select.selectedIndex]);
     take(first);
+    form?.querySelectorAll(".with-model").forEach((button) => { button.disabled = false; });
   } catch (problem) {
     if (problem.status !== 401) tell(error, problem, { again: () => offerModels(task, panel) });
   }

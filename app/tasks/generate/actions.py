@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from app.core.errors import InvalidInput, over_limit
 from app.core.schema import Seq
-from app.tasks.decoded.resume import ResumePoint
-from app.tasks.decoded.schema import DoneFrame, TokenFrame
+from app.tasks.decoded.resume import Given, ResumePoint
+from app.tasks.decoded.schema import Choice, DoneFrame, TokenFrame
 from app.tasks.decoded.stream import FrameAssembler
 from app.tasks.generate.model import GenerateModel
 from app.tasks.generate.schema import GenerateAnswer, GenerateRequest
@@ -74,9 +74,8 @@ def _ending(said: BaseModel, step: int) -> BaseModel:
 def _again(answer: bytes, point: ResumePoint) -> tuple[BaseModel, str] | None:
     text = SessionText.model_validate_json(answer)
     produced = text.usage.completion_tokens
-    # What ended the text, such as a stop string, may have been produced behind the last of it.
     had_all = all(
-        given.ended or given.tokens == produced or given.size == len(choice.text) + len(choice.logprobs or ())
+        _had_all(given, choice, produced)
         for given, choice in zip(point.given or (), text.choices, strict=False)
     )
     if point.seed != text.seed or not had_all:
@@ -91,6 +90,15 @@ def _again(answer: bytes, point: ResumePoint) -> tuple[BaseModel, str] | None:
         step=text.step,
     )
     return done, str(replace(point, given=None))
+
+
+def _had_all(given: Given, choice: Choice, produced: int) -> bool:
+    """Tokens do not tell it: a stop string that ended the text lies behind the last of it, and what might
+    have become one is given out after the last token.
+    """
+    if given.size is None:
+        return given.ended or given.tokens == produced
+    return given.ended or given.size == len(choice.text) + len(choice.logprobs or ())
 
 
 GENERATE = SessionAction(

@@ -199,14 +199,14 @@ export function panel() {
     select: byId("music-model"), error, form, none: "No model that composes is served here", take: takeModel,
   });
 
-  fill(byId("music-samples"), ...SAMPLES.map(([name, notes]) => make("button", { type: "button", onclick: () => model && sample(notes) }, name)));
+  fill(byId("music-samples"), ...SAMPLES.map(([name, notes]) => make("button", { type: "button", class: "with-model", disabled: true, onclick: () => sample(notes) }, name)));
   temperature.addEventListener("input", () => { byId("music-temperature-value").textContent = Number(temperature.value).toFixed(2).replace(/0$/, ""); });
   byId("music-bars").addEventListener("input", () => model && refresh());
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (model) compose("A", given());
+    compose("A", given());
   });
-  byId("music-clear").onclick = () => model && sample([]);
+  byId("music-clear").onclick = () => sample([]);
   byId("music-fork").onclick = fork;
   byId("music-midi").onclick = save;
   byId("music-play").onclick = () => {

@@ -55,6 +55,7 @@ export function panel() {
     hush(error, form);
     const mine = (loading += 1);
     table = given;
+    if (!model) return; // it is read once there is one
     let found;
     try {
       found = kind() === "columns"
@@ -103,7 +104,6 @@ export function panel() {
   }
 
   async function run() {
-    if (!model) return;
     hush(error, form);
     leave();
     const request = asked();
@@ -167,6 +167,8 @@ export function panel() {
 
   fill(byId("sequence-samples"), ...SAMPLES.map((text) => make("button", {
     type: "button",
+    class: "with-model",
+    disabled: true,
     onclick: () => {
       byId("sequence-text").value = text;
       run();
