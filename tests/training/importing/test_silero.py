@@ -38,9 +38,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def frames() -> NDArray[np.float32]:
-    """``[time, 512]``: half a minute of tones that come and go like a voice, over noise, at 16 kHz."""
+    """``[time, 512]``: ten minutes of tones that come and go like a voice, over noise, at 16 kHz."""
     random = np.random.default_rng(0)
-    time = np.arange(FRAME * 940) / 16_000
+    time = np.arange(FRAME * 18_750) / 16_000
     pitch = 120 + 20 * np.sin(2 * np.pi * 0.7 * time)
     phase = 2 * np.pi * np.cumsum(pitch) / 16_000
     voice = sum(np.sin(k * phase) / k for k in range(1, 20)) * np.maximum(0, np.sin(2 * np.pi * 2.3 * time))
