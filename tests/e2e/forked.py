@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import secrets
@@ -74,8 +75,10 @@ class ForkedProcess:
         return status
 
     def send_signal(self, number: signal.Signals) -> None:
+        # It is the fork server's child: once it has ended, nobody keeps its number for us.
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)

@@ -121,9 +121,11 @@ class ServerProcess:
         """End every process of it as ``kill -9`` does."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self.wait()
-        assert self._process.stderr is not None
-        self._process.stderr.close()
+        self._process.kill()
+        try:
+            self.wait()
+        finally:
+            self._close()
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
@@ -154,9 +156,7 @@ class ServerProcess:
         try:
             self.wait_until_ready()
         except BaseException:
-            self._process.kill()
-            self.wait()
-            self._close()
+            self.kill()
             raise
         return self
 

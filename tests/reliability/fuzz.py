@@ -35,6 +35,7 @@ from tests.reliability.openapi_checks import NAMES
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 SPARE = "spare"
+SPARE_SESSIONS = [f"spare-{number}" for number in range(8)]
 DEFAULTS = ",".join(f"{task}={model}" for model, task in MODELS.items())
 SESSIONS = {
     name: {"task": task, "options": {"freq": "h"} if task == "forecast" else {}}
@@ -77,7 +78,16 @@ def prepare(server: ServerProcess, headers: Mapping[str, str]) -> dict[str, Any]
             client.post("/sessions", json={**body, "id": name}, headers=headers).raise_for_status()
             steps = {"seq": 1, "inputs": INPUTS[name]}
             client.post(f"/sessions/{name}/steps", json=steps, headers=headers).raise_for_status()
-    return {"sessions": list(SESSIONS), "models": [*MODELS, "text@1"], "spare": SPARE}
+        for name in SPARE_SESSIONS:
+            client.post(
+                "/sessions", json={"task": "generate", "id": name}, headers=headers
+            ).raise_for_status()
+    return {
+        "sessions": list(SESSIONS),
+        "models": [*MODELS, "text@1"],
+        "spare": SPARE,
+        "spare_sessions": SPARE_SESSIONS,
+    }
 
 
 def run(

@@ -19,7 +19,7 @@ from app.edge.errors import INTERNAL, KINDS, TYPE_PREFIX
 from tests.reliability.meaning import CSV, MEANING, number_of
 
 NAMES = "FUZZ_NAMES"
-"""Variable with the names there are, as JSON: ``{"sessions": [...], "models": [...], "spare": "..."}``."""
+"""Variable with the names there are, as JSON; see :func:`tests.reliability.fuzz.prepare`."""
 
 _SERVER_ERROR = 500
 _LATER = {429, 503, 504}
@@ -138,7 +138,7 @@ def _existing(operation: Any, name: str, value: Any) -> Any:
     if operation.path.startswith(_CHANGING):
         return _choose([_names["spare"]], value)
     if operation.method == "delete":
-        return value
+        return _choose(_names["spare_sessions"], value)
     kinds = {"id": "sessions", "model": "models", "name": "models"}
     if name == "version":
         return _choose(["1"], value)

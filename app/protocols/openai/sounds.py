@@ -6,7 +6,6 @@ import math
 import zlib
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.requests import Request
@@ -61,6 +60,20 @@ class Transcription(Answer):
     words: list[dict[str, Any]] | None = None
 
 
+class TranscriptDelta(Answer):
+    """An event with the next segment, a space before all but the first."""
+
+    type: Literal["transcript.text.delta"] = "transcript.text.delta"
+    delta: str
+
+
+class TranscriptDone(Answer):
+    """The last event: the whole text."""
+
+    type: Literal["transcript.text.done"] = "transcript.text.done"
+    text: str
+
+
 class SoundRoute(BytesRoute):
     async def parse(
         self, model: type[BaseModel], content_type: str, body: bytes, request: Request
@@ -74,10 +87,13 @@ class SoundRoute(BytesRoute):
 router = APIRouter(route_class=SoundRoute, prefix="/v1/audio", tags=["OpenAI"])
 
 _TEXT = {"schema": {"type": "string"}}
+_FRAMES = {"anyOf": [frame.model_json_schema() for frame in (TranscriptDelta, TranscriptDone)]}
+_DATA = {"type": "string", "contentMediaType": "application/json", "contentSchema": _FRAMES}
+_EVENT = {"type": "object", "required": ["data"], "properties": {"data": _DATA}}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "as `response_format` says; with `stream`, events with the segments, then the text",
-        "content": dict.fromkeys((*_MEDIA.values(), "text/event-stream"), _TEXT),
+        "content": dict.fromkeys(_MEDIA.values(), _TEXT) | {"text/event-stream": {"itemSchema": _EVENT}},
     }
 }
 
@@ -139,12 +155,12 @@ def _fields(form: Form) -> dict[str, Any]:
 
 def _events(answer: Any) -> bytes:
     """The segments as they would be streamed, then all of the text."""
-    parts: list[dict[str, Any]] = [
-        {"type": "transcript.text.delta", "delta": segment.text if not index else f" {segment.text}"}
+    parts: list[TranscriptDelta | TranscriptDone] = [
+        TranscriptDelta(delta=segment.text if not index else f" {segment.text}")
         for index, segment in enumerate(answer.segments)
     ]
-    parts.append({"type": "transcript.text.done", "text": answer.text})
-    return b"".join(b"data: " + orjson.dumps(part) + b"\n\n" for part in parts)
+    parts.append(TranscriptDone(text=answer.text))
+    return b"".join(b"data: " + part.model_dump_json().encode() + b"\n\n" for part in parts)
 
 
 def _verbose(answer: Any, wanted: tuple[str, ...]) -> Transcription:
