@@ -1,5 +1,6 @@
 # make serve [PORT=8000]   install what serving needs into .venv, and serve the bundles in models/
 # make test                everything a change must pass
+# make explore             the property tests once more, with examples of their own
 # make site                the documentation, built into build/site
 # make install             only the installation that `make serve` does
 
@@ -23,7 +24,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: serve test install lint types imports unit format docs readme site screenshots bench bench-peers clean
+.PHONY: serve test install lint types imports unit explore format docs readme site screenshots bench bench-peers clean
 
 serve: install
 	exec $(BIN)/rnnserve serve --host $(HOST) --port $(PORT) --models $(MODELS) $(ARGS)
@@ -44,6 +45,10 @@ imports: $(VENV)/.testing
 
 unit: $(VENV)/.testing
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+# The property tests, with examples that no run has had.
+explore: $(VENV)/.testing
+	HYPOTHESIS_PROFILE=explore $(BIN)/pytest $(PYTEST_FLAGS) $$(grep -rl '^from hypothesis' tests --include='test_*.py')
 
 format: $(VENV)/.testing
 	$(BIN)/ruff check --fix .

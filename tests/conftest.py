@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ REPOSITORY = Path(__file__).parent.parent
 SHIPPED = REPOSITORY / "models"
 
 torch.set_num_threads(1)
-# How long an example takes says nothing on a machine that runs other tests beside it.
-settings.register_profile("rnnserve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("rnnserve")
+# How long an example takes says nothing on a machine that runs other tests beside it. ``make test`` takes the
+# same examples for every change, so that what fails is the change; ``make explore`` looks for further ones.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("explore"), derandomize=True, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")

@@ -51,8 +51,7 @@ def find_season(
     Args:
         longest: the greatest season that is looked for, in steps.
         long_seasons: pairs of a season and a longer one that usually goes with it, such as (24, 168). Where
-        there
-            is none for the season found, the long one is the same.
+            there is none for the season found, the long one is the same.
     """
     residuals = _residuals(values[-_MOST_CYCLES * max(longest, 100) :])
     if residuals is None:
@@ -114,7 +113,7 @@ def _residuals(values: Array) -> Array | None:
     largest = max(abs(low), abs(high))
     if high - low <= _TINY * largest:
         return None
-    known = np.log(known) if low > 0 and high / low > _MANIFOLD else known / largest
+    known = np.log(known) if 0 < low < high / _MANIFOLD else known / largest
     if len(observed) <= observed[-1] - observed[0]:
         known = np.interp(np.arange(observed[0], observed[-1] + 1), observed, known)
     residuals = _without_line(known)

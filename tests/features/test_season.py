@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -92,6 +92,7 @@ def test_what_cannot_have_one_has_none(values: list[float]) -> None:
 
 
 @given(st.lists(st.floats(-1e30, 1e30) | st.just(float("nan")), max_size=120), st.integers(1, 400))
+@example([5e-324, 1.0, 2.0, 3.0] * 4, 12)
 def test_any_values_are_read(values: list[float], longest: int) -> None:
     """Without a warning; a season fits into the series, and no pair is longer than may be."""
     season = find_season(np.array(values, np.float64), longest, WEEKS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -152,7 +151,7 @@ def _offered(subprotocols: Iterable[str]) -> bytes | None:
             text = offer.removeprefix(KEY_SUBPROTOCOL)
             try:
                 return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            except (binascii.Error, ValueError):
+            except ValueError:
                 return b""
     return None
 

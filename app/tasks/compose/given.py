@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 
 import numpy as np
@@ -132,7 +131,7 @@ class GivenReader:
         try:
             # Programs that write base64 often break its lines.
             data = base64.b64decode("".join(midi.split()), validate=True)
-        except (binascii.Error, ValueError):
+        except ValueError:
             raise InvalidInput(where, "should be a MIDI file in base64") from None
         return read_midi(
             data, self._spec.steps_per_beat, self._limits.max_music_steps, self._limits.max_midi_bytes, where
