@@ -98,6 +98,13 @@ class ServerProcess:
         """Address of the generation socket."""
         return self.url.replace("http", "ws", 1) + "/generate"
 
+    def wait_for_log(self, text: str, timeout_s: float = 10.0) -> None:
+        """Block until it has written this: what it did may be seen before what it says of it."""
+        until = time.monotonic() + timeout_s
+        while text not in self.log:
+            assert time.monotonic() < until, f"{text!r} is not in the log:\n{self.log}"
+            time.sleep(0.02)
+
     def wait_until_ready(self, timeout_s: float = 60.0) -> None:
         """Block until it answers."""
         self._announced.wait(timeout_s)

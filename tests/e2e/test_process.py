@@ -34,7 +34,7 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> subproces
 def test_starts_answers_and_ends_with_zero_on_sigterm(tiny_models: Path) -> None:
     """A process says where it listens and what it serves, is ready, and a SIGTERM ends it with 0."""
     with ServerProcess(tiny_models) as server, server.client() as client:
-        assert "tiny-text-lstm@1" in server.log
+        server.wait_for_log("tiny-text-lstm@1")
         assert client.get("/healthz").json() == {"status": "ok", "dead": []}
         ready = client.get("/readyz")
         assert ready.status_code == 200
@@ -112,7 +112,7 @@ def test_a_bad_bundle_can_be_skipped(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, skip_bad_models=True) as server, server.client() as client:
         listed = client.get("/models").json()["models"]
         assert {model["name"]: model["status"] for model in listed} == {"cut": "broken", "good": "ready"}
-        assert "bundle cut/1" in server.log
+        server.wait_for_log("bundle cut/1")
 
 
 def test_the_models_command_verifies_each_bundle(tmp_path: Path) -> None:

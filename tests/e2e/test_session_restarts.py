@@ -119,7 +119,7 @@ async def test_sigterm_among_busy_sessions_loses_nothing_that_was_answered(
 async def test_two_workers_share_the_port_and_the_sessions(tiny_models: Path, tmp_path: Path) -> None:
     """Any worker serves any session; one that dies is replaced; Ctrl-C ends them all."""
     with ServerProcess(tiny_models, state_dir=tmp_path / "state", workers=2) as server:
-        assert "2 worker processes" in server.log
+        server.wait_for_log("2 worker processes")
         values = series(9, 40)
         async with Client(server.url) as keep, Client(server.url, retry=PATIENT) as client:
             expected = await uninterrupted(keep, values)

@@ -109,7 +109,7 @@ async def test_a_client_that_never_reads_is_closed(tiny_models: Path) -> None:
                 for _ in range(100_000):
                     await asyncio.wait_for(connection.send(message), 5)
             await asyncio.to_thread(server.wait_for_metric, "rnnserve_websockets", 0, 120.0)
-        assert "left frames unread" in server.log
+        server.wait_for_log("left frames unread")
         with server.client() as http:
             assert http.get(f"/sessions/{session.id}").status_code == 200
 

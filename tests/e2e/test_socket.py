@@ -236,7 +236,7 @@ def test_a_socket_that_never_reads_is_closed_with_the_reason(tiny_models: Path) 
             server.wait_for_metric("rnnserve_websockets", 0, 60)
             server.wait_for_metric("rnnserve_requests_total", 1, outcome="cancelled")
             server.wait_for_metric("rnnserve_slots_used", 0)
-            assert "left frames unread" in server.log
+            server.wait_for_log("left frames unread")
             with pytest.raises(ConnectionClosedError):
                 list(connection)
             assert connection.close_code == 1008

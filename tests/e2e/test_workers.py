@@ -87,7 +87,7 @@ def test_a_worker_that_stands_still_is_replaced(starting: Starting) -> None:
         assert starting.ready()[0] in (0, 200)
         assert time.monotonic() - began < 40, starting.server.log
         time.sleep(0.2)
-    assert f"worker {stopped} has not moved for 15 s and is killed" in starting.server.log
+    starting.server.wait_for_log(f"worker {stopped} has not moved for 15 s and is killed")
     assert [starting.ready() for _ in range(20)] == [(200, None)] * 20
 
 

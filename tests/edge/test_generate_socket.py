@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from app.core.errors import EngineDead, Overloaded
 from app.core.limits import Limits
+from app.edge.sockets.task_socket import TaskSocket
 from tests.edge.fake_service import FakeEdge
 
 
@@ -86,6 +87,24 @@ def test_a_drain_closes_idle_sockets_and_lets_running_ones_end(edge: FakeEdge, c
     with pytest.raises(WebSocketDenialResponse) as refusal, client.websocket_connect("/generate"):
         pass
     assert refusal.value.status_code == 503
+
+
+def test_what_comes_with_the_drain_is_not_read(
+    edge: FakeEdge, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request of the very pass of the loop in which the socket is told to end would get an error frame."""
+    read: list[str] = []
+    monkeypatch.setattr(TaskSocket, "take", lambda self, text: read.append(text))
+
+    def drain_with_a_request() -> None:
+        socket._receive_tx.send_nowait({"type": "websocket.receive", "text": '{"max_tokens": 1}'})
+        edge.lifecycle.drain()
+
+    with client.websocket_connect("/generate") as socket:
+        assert client.portal is not None
+        client.portal.call(drain_with_a_request)
+        assert socket.receive()["code"] == 1012
+    assert read == []
 
 
 def test_a_client_that_leaves_cancels_its_generation(edge: FakeEdge, client: TestClient) -> None:

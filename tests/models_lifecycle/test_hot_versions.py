@@ -76,7 +76,7 @@ def test_a_broken_bundle_disturbs_nothing_and_is_seen(shelf: Shelf, models: Path
         assert client.get("/models/text@2").status_code == 404
         assert server.metric("rnnserve_models_bad") == 1
         assert server.metric("rnnserve_model_events_total", event="failed") == 1
-        assert "bundle text/2: model.onnx does not have the sha256" in server.log
+        server.wait_for_log("bundle text/2: model.onnx does not have the sha256")
         (bad / "model.onnx").write_bytes(graph)
         until(lambda: text_of(client)[0] == "text@2", "the mended bundle", server=server)
         assert server.metric("rnnserve_models_bad") == 0
@@ -182,10 +182,10 @@ def test_folders_that_cannot_be_looked_at_change_nothing(shelf: Shelf, models: P
     with ServerProcess(models, **POLL) as server, server.client() as client:
         away = models.with_name("away")
         models.rename(away)
-        until(lambda: "stay as they are" in server.log, "the complaint", server=server)
+        server.wait_for_log("stay as they are")
         assert text_of(client)[0] == "text@1"
         models.mkdir()
-        until(lambda: "the models folders are empty" in server.log, "the second one", server=server)
+        server.wait_for_log("the models folders are empty")
         assert text_of(client)[0] == "text@1"
         models.rmdir()
         away.rename(models)

@@ -194,7 +194,7 @@ def test_labels_change_while_serving_and_wait_for_their_version(shelf: Shelf, mo
         assert text_of(client)[0] == "text@1"
         assert text_of(client, "text@stable")[0] == "text@1"
         (models / "text" / "labels.json").write_text("{")
-        until(lambda: "labels.json" in server.log, "the complaint", server=server)
+        server.wait_for_log("labels.json")
         assert text_of(client)[0] == "text@1"
         write_labels(models / "text", {"stable": Label("2")})
         until(lambda: text_of(client)[0] == "text@2", "the new label", server=server)

@@ -64,7 +64,7 @@ def test_a_server_follows_a_web_server(shelf: Shelf, web: Web, tmp_path: Path) -
         until(lambda: states(client).get("text@3") == "broken", "the refusal", server=server)
         assert entry(client, "text@3")["reason"] == "a file is not the one that its manifest records"
         until(lambda: server.metric("rnnserve_models_bad") == 1, "the count of bad ones")
-        assert "text/3: model.onnx does not have the sha256" in server.log
+        server.wait_for_log("text/3: model.onnx does not have the sha256")
         assert web.url not in client.get("/models").text
         (bad / "model.onnx").write_bytes(graph)
         assert client.post("/admin/models/reload").status_code == 200
@@ -80,7 +80,7 @@ def test_what_was_copied_is_served_when_the_place_is_away(web: Web, tmp_path: Pa
     with ServerProcess(place, **more) as server, server.client() as client:
         expected = text_of(client)
         web.broken = 10**9
-        until(lambda: "what was copied before is served" in server.log, "the complaint", server=server)
+        server.wait_for_log("what was copied before is served")
         assert text_of(client) == expected
     with ServerProcess(place, **more) as server, server.client() as client:
         assert text_of(client) == expected
@@ -88,7 +88,7 @@ def test_what_was_copied_is_served_when_the_place_is_away(web: Web, tmp_path: Pa
     web.broken = 10**9
     server = ServerProcess(place, **flags(tmp_path, models_cache=tmp_path / "empty"))
     assert server.wait(60) == 2
-    assert f"{place}/manifest.json" in server.log
+    server.wait_for_log(f"{place}/manifest.json")
     server.kill()
 
 
@@ -269,7 +269,7 @@ def test_a_server_follows_a_bucket(shelf: Shelf, bucket: Any, tmp_path: Path) ->
         until(lambda: text_of(client)[0] == "text@1", "the way back", server=server)
     server = ServerProcess("s3://nobodys/team", **flags(tmp_path, models_cache=tmp_path / "empty"))
     assert server.wait(60) == 2
-    assert "s3://nobodys/team" in server.log
+    server.wait_for_log("s3://nobodys/team")
     server.kill()
 
 

@@ -184,7 +184,7 @@ def test_a_server_goes_on_with_what_it_serves(server: ServerProcess, folder: Pat
         damage(folder / "text" / ".3")
         (folder / "text" / ".3").rename(folder / "text" / "3")
         until(lambda: states(client).get("text@3") == "broken", "the refusal", server=server)
-        assert says in server.log
+        server.wait_for_log(says)
         assert "Traceback" not in server.log
         assert text_of(client)[0] == "text@2"
         tiny_generator(folder, name="other")

@@ -152,7 +152,7 @@ def test_a_server_whose_folder_is_deleted_says_so(tiny_models: Path, tmp_path: P
         server.wait_for_metric("rnnserve_session_store_up", 0)
         assert client.get("/readyz").status_code == 503
         assert client.post("/forecast", json={"values": [1, 2, 3], "horizon": 1}).status_code == 200
-    assert "the session store fails: data.mdb was deleted or replaced in use" in server.log
+    server.wait_for_log("the session store fails: data.mdb was deleted or replaced in use")
 
 
 def test_a_server_on_a_damaged_store_answers_with_500(tiny_models: Path, folder: Path) -> None:

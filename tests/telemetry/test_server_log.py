@@ -52,6 +52,6 @@ def test_by_default_answers_have_no_lines_and_payloads_are_in_none(tiny_models: 
     with ServerProcess(tiny_models, default=DEFAULT, log_level=level, log_format="json") as server:
         ask(server)
         server.stop()
-        assert "access log off; --access-log logs a line for each answer\n" in server.log
+        server.wait_for_log("access log off; --access-log logs a line for each answer\n")
         assert all(line["event"] != "request" for line in lines_of(server))
     assert PRIVATE not in server.log
