@@ -43,13 +43,13 @@ from app.bundle.manifest import (
     Version,
 )
 from app.bundle.reader import Golden
-from app.bundle.writer import pack_vectors, write_bundle
 from app.core.errors import BundleError, ExportError, RnnserveError
 from app.runtime.session import GraphSession
 from app.runtime.verify import golden_difference
 from training.card import render_card
 from training.cells import Cell, Nonlinearity
 from training.graph import OPSET, Graph
+from training.writer import pack_vectors, write_bundle
 
 PARITY_BOUND = 1e-4
 _GOLDEN_BATCH = 3

@@ -1,15 +1,20 @@
-"""Freed memory goes back to the system, though glibc would rather keep it. Linux alone."""
+"""When the garbage collector looks, and how freed memory goes back to the system (on Linux alone)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import ctypes
+import gc
+import sys
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 """Parameters of ``mallopt``, as in ``malloc.h``."""
 _LARGE = 4 * 1024 * 1024
 _SOON_S = 0.5
+_NEVER = 2**30
+_FEW_BLOCKS = 500_000
+_LOOKS = 10
 
 
 def map_large_blocks() -> None:
@@ -45,3 +50,31 @@ class Trimmer:
 
 
 trimmer = Trimmer()
+
+
+class Collector:
+    """Has the garbage collector leave alone what lives as long as the process, and see all else in quiet.
+
+    Walking through all modules and models again took, measured, a third of the event loop's time when
+    thousands of sessions advance, and through the million objects of a large answer four fifths of a second.
+    What requests allocate is freed by its reference counts.
+    """
+
+    EVERY_S = 60
+
+    def settle(self) -> None:
+        """Call once the models are loaded."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 5, _NEVER)  # fifty thousand young objects take twenty milliseconds
+        self._most_blocks = sys.getallocatedblocks() + _FEW_BLOCKS
+        self._looks = 0
+
+    async def look(self) -> None:
+        """Call every minute; collects if little is alive, and every tenth time in any case."""
+        self._looks += 1
+        if self._looks % _LOOKS == 0 or sys.getallocatedblocks() < self._most_blocks:
+            gc.collect()
+
+
+collector = Collector()

@@ -14,11 +14,11 @@ import pytest
 
 from app.bundle.manifest import Manifest
 from app.bundle.reader import find_bundles, read_bundle, read_manifest
-from app.bundle.writer import pack_vectors, write_bundle
 from app.core.errors import BundleError, DigestMismatch, InvalidManifest, ParityError
 from app.runtime.session import GraphSession
 from app.runtime.verify import verify_bundle
 from tests.rig import REGISTERED
+from training.writer import pack_vectors, write_bundle
 
 
 @pytest.fixture

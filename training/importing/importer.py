@@ -29,7 +29,6 @@ from app.bundle.manifest import (
     Source,
 )
 from app.bundle.reader import Golden
-from app.bundle.writer import pack_vectors, write_bundle
 from app.core.errors import ConfigurationError, ExportError, RnnserveError
 from app.features.text import TextCodec
 from app.runtime.session import GraphSession
@@ -43,6 +42,7 @@ from training.importing.probe import Original, find_layouts
 from training.importing.reference import record, sample_steps
 from training.importing.source import nodes_of, opset_of, read_source
 from training.importing.wrap import OUTPUT, Packed, Wrapping
+from training.writer import pack_vectors, write_bundle
 
 BOUND = 1e-5
 """Largest difference from the original, relative to its largest output."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import resource
 import signal
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp
 
 from app.core.errors import ConfigurationError
 from app.core.limits import Limits
+from app.core.memory import collector
 from app.edge.http.http_connection import HttpConnection
 from app.edge.http.room import MOST, room
 from app.edge.http.transports import SHUTDOWN_S, unfinished
@@ -57,7 +57,7 @@ class GracefulServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         room.fit(_raise_descriptor_limit())
         await super().startup(sockets=sockets)
-        _settle_memory()
+        collector.settle()
         if self.started:
             loop = asyncio.get_running_loop()
             signal.signal(signal.SIGHUP, lambda number, frame: loop.call_soon_threadsafe(self._hangup))
@@ -110,23 +110,14 @@ def _raise_descriptor_limit() -> int:
     return MOST * 1024 if soft == resource.RLIM_INFINITY else soft
 
 
-def _settle_memory() -> None:
-    """Have the garbage collector leave alone what lives as long as the process.
-
-    Walking through all modules and models again took, measured, a third of the event loop's time when
-    thousands of sessions advance. What requests allocate is freed by its reference counts.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 5, 200)  # fifty thousand young objects take twenty milliseconds
-
-
 def server_config(app: ASGIApp, limits: Limits, trusted_proxies: str = "") -> uvicorn.Config:
     # Several of the largest bodies fit beside what others have sent.
     unfinished.limit = max(unfinished.limit, 4 * limits.max_body_bytes)
     room.most = max(MOST, 2 * limits.max_connections)
     return uvicorn.Config(
         app,
+        callback_notify=collector.look,
+        timeout_notify=collector.EVERY_S,
         loop="uvloop",
         http=HttpConnection,
         ws=WebSocketConnection,
