@@ -26,7 +26,7 @@ from app.core.errors import CorruptSession
 
 _MAGIC = b"RSR2"
 _U32 = struct.Struct("<I")
-_CHANCE_BITS = 22
+_CHANCE_BITS = 16
 # Writes are idempotent by value: a store that holds the very bytes says that they were written. So records
 # name their writer, else two processes that apply equal events to one step would both be told so.
 _WRITER = secrets.token_hex(8)
@@ -144,8 +144,9 @@ class SessionRecord:
 def next_revision(previous: int, now: float) -> int:
     """Greater than the one before (0 for a new session), and one that no other write has or will have.
 
-    The nanosecond, and up to four milliseconds by chance. So whoever remembers a record knows an older one
-    when it sees it, and cannot take a newer one for its own, also where the store has lost writes and others
+    The nanosecond, and up to 66 microseconds by chance, fewer than lie between a write and one after its
+    answer. So whoever remembers a record knows an older one when it sees it, and cannot take a newer one for
+    its own, also where the store has lost writes and others
     have taken their place, or where a session was forgotten and its id has come again.
     """
     return max(previous, int(now * 1e9)) + 1 + random.getrandbits(_CHANCE_BITS)
