@@ -92,6 +92,14 @@ class ForecastModel:
             "max_sampled_values": limits.max_sampled_values,
         }
 
+    def levels(self, request: ForecastRequest) -> tuple[float, ...]:
+        """The quantile levels that a request is answered with; raises InvalidInput, also for the horizon."""
+        return self._wanted(request, self._farthest)
+
+    def draws(self, horizon: int) -> bool:
+        """Whether sample paths are drawn for so many steps ahead."""
+        return horizon > self._spec.horizon
+
     def look(self, view: SessionView, request: ForecastFromState) -> SessionForecast:
         """What lies ahead of a session's last observation; raises as :meth:`prepare`."""
         if view.last is None:
@@ -110,7 +118,7 @@ class ForecastModel:
         return SessionForecast.model_construct(model=view.model, step=view.step, forecast=forecast)
 
     def prepare(self, request: ForecastRequest) -> PreparedForecast:
-        levels = self._wanted(request, self._farthest)
+        levels = self.levels(request)
         histories = self._reader.read(request)
         horizon = request.horizon or min(self._reader.horizon(histories), self._farthest)
         if histories[0].has_covariates or len(histories) > 1:
