@@ -97,7 +97,11 @@ class ParquetRows:
             return np.asarray(column.to_numpy()).astype(np.float64)
         if types.is_decimal(kind):
             return np.asarray(column.cast(self._arrow.float64()).to_numpy())
-        return ["" if value is None else str(value).strip() for value in column.to_pylist()]
+        coded = column.combine_chunks().dictionary_encode()
+        words = ["" if word is None else str(word).strip() for word in coded.dictionary.to_pylist()]
+        # What is missing comes behind the others.
+        places = coded.indices.fill_null(len(words)).to_numpy(zero_copy_only=False).tolist()
+        return list(map([*words, ""].__getitem__, places))
 
 
 def write_parquet(path: Path, columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Kind]) -> None:

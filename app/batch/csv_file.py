@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.batch.cut import Cut, cuts_of_text, last_end
+from app.batch.plain_csv import plain_cells
 from app.batch.row_file import Broken, Dialect, Read
 from app.core.errors import InvalidInput
 from app.features.table import BINARY, SEPARATOR_LINE, Row, delimiter_of, has_decimal_commas, header_of
-from app.tasks.batch import Rows
+from app.tasks.batch import Cells, Rows
 
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -115,8 +116,12 @@ class CsvFile:
             text = data.decode(self._encoding, errors)
         broken: list[Broken] = []
         width = len(self.header)
+        named: dict[str, Cells]
         lines: Sequence[int]
         records: list[list[str]]
+        if errors == "strict" and (plain := plain_cells(data, text, self._delimiter, width)) is not None:
+            named = dict(zip(self.header, plain, strict=True))
+            return Rows(range(line, line + len(plain[0])), named, self.dialect["decimal_comma"]), broken
         if '"' not in text:
             records = list(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter))
             lines = range(line, line + len(records))
@@ -131,7 +136,7 @@ class CsvFile:
             records, lines = self._sound(records, lines, broken, errors)
         columns = [list(map(str.strip, cells)) for cells in zip(*records, strict=True)] or [[]] * width
         named = dict(zip(self.header, columns, strict=True))
-        return Rows(lines, named, self.dialect["decimal_comma"]), broken  # type: ignore[arg-type]  # lists of texts
+        return Rows(lines, named, self.dialect["decimal_comma"]), broken
 
     def _sound(
         self, records: list[list[str]], lines: Sequence[int], broken: list[Broken], errors: str

@@ -66,10 +66,13 @@ def cuts_of_text(path: Path, start: int, line: int, size: int, *, quoted: bool) 
             first, line, rest = first + end, behind, data[end:]
 
 
-def last_end(data: bytes, *, quoted: bool, at: int | None = None) -> int:
-    """Behind the last record that ends in ``data[:at]``, which begins with one; 0 where none does."""
-    at = len(data) if at is None else at
-    odd = bool(quoted and data.count(_QUOTE, 0, at) % 2)
+def last_end(data: bytes, *, quoted: bool) -> int:
+    """Behind the last record that ends in ``data``, which begins with one; 0 where none does."""
+    return _end_before(data, len(data), quoted=quoted, odd=bool(quoted and data.count(_QUOTE) % 2))
+
+
+def _end_before(data: bytes, at: int, *, quoted: bool, odd: bool) -> int:
+    """As :func:`last_end`, of ``data[:at]``, in which the number of quotes is ``odd`` or not."""
     while (found := data.rfind(_END, 0, at)) >= 0:
         odd ^= bool(quoted and data.count(_QUOTE, found, at) % 2)
         if not odd:
@@ -80,7 +83,7 @@ def last_end(data: bytes, *, quoted: bool, at: int | None = None) -> int:
 
 def _looked_back(data: bytes, end: int, *, quoted: bool) -> int:
     """Where a record begins that is some way before ``end``, where one begins as well."""
-    at = end - 1
-    while (at := last_end(data, quoted=quoted, at=at)) and end - at < _LOOK_BACK:
-        at -= 1
+    at = end
+    while at and end - at < _LOOK_BACK:
+        at = _end_before(data, at - 1, quoted=quoted, odd=False)
     return at

@@ -97,9 +97,17 @@ def runs_of(keys: Sequence[str]) -> list[tuple[str, int, int]]:
     """Of equal neighbours: the key, and the first and behind the last of them."""
     if not len(keys):
         return []
-    array = np.array(keys, dtype=object)
-    cuts = [0, *(np.flatnonzero(array[1:] != array[:-1]) + 1).tolist(), len(keys)]
+    numbers = np.fromiter(map(_Numbers().__getitem__, keys), np.int64, len(keys))
+    cuts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(keys)]
     return [(keys[first], first, last) for first, last in pairwise(cuts)]
+
+
+class _Numbers(dict[str, int]):
+    """Texts to numbers, alike to the same one."""
+
+    def __missing__(self, text: str) -> int:
+        number = self[text] = len(self)
+        return number
 
 
 def written(cells: NDArray[np.generic]) -> list[str]:
@@ -192,6 +200,6 @@ def plain_numbers(cells: Cells, decimal_comma: bool) -> NDArray[np.float64] | No
     elif text.encode().translate(None, _PLAIN if not decimal_comma else _DECIMAL_COMMA[:-1]):
         return None
     try:
-        return np.array([float(cell or "nan") for cell in cells])
+        return np.array([*map(float, cells)] if "" not in cells else [float(cell or "nan") for cell in cells])
     except ValueError:
         return None

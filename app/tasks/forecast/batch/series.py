@@ -25,7 +25,7 @@ from app.features.grid import OffGrid, place, snap_note
 from app.features.layout import ID_NAMES, Layout
 from app.features.table import Row, Table
 from app.features.times import read_times
-from app.tasks.batch import Reject, Rows, plain_numbers
+from app.tasks.batch import Cells, Reject, Rows, plain_numbers
 
 _MOST_KEPT = 200_000
 """Times, and grids of series, that are remembered; then they are forgotten all at once."""
@@ -181,19 +181,24 @@ class SeriesReader:
         values = plain_numbers(rows.columns[layout.targets[0]], rows.decimal_comma)
         if values is None or not (np.abs(values[~np.isnan(values)]) <= self._bounds.largest).all():
             return None, None
-        cells = rows.columns[layout.time]
-        if isinstance(cells, np.ndarray):
-            if cells.dtype.kind != "M" or np.isnat(cells).any():
-                return None, None
-            cells = cells.astype("datetime64[us]").tolist()
         if len(self._moments) > _MOST_KEPT or len(self._grids) > _MOST_KEPT:
             self._times.clear()
             self._moments.clear()
             self._grids.clear()
         try:
-            return values, np.fromiter(map(self._times.__getitem__, cells), np.int64, len(cells))
+            return values, self._numbered(rows.columns[layout.time])
         except InvalidInput:
             return None, None
+
+    def _numbered(self, cells: Cells) -> NDArray[np.int64]:
+        """Of each time its number; raises InvalidInput."""
+        if not isinstance(cells, np.ndarray):
+            return np.fromiter(map(self._times.__getitem__, cells), np.int64, len(cells))
+        if cells.dtype.kind != "M" or np.isnat(cells).any():
+            raise InvalidInput(str(self._layout.time), "these are no times, or some are missing")
+        different, places = np.unique(cells.astype("datetime64[us]"), return_inverse=True)
+        times = different.tolist()
+        return np.fromiter(map(self._times.__getitem__, times), np.int64, len(times))[places]
 
     def _column(
         self, key: str, values: NDArray[np.float64], times: NDArray[np.int64]
