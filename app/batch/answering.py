@@ -18,7 +18,7 @@ from typing import Any
 
 from app.batch.files import InputFile, open_rows
 from app.batch.partition import Partition, Plan, read_partition
-from app.batch.row_file import in_file
+from app.batch.row_file import TELLING_ROWS, in_file
 from app.core.errors import CallerError, DeadlineExceeded, InvalidInput, RnnserveError, RunFailed
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits, SchedulerLimits
@@ -35,6 +35,8 @@ from app.telemetry.metrics import Metrics
 
 _ITEMS, _STEPS = 256, 100_000
 """Of one request, which is a few blocks of the engine."""
+_ROWS = 64
+"""Of one run: enough to fill it, and few enough to stay in a core's cache."""
 _TIMEOUT_S = 3600.0
 # Nobody waits for a tick to end, and the queue holds one request.
 _TICK_S, _TICK_STEPS = 60.0, 1 << 20
@@ -68,7 +70,7 @@ class Answerer:
         verify_bundle(bundle, session)
         limits = settings.limits.model_copy(update={"request_timeout_s": _TIMEOUT_S})
         scheduling = SchedulerLimits(
-            max_batch=limits.max_batch,
+            max_batch=min(limits.max_batch, _ROWS),
             max_chunk=limits.max_chunk,
             max_tick_steps=_TICK_STEPS,
             max_tick_s=_TICK_S,
@@ -102,7 +104,7 @@ class Answerer:
                 raise InvalidInput(
                     "body", f"line {broken[0].line}: {broken[0].reason}" if broken else "no rows"
                 )
-            layout = self._batcher.layout(rows, file.name)
+            layout = self._batcher.layout(rows.between(0, TELLING_ROWS), file.name)
             key = list(self._batcher.key(layout))
         except InvalidInput as error:
             raise in_file(file.name, error) from error

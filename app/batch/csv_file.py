@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from app.batch.cut import Cut, cuts_of_text, last_end
 from app.batch.plain_csv import plain_cells
-from app.batch.row_file import Broken, Dialect, Read
+from app.batch.row_file import TELLING_ROWS, Broken, Dialect, Read
 from app.core.errors import InvalidInput
 from app.features.table import BINARY, SEPARATOR_LINE, Row, delimiter_of, has_decimal_commas, header_of
 from app.tasks.batch import Cells, Rows
 
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-# Of a part, decided on is what it holds up to here.
 _FOLLOWING = 256 * 1024
 _NOT_TEXT = "its bytes are not {}; name the encoding with --encoding, such as latin-1"
 csv.field_size_limit(2**31 - 1)
@@ -94,7 +94,7 @@ class CsvFile:
         head = next((row for row in found if any(row.cells)), None)
         if head is None:
             raise InvalidInput("body", "the CSV is empty")
-        rows = [row for row in found if any(row.cells)]
+        rows = [row for row in islice(found, TELLING_ROWS) if any(row.cells)]
         header = header_of(head, rows)
         # Blank lines may stand above the header.
         first = rows[0].line if rows else head.line + 1

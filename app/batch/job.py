@@ -47,16 +47,19 @@ def held(output: Output, job: Mapping[str, Any], *, restart: bool) -> Iterator[b
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ConfigurationError(f"another run is writing {where!r}; wait for it, or end it") from error
-        begun = output.job.exists()
+        begun = output.job.exists() and not output.empty
         if begun:
             _check_same(json.loads(output.job.read_text()), json.loads(json.dumps(job)), where)
         else:
-            if output.is_folder and (strange := next(output.folder.iterdir(), None)) is not None:
+            others = (path for path in output.folder.iterdir() if path != output.job)
+            if output.is_folder and (strange := next(others, None)) is not None:
                 raise ConfigurationError(f"the folder {where!r} holds {strange.name!r}; name an empty one")
             with replaced(output.job) as path:
                 path.write_text(json.dumps(job, indent=2))
         yield begun
     finally:
+        if not output.is_folder and output.folder.is_dir() and output.empty:
+            output.drop()
         os.close(handle)
 
 

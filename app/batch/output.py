@@ -81,6 +81,11 @@ class Output:
         if not self.is_folder:
             self.path.unlink(missing_ok=True)
 
+    @property
+    def empty(self) -> bool:
+        """Whether no part is done."""
+        return next(self.folder.glob("_part-*.json"), None) is None
+
     def part(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}{self._suffix}"
 
@@ -121,7 +126,9 @@ class Output:
             with replaced(self.rejects) as path, path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(["file", "line", "id", "reason"])
-                writer.writerows((name, reject.line, reject.id, reject.reason) for name, reject in rejects)
+                writer.writerows(
+                    (name, reject.line or None, reject.id, reject.reason) for name, reject in rejects
+                )
         parts = [part for number in range(count) if (part := self.part(number)).exists()]
         if not self.is_folder:
             with replaced(self.path) as path:
@@ -129,14 +136,15 @@ class Output:
                     join_parquet(parts, path)
                 else:
                     _join_texts(parts, path, skip_header=self.kind == "csv")
-            self._drop()
+            self.drop()
             return
         for pattern in ("_part-*", "_tmp-*"):
             for path in self.folder.glob(pattern):
                 path.unlink()
         (self.path / SUCCESS).touch()
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Take the folder of parts away."""
         for path in self.folder.iterdir():
             path.unlink()
         self.folder.rmdir()

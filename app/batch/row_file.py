@@ -14,6 +14,10 @@ TEXT_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl",
 SUFFIXES = TEXT_SUFFIXES | {".parquet": "parquet", ".pq": "parquet"}
 
 
+TELLING_ROWS = 20_000
+"""So many first rows decide for a file what its columns mean."""
+
+
 class Broken(NamedTuple):
     """A row that cannot be read: its line, as many of its cells as there are, and why."""
 

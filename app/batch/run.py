@@ -104,7 +104,7 @@ class Run:
                     yield Partition(number, plan, cut)
             except InvalidInput as error:
                 message = error.message.removeprefix(f"{file.name}: ")
-                self.done.rejects.append((file.name, Reject(1, None, message)))
+                self.done.rejects.append((file.name, Reject(0, None, message)))
                 self.done.share += file.size / self._total
 
     def _collect(self, running: dict[Future[Note | Failure], int]) -> None:
@@ -131,6 +131,8 @@ class Run:
         rejects = self.done.rejects
         first = min(rejects, key=lambda each: (each[0], each[1].line))
         more = f", and {len(rejects) - 1} more like it" if len(rejects) > 1 else ""
+        if not self.done.items:
+            return f"{_said(*first)}{more}"
         return (
             f"{_said(*first)}{more}. What is done is kept: run again with --skip-bad to leave out what is "
             "bad, or correct the input and run again with --restart"
@@ -172,7 +174,8 @@ class Run:
 
 def _said(name: str, reject: Reject) -> str:
     of = "" if reject.id is None else f", {reject.id!r}"
-    return f"{name}, line {reject.line}{of}: {reject.reason}"
+    where = f", line {reject.line}" if reject.line else ""
+    return f"{name}{where}{of}: {reject.reason}"
 
 
 def _digest(key: str) -> int:

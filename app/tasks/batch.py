@@ -34,7 +34,10 @@ _PLAIN, _DECIMAL_COMMA = b"0123456789+-.eE", b"0123456789+-,"
 
 
 class Reject(NamedTuple):
-    """Rows that cannot be answered: the line of the first, the sequence they belong to, and why."""
+    """Rows that cannot be answered: the line of the first, the sequence they belong to, and why.
+
+    Line 0 is the whole file.
+    """
 
     line: int
     id: str | None

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from app.core.errors import InvalidInput, RnnserveError
-from app.features.columns import Bounds
+from app.features.columns import Bounds, Column
 from app.tasks.batch import Batch, Item, Kind, Reject, Rows
 from app.tasks.batch import Layout as FileLayout
 from app.tasks.forecast.batch.series import SeriesReader, TableLayout, find_layout
@@ -24,6 +24,7 @@ from app.tasks.forecast.schema import (
     Horizon,
     Level,
     Seed,
+    SeriesInput,
 )
 
 # Where a request does not say how far, so many first series do.
@@ -87,7 +88,7 @@ class ForecastBatcher:
                 each.line,
                 each.column.name,
                 len(each.column.values) + drawn,
-                (series_input(each.column, code), each.note),
+                (_input(each.column, code), each.note),
             )
             for each in found
         ], rejects
@@ -131,6 +132,15 @@ class ForecastBatcher:
             raise refused
         covered = bool(found.future)
         return (min if covered else max)(told, default=1)
+
+
+def _input(column: Column, frequency: str | None) -> SeriesInput:
+    """Without covariates the values stay an array, which is what they become in the end."""
+    if column.future or column.past or column.static:
+        return series_input(column, frequency)
+    start = None if column.start is None else column.start.isoformat()
+    values: Any = column.values
+    return SeriesInput.model_construct(id=column.name, values=values, start=start, freq=frequency)
 
 
 BATCH = Batch(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -27,6 +27,7 @@ from app.features.table import Row, Table
 from app.features.times import read_times
 from app.tasks.batch import Cells, Reject, Rows, plain_numbers
 
+_PARAMETERS = frozenset({"body", *(field.name for field in fields(Layout))})
 _MOST_KEPT = 200_000
 """Times, and grids of series, that are remembered; then they are forgotten all at once."""
 _DAYS = range(13, 32)
@@ -168,7 +169,8 @@ class SeriesReader:
             try:
                 read = read_columns(table_of(rows, group), self._columns, self._bounds)
             except InvalidInput as error:
-                rejects.append(Reject(line, key or None, f"column {error.field!r}, {error.message}"))
+                where = "" if error.field in _PARAMETERS else f"column {error.field!r}, "
+                rejects.append(Reject(line, key or None, f"{where}{error.message}"))
             else:
                 found += [Found(line, column, read.notes.get(column.name)) for column in read.columns]
         return found, rejects
