@@ -55,7 +55,7 @@ _WORKERS = Annotated[
 ]
 _PART = Annotated[
     float,
-    typer.Option(min=0.001, max=4096, help="size of a part of the input, in MiB; the unit that is resumed"),
+    typer.Option(min=0.0001, max=4096, help="size of a part of the input, in MiB; the unit that is resumed"),
 ]
 _FORMAT = Annotated[
     str | None,
@@ -142,22 +142,23 @@ def _run(
     total = sum(file.size for file in files)
     num = workers or (1 if total <= size else usable_cores())
     line = _Line(total)
-    with (
-        held(output, job, restart=restart) as begun,
-        Workers(Work(settings, bundle, options, output), num) as pool,
-    ):
-        try:
+    work = Work(settings, bundle, options, output)
+    try:
+        with held(output, job, restart=restart) as begun:
             if begun and output.complete:
                 typer.echo(f"{out} is complete already; --restart makes it anew", err=True)
                 return
-            run = Run(files, output, pool, size=size, encoding=encoding, skip_bad=skip_bad, tell=line.tell)
-            done = run.finish()
-        except KeyboardInterrupt:
-            line.clear()
-            typer.echo("rnnserve: stopped; the same command goes on from what is done", err=True)
-            raise typer.Exit(130) from None
-        finally:
-            line.clear()
+            with Workers(work, num) as pool:
+                run = Run(
+                    files, output, pool, size=size, encoding=encoding, skip_bad=skip_bad, tell=line.tell
+                )
+                done = run.finish()
+    except KeyboardInterrupt:
+        line.clear()
+        typer.echo("rnnserve: stopped; the same command goes on from what is done", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        line.clear()
     typer.echo(_summary(done, output, line.seconds), err=True)
 
 

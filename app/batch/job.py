@@ -47,7 +47,7 @@ def held(output: Output, job: Mapping[str, Any], *, restart: bool) -> Iterator[b
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ConfigurationError(f"another run is writing {where!r}; wait for it, or end it") from error
-        begun = output.job.exists() and not output.empty
+        begun = output.job.exists() and (output.complete or not output.empty)
         if begun:
             _check_same(json.loads(output.job.read_text()), json.loads(json.dumps(job)), where)
         else:

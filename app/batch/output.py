@@ -4,8 +4,9 @@
     OUT.csv         the same parts in .OUT.csv.parts/, joined at the end    one file
 
 A part is written under another name and renamed, so that it is there as a whole or not at all; then its
-note is, which says that it is done. What begins with an underscore is no table, as Spark, Dask and pyarrow
-have it.
+note is, which says that it is done, and how many bytes it has: a machine that lost its power may have kept
+the one without the other. The whole is on the disk before the parts go. What begins with an underscore is no
+table, as Spark, Dask and pyarrow have it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import orjson
 
 from app.batch.answering import Answered
-from app.batch.arrow import join_parquet, write_parquet
+from app.batch.arrow import arrow, join_parquet, write_parquet
 from app.batch.row_file import SUFFIXES
 from app.core.errors import ConfigurationError
 from app.tasks.batch import Kind, Reject
@@ -54,6 +55,8 @@ class Output:
                 f"--out is {str(path)!r}; it must end in one of {', '.join(SUFFIXES)}, or name a folder"
             )
         self.kind = SUFFIXES[self._suffix]
+        if self.kind == "parquet":
+            arrow(path)
         self.folder = path if self.is_folder else path.with_name(f".{path.name}.parts")
         self.rejects = path / f"_{_REJECTS}" if self.is_folder else path.with_name(f"{path.name}.{_REJECTS}")
 
@@ -90,7 +93,7 @@ class Output:
         return self.folder / f"part-{number:05d}{self._suffix}"
 
     def write(self, number: int, answered: Answered, kinds: Mapping[str, Kind]) -> None:
-        """The part, the keys of its sequences, and last its note."""
+        """The part, and then its note, with the keys of its sequences."""
         if answered.num_rows:
             with replaced(self.part(number)) as path:
                 if self.kind == "parquet":
@@ -98,10 +101,13 @@ class Output:
                 else:
                     text = _csv if self.kind == "csv" else _json_lines
                     path.write_bytes(text(answered.columns, kinds))
-        if answered.keys:
-            with replaced(self._keys(number)) as path:
-                path.write_text("".join(f"{json.dumps(key)}\n" for key in answered.keys))
-        note = {"items": answered.num_items, "rows": answered.num_rows, "rejects": answered.rejects}
+        note = {
+            "bytes": _size(self.part(number)),
+            "items": answered.num_items,
+            "rows": answered.num_rows,
+            "rejects": answered.rejects,
+            "keys": answered.keys,
+        }
         with replaced(self._note(number)) as path:
             path.write_text(json.dumps(note))
 
@@ -109,16 +115,16 @@ class Output:
         """``None`` where the part is not done."""
         try:
             said = json.loads(self._note(number).read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
+            return None
+        if said["bytes"] != _size(self.part(number)):
             return None
         return Note(said["items"], said["rows"], [Reject(*reject) for reject in said["rejects"]])
 
-    def keys(self, number: int) -> Iterator[str]:
-        try:
-            with self._keys(number).open() as file:
-                yield from map(json.loads, file)
-        except FileNotFoundError:
-            return
+    def keys(self, number: int) -> list[str]:
+        """Of the sequences of a part that is done."""
+        keys: list[str] = json.loads(self._note(number).read_text())["keys"]
+        return keys
 
     def finish(self, count: int, rejects: Sequence[tuple[str, Reject]]) -> None:
         """All ``count`` parts are done: show them as one table; ``rejects`` with the names of their files."""
@@ -131,7 +137,7 @@ class Output:
                 )
         parts = [part for number in range(count) if (part := self.part(number)).exists()]
         if not self.is_folder:
-            with replaced(self.path) as path:
+            with replaced(self.path, durable=True) as path:
                 if self.kind == "parquet":
                     join_parquet(parts, path)
                 else:
@@ -152,15 +158,13 @@ class Output:
     def _note(self, number: int) -> Path:
         return self.folder / f"_part-{number:05d}.json"
 
-    def _keys(self, number: int) -> Path:
-        return self.folder / f"_part-{number:05d}.keys"
-
 
 class replaced:
-    """A path to write to; what is there takes the place of ``path`` at the end, as a whole and on disk."""
+    """A path to write to; what is there takes the place of ``path`` at the end, as a whole."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, durable: bool = False) -> None:
         self._path = path
+        self._durable = durable
         self._written = path.with_name(f"_tmp-{os.getpid()}-{path.name}")
 
     def __enter__(self) -> Path:
@@ -170,9 +174,14 @@ class replaced:
         if error is not None:
             self._written.unlink(missing_ok=True)
             return
-        with self._written.open("rb") as file:
-            os.fsync(file.fileno())
+        if self._durable:
+            with self._written.open("rb") as file:
+                os.fsync(file.fileno())
         self._written.replace(self._path)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _csv(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Kind]) -> bytes:

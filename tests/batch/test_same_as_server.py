@@ -44,7 +44,7 @@ def test_series_of_many_lengths_keep_their_order_and_bits(server: ServerProcess,
     """With gaps, constant ones and one beyond the longest run of the engine; horizons drawn as paths too."""
     chance = np.random.default_rng(1)
     lines = ["unique_id,ds,y"]
-    for place, num in enumerate([3, 300, 8, 40, 2, 41, 40, 260]):
+    for place, num in enumerate([3, 300, 8, 40, 4, 41, 40, 260]):
         for hour in range(num):
             if hour % 7 or place % 2:
                 value = 5.0 if place == 3 else round(float(chance.normal(50, 9)), 3)

@@ -62,7 +62,7 @@ def test_odd_series_are_answered_and_hopeless_ones_told(batch: Batch) -> None:
     given, out = batch.write("odd.csv", text), batch.folder / "o.csv"
     assert batch("forecast", given, out, "--horizon", 2) == 2
     (line,) = batch.said.strip().splitlines()
-    assert line.startswith("rnnserve: odd.csv, line 71, 'twice': lines 74 and 95 are one step of D")
+    assert line.startswith("rnnserve: odd.csv, line 72, 'twice': lines 75 and 96 are one step of D")
     assert line.endswith("correct the input and run again with --restart")
     assert "--skip-bad" in line
     assert not out.exists()
@@ -71,13 +71,13 @@ def test_odd_series_are_answered_and_hopeless_ones_told(batch: Batch) -> None:
     assert ids(out) == ["constant", "shuffled"]
     rejects = table(batch.folder / "o.csv.rejects.csv")
     assert {(row["id"], row["line"]) for row in rejects} == {
-        ("twice", "71"),
-        ("word", "96"),
-        ("one", "120"),
-        ("gap", "121"),
+        ("twice", "72"),
+        ("word", "97"),
+        ("one", "121"),
+        ("gap", "122"),
     }
     reasons = {row["id"]: row["reason"] for row in rejects}
-    assert "line 101: 'sold out' is not a number" in reasons["word"]
+    assert "line 102: 'sold out' is not a number" in reasons["word"]
     assert "needs 2 or more values" in reasons["one"]
     assert "it has 1 cells, but the header has 3 columns" in reasons["gap"]
 
@@ -137,7 +137,7 @@ def test_rows_that_do_not_lie_together_are_gathered_or_refused(batch: Batch) -> 
     assert batch("forecast", given, batch.folder / "b.csv", "--horizon", 2) == 0, batch.said
     assert (batch.folder / "a.csv").read_text() == (batch.folder / "b.csv").read_text()
     assert batch("forecast", given, batch.folder / "c.csv", "--horizon", 2, "--part-mb", "0.001") == 2
-    assert "rows of 's0' do not lie together" in batch.said
+    assert "do not lie together" in batch.said
     assert "sort the file by unique_id" in batch.said
     apart = [*rows[:100], *rows[124:], *rows[100:124]]
     given = batch.write("apart.csv", "\n".join([header, *apart]))
@@ -172,7 +172,7 @@ def test_columns_of_texts_and_sequences_are_told_or_asked_for(batch: Batch) -> N
     [
         (("nothing.csv", "--out", "o.csv"), "cannot read 'nothing.csv'"),
         (("a.csv", "--out", "o.xlsx"), "it must end in one of .csv"),
-        (("a.csv", "--out", "/nowhere/else/o.csv"), "cannot write '/nowhere/else/o.csv'"),
+        (("a.csv", "--out", "/proc/nowhere/o.csv"), "cannot write '/proc/nowhere/o.csv'"),
         (("a.xlsx", "--out", "o.csv"), "is in no format that is read; allowed: .csv"),
         (("a.csv", "--out", "o.csv", "--horizon", "x"), "--horizon: "),
         (("a.csv", "--out", "o.csv", "--horizon", "1000"), "forecasts 1 to 120 steps ahead, not 1000"),
