@@ -31,18 +31,8 @@ from app.features.calendar import calendar_features
 from app.features.frequency import MAX_SEASON, Frequency
 
 COLUMNS: tuple[str, ...] = (
-    "value",
-    "observed",
-    "frequency",
-    "season",
-    "long_season",
-    "has_time",
-    "minute_sin",
-    "minute_cos",
-    "weekday_sin",
-    "weekday_cos",
-    "year_sin",
-    "year_cos",
+    *("value", "observed", "frequency", "season", "long_season", "has_time"),
+    *("minute_sin", "minute_cos", "weekday_sin", "weekday_cos", "year_sin", "year_cos"),
 )
 VALUE, OBSERVED, FREQUENCY, SEASON, LONG_SEASON, HAS_TIME, CALENDAR = range(7)
 NUM_COLUMNS = len(COLUMNS)

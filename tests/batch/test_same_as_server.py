@@ -101,7 +101,7 @@ def test_sequences_get_the_outputs_of_the_server(server: ServerProcess, batch: B
         }
         for place in range(20)
     ]
-    sequences[4]["rows"][1][1] = None  # type: ignore[index]  # a list of rows
+    sequences[4]["rows"][1][1] = None
     given = batch.write(
         "readings.jsonl",
         "".join(
