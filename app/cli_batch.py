@@ -231,10 +231,16 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _summary(done: Done, output: Output, seconds: float) -> str:
-    parts = [f"{output.path}: {done.items:,} sequences, {done.rows:,} rows, in {seconds:.1f} s"]
+    sequences, rows = _counted(done.items, "sequence"), _counted(done.rows, "row")
+    parts = [f"{output.path}: {sequences}, {rows}, in {seconds:.1f} s"]
     if done.kept:
-        parts.append(f"{done.kept} parts were done before")
+        verb = "was" if done.kept == 1 else "were"
+        parts.append(f"{_counted(done.kept, 'part')} {verb} done before")
     if done.rejects:
         parts.append(f"{len(done.rejects):,} left out, see {output.rejects}")
     return "; ".join(parts)

@@ -205,9 +205,17 @@ class _Texts(dict[str | None, str]):
 
 _WRITTEN: dict[Kind, Callable[[Sequence[Any]], list[str]]] = {
     "text": lambda values: list(map(_Texts().__getitem__, values)),
-    "number": lambda values: ["" if value is None else repr(value) for value in values],
+    "number": lambda values: _numbers(values),
     "whole": lambda values: ["" if value is None else str(value) for value in values],
 }
+
+
+def _numbers(values: Sequence[Any]) -> list[str]:
+    """As ``repr`` writes them, which orjson does four times as fast but for exponents."""
+    text = orjson.dumps(values)[1:-1].decode()
+    if "e" in text or "n" in text or not text:
+        return ["" if value is None else repr(value) for value in values]
+    return text.split(",")
 
 
 def _json_lines(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Kind]) -> bytes:

@@ -9,7 +9,7 @@ from app.batch.cut import Cut
 from app.batch.files import InputFile, open_rows
 from app.batch.row_file import Broken, Dialect, RowFile, unreadable
 from app.core.errors import InvalidInput
-from app.tasks.batch import Cells, Layout, Reject, Rows, runs_of
+from app.tasks.batch import Cells, Layout, Reject, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _same(keys: Sequence[str], wanted: str) -> int:
 
 def _check_together(rows: Rows, key: Sequence[str]) -> None:
     seen: dict[str, int] = {}
-    for name, first, _ in runs_of(rows.keys(key)):
+    for name, first, _ in rows.runs(key):
         if name in seen:
             raise InvalidInput(
                 key[0],

@@ -14,7 +14,7 @@ TEXT_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl",
 SUFFIXES = TEXT_SUFFIXES | {".parquet": "parquet", ".pq": "parquet"}
 
 
-TELLING_ROWS = 20_000
+TELLING_ROWS = 10_000
 """So many first rows decide for a file what its columns mean."""
 
 

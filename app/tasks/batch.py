@@ -58,6 +58,7 @@ class Rows:
     columns: dict[str, Cells]
     decimal_comma: bool = False
     _texts: dict[str, Sequence[str]] = field(default_factory=dict)
+    _runs: dict[tuple[str, ...], list[tuple[str, int, int]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -86,18 +87,23 @@ class Rows:
         parts = [self.texts(name) for name in names]
         return parts[0] if len(parts) == 1 else ["/".join(cells) for cells in zip(*parts, strict=True)]
 
+    def runs(self, names: Sequence[str]) -> list[tuple[str, int, int]]:
+        """Of neighbours of one sequence: its key, and the first and behind the last of them."""
+        known = tuple(names)
+        if known not in self._runs:
+            self._runs[known] = _runs_of(self.keys(names))
+        return self._runs[known]
+
     def groups(self, names: Sequence[str]) -> list[tuple[str, NDArray[np.intp]]]:
         """The rows of each sequence, in the order in which the sequences begin."""
-        runs = runs_of(self.keys(names))
         found: dict[str, NDArray[np.intp]] = {}
-        for key, first, last in runs:
+        for key, first, last in self.runs(names):
             rows = np.arange(first, last)
             found[key] = np.concatenate([found[key], rows]) if key in found else rows
         return list(found.items())
 
 
-def runs_of(keys: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Of equal neighbours: the key, and the first and behind the last of them."""
+def _runs_of(keys: Sequence[str]) -> list[tuple[str, int, int]]:
     if not len(keys):
         return []
     numbers = np.fromiter(map(_Numbers().__getitem__, keys), np.int64, len(keys))

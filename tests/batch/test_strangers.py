@@ -67,7 +67,7 @@ def test_odd_series_are_answered_and_hopeless_ones_told(batch: Batch) -> None:
     assert "--skip-bad" in line
     assert not out.exists()
     assert batch("forecast", given, out, "--horizon", 2, "--skip-bad") == 0, batch.said
-    assert "1 parts were done before; 4 left out" in batch.said
+    assert "1 part was done before; 4 left out" in batch.said
     assert ids(out) == ["constant", "shuffled"]
     rejects = table(batch.folder / "o.csv.rejects.csv")
     assert {(row["id"], row["line"]) for row in rejects} == {

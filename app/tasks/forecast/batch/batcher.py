@@ -31,6 +31,10 @@ from app.tasks.forecast.schema import (
 _MOST_TELLING = 256
 
 
+_GIVEN = {"id", "values", "start", "freq"}
+_NOT_GIVEN: dict[str, Any] = dict.fromkeys(SeriesInput.model_fields.keys() - _GIVEN)
+
+
 class ForecastBatchOptions(TableQuery):
     """As in :class:`app.tasks.forecast.csv_body.CsvQuery`; 80 % intervals unless others are asked for."""
 
@@ -140,7 +144,10 @@ def _input(column: Column, frequency: str | None) -> SeriesInput:
         return series_input(column, frequency)
     start = None if column.start is None else column.start.isoformat()
     values: Any = column.values
-    return SeriesInput.model_construct(id=column.name, values=values, start=start, freq=frequency)
+    # With all of its fields, so that no defaults are looked up; those that are left out count as not given.
+    return SeriesInput.model_construct(
+        _GIVEN, id=column.name, values=values, start=start, freq=frequency, **_NOT_GIVEN
+    )
 
 
 BATCH = Batch(
