@@ -51,7 +51,9 @@ class Workers:
         if num == 1:
             self._here = _Worker(work)
         else:
-            context = multiprocessing.get_context("spawn")
+            # Imports are done once, by a process without threads that the workers are copied from.
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload([__name__])
             self._pool = ProcessPoolExecutor(num, context, initializer=_begin, initargs=(work,))
 
     def __enter__(self) -> Workers:
