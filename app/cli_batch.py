@@ -211,8 +211,10 @@ class _Line:
         if not self._shown or now - self._last < _LINE_S:
             return
         self._last = now
-        share, rate = min(done.share, 1.0), done.items / max(self.seconds, 1e-9)
-        left = self.seconds * (1 - share) / share if share else 0.0
+        share, seconds = min(done.share, 1.0), max(self.seconds, 1e-9)
+        rate = (done.items - done.kept_items) / seconds
+        new = share - done.kept_share
+        left = seconds * (1 - share) / new if new > 0 else 0.0
         text = f"{share:4.0%}  {done.items:,} sequences  {rate:,.0f} a second  {_clock(left)} left"
         if done.rejects:
             text += f"  {len(done.rejects):,} bad"
@@ -231,16 +233,16 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"
 
 
 def _summary(done: Done, output: Output, seconds: float) -> str:
-    sequences, rows = _counted(done.items, "sequence"), _counted(done.rows, "row")
-    parts = [f"{output.path}: {sequences}, {rows}, in {seconds:.1f} s"]
+    counted = f"{done.items:,} sequence{_s(done.items)}, {done.rows:,} row{_s(done.rows)}"
+    parts = [f"{output.path}: {counted}, in {seconds:.1f} s"]
     if done.kept:
         verb = "was" if done.kept == 1 else "were"
-        parts.append(f"{_counted(done.kept, 'part')} {verb} done before")
+        parts.append(f"{done.kept:,} part{_s(done.kept)} {verb} done before")
     if done.rejects:
         parts.append(f"{len(done.rejects):,} left out, see {output.rejects}")
     return "; ".join(parts)

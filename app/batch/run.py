@@ -30,7 +30,9 @@ class Done:
     items: int = 0
     rows: int = 0
     kept: int = 0
-    """Parts of earlier runs."""
+    """Parts of earlier runs, with their ``kept_items`` and ``kept_share``."""
+    kept_items: int = 0
+    kept_share: float = 0.0
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
 
 
@@ -71,6 +73,8 @@ class Run:
         for partition in self._partitions():
             if (note := self._output.note(partition.number)) is not None:
                 self.done.kept += 1
+                self.done.kept_items += note.num_items
+                self.done.kept_share += self._shares[partition.number]
                 self._book(partition.number, note)
                 continue
             while len(running) >= _AHEAD * self._workers.num:
