@@ -33,8 +33,8 @@ from app.settings import Settings
 from app.tasks.batch import Batcher, Item, Kind, Reject
 from app.telemetry.metrics import Metrics
 
-_ITEMS, _STEPS = 256, 100_000
-"""Of one request, which is a few blocks of the engine."""
+_ITEMS, _STEPS = 192, 100_000
+"""Of one request: a few full runs of the engine, and too few to be worth another thread."""
 _ROWS = 64
 """Of one run: enough to fill it, and few enough to stay in a core's cache."""
 _TIMEOUT_S = 3600.0

@@ -192,3 +192,17 @@ def test_a_mistake_is_one_line(
     assert batch.said.count("\n") == 1
     assert batch.said.startswith("rnnserve: ")
     assert said in batch.said
+
+
+def test_times_keep_the_offset_they_are_written_with(batch: Batch) -> None:
+    """Two series that begin at one moment in two zones are two clocks."""
+    lines = ["unique_id,ds,y"]
+    for id, first, offset in (("a", 1, "+00:00"), ("b", 6, "+05:00"), ("c", 1, "+00:00")):
+        lines += [f"{id},2024-01-01T{first + hour:02d}:00{offset},{hour % 5 + 1}" for hour in range(17)]
+    given, out = batch.write("zones.csv", "\n".join(lines)), batch.folder / "o.csv"
+    assert batch("forecast", given, out, "--horizon", 1) == 0, batch.said
+    assert [row["timestamp"] for row in table(out)] == [
+        "2024-01-01T18:00:00+00:00",
+        "2024-01-01T23:00:00+05:00",
+        "2024-01-01T18:00:00+00:00",
+    ]
