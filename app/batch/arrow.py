@@ -32,11 +32,15 @@ def arrow(path: Path) -> Any:
     return pyarrow
 
 
+_last_group: dict[tuple[str, int, int, int], Any] = {}
+
+
 class ParquetRows:
     """See :class:`app.batch.row_file.RowFile`; ``size`` as of a CSV, in bytes."""
 
     def __init__(self, path: Path, size: int, dialect: Dialect | None = None) -> None:
         self._arrow = arrow(path)
+        self._path = path
         try:
             self._file = self._arrow.parquet.ParquetFile(path)
         except self._arrow.ArrowInvalid as error:
@@ -67,7 +71,7 @@ class ParquetRows:
         tables, begin = [], 0
         for group, end in enumerate(self._ends):
             if begin < last and first < end:
-                table = self._file.read_row_group(group)
+                table = self._group(group)
                 tables.append(table.slice(max(first - begin, 0), min(last, end) - max(first, begin)))
             begin = end
         table = self._arrow.concat_tables(tables)
@@ -79,6 +83,15 @@ class ParquetRows:
             last = min(first + _FOLLOWING, self._ends[-1])
             yield self.read(first, last, line)
             first, line = last, line + last - first
+
+    def _group(self, number: int) -> Any:
+        """A row group. The last one is kept: the parts of a long one follow each other."""
+        stat = self._path.stat()
+        key = (str(self._path), stat.st_mtime_ns, stat.st_size, number)
+        if key not in _last_group:
+            _last_group.clear()
+            _last_group[key] = self._file.read_row_group(number)
+        return _last_group[key]
 
     def _cells(self, column: Any) -> Cells:
         types = self._arrow.types

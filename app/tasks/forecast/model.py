@@ -118,7 +118,7 @@ class ForecastModel:
         return SessionForecast.model_construct(model=view.model, step=view.step, forecast=forecast)
 
     def prepare(self, request: ForecastRequest) -> PreparedForecast:
-        levels = self.levels(request)
+        levels = self._wanted(request, self._farthest)
         histories = self._reader.read(request)
         horizon = request.horizon or min(self._reader.horizon(histories), self._farthest)
         if histories[0].has_covariates or len(histories) > 1:
