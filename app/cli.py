@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from app.access.api_key import issue_key
 from app.access.key_file import append_entry, read_keys, revoke_entry
+from app.cli_batch import batch_cli
 from app.cli_models import models_cli
 from app.cli_tasks import command_of
 from app.core.errors import ConfigurationError, RnnserveError
@@ -207,6 +208,7 @@ def _metavar(annotation: Any) -> str | None:
 
 
 _add_bench()
+cli.add_typer(batch_cli(TASKS), name="batch")
 for task in TASKS:
     for own in task.commands:
         cli.command(own.name)(command_of(task, own))

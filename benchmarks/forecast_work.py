@@ -53,7 +53,7 @@ def export_plain(bundle: Bundle, folder: Path) -> Path:
     return folder
 
 
-def raw(bundle: Bundle, batch: int, seconds: float, lanes: int = 1) -> float:
+def raw(bundle: Bundle, batch: int, seconds: float, lanes: int = 1, points: int = POINTS) -> float:
     """Sequences a second of bare ONNX Runtime, one thread a session, ``lanes`` sessions side by side."""
     counts = [0] * lanes
     ready = threading.Barrier(lanes + 1)
@@ -61,7 +61,7 @@ def raw(bundle: Bundle, batch: int, seconds: float, lanes: int = 1) -> float:
 
     def work(lane: int) -> None:
         session = one_thread_session(bundle.graph)
-        feeds = _feeds(bundle, batch)
+        feeds = _feeds(bundle, batch, points)
         names = [output.name for output in bundle.manifest.graph.outputs]
         session.run(names, feeds)
         ready.wait()
@@ -121,12 +121,12 @@ def one_thread_session(graph: bytes) -> ort.InferenceSession:
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def _feeds(bundle: Bundle, batch: int) -> dict[str, NDArray[np.generic]]:
-    x = np.zeros((batch, POINTS, 12), np.float32)
-    series: Sequence[bytes] = bodies(min(batch, _NUM_BODIES))
+def _feeds(bundle: Bundle, batch: int, points: int = POINTS) -> dict[str, NDArray[np.generic]]:
+    x = np.zeros((batch, points, 12), np.float32)
+    series: Sequence[bytes] = bodies(min(batch, _NUM_BODIES), points)
     for row in range(batch):
         x[row, :, 0] = orjson.loads(series[row % len(series)])["values"]
     x[:, :, 1] = 1
     x[:, :, 2:5] = (1, 24, 168)
     state = np.repeat(bundle.start[None], batch, axis=0)
-    return {"x": x, "state": state, "head_from": np.array([POINTS - 1], np.int64)}
+    return {"x": x, "state": state, "head_from": np.array([points - 1], np.int64)}

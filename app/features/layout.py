@@ -9,7 +9,7 @@ from app.core.errors import InvalidInput
 from app.features.table import MISSING, Table, number_of
 from app.features.times import is_clock, is_nameless, is_time, looks_like_times, names_times
 
-_ID_NAMES = frozenset({"unique_id", "item_id", "series_id", "ts_id"})
+ID_NAMES = frozenset({"unique_id", "item_id", "series_id", "ts_id"})
 # Of the rows: a table of one series has as many times as rows.
 _MOST_TIMES_OF_LONG = 0.75
 
@@ -108,7 +108,7 @@ def _without(columns: Sequence[int], *others: Sequence[int]) -> list[int]:
 
 def _identifier(table: Table, names: str | None) -> list[int]:
     if names is None:
-        return [column for column, name in enumerate(table.header) if name.lower() in _ID_NAMES][:1]
+        return [column for column, name in enumerate(table.header) if name.lower() in ID_NAMES][:1]
     return _named(table, names.split(","), "id")
 
 

@@ -31,23 +31,16 @@ from app.features.calendar import calendar_features
 from app.features.frequency import MAX_SEASON, Frequency
 
 COLUMNS: tuple[str, ...] = (
-    "value",
-    "observed",
-    "frequency",
-    "season",
-    "long_season",
-    "has_time",
-    "minute_sin",
-    "minute_cos",
-    "weekday_sin",
-    "weekday_cos",
-    "year_sin",
-    "year_cos",
+    *("value", "observed", "frequency", "season", "long_season", "has_time"),
+    *("minute_sin", "minute_cos", "weekday_sin", "weekday_cos", "year_sin", "year_cos"),
 )
 VALUE, OBSERVED, FREQUENCY, SEASON, LONG_SEASON, HAS_TIME, CALENDAR = range(7)
 NUM_COLUMNS = len(COLUMNS)
 # What a manifest calls the treatment of a series whose frequency is not told.
 NO_FREQUENCY = "*"
+# Series of a table share their times; single steps do not, and long series would keep much memory.
+_KEPT = range(16, 2048)
+_kept = lru_cache(maxsize=64)(calendar_features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +72,9 @@ def encode(
         x[missing, :FREQUENCY] = 0
     if start is not None and kind.frequency is not None:
         x[:, HAS_TIME] = 1
-        x[:, CALENDAR:] = calendar_features(start, kind.frequency, len(numbers), skip=skip)
+        calendar = _kept if len(numbers) in _KEPT else calendar_features
+        # It looks at the clock on the wall alone; without it, moments of two offsets would count as equal.
+        x[:, CALENDAR:] = calendar(start.replace(tzinfo=None), kind.frequency, len(numbers), skip=skip)
     return x
 
 

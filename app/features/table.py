@@ -39,11 +39,11 @@ _DECIMAL_COMMA = re.compile(
     re.ASCII,
 )
 _SWAPPED = str.maketrans(",.", ".,")
-_BINARY = (
+BINARY = (
     ((b"PK\x03\x04", b"\xd0\xcf\x11\xe0"), "a spreadsheet or an archive; save the sheet as CSV"),
     ((b"\x1f\x8b",), "compressed with gzip; send it with content-encoding: gzip, or unpack it"),
 )
-_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _MAX_SHOWN = 40
 _SNIFFED_LINES = 20
 _MAX_CELLS = 100_000
@@ -123,9 +123,9 @@ def read_table(data: bytes, max_rows: int | None = None, named: str = "rows") ->
     """
     text, first_line = _decoded(data), 1
     delimiter = None
-    if (separator := _SEPARATOR_LINE.match(text)) is not None:
+    if (separator := SEPARATOR_LINE.match(text)) is not None:
         delimiter, text, first_line = separator[1], text[separator.end() :], 2
-    delimiter = delimiter or _delimiter(text)
+    delimiter = delimiter or delimiter_of(text)
     found = _rows(text, delimiter, first_line)
     head = next(found, None)
     if head is None:
@@ -134,7 +134,7 @@ def read_table(data: bytes, max_rows: int | None = None, named: str = "rows") ->
     if max_rows is not None and len(rows) > max_rows:
         text = f"the CSV has more than {max_rows} {named}: line {rows[-1].line} is one too many"
         raise over_limit("body", max_rows, text)
-    header = _header(head, rows)
+    header = header_of(head, rows)
     if not rows:
         raise InvalidInput("body", "the CSV has a header but no rows")
     for row in rows:
@@ -144,11 +144,11 @@ def read_table(data: bytes, max_rows: int | None = None, named: str = "rows") ->
                 f"line {row.line} has {len(row.cells)} cells, but the header has {len(header)} columns; "
                 f"lines above the header are taken off, and cells that hold {delimiter!r} are quoted",
             )
-    return Table(header, rows, _has_decimal_commas(rows, delimiter))
+    return Table(header, rows, has_decimal_commas(rows, delimiter))
 
 
 def _decoded(data: bytes) -> str:
-    for marks, what in _BINARY:
+    for marks, what in BINARY:
         if data.startswith(marks):
             raise InvalidInput("body", f"this is no CSV but {what}")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -165,7 +165,7 @@ def _decoded(data: bytes) -> str:
         ) from error
 
 
-def _delimiter(text: str) -> str:
+def delimiter_of(text: str) -> str:
     """The delimiter that cuts the first lines alike, outside of quotes, into the most cells."""
     lines = [line for line in text[:100_000].splitlines() if line.strip()][:_SNIFFED_LINES]
     counts = {
@@ -203,7 +203,7 @@ def _lines(text: io.StringIO, delimiter: str) -> Iterator[str]:
         yield line
 
 
-def _header(head: Row, rows: list[Row]) -> list[str]:
+def header_of(head: Row, rows: list[Row]) -> list[str]:
     """The names of the columns; empty columns at the end of every line are taken off."""
     header = head.cells
     used = _used(header)
@@ -233,7 +233,7 @@ def _used(cells: list[str]) -> int:
     return num
 
 
-def _has_decimal_commas(rows: list[Row], delimiter: str) -> bool:
+def has_decimal_commas(rows: list[Row], delimiter: str) -> bool:
     """Whether the commas in numbers are decimal ones: decided by the whole table, never cell by cell.
 
     ``1,234`` alone says nothing. Between semicolons it is a little more than one, as the programs of the

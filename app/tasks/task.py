@@ -25,6 +25,7 @@ from app.bundle.manifest import Spec
 from app.bundle.reader import Bundle
 from app.core.errors import InvalidManifest
 from app.core.limits import TaskLimits
+from app.tasks.batch import Batch
 from app.tasks.live import Live
 from app.tasks.model import Answering, ResumePoint
 from app.tasks.session import Examples, SessionAction
@@ -164,6 +165,7 @@ class Task:
         actions: on its sessions.
         operations: further paths, beside ``POST /{name}``.
         commands: of the shell, beside those of the service.
+        batch: how files of any size are answered without a server.
         default_model: answers requests which name none.
         step_examples: of ``POST /sessions/{id}/steps``.
         tensor_examples: of ``POST /v2/models/{model}/infer``.
@@ -193,6 +195,7 @@ class Task:
     actions: tuple[SessionAction, ...] = ()
     operations: tuple[Operation, ...] = ()
     commands: tuple[Command, ...] = ()
+    batch: Batch | None = None
     page: Path | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -99,3 +99,15 @@ def test_the_kind_of_a_series_for_a_model(
     frequency = None if code is None else parse_frequency(code)
     kind = kind_for(frequency, {"h": (1, 24, 168), "*": (2, 5, 5)}, season=season)
     assert (kind.index, kind.season, kind.long_season) == expected
+
+
+def test_equal_moments_of_two_offsets_have_their_own_clocks() -> None:
+    """What is remembered of one series' times is not given to another that begins at the same moment."""
+    noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    elsewhere = noon.astimezone(timezone(timedelta(hours=5)))
+    assert noon == elsewhere
+    values = np.arange(48.0)
+    for start in (noon, elsewhere, noon):
+        found = encode(values, start, HOURLY)
+        alone = np.concatenate([encode(values[[at]], start, HOURLY, skip=at) for at in range(48)])
+        assert np.array_equal(found, alone)

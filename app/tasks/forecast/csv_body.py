@@ -58,7 +58,7 @@ CSV_TYPES = (
 )
 
 
-def _by_commas(value: object) -> object:
+def by_commas(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
@@ -73,7 +73,7 @@ def _none_in_words(value: object) -> object:
     return None if value == "null" else value
 
 
-CovariateColumns = Annotated[list[str] | None, BeforeValidator(_by_commas), Field(min_length=1)]
+CovariateColumns = Annotated[list[str] | None, BeforeValidator(by_commas), Field(min_length=1)]
 MILLISECONDS_PER_KIB = 10 / 64
 """To read a table."""
 
@@ -92,7 +92,7 @@ class TableQuery(BaseModel):
         "several by commas; left out, `unique_id`, `item_id` or `series_id`, where there is one, or the only "
         "column of words where times repeat",
     )
-    targets: Annotated[list[str] | None, BeforeValidator(_by_commas)] = Field(
+    targets: Annotated[list[str] | None, BeforeValidator(by_commas)] = Field(
         default=None, min_length=1, description="columns of values, by commas; left out, all others"
     )
     freq: FrequencyCode | None = Field(default=None, description="left out, told from the time column")
@@ -120,10 +120,10 @@ class CsvQuery(TableQuery):
     """As in :class:`app.tasks.forecast.schema.ForecastRequest`, but read from text."""
 
     horizon: Horizon = None
-    quantiles: Annotated[list[Level] | None, BeforeValidator(_by_commas)] = Field(
+    quantiles: Annotated[list[Level] | None, BeforeValidator(by_commas)] = Field(
         default=None, min_length=1, max_length=99, description="by commas, as in `0.1,0.5,0.9`"
     )
-    levels: Annotated[list[Coverage] | None, BeforeValidator(_by_commas)] = Field(
+    levels: Annotated[list[Coverage] | None, BeforeValidator(by_commas)] = Field(
         default=None, min_length=1, max_length=49, description="central intervals in percent, by commas"
     )
     samples: Samples = None
@@ -136,7 +136,7 @@ class CsvBacktestQuery(TableQuery):
     horizon: BacktestHorizon = None
     origins: Origins = DEFAULT_ORIGINS
     stride: Stride = 1
-    levels: Annotated[list[Coverage], BeforeValidator(_by_commas)] = Field(
+    levels: Annotated[list[Coverage], BeforeValidator(by_commas)] = Field(
         default=[80.0], min_length=1, max_length=49, description="central intervals in percent, by commas"
     )
     forecasts: bool = Field(default=False, description="whether the forecasts themselves come back too")
@@ -153,34 +153,34 @@ class CsvAnomalyQuery(TableQuery):
 def read_csv(body: bytes, query: CsvQuery, limits: ForecastLimits) -> ForecastOfTable:
     """What the times skip becomes missing observations; raises InvalidInput."""
     series, notes = _read(body, query, limits)
-    return ForecastOfTable(series=series, notes=notes, **_given(ForecastOfTable, query))
+    return ForecastOfTable(series=series, notes=notes, **given(ForecastOfTable, query))
 
 
 def read_csv_backtest(body: bytes, query: CsvBacktestQuery, limits: ForecastLimits) -> BacktestRequest:
     """As :func:`read_csv`."""
-    return BacktestRequest(series=_read(body, query, limits)[0], **_given(BacktestRequest, query))
+    return BacktestRequest(series=_read(body, query, limits)[0], **given(BacktestRequest, query))
 
 
 def read_csv_anomalies(body: bytes, query: CsvAnomalyQuery, limits: ForecastLimits) -> AnomaliesOfTable:
     """As :func:`read_csv`."""
     series, notes = _read(body, query, limits)
-    return AnomaliesOfTable(series=series, notes=notes, **_given(AnomaliesOfTable, query))
+    return AnomaliesOfTable(series=series, notes=notes, **given(AnomaliesOfTable, query))
 
 
 def _read(body: bytes, query: TableQuery, limits: ForecastLimits) -> tuple[list[SeriesInput], dict[str, str]]:
     bounds = Bounds(LARGEST_VALUE, limits.max_series, limits.max_points)
     found = read_columns(read_table(body, limits.max_points, "observations"), query.layout, bounds)
     code = query.freq if found.frequency is None else found.frequency.code
-    return [_series(column, code) for column in found.columns], found.notes
+    return [series_input(column, code) for column in found.columns], found.notes
 
 
-def _given(kind: type[SeriesRequest], query: TableQuery) -> dict[str, Any]:
+def given(kind: type[SeriesRequest], query: TableQuery) -> dict[str, Any]:
     """What the query says besides which columns mean what."""
     shared = query.model_fields_set & kind.model_fields.keys() - {"freq", "future", "past", "static"}
     return {name: getattr(query, name) for name in shared}
 
 
-def _series(column: Column, frequency: str | None) -> SeriesInput:
+def series_input(column: Column, frequency: str | None) -> SeriesInput:
     start = None if column.start is None else column.start.isoformat()
     if not (column.future or column.past or column.static):
         values = _listed(column.values)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -210,11 +211,19 @@ def timestamps_of(
     if start is None or frequency is None:
         return None
     try:
-        return [moment.isoformat() for moment in timestamps(start, frequency, num, skip=first)]
+        return list(_stamps(start, start.utcoffset(), frequency, first, num))
     except OverflowError as error:
         raise InvalidInput(
             f"{prefix}start", "the forecast would leave the calendar (years 1 to 9999)"
         ) from error
+
+
+@lru_cache(maxsize=64)
+def _stamps(
+    start: datetime, offset: timedelta | None, frequency: Frequency, first: int, num: int
+) -> tuple[str, ...]:
+    """Series of a table share them. Moments that are equal may be written with different offsets."""
+    return tuple(moment.isoformat() for moment in timestamps(start, frequency, num, skip=first))
 
 
 def bounds(

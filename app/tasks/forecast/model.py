@@ -92,6 +92,14 @@ class ForecastModel:
             "max_sampled_values": limits.max_sampled_values,
         }
 
+    def levels(self, request: ForecastRequest) -> tuple[float, ...]:
+        """The quantile levels that a request is answered with; raises InvalidInput, also for the horizon."""
+        return self._wanted(request, self._farthest)
+
+    def draws(self, horizon: int) -> bool:
+        """Whether sample paths are drawn for so many steps ahead."""
+        return horizon > self._spec.horizon
+
     def look(self, view: SessionView, request: ForecastFromState) -> SessionForecast:
         """What lies ahead of a session's last observation; raises as :meth:`prepare`."""
         if view.last is None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from app.tasks.forecast.anomalies.operation import ANOMALIES
 from app.tasks.forecast.backtest_schema import BacktestAnswer, BacktestRequest
+from app.tasks.forecast.batch.batcher import BATCH
 from app.tasks.forecast.csv_answer import CSV_ANSWER
 from app.tasks.forecast.csv_body import (
     CSV_TYPES,
@@ -131,6 +132,7 @@ request, with the horizon and the rest in the query. With `Accept: text/csv` the
     reads=(_csv(read_csv, CsvQuery),),
     writes=(CSV_ANSWER,),
     commands=(COMMAND,),
+    batch=BATCH,
     examples={
         "one": {
             "summary": "One monthly series with a missing observation",

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from app.features.text import TextLimits
+from app.tasks.sentiment.batch import BATCH
 from app.tasks.sentiment.model import SentimentModel, SentimentRequests
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
 from app.tasks.sentiment.spec import SentimentSpec
@@ -70,6 +71,7 @@ text-classification task.""",
     default_model="sentiment",
     tensor_examples=EXAMPLES,
     load=_LOAD,
+    batch=BATCH,
     page=Path(__file__).parent / "page",
     examples={
         "one": {

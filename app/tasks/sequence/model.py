@@ -46,7 +46,7 @@ class SequenceModel:
 
     def __init__(self, bundle: Bundle, limits: SequenceLimits) -> None:
         manifest = bundle.manifest
-        self._spec = spec = manifest.spec_as(SequenceSpec)
+        self.spec = spec = manifest.spec_as(SequenceSpec)
         _check_border(bundle, spec)
         self._reference = manifest.reference
         self._limits = limits
@@ -108,7 +108,7 @@ class SequenceModel:
         return StreamStart([EngineRequest(sequence, read) for sequence in steps], assembler)
 
     def _each(self, request: SequenceRequest) -> bool:
-        return (request.read or self._spec.read) == "each"
+        return (request.read or self.spec.read) == "each"
 
     def _read(self, request: SequenceRequest) -> tuple[list[NDArray[np.generic]], list[str | None]]:
         """Steps and id of each sequence, within the limits."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.tasks.sequence.batch import BATCH
 from app.tasks.sequence.bodies import (
     CSV_TYPES,
     MILLISECONDS_PER_KIB,
@@ -78,6 +79,7 @@ an array `[time, columns]`, or `[sequences, time, columns]`, as `numpy.save` wri
         ),
     ),
     operations=(ROWS,),
+    batch=BATCH,
     page=Path(__file__).parent / "page",
     examples={
         "text": {"summary": "A text, letter by letter", "value": {"text": "Papadopoulos", "read": "each"}},

@@ -1,0 +1,1 @@
+"""``rnnserve batch forecast``: the series of long tables, a part at a time."""

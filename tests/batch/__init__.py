@@ -1,0 +1,1 @@
+"""``rnnserve batch``: files in, files out."""
