@@ -30,7 +30,7 @@ TOLD_BY_PLACE = r"[\"'`]{0}[\"'`]|/{0}\b|(tasks|training)\.{0}\b"
 UNTOLD = re.compile(r"# (?:noqa|type: ignore)(?:: ?[A-Z]\w*|\[[\w, -]+\])?\s*$", re.MULTILINE)
 """What a check passes over without a reason beside it."""
 MAX_FILES = 20
-MAX_LINES_OF_GENERIC_APP = 26_400
+MAX_LINES_OF_GENERIC_APP = 26_720
 MAX_LINES_OF_SERVICE = 1_300
 
 
