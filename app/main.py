@@ -85,7 +85,7 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     tells the others what an administrator wants.
     """
     keys = _read_keys(settings)
-    metrics = Metrics(share, version())
+    metrics = Metrics(share, version(), settings.metrics_models if settings.load == "on-demand" else None)
     metrics.watch_connections(lambda: room.num_open)
     limits = settings.limits
     tracing = open_tracing(version(), tracing_variables()) if settings.tracing == "otlp" else None

@@ -91,13 +91,16 @@ def greeting(application: Application, settings: Settings, port: int) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     lines = [f"rnnserve {version()} on http://{host}:{port}  (docs at /docs, Ctrl-C ends)"]
     served = application.registry.served
-    for one in served.models.values():
+    in_memory = [one.loaded for one in served.models.values() if one.loaded is not None]
+    for one in in_memory:
         manifest = one.manifest
         default = "default" if served.catalog.defaults.get(manifest.task) == manifest.reference else ""
         lines.append(
             f"  {manifest.task:<10} {manifest.reference:<28} {manifest.network.cell:<5} "
             f"{settings.device:<5} {one.load_seconds:5.2f} s  {default}".rstrip()
         )
+    if settings.load == "on-demand":
+        lines.append(f"  {len(served.models) - len(in_memory)} more models are loaded when they are needed")
     store = settings.session_store
     kept = "off" if store is None else f"{shown(store)} ({settings.durability})"
     workers = f"  {settings.workers} worker processes" if settings.workers > 1 else ""

@@ -48,12 +48,13 @@ def tiny_generator(
     version: str = "1",
     seed: int = 1,
     letters: str = LETTERS,
+    hidden: int = 16,
 ) -> Path:
     """A character model over ``letters``; a newline starts texts but ends none."""
     torch.manual_seed(seed)
     tokenizer = character_tokenizer([letters])
     vocabulary = TextCodec(tokenizer).size
-    net = LanguageModel(TokenNetConfig(vocabulary, cell=cell, embedding=8, hidden=16, layers=2))
+    net = LanguageModel(TokenNetConfig(vocabulary, cell=cell, embedding=8, hidden=hidden, layers=2))
     _unsettle(net)
     spec = GenerateSpec(
         vocabulary=vocabulary, unit="character", start_token=TextCodec(tokenizer).encode("\n")[0]

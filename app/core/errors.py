@@ -120,6 +120,10 @@ class Overloaded(CapacityError):
     """The model's queue, measured in steps, or the number of sequences is full."""
 
 
+class ModelNotLoaded(CapacityError):
+    """A model that is loaded on demand could not be loaded; that is tried again later."""
+
+
 class Draining(CapacityError):
     """The server is shutting down and takes no new work."""
 

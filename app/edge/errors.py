@@ -71,6 +71,7 @@ KINDS: dict[type[Exception], Kind] = {
     tree.PayloadTooLarge: Kind("payload-too-large", "The request is too large", 413),
     tree.UnsupportedMedia: Kind("unsupported-media", "The content type is not read here", 415),
     tree.Overloaded: Kind("overloaded", "The server is busy", 503),
+    tree.ModelNotLoaded: Kind("model-not-loaded", "The model could not be loaded", 503),
     tree.Draining: Kind("draining", "The server is shutting down", 503),
     tree.StoreFull: Kind("store-full", "There is no room for another session", 503),
     tree.SessionLimit: Kind("session-limit", "This caller has as many sessions as it may", 429),

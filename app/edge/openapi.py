@@ -113,7 +113,7 @@ def _show_models(paths: dict[str, Any], edge: Edge) -> None:
         body["examples"] = dict(task.examples) | {
             reference: {"summary": found.manifest.description, "value": found.model.inputs["example"]}
             for reference, found in edge.service.catalog.deployments.items()
-            if found.task is task and "example" in found.model.inputs
+            if found.task is task and found.model is not None and "example" in found.model.inputs
         }
 
 

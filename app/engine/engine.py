@@ -62,6 +62,8 @@ class Engine:
         # Blocks that further single sequences may share; the event loop's.
         self._shared: dict[tuple[int, Read], Block] = {}
         self._left_steps = self._left_sequences = 0  # since the queue was told
+        self.used_at = clock()
+        """When work was last handed in."""
 
     @property
     def alive(self) -> bool:
@@ -80,7 +82,7 @@ class Engine:
         self._driver.start(loop)
 
     def submit(self, requests: Sequence[SequenceRequest], deadline: float) -> EngineTicket:
-        now = self._clock()
+        now = self.used_at = self._clock()
         until = asyncio.get_running_loop().time() + (deadline - now) + _GRACE_S
         self._intake.reserve(sum([request.num_steps for request in requests]), len(requests))
         ticket = EngineTicket(len(requests), self._give_up, until)
@@ -129,7 +131,7 @@ class Engine:
 
     def _put(self, block: Block) -> None:
         """Queue a block whose steps are booked."""
-        now = self._clock()
+        now = self.used_at = self._clock()
         num_callers = len(block.futures)
         jobs = block.cut(self._max_batch, self._next_number, now)
         self._next_number += len(jobs)

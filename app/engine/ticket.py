@@ -70,7 +70,8 @@ class EngineTicket:
     def _close(self) -> None:
         """Take no more events; what is here may still be read."""
         self._open.clear()
-        self.jobs = ()  # they know the ticket: together they would wait for the garbage collector
+        # Jobs know the ticket, and the scheduler its last jobs: all would wait for the garbage collector.
+        self.jobs, self._give_up = (), lambda jobs: None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from app.core.errors import (
     BundleError,
@@ -17,7 +19,7 @@ from app.core.errors import (
     ParityError,
     RnnserveError,
 )
-from app.registry.loading import Loaded
+from app.registry.loading import ServedVersion
 from app.registry.look import Found, Look, Signature, in_order
 from app.service.catalog import Catalog, Label
 from app.service.model_control import ModelState
@@ -36,9 +38,9 @@ _REASONS: tuple[tuple[type[BundleError], str], ...] = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
-    """What verifying a bundle said: a model, or an error. ``settled`` unless files changed meanwhile."""
+    """What judging a bundle said: a version, or an error. ``settled`` unless files changed meanwhile."""
 
-    loaded: Loaded | None = None
+    version: ServedVersion | None = None
     error: RnnserveError | None = None
     settled: bool = True
 
@@ -83,7 +85,7 @@ class Lineup:
         """Of these, and of those that were unloaded."""
         return self.names | self.unloaded
 
-    def see(self, look: Look, served: Mapping[str, Loaded]) -> None:
+    def see(self, look: Look, served: Mapping[str, ServedVersion]) -> None:
         now = time.monotonic()
         for reference, found in look.bundles.items():
             known = self._known.get(reference)
@@ -104,30 +106,31 @@ class Lineup:
             self._known.pop(reference, None)
 
     async def choose(
-        self, look: Look, served: Mapping[str, Loaded], judge: Judge, at_once: Collection[str] = ()
-    ) -> dict[str, Loaded]:
+        self, look: Look, served: Mapping[str, ServedVersion], judge: Judge, at_once: Collection[str] = ()
+    ) -> dict[str, ServedVersion]:
         """What to serve, by ``name@version``, with ``judge`` asked of each bundle that is to be verified.
 
         The bundles of the names in ``at_once`` are judged again, and without waiting for them to settle.
         """
         self.unsettled = False
         self._passed_over = set()
-        chosen: dict[str, Loaded] = {}
-        for name in sorted({found.name for found in look.bundles.values()} - self.unloaded):
-            versions = [found for found in look.bundles.values() if found.name == name]
+        chosen: dict[str, ServedVersion] = {}
+        for name, group in groupby(look.bundles.values(), key=attrgetter("name")):
+            if name in self.unloaded:
+                continue
             labelled = {label.version for label in (look.labels.get(name) or {}).values()}
             kept = 0
-            for found in reversed(versions):
+            for found in reversed(list(group)):
                 asked = found.version in labelled or found.reference in self._pinned
                 if self._keep and kept >= self._keep and not asked:
                     self._passed_over.add(found.reference)
                     continue
                 held = served.get(found.reference)
-                if name in at_once and held is not None and not held.engine.alive:
+                if name in at_once and held is not None and not held.alive():
                     held = None  # asking for it is asking for one that works
-                loaded = await self._verified(found, held, judge, at_once=name in at_once)
-                if loaded is not None:
-                    chosen[found.reference] = loaded
+                version = await self._verified(found, held, judge, at_once=name in at_once)
+                if version is not None:
+                    chosen[found.reference] = version
                     kept += 1
         for reference in self._lingering:
             if reference.partition("@")[0] not in self.unloaded:
@@ -136,8 +139,8 @@ class Lineup:
         return {reference: chosen[reference] for reference in in_order(chosen)}
 
     async def _verified(
-        self, found: Found, served: Loaded | None, judge: Judge, *, at_once: bool
-    ) -> Loaded | None:
+        self, found: Found, served: ServedVersion | None, judge: Judge, *, at_once: bool
+    ) -> ServedVersion | None:
         """The model of a bundle; the one that was served, when there is nothing better."""
         known = self._known[found.reference]
         if known.judged == found.signature and not (at_once and served is None):
@@ -152,7 +155,7 @@ class Lineup:
             self.unsettled = True
             return served
         known.judged, known.error = found.signature, judgement.error
-        return served if judgement.loaded is None else judgement.loaded
+        return judgement.version or served
 
     def states(
         self, catalog: Catalog, draining: Collection[str], failed: Mapping[str, Exception]
@@ -186,7 +189,7 @@ class Lineup:
 
 def resolved(
     written: Mapping[str, Mapping[str, Label] | None],
-    served: Mapping[str, Loaded],
+    served: Mapping[str, ServedVersion],
     before: Mapping[str, Mapping[str, Label]],
 ) -> dict[str, dict[str, Label]]:
     """The labels that hold: a label waits on its old version until its new one is served."""

@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from app.bundle.manifest import Manifest
-from app.bundle.reader import Bundle, read_bundle
-from app.core.errors import InvalidManifest
+from app.bundle.reader import Bundle, read_bundle, read_manifest
+from app.core.errors import CapacityError, InvalidManifest
 from app.core.limits import Limits
+from app.core.ports import Submitter
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits, SchedulerLimits, TickStats
+from app.registry.look import Found
+from app.registry.ports import ModelMetrics
 from app.runtime.executor import GraphExecutor
 from app.runtime.lanes import Lanes
 from app.runtime.session import Device, GraphSession
@@ -20,9 +24,14 @@ from app.runtime.verify import verify_bundle
 from app.service.catalog import Deployment
 from app.tasks.task import Tasks
 
+NO_ENGINE = cast(Submitter, None)
+"""Nobody hands in work before the model is in memory."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
+    """What of a version is in memory."""
+
     deployment: Deployment
     engine: Engine
     limits: Limits
@@ -32,12 +41,65 @@ class Loaded:
     def manifest(self) -> Manifest:
         return self.deployment.manifest
 
+    def count(self, metrics: ModelMetrics) -> None:
+        manifest, limits = self.manifest, self.limits
+        metrics.model_loaded(
+            manifest.reference,
+            manifest.task,
+            manifest.network.cell,
+            self.load_seconds,
+            parameters=manifest.network.parameters,
+            generates=bool(self.deployment.task.frames),
+        )
+        metrics.watch_engine(
+            manifest.reference,
+            lambda: self.engine.alive,
+            self.engine.load,
+            slots=limits.max_slots,
+            row_bytes=4 * manifest.row.size,
+            max_steps=limits.max_queued_steps,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class ServedVersion:
+    """A version that takes requests.
+
+    Attributes:
+        loaded: ``None`` while it is not in memory.
+        size: bytes that it takes there, about; of one that is loaded on demand.
+        failure: why it could not be loaded the last time; not to be tried again before ``retry_at``.
+        served: whether requests still find it.
+    """
+
+    found: Found
+    deployment: Deployment
+    loaded: Loaded | None = None
+    size: int = 0
+    failure: CapacityError | None = None
+    retry_at: float = 0.0
+    served: bool = True
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.deployment.manifest
+
     @property
     def reference(self) -> str:
-        return self.manifest.reference
+        return self.deployment.reference
 
     def alive(self) -> bool:
-        return self.engine.alive
+        return self.loaded is None or self.loaded.engine.alive
+
+    def used_at(self) -> float:
+        """When work was last handed in."""
+        return 0.0 if self.loaded is None else self.loaded.engine.used_at
+
+    def busy(self) -> bool:
+        """Whether anything runs on it, or is about to."""
+        return self.deployment.uses > 0 or (
+            self.loaded is not None and self.loaded.engine.load().sequences > 0
+        )
 
 
 def load_bundle(
@@ -80,7 +142,19 @@ def load_bundle(
 def read_placed(path: Path) -> Bundle:
     """The bundle in ``path``, whose last two parts must be its name and version; raises BundleError."""
     bundle = read_bundle(path)
-    manifest = bundle.manifest
+    _check_place(bundle.manifest, path)
+    return bundle
+
+
+def read_standing(path: Path, tasks: Tasks) -> Deployment:
+    """What the manifest in ``path`` says, to be loaded later; raises BundleError."""
+    manifest = read_manifest(path)
+    _check_place(manifest, path)
+    task = tasks.of(manifest)
+    manifest.spec_as(task.spec)
+    return Deployment(manifest, task, None, NO_ENGINE)
+
+
+def _check_place(manifest: Manifest, path: Path) -> None:
     if (manifest.name, manifest.version) != (path.parent.name, path.name):
         raise InvalidManifest(f"its manifest says {manifest.reference}, which is not where it lies")
-    return bundle

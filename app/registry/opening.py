@@ -45,7 +45,7 @@ def open_registry(
         )
         if wrap is None:
             return loaded
-        engine = wrap(loaded.deployment.engine, loaded.reference)
+        engine = wrap(loaded.deployment.engine, loaded.manifest.reference)
         return replace(loaded, deployment=replace(loaded.deployment, engine=engine))
 
     registry = ModelRegistry(settings, load, metrics, siblings, sources)

@@ -15,15 +15,15 @@ from app.core.errors import (
     BundleError,
     ConfigurationError,
     DeadlineExceeded,
-    DeviceUnavailable,
     LoadFailed,
-    RnnserveError,
     UnknownModel,
 )
 from app.registry.background import begin
+from app.registry.judging import Judging
 from app.registry.lineup import SETTLE_S, Judge, Judgement, Lineup
 from app.registry.loading import Loaded
-from app.registry.look import Found, Look, look_at, sign
+from app.registry.look import Found, Look, look_at
+from app.registry.on_demand import OnDemand
 from app.registry.ports import ModelMetrics, Source
 from app.registry.served import Served
 from app.registry.unloaded import Siblings, UnloadedNames
@@ -32,8 +32,6 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_JUDGE_S = 300.0
-"""That loading and verifying one bundle may take beside those that are served; it is given up then."""
 _COMMAND_S = 120.0
 """That an administrator waits for a command; it goes on then."""
 
@@ -52,15 +50,26 @@ class ModelRegistry:
         self._settings = settings
         self._sources = sources
         self._folders = [*settings.model_folders, *(source.folder for source in sources)]
-        self._load = load
         self._metrics = metrics
         self._siblings = siblings or Siblings(UnloadedNames(), lambda: None)
         self._lineup = Lineup(settings.keep_versions, settings.default_models.values())
         self.served = Served(settings.default_models, settings.model_drain_s, metrics)
+        self._judging = Judging(load, settings.tasks, metrics)
+        self._on_demand: OnDemand | None = None
+        if settings.load == "on-demand":
+            memory_bytes, judge, retire = (
+                settings.models_memory_bytes,
+                self._judging.beside,
+                self.served.leaving.retire,
+            )
+            self._on_demand = OnDemand(memory_bytes, settings.limits, judge, retire, metrics)
+        self.served.on_demand = self._on_demand
         self._changing = asyncio.Lock()
         self._woken = asyncio.Event()
         self._owned: set[asyncio.Task[None]] = set()
         self._problems: dict[str, frozenset[str]] = {}
+        self._seen: tuple[Look, frozenset[str]] | None = None
+        """What was served last; the same again needs no second thought."""
 
     def open(self) -> None:
         """Load everything before requests are taken; blocks.
@@ -81,11 +90,16 @@ class ModelRegistry:
                 "(models/NAME/VERSION/manifest.json); "
                 "rnnserve models fetch gets those of this release, rnnserve-train makes new ones"
             )
+        names = {found.name for found in look.bundles.values()}
         with contextlib.suppress(StopIteration):  # its end, since nothing in it waits on a loop
-            names = {found.name for found in look.bundles.values()}
             self._serve(look, self._judge_at_start, names).send(None)
         for task, wanted in self._settings.chosen_models.items():
             self._check_default(task, wanted)
+        unknown = self._settings.preloaded - names - look.bundles.keys()
+        if unknown:
+            raise ConfigurationError(
+                f"--preload {', '.join(sorted(unknown))}: no such model lies in a models folder"
+            )
 
     def _check_default(self, task: str, wanted: str) -> None:
         """A default that somebody chose must be there; one that is bad or was unloaded may come back."""
@@ -133,14 +147,17 @@ class ModelRegistry:
     async def drain(self, timeout_s: float) -> bool:
         """Refuse new work and wait for what runs; whether all of it ended in time."""
         models = [*self.served.models.values(), *self.served.leaving.models]
-        finished = await asyncio.gather(*(one.engine.drain(timeout_s) for one in models))
+        engines = [one.loaded.engine for one in models if one.loaded is not None]
+        finished = await asyncio.gather(*(engine.drain(timeout_s) for engine in engines))
         await self.close()
         return all(finished)
 
     async def close(self) -> None:
         """Close every engine; what still runs on one ends with it."""
+        if self._on_demand is not None:
+            await self._on_demand.close()
         await self.served.leaving.close()
-        engines = [one.engine for one in self.served.models.values()]
+        engines = [one.loaded.engine for one in self.served.models.values() if one.loaded is not None]
         # Closing joins a thread that delivers its last events through this loop, so it must not block it.
         await asyncio.gather(*(asyncio.to_thread(engine.close) for engine in engines))
 
@@ -150,7 +167,10 @@ class ModelRegistry:
     def index(self) -> list[ModelState]:
         draining = {one.reference for one in self.served.leaving.models}
         failed = {key: error for one in self._sources for key, error in one.failed.items()}
-        return self._lineup.states(self.served.catalog, draining, failed)
+        states = self._lineup.states(self.served.catalog, draining, failed)
+        if self._on_demand is None:
+            return states
+        return [self._on_demand.told(state, self.served.models.get(state.reference)) for state in states]
 
     async def reload(self) -> list[ModelState]:
         await self._command(self._settle())
@@ -158,7 +178,7 @@ class ModelRegistry:
 
     async def load(self, name: str) -> None:
         self._siblings.unloaded.discard(name)
-        await self._command(self._settle(frozenset({name})))
+        await self._command(self._fetch(name))
         states = [one for one in self.index() if one.name == name and one.status != "draining"]
         if not states:
             raise UnknownModel(name, tuple(sorted(self._lineup.names)))
@@ -215,6 +235,14 @@ class ModelRegistry:
             await asyncio.sleep(SETTLE_S)
             await self._change()
 
+    async def _fetch(self, name: str) -> None:
+        await self._settle(frozenset({name}))
+        if self._on_demand is not None:
+            deployments = self.served.catalog.versions(name)
+            for one in deployments:
+                self.served.models[one.reference].retry_at = 0.0
+            await asyncio.gather(*(one.loaded() for one in deployments), return_exceptions=True)
+
     async def _command(self, work: Coroutine[object, object, None]) -> None:
         """Run work that goes on when its caller has no time left, or goes away."""
         task = asyncio.create_task(work)
@@ -240,7 +268,11 @@ class ModelRegistry:
                 # A folder that was not mounted again looks like this; a server without models helps nobody.
                 self._complain("folders", "the models folders are empty; what is served goes on being served")
                 return
+            unloaded = self._siblings.unloaded.names()
+            if (look, unloaded) == self._seen and not at_once and not self._lineup.unsettled:
+                return
             await self._serve(look, self._judge_beside, at_once)
+            self._seen = look, unloaded
 
     async def _serve(self, look: Look, judge: Judge, at_once: Collection[str]) -> None:
         self._complain("folders", *look.problems)
@@ -257,41 +289,18 @@ class ModelRegistry:
             self.served.switch(left, None, self._lineup.known_names)
 
     async def _judge_at_start(self, found: Found) -> Judgement:
-        # A signal's handler runs while this waits, whatever the bundle does.
-        judgement = begin(partial(self._judge, found), "models-verify").result()
-        error = judgement.error
-        if error is not None and not (self._settings.skip_bad_models and isinstance(error, BundleError)):
-            raise error
-        return self._noted(judgement)
+        skip_bad = self._settings.skip_bad_models
+        return self._judging.at_start(found, stand=self._stands(found), skip_bad=skip_bad)
 
     async def _judge_beside(self, found: Found) -> Judgement:
-        try:
-            async with asyncio.timeout(_JUDGE_S):
-                judging = begin(partial(self._judge, found), "models-verify")
-                return self._noted(await asyncio.wrap_future(judging))
-        except TimeoutError:
-            text = f"bundle {found.name}/{found.version}: loading it takes longer than {_JUDGE_S:g} s"
-            return self._noted(Judgement(error=BundleError(text)))
+        return await self._judging.beside(found, stand=self._stands(found))
 
-    def _judge(self, found: Found) -> Judgement:
-        where = f"bundle {found.name}/{found.version}"
-        try:
-            return Judgement(self._load(found.path))
-        except DeviceUnavailable as error:
-            named: RnnserveError = DeviceUnavailable(error.message)
-        except BundleError as error:
-            named = type(error)(f"{where}: {error.message}")
-        except Exception as error:
-            logger.debug("%s", where, exc_info=True)
-            named = BundleError(f"{where}: it cannot be loaded: {type(error).__name__}: {error}")
-        # A new error: the one that was raised keeps everything that its frames hold, such as a file's bytes.
-        return Judgement(error=named, settled=sign(found.path) == found.signature)
-
-    def _noted(self, judgement: Judgement) -> Judgement:
-        if judgement.error is not None and judgement.settled:
-            self._metrics.model_event("failed")
-            logger.error("%s; it is not served", judgement.error.message)
-        return judgement
+    def _stands(self, found: Found) -> bool:
+        """Whether a bundle is to be served without being loaded."""
+        if self._on_demand is None or {found.name, found.reference} & self._settings.preloaded:
+            return False
+        held = self.served.models.get(found.reference)
+        return held is None or held.loaded is None
 
     def _complain(self, about: str, *problems: str) -> None:
         """Log what was not wrong the last time."""

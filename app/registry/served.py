@@ -10,12 +10,12 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from app.core import memory
-from app.engine.engine import Engine
 from app.registry.lineup import resolved
-from app.registry.loading import Loaded
+from app.registry.loading import ServedVersion
 from app.registry.look import Look
+from app.registry.on_demand import OnDemand
 from app.registry.ports import ModelMetrics
-from app.service.catalog import Catalog, Deployment, Label, choose_defaults
+from app.service.catalog import Catalog, Deployment, Label, choose_defaults, in_memory
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ class Served:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._publish: Callable[[Catalog], None] = lambda catalog: None
         self._labels: dict[str, dict[str, Label]] = {}
-        self.models: Mapping[str, Loaded] = {}
+        self.on_demand: OnDemand | None = None
+        self.models: Mapping[str, ServedVersion] = {}
         self.leaving = Retirement(drain_s, self._left)
         self.alive: dict[str, Callable[[], bool]] = {}
         self.catalog = Catalog((), {})
@@ -50,9 +51,10 @@ class Served:
         """Start the engines, and from now on those of every model that is added."""
         self._loop = loop
         for one in self.models.values():
-            one.engine.start(loop)
+            if one.loaded is not None:
+                one.loaded.engine.start(loop)
 
-    def switch(self, chosen: Mapping[str, Loaded], look: Look | None, known: frozenset[str]) -> None:
+    def switch(self, chosen: Mapping[str, ServedVersion], look: Look | None, known: frozenset[str]) -> None:
         """Serve these models and no others, with the labels that ``look`` has; ``None`` keeps them.
 
         ``known`` names models that may come back, so that no other takes their place unasked.
@@ -64,9 +66,12 @@ class Served:
         if not new and not gone and labels == self._labels:
             return
         for one in new:
-            if self._loop is not None:
-                one.engine.start(self._loop)
-            self._count(one)
+            if one.loaded is not None:
+                if self._loop is not None:
+                    one.loaded.engine.start(self._loop)
+                one.loaded.count(self._metrics)
+            if self.on_demand is not None:
+                self.on_demand.adopt(one)
         self.models, self._labels = dict(chosen), labels
         deployments = [one.deployment for one in chosen.values()]
         self.catalog = Catalog(deployments, self._asked(deployments, known), labels)
@@ -75,28 +80,12 @@ class Served:
         for one in gone:
             if one.reference not in chosen:
                 del self.alive[one.reference]
-        self.leaving.retire(gone)
+        if self.on_demand is not None:
+            for one in gone:
+                self.on_demand.forget(one)
+        self.leaving.retire(one for one in gone if one.loaded is not None)
         if self._loop is not None:
             self._tell(before, new, gone)
-
-    def _count(self, one: Loaded) -> None:
-        manifest, limits = one.manifest, one.limits
-        self._metrics.model_loaded(
-            one.reference,
-            manifest.task,
-            manifest.network.cell,
-            one.load_seconds,
-            parameters=manifest.network.parameters,
-            generates=bool(one.deployment.task.frames),
-        )
-        self._metrics.watch_engine(
-            one.reference,
-            one.alive,
-            one.engine.load,
-            slots=limits.max_slots,
-            row_bytes=4 * manifest.row.size,
-            max_steps=limits.max_queued_steps,
-        )
 
     def _asked(self, deployments: list[Deployment], known: frozenset[str]) -> dict[str, str]:
         asked = choose_defaults(deployments, self._preferred, self._labels)
@@ -107,9 +96,12 @@ class Served:
                 asked[task] = before
         return asked
 
-    def _tell(self, before: Catalog, new: list[Loaded], gone: list[Loaded]) -> None:
+    def _tell(self, before: Catalog, new: list[ServedVersion], gone: list[ServedVersion]) -> None:
         for one in new:
-            logger.info("%s is served; it was verified in %.2f s", one.reference, one.load_seconds)
+            if one.loaded is None:
+                logger.info("%s is served, and loaded when it is needed", one.reference)
+            else:
+                logger.info("%s is served; it was verified in %.2f s", one.reference, one.loaded.load_seconds)
         for one in gone:
             logger.info("%s takes no new requests", one.reference)
         for name in sorted({one.manifest.name for one in self.catalog.deployments.values()}):
@@ -118,7 +110,8 @@ class Served:
                 self._metrics.model_event("switched")
                 logger.info("requests of %s go to %s", name, now.manifest.reference)
 
-    def _left(self, one: Loaded) -> None:
+    def _left(self, one: ServedVersion) -> None:
+        one.loaded, one.deployment.load = None, in_memory  # which knew each other
         still = [other.reference for other in self.leaving.models]
         if one.reference not in self.models and one.reference not in still:
             self._metrics.model_retired(one.reference)
@@ -127,18 +120,18 @@ class Served:
 class Retirement:
     """Models on their way out; ``ended`` is told of each when it has gone. Used on the event loop."""
 
-    def __init__(self, drain_s: float, ended: Callable[[Loaded], None]) -> None:
+    def __init__(self, drain_s: float, ended: Callable[[ServedVersion], None]) -> None:
         self._drain_s = drain_s
         self._ended = ended
-        self._leaving: dict[asyncio.Task[None], Loaded] = {}
+        self._leaving: dict[asyncio.Task[None], ServedVersion] = {}
 
     @property
-    def models(self) -> list[Loaded]:
+    def models(self) -> list[ServedVersion]:
         return list(self._leaving.values())
 
-    def retire(self, models: Iterable[Loaded]) -> None:
+    def retire(self, models: Iterable[ServedVersion]) -> None:
         for one in models:
-            task = asyncio.create_task(self._leave(one.engine, one.reference))
+            task = asyncio.create_task(self._leave(one))
             self._leaving[task] = one
             task.add_done_callback(self._gone)
 
@@ -148,22 +141,18 @@ class Retirement:
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
-    async def _leave(self, engine: Engine, reference: str) -> None:
+    async def _leave(self, one: ServedVersion) -> None:
+        assert one.loaded is not None
+        engine = one.loaded.engine
         clock = asyncio.get_running_loop().time
-        until = clock() + max(self._drain_s, _LINGER_S)
-        idle_since = clock()
+        until = clock() + self._drain_s
         try:
-            while engine.alive and clock() < until:
-                if engine.load().sequences:
-                    idle_since = clock()
-                elif clock() - idle_since >= _LINGER_S:
+            while engine.alive and one.busy():
+                if clock() >= until:
+                    text = "%s: work was still running after %g s and is ended"
+                    logger.warning(text, one.reference, self._drain_s)
                     break
                 await asyncio.sleep(_LOOK_S)
-            else:
-                if engine.alive:
-                    logger.warning(
-                        "%s: work was still running after %g s and is ended", reference, self._drain_s
-                    )
         finally:
             await asyncio.to_thread(engine.close)
 

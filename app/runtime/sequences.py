@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,9 @@ class Slots:
 
     def __init__(self, num_slots: int, start: NDArray[np.float32]) -> None:
         self._start = np.ascontiguousarray(start, np.float32)
-        self.rows = np.zeros((num_slots, start.size), np.float32)
+        # A mapping of its own: rows that no sequence has held take no memory.
+        pages = mmap.mmap(-1, 4 * num_slots * start.size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.rows = np.frombuffer(pages, np.float32).reshape(num_slots, start.size)
         self.requests: list[SequenceRequest | None] = [None] * num_slots
         self.cursor = np.zeros(num_slots, np.int64)
         self.position = np.zeros(num_slots, np.uint64)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from app.core.errors import CallerError, CapacityError
 from app.core.sequence import Usage
+from app.service.catalog import Deployment
 from app.tasks.model import Summary
 
 
@@ -59,6 +60,7 @@ class Call(RequestClock):
 
     Attributes:
         model: as a metric label.
+        deployment: answers it, and stays in memory until the outcome is reported.
         at_end: called once, when the outcome is reported.
     """
 
@@ -68,6 +70,7 @@ class Call(RequestClock):
         self._task = task
         self._reported = False
         self.at_end: Callable[[], None] = lambda: None
+        self.deployment: Deployment | None = None
         # Until the model is found: names that callers invent must not become metric labels.
         self.model = "default" if model is None else "unknown"
 
@@ -77,6 +80,11 @@ class Call(RequestClock):
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self.report(outcome_of(error))
+
+    def asks(self, deployment: Deployment) -> None:
+        """It goes to a deployment."""
+        self.deployment, self.model = deployment, deployment.reference
+        deployment.uses += 1
 
     def produced(self, count: int, seconds: float | None, *, first: bool) -> None:
         """Tokens of one choice arrived, ``seconds`` after its last ones; ``first`` of the whole request."""
@@ -103,6 +111,8 @@ class Call(RequestClock):
         if not self._reported:
             self._reported = True
             self.at_end()
+            if self.deployment is not None:
+                self.deployment.uses -= 1
             self._observe.request(self._task, self.model, outcome, self.timing())
 
 

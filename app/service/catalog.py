@@ -11,7 +11,7 @@ change or nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,18 +24,38 @@ STABLE = "stable"
 """The label whose version answers what the other labels' shares leave."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+async def in_memory() -> None:
+    """It is there already."""
+
+
+@dataclass(slots=True, eq=False)
 class Deployment:
-    """One served model version; ``model`` is the task's :class:`~app.tasks.model.TaskModel` of its bundle."""
+    """One served model version.
+
+    Attributes:
+        model: the task's :class:`~app.tasks.model.TaskModel` of its bundle; ``None`` while not in memory.
+        engine: where requests hand in their work; only while it is in memory.
+        load: brings it into memory, where it stays until the caller awaits anything else. Raises
+            ModelNotLoaded, Overloaded, Draining and DeadlineExceeded.
+        uses: by requests, and by whatever else needs it to stay in memory.
+    """
 
     manifest: Manifest
     task: Task
     model: Any
     engine: Submitter
+    load: Callable[[], Awaitable[None]] = in_memory
+    uses: int = 0
     reference: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reference", self.manifest.reference)
+        self.reference = self.manifest.reference
+
+    async def loaded(self) -> Any:
+        """The model, brought into memory where it is not; raises as ``load``."""
+        if self.model is None:
+            await self.load()
+        return self.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +114,12 @@ class Catalog:
         self._fixed: dict[str, Deployment] = dict(self.deployments)
         self._splits: dict[str, Split] = {}
         self._labelled: dict[str, tuple[str, ...]] = {}
-        versions: dict[str, list[Deployment]] = {}
+        self._by_name: dict[str, list[Deployment]] = {}
+        self.by_task: dict[str, list[Deployment]] = {}
         for deployment in self.deployments.values():
-            versions.setdefault(deployment.manifest.name, []).append(deployment)
-        for name, members in versions.items():
+            self._by_name.setdefault(deployment.manifest.name, []).append(deployment)
+            self.by_task.setdefault(deployment.manifest.task, []).append(deployment)
+        for name, members in self._by_name.items():
             self._add_name(name, members, (labels or {}).get(name, {}))
         self.defaults: Mapping[str, str] = {
             task: base.manifest.reference
@@ -116,10 +138,9 @@ class Catalog:
         split = self._splits.get(wanted)
         return self._fixed.get(wanted) if split is None else split.default
 
-    def versions(self, wanted: str) -> list[str]:
-        """Every version, as ``name@version``, of the model that is asked for."""
-        name = wanted.partition("@")[0]
-        return [key for key, deployment in self.deployments.items() if deployment.manifest.name == name]
+    def versions(self, wanted: str) -> Sequence[Deployment]:
+        """Every version, ascending, of the model that is asked for."""
+        return self._by_name.get(wanted.partition("@")[0], ())
 
     def labels(self, reference: str) -> tuple[str, ...]:
         return self._labelled.get(reference, ())

@@ -49,15 +49,17 @@ class InferenceService:
         """Answer requests that come from now on from another catalog; on the event loop."""
         self.catalog = catalog
 
-    def find(self, task: str, model: str | None) -> Deployment:
-        """The deployment that a request of ``task`` goes to; raises UnknownModel."""
+    def find(self, task: str, model: str | None, call: Call | None = None) -> Deployment:
+        """The deployment that a request of ``task`` goes to, which ``call`` uses; raises UnknownModel."""
         wanted = self.catalog.asked.get(task) if model is None else model
         found = None if wanted is None else self.catalog.find(wanted)
         if found is None or found.task.name != task:
-            available = tuple(
-                key for key, served in self.catalog.deployments.items() if served.task.name == task
-            )
+            available = tuple(served.reference for served in self.catalog.by_task.get(task, ()))
             raise UnknownModel(model if model is not None else f"for {task}", available)
+        if call is not None:
+            # As Call.asks, on the path of every request.
+            call.deployment, call.model = found, found.reference
+            found.uses += 1
         return found
 
     def find_any(self, model: str) -> Deployment:
@@ -70,12 +72,11 @@ class InferenceService:
     def full_for_s(self, task: str) -> float | None:
         """For how long every request of a task would be refused, whichever model it names, if at all."""
         waits = []
-        for served in self.catalog.deployments.values():
-            if served.task.name == task:
-                wait = served.engine.full_for_s
-                if wait is None:
-                    return None
-                waits.append(wait)
+        for served in self.catalog.by_task.get(task, ()):
+            wait = None if served.model is None else served.engine.full_for_s
+            if wait is None:
+                return None
+            waits.append(wait)
         return min(waits, default=None)
 
     def count_refusal(self, task: str) -> None:
@@ -94,8 +95,9 @@ class InferenceService:
             stream = await self.stream(task, request)
             return await stream.whole(), stream.timing()
         with Call(self._observe, task.name, request.model) as call:
-            deployment = self.find(task.name, request.model)
-            call.model = deployment.reference
+            deployment = self.find(task.name, request.model, call)
+            if deployment.model is None:
+                await deployment.load()
             model = deployment.model if of is None else of(deployment.model)
             cost_ms = model.milliseconds(request)
             prepare = model.prepare
@@ -114,9 +116,10 @@ class InferenceService:
             RnnserveError: the request is refused; nothing was started.
         """
         with Call(self._observe, task.name, request.model) as call:
-            deployment = self.find(task.name, self._began_on(task, request, point))
+            deployment = self.find(task.name, self._began_on(task, request, point), call)
+            if deployment.model is None:
+                await deployment.load()
             model = deployment.model
-            call.model = deployment.reference
             start = await offloaded(model.milliseconds(request), model.start, request, point)
             return self.started(deployment, start, call)
 
@@ -143,7 +146,7 @@ class InferenceService:
         if point is None:
             return asked
         wanted = self.catalog.asked.get(task.name, "") if asked is None else asked
-        versions = self.catalog.versions(wanted)
+        versions = (version.reference for version in self.catalog.versions(wanted))
         return next((version for version in versions if point.is_of(request, version)), asked)
 
     async def _outputs(self, engine: Submitter, prepared: Prepared, call: Call) -> list[NDArray[np.float32]]:

@@ -18,6 +18,7 @@ class ModelState:
         reason: why it is not ready, for the client's eyes; ``None`` when it is.
         labels: names that this version can also be asked by, ``name@label``.
         traffic: share, 0 to 1, of the requests that name the model but no version.
+        loaded: whether it is in memory; ``None`` where all that is ready is.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ModelState:
     reason: str | None = None
     labels: tuple[str, ...] = ()
     traffic: float = 0.0
+    loaded: bool | None = None
 
     @property
     def reference(self) -> str:

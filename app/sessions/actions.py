@@ -38,7 +38,7 @@ class SessionActions:
         if action.look is not None:
             deployment = self._access.deployment(record)
             self._check(record, deployment, action)
-            return await json_of(action.look(deployment.model, self._view(record), request))
+            return await json_of(action.look(await deployment.loaded(), self._view(record), request))
         digest = _digest(request)
         stored = check_seq(record, request.seq, digest)
         if stored is not None:
@@ -104,8 +104,9 @@ class SessionActions:
     ) -> TaskStream:
         with self._access.inference.call(action.name, record.model) as call:
             deployment = self._access.deployment(record)
-            model, call.model = deployment.model, deployment.manifest.reference
+            call.asks(deployment)
             self._check(record, deployment, action)
+            model = await deployment.loaded()
             assert action.start is not None
             cost_ms, view = model.milliseconds(request), self._view(record)
             start = await offloaded(cost_ms, action.start, model, view, request, point)

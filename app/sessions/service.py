@@ -77,7 +77,7 @@ class SessionService:
     async def create(self, request: CreateSession, owner: str = "") -> SessionInfo:
         self._access.check_size("metadata", request.metadata)
         self._access.check_size("options", request.options)
-        opened = self.states.opened(request.model, request.task, request.options, request.state)
+        opened = await self.states.opened(request.model, request.task, request.options, request.state)
         now = self._access.clock()
         record = SessionRecord(
             id=request.id or secrets.token_hex(_ID_BYTES),
@@ -100,9 +100,10 @@ class SessionService:
         self._observe.session("created" if request.state is None else "imported")
         return self._access.info(record)
 
-    def check(self, deployment: Deployment, options: dict[str, Any], inputs: Any) -> None:
+    async def check(self, deployment: Deployment, options: dict[str, Any], inputs: Any) -> None:
         """Refuse what a new session could not be opened and fed with; nothing is done."""
-        self._stepper.encode(deployment, deployment.model.session.open(options), 0, inputs)
+        context = (await deployment.loaded()).session.open(options)
+        self._stepper.encode(deployment, context, 0, inputs)
 
     async def view(self, id: str, owner: str = "") -> SessionInfo:
         return self._access.info(await self._access.open(id, owner))

@@ -28,14 +28,14 @@ class SessionStates:
         self._stepper = stepper
         self._signer = signer
 
-    def opened(
+    async def opened(
         self, model: str | None, task: str | None, options: dict[str, Any], state: str | None
     ) -> PortableState:
         """A fresh state of a model, or what a portable one says."""
         if state is None:
             deployment = self._find(model, task)
             manifest = deployment.manifest
-            context = deployment.model.session.open(options)
+            context = (await deployment.loaded()).session.open(options)
             return PortableState(manifest.reference, manifest.files[GRAPH_FILE], 0, context, NO_ROW, None)
         opened = self._signer.open(state)
         if options:
@@ -95,7 +95,7 @@ class SessionStates:
 
     async def stateless(self, request: StatelessRequest) -> StatelessAnswer:
         self._access.check_size("options", request.options)
-        opened = self.opened(request.model, request.task, request.options, request.state)
+        opened = await self.opened(request.model, request.task, request.options, request.state)
         after, outputs = await self.fed(opened, request.inputs)
         return StatelessAnswer.model_construct(
             model=after.model, step=after.step, outputs=outputs, state=self._signer.seal(after)

@@ -34,6 +34,29 @@ class ModelSettings(BaseSettings):
     skip_bad_models: bool = Field(
         False, description="serve the good bundles when some fail verification, instead of refusing to start"
     )
+    load: Literal["all", "on-demand"] = Field(
+        "all",
+        description="all verifies and loads each bundle at the start; on-demand reads its manifest then, and "
+        "loads it when a request needs it",
+    )
+    preload: str = Field(
+        "",
+        description="models that are loaded at the start all the same, NAME or NAME@VERSION, by commas",
+    )
+    models_memory_bytes: int = Field(
+        2 * 2**30,
+        ge=2**20,
+        le=2**50,
+        description="memory that models loaded on demand may take together in one process, about; the least "
+        "recently used one without running work makes room",
+    )
+    metrics_models: int = Field(
+        100,
+        ge=1,
+        le=100_000,
+        description="models loaded on demand that have metrics of their own in one process, those that are "
+        "used first; the others share the label `other`",
+    )
     models_poll_s: float = Field(
         2.0,
         ge=0,
@@ -88,6 +111,10 @@ class ModelSettings(BaseSettings):
         """Task to the ``name``, ``name@version`` or ``name@label`` that serves it by default."""
         usual = {task.name: task.default_model for task in registered.TASKS}
         return usual | parse_defaults(self.default)
+
+    @property
+    def preloaded(self) -> frozenset[str]:
+        return frozenset(filter(None, (part.strip() for part in self.preload.split(","))))
 
     @property
     def chosen_models(self) -> dict[str, str]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.bundle.manifest import Spec
+from app.bundle.manifest import Manifest, Spec
 from app.bundle.reader import Bundle
 from app.core.errors import InvalidManifest
 from app.core.limits import TaskLimits
@@ -210,14 +210,18 @@ class Tasks:
     def __iter__(self) -> Iterator[Task]:
         return iter(self.by_name.values())
 
-    def open(self, bundle: Bundle) -> tuple[Task, Any]:
-        """The task of a bundle, and the model that it makes of it; raises BundleError."""
-        name = bundle.manifest.task
-        task = self.by_name.get(name)
+    def of(self, manifest: Manifest) -> Task:
+        """The task of a bundle; raises InvalidManifest."""
+        task = self.by_name.get(manifest.task)
         if task is None:
             known = ", ".join(self.by_name) or "none"
             raise InvalidManifest(
-                f"{bundle.manifest.reference}: no task {name!r} is served here, only {known}"
+                f"{manifest.reference}: no task {manifest.task!r} is served here, only {known}"
             )
+        return task
+
+    def open(self, bundle: Bundle) -> tuple[Task, Any]:
+        """The task of a bundle, and the model that it makes of it; raises BundleError."""
+        task = self.of(bundle.manifest)
         bundle.manifest.spec_as(task.spec).check(bundle.manifest.graph, bundle.tokenizer)
-        return task, task.open(bundle, self.limits[name])
+        return task, task.open(bundle, self.limits[task.name])

@@ -138,8 +138,13 @@ class Catalogue(Collector):
         self.load_time = self._gauge("model_load_seconds", "To read and verify a bundle", MODEL, "livemax")
         self.weights = self._gauge("model_weights_bytes", "The network's parameters, as float32", MODEL)
         self.model_events = self._counter(
-            "model_events", "What happened to bundles: loaded, failed, switched, retired", ("event",)
+            "model_events", "What happened to bundles: loaded, failed, switched, retired, evicted", ("event",)
         )
+        self.models_in_memory = self._gauge(
+            "models_in_memory", "Models that are in memory, of those that are loaded on demand", ()
+        )
+        self.models_memory = self._gauge("models_memory_bytes", "Memory that they take, about", ())
+        self.models_memory_limit = self._gauge("models_memory_limit_bytes", "Memory that they may take", ())
         self.models_bad = self._gauge("models_bad", "Bundles that are not served: bad", (), "livemax")
 
     def _http(self) -> None:

@@ -10,7 +10,7 @@ import platform
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
@@ -28,7 +28,24 @@ SESSION_EVENTS = (
     *("snapshot", "replayed", "conflict", "quarantined", "corrupt", "lost", "refused"),
 )
 MODEL_EVENTS = ("loaded", "failed", "switched", "retired")
+OTHER = "other"
+"""Label of the models that have none of their own; no model's reference, which has a version."""
 REFUSALS = ("unauthenticated", "forbidden", "request_rate", "port")
+
+
+class ModelLabels(dict[str, str]):
+    """Models to the labels that they are counted under: ``most`` have their own, the others share one."""
+
+    def __init__(self, most: int | None) -> None:
+        super().__init__({name: name for name in ("default", "unknown")})
+        self._most = most
+        self._num_own = 0
+
+    def __missing__(self, model: str) -> str:
+        own = self._most is None or self._num_own < self._most
+        self._num_own += own
+        self[model] = model if own else OTHER
+        return self[model]
 
 
 class Metrics:
@@ -38,7 +55,7 @@ class Metrics:
     :class:`app.registry.ports.ModelMetrics`, which say what the methods mean.
     """
 
-    def __init__(self, share: Share | None = None, version: str = "0") -> None:
+    def __init__(self, share: Share | None = None, version: str = "0", max_models: int | None = None) -> None:
         self.catalogue = Catalogue()
         self._share = share
         all_ = self.catalogue
@@ -48,6 +65,8 @@ class Metrics:
         self.sockets = all_.told(all_.sockets)
         self.in_flight = all_.told(all_.in_flight)
         self._slots_used: dict[str, int] = {}
+        self._label = ModelLabels(max_models)
+        self._engines: dict[str, dict[str, dict[Gauge, Callable[[], float]]]] = {}
         # A rate needs the zero that was before the first event.
         for event in MODEL_EVENTS:
             all_.model_events.labels(event)
@@ -58,26 +77,26 @@ class Metrics:
         self._histogram = lru_cache(maxsize=4096)(Histogram.labels)
 
     def request(self, task: str, model: str, outcome: str, timing: Timing) -> None:
-        all_ = self.catalogue
+        all_, model = self.catalogue, self._label[model]
         self._counter(all_.requests, task, model, outcome).inc()
         self._histogram(all_.queue_time, task, model).observe(timing.queue_s)
         self._histogram(all_.inference_time, task, model).observe(timing.compute_s)
         self._histogram(all_.latency, task, model).observe(timing.total_s)
 
     def ended(self, model: str, reason: str, count: int = 1) -> None:
-        self._counter(self.catalogue.successes, model, reason).inc(count)
+        self._counter(self.catalogue.successes, self._label[model], reason).inc(count)
 
     def first_token(self, model: str, seconds: float) -> None:
-        self._histogram(self.catalogue.first_token, model).observe(seconds)
+        self._histogram(self.catalogue.first_token, self._label[model]).observe(seconds)
 
     def tokens(self, model: str, count: int, seconds: float) -> None:
-        observe_many(self._histogram(self.catalogue.inter_token, model), seconds / count, count)
+        observe_many(self._histogram(self.catalogue.inter_token, self._label[model]), seconds / count, count)
 
     def generated(self, model: str, count: int) -> None:
-        self._counter(self.catalogue.generation_tokens, model).inc(count)
+        self._counter(self.catalogue.generation_tokens, self._label[model]).inc(count)
 
     def text(self, model: str, prompt: int, produced: int | None) -> None:
-        all_ = self.catalogue
+        all_, model = self.catalogue, self._label[model]
         self._counter(all_.prompt_tokens, model).inc(prompt)
         self._histogram(all_.request_prompt, model).observe(prompt)
         produced_tokens = self._histogram(all_.request_generation, model)
@@ -86,9 +105,9 @@ class Metrics:
 
     def tick_observer(self, model: str) -> Callable[[TickStats], None]:
         """A callback for one engine, on the engine's thread."""
-        all_ = self.catalogue
-        batch, tick_steps = all_.batch_size.labels(model), all_.tick_steps.labels(model)
-        seconds, steps = all_.tick_time.labels(model), all_.steps.labels(model)
+        all_, label = self.catalogue, self._label[model]
+        batch, tick_steps = all_.batch_size.labels(label), all_.tick_steps.labels(label)
+        seconds, steps = all_.tick_time.labels(label), all_.steps.labels(label)
 
         def observe(tick: TickStats) -> None:
             for rows in tick.batch:
@@ -110,10 +129,11 @@ class Metrics:
         parameters: int = 0,
         generates: bool = False,
     ) -> None:
-        all_ = self.catalogue
+        all_, model = self.catalogue, self._label[model]
         all_.info.labels(model, task, cell).set(1)
-        all_.load_time.labels(model).set(seconds)
-        all_.weights.labels(model).set(4 * parameters)
+        if model is not OTHER:
+            all_.load_time.labels(model).set(seconds)
+            all_.weights.labels(model).set(4 * parameters)
         for outcome in (*OUTCOMES, "cancelled"):
             all_.requests.labels(task, model, outcome)
         for times in (all_.queue_time, all_.inference_time, all_.latency):
@@ -132,6 +152,13 @@ class Metrics:
     def bad_models(self, count: int) -> None:
         self.catalogue.told(self.catalogue.models_bad).set(count)
 
+    def watch_memory(self, count: Callable[[], int], used: Callable[[], int], limit: int) -> None:
+        all_ = self.catalogue
+        all_.told(all_.models_in_memory).set_function(count)
+        all_.told(all_.models_memory).set_function(used)
+        all_.told(all_.models_memory_limit).set(limit)
+        all_.model_events.labels("evicted")
+
     def watch_engine(
         self,
         model: str,
@@ -148,27 +175,40 @@ class Metrics:
             # An engine whose last sequences were cancelled has no further tick to report it.
             return min(self._slots_used.get(model, 0), load().sequences)
 
-        all_ = self.catalogue
-        all_.engine_up.labels(model).set_function(alive)
-        all_.queue_steps.labels(model).set_function(lambda: load().steps)
-        all_.sequences.labels(model).set_function(lambda: load().sequences)
-        all_.slots_used.labels(model).set_function(used)
-        all_.running.labels(model).set_function(used)
-        all_.waiting.labels(model).set_function(lambda: load().sequences - used())
-        all_.slots.labels(model).set(slots)
-        all_.state_bytes.labels(model).set(slots * row_bytes)
-        all_.queue_limit.labels(model).set(max_steps)
+        all_, label = self.catalogue, self._label[model]
+        engines = self._engines.setdefault(label, {})
+        engines[model] = {
+            all_.engine_up: alive,
+            all_.queue_steps: lambda: load().steps,
+            all_.sequences: lambda: load().sequences,
+            all_.slots_used: used,
+            all_.running: used,
+            all_.waiting: lambda: load().sequences - used(),
+            all_.slots: lambda: slots,
+            all_.state_bytes: lambda: slots * row_bytes,
+            all_.queue_limit: lambda: max_steps,
+        }
 
-    def model_retired(self, model: str) -> None:
-        """A model is served no more: what it is vanishes, what it did stays."""
-        for family in self.catalogue.families:
+        def value(gauge: Gauge) -> float:
+            values = [engine[gauge]() for engine in list(engines.values())]
+            return min(values, default=0.0) if gauge is all_.engine_up else sum(values)
+
+        for gauge in engines[model]:
+            gauge.labels(label).set_function(partial(value, gauge))
+
+    def model_retired(self, model: str, event: str = "retired") -> None:
+        """A model is served no more, or ``evicted``: what it is vanishes, what it did stays."""
+        label = self._label[model]
+        engines = self._engines.get(label, {})
+        engines.pop(model, None)
+        for family in self.catalogue.families if not engines else ():
             if isinstance(family.metric, Gauge) and "model" in family.labels:
                 if family.labels == MODEL:
                     # prometheus_client holds a function in a cycle, and with it the weights of the model.
-                    family.metric.labels(model).set_function(float)
-                family.metric.remove_by_labels({"model": model})
+                    family.metric.labels(label).set_function(float)
+                family.metric.remove_by_labels({"model": label})
         self._slots_used.pop(model, None)
-        self.model_event("retired")
+        self.model_event(event)
 
     def session(self, event: str, count: int = 1) -> None:
         if count:
@@ -183,7 +223,7 @@ class Metrics:
         observe_many(self.catalogue.session_call_time, seconds, ok + len(failed))
 
     def session_steps(self, model: str, count: int) -> None:
-        self._counter(self.catalogue.stored_steps, model).inc(count)
+        self._counter(self.catalogue.stored_steps, self._label[model]).inc(count)
 
     def store_call(self, call: StoreStats) -> None:
         """One call of the session store; on the store's thread."""

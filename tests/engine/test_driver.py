@@ -1,12 +1,14 @@
-"""Turns on the event loop: one a pass while there is work, none without, and a last one."""
+"""Turns on the event loop, one a pass while there is work; and on threads that come and go."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import deque
 
 import pytest
 
-from app.engine.driver import LoopDriver
+from app.engine.driver import LoopDriver, ThreadDriver
 
 
 class Turns:
@@ -82,3 +84,60 @@ def test_a_loop_that_is_closed_takes_no_turn() -> None:
     assert turns.driver.running
     asyncio.run(asyncio.to_thread(turns.driver.join, 60))
     assert turns.taken == 0
+
+
+class Errands:
+    """Work for a driver with a thread, which ends when it has been idle for ``idle_s``."""
+
+    def __init__(self, idle_s: float) -> None:
+        self.waiting: deque[threading.Event] = deque()
+        self.threads: set[threading.Thread] = set()
+        self.last = False
+        self.driver = ThreadDriver(self.turn, lambda: bool(self.waiting), "errands", idle_s)
+
+    def turn(self) -> bool:
+        """Does all that waits."""
+        self.threads.add(threading.current_thread())
+        while self.waiting:
+            self.waiting.popleft().set()
+        return not self.last
+
+    def run(self) -> bool:
+        """Whether an errand is done."""
+        done = threading.Event()
+        self.waiting.append(done)
+        self.driver.wake()
+        return done.wait(30)
+
+    def rest(self) -> None:
+        """Wait until no thread is left."""
+        for thread in self.threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+async def test_an_idle_thread_ends_and_work_starts_another() -> None:
+    """The driver runs all the while, and takes its last turn without one being there."""
+    errands = Errands(idle_s=0.01)
+    errands.driver.start(asyncio.get_running_loop())
+    assert await asyncio.to_thread(errands.run)
+    await asyncio.to_thread(errands.rest)
+    assert errands.driver.running
+    assert await asyncio.to_thread(errands.run)
+    await asyncio.to_thread(errands.rest)
+    errands.last = True
+    await asyncio.to_thread(errands.driver.join, 30)
+    assert not errands.driver.running
+    assert len(errands.threads) == 3
+
+
+def test_no_wake_up_is_lost_while_threads_come_and_go() -> None:
+    """Nor do two of them turn at once: each errand is done, whenever it comes."""
+    errands = Errands(idle_s=0.0)
+    loop = asyncio.new_event_loop()
+    errands.driver.start(loop)
+    assert all(errands.run() for _ in range(2000))
+    errands.last = True
+    errands.driver.join(30)
+    assert not errands.driver.running
+    loop.close()

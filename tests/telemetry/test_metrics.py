@@ -6,6 +6,7 @@ import math
 import platform
 import time
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -207,3 +208,30 @@ def test_time_buckets_double_from_15_us() -> None:
     assert SECONDS[0] == 15e-6
     assert all(math.isclose(after / before, 2) for before, after in pairwise(SECONDS))
     assert SECONDS[-1] > 60
+
+
+def test_models_beyond_a_bound_share_their_metrics() -> None:
+    """Counts and gauges of the others add up, a dead engine of them is seen, and they leave one by one."""
+    metrics = Metrics(max_models=1)
+    dead: set[str] = set()
+    for model in ("a@1", "b@1", "c@1"):
+        metrics.model_loaded(model, "forecast", "lstm", 0.5)
+        metrics.watch_engine(model, partial(dead.isdisjoint, {model}), lambda: EngineLoad(2, 1), slots=8)
+        metrics.request("forecast", model, "ok", Timing())
+    metrics.request("forecast", "default", "caller", Timing())
+    value = Key(samples(metrics))
+    assert [
+        value("requests_total", task="forecast", model=model, outcome="ok") for model in ("a@1", "other")
+    ] == [1, 2]
+    assert value("requests_total", task="forecast", model="default", outcome="caller") == 1
+    assert [value("queue_steps", model=model) for model in ("a@1", "other")] == [2, 4]
+    assert value("engine_up", model="other") == 1
+    dead.add("c@1")
+    assert Key(samples(metrics))("engine_up", model="other") == 0
+    metrics.model_retired("c@1", "evicted")
+    value = Key(samples(metrics))
+    assert (value("engine_up", model="other"), value("slots", model="other")) == (1, 8)
+    metrics.model_retired("b@1", "evicted")
+    left = {labels for name, labels in samples(metrics) if name == "rnnserve_slots"}
+    assert left == {(("model", "a@1"),)}
+    assert Key(samples(metrics))("model_events_total", event="evicted") == 2

@@ -24,6 +24,8 @@ from tests.telemetry.dashboard import (
     variable_expressions,
 )
 
+ON_DEMAND = {f"rnnserve_models_{what}" for what in ("in_memory", "memory_bytes", "memory_limit_bytes")}
+
 
 @pytest.fixture(scope="module")
 def text(server: ServerProcess) -> str:
@@ -49,6 +51,7 @@ def test_every_metric_of_the_catalogue_is_told_by_a_server_that_did_everything(n
     """But those of states that this one is not in."""
     absent = {
         "rnnserve_session_store_disk_bytes",  # its sessions are in memory
+        *ON_DEMAND,  # all models are loaded
     }
     for family in Catalogue().families:
         name = sample_name(family) + "_count" * isinstance(family.metric, Histogram)
@@ -57,7 +60,7 @@ def test_every_metric_of_the_catalogue_is_told_by_a_server_that_did_everything(n
 
 def test_every_query_of_the_dashboard_and_the_rules_reads_a_metric_there_is(names: set[str]) -> None:
     """A renamed metric would leave an empty panel, or an alert that never fires."""
-    absent = {"rnnserve_session_store_disk_bytes"}
+    absent = {"rnnserve_session_store_disk_bytes", *ON_DEMAND}
     asked = [expression for _, expression in panel_expressions()]
     asked += [*variable_expressions(), *(rule["expr"] for rule in rules())]
     wanted = set[str]().union(*map(names_in, asked))
@@ -170,6 +173,7 @@ def test_prometheus_counts_a_server_under_load_to_the_last_request(tiny_models: 
         for group in groups:
             for rule in group["rules"]:
                 assert rule["health"] == "ok", rule
-        empty = [title for title, expression in panel_expressions() if not observer.query(expression)]
-        # Its sessions are in memory.
-        assert set(empty) <= {"Disk"}, empty
+        empty = [expression for _, expression in panel_expressions() if not observer.query(expression)]
+        # Its sessions are in memory, and all models.
+        absent = {"rnnserve_session_store_disk_bytes", *ON_DEMAND}
+        assert all(names_in(expression) <= absent for expression in empty), empty

@@ -15,7 +15,6 @@ from app.core.errors import UnknownModel
 from app.core.schema import Answer
 from app.edge.edge import Edge, edge_of
 from app.edge.http.routing import PROBLEMS, BytesRoute, json_response
-from app.service.catalog import Deployment
 from app.service.model_control import ModelState, ModelStatus
 
 NamePath = Annotated[str, Path(description="the model's name, without a version")]
@@ -45,6 +44,11 @@ class ModelSummary(Answer):
     labels: list[str] = Field([], description="it is also asked by these, name@label")
     traffic: float = Field(
         0.0, description="share, 0 to 1, of the requests that name the model but no version"
+    )
+    loaded: bool | None = Field(
+        None,
+        description="on a server that loads models on demand: whether it is in memory",
+        exclude_if=lambda loaded: loaded is None,
     )
     task: str | None = None
     cell: Literal["rnn", "lstm", "gru"] | None = None
@@ -97,10 +101,10 @@ async def describe_model(request: Request, name: ModelPath) -> Response:
     if found is None:
         raise UnknownModel(name, tuple(catalog.deployments))
     manifest = found.manifest
-    served = [deployment.manifest for deployment in catalog.deployments.values()]
-    versions = [each.version for each in reversed(served) if each.name == manifest.name]
+    versions = [each.manifest.version for each in reversed(catalog.versions(manifest.name))]
+    model = await found.loaded()
     (state,) = [state for state in edge.models.index() if state.reference == manifest.reference]
-    return json_response(_detail(found, state, versions, edge))
+    return json_response(_detail(manifest, model, state, versions, edge))
 
 
 @admin_router.post("/reload", response_model=ModelList, responses={504: PROBLEMS[504]})
@@ -150,8 +154,9 @@ def _summary(state: ModelState, manifest: Manifest, edge: Edge) -> dict[str, Any
     }
 
 
-def _detail(found: Deployment, state: ModelState, versions: list[str], edge: Edge) -> ModelDetail:
-    manifest = found.manifest
+def _detail(
+    manifest: Manifest, model: Any, state: ModelState, versions: list[str], edge: Edge
+) -> ModelDetail:
     common = {
         "max_body_bytes": edge.limits.max_body_bytes,
         "request_timeout_s": edge.limits.request_timeout_s,
@@ -160,8 +165,8 @@ def _detail(found: Deployment, state: ModelState, versions: list[str], edge: Edg
         **_summary(state, manifest, edge),
         versions=versions,
         network=manifest.network.model_dump(exclude_none=True),
-        inputs=dict(found.model.inputs),
-        limits=common | found.model.limits,
+        inputs=dict(model.inputs),
+        limits=common | model.limits,
         state=manifest.row.model_dump(),
         quality=[QualityFigure(**figure.model_dump()) for figure in manifest.quality],
         provenance=manifest.provenance.model_dump(exclude_none=True),

@@ -122,7 +122,7 @@ class LiveSocket(Connection):
     async def _start(self, start: LiveStart) -> None:
         options = self._live.options(start)
         if start.session is None:
-            state = self._service.states.opened(start.model, self._task.name, options, None)
+            state = await self._service.states.opened(start.model, self._task.name, options, None)
         else:
             state = await self._kept(start.session, start.model, options)
         ready = self._live.ready(start, state.model, state.context)

@@ -43,7 +43,7 @@ class InferRoute(OipRoute):
         length, view = int(given), memoryview(body)
         if length == 0 and body:
             path = request.path_params
-            return tensors_of(request).raw(path["model"], path.get("version"), view)
+            return await tensors_of(request).raw(path["model"], path.get("version"), view)
         head = await json_text(body[:length], edge_of(request))
         return InferRequest.model_validate_json(head).carrying(view[length:])
 

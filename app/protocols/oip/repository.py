@@ -25,6 +25,8 @@ _STATES: dict[ModelStatus, str] = {
     "unloaded": "UNAVAILABLE",
 }
 
+_COLD = "not in memory; the first request loads it"
+
 _CHANGE: dict[str, Any] = {
     # An answer without a body; the class that FastAPI takes unless told otherwise would document JSON.
     "response_class": Response,
@@ -45,7 +47,7 @@ async def list_repository(body: IndexRequest, request: Request) -> Response:
             "name": state.name,
             "version": state.version,
             "state": _STATES[state.status],
-            "reason": state.reason or "",
+            "reason": state.reason or (_COLD if state.loaded is False else ""),
         }
         for state in edge_of(request).models.index()
         if state.status == "ready" or not body.ready

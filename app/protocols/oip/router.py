@@ -67,9 +67,8 @@ async def count_model(request: Request, model: ModelPath) -> Response:
     manifest = found(request).manifest
     if "version" in request.path_params:
         return _stats(request, [manifest])
-    return _stats(
-        request, [served for served in manifests_of(edge_of(request)) if served.name == manifest.name]
-    )
+    versions = edge_of(request).service.catalog.versions(manifest.name)
+    return _stats(request, [served.manifest for served in versions])
 
 
 @router.get("/v2", response_model=ServerMetadata, responses=ERRORS)
@@ -109,11 +108,11 @@ async def check_model_readiness(request: Request, model: ModelPath) -> Response:
 async def describe_tensors(request: Request, model: ModelPath) -> Response:
     """The tensors that a model reads and gives."""
     service, deployment = tensors_of(request), found(request)
-    name, table = deployment.manifest.name, deployment.model.tensors
+    name, table = deployment.manifest.name, (await deployment.loaded()).tensors
     return json_response(
         ModelMetadata(
             name=name,
-            versions=[served.version for served in manifests_of(edge_of(request)) if served.name == name],
+            versions=[each.manifest.version for each in edge_of(request).service.catalog.versions(name)],
             platform=PLATFORM,
             inputs=[_shown(spec) for spec in service.inputs(table)],
             outputs=[_shown(spec) for spec in service.outputs(table)],
@@ -126,7 +125,7 @@ async def describe_tensors(request: Request, model: ModelPath) -> Response:
 async def describe_configuration(request: Request, model: ModelPath) -> Response:
     """The same in the words of Triton's model configuration."""
     service, deployment = tensors_of(request), found(request)
-    table = deployment.model.tensors
+    table = (await deployment.loaded()).tensors
     config = ModelConfig(
         name=deployment.manifest.name,
         platform=PLATFORM,

@@ -28,16 +28,12 @@ class TensorCall:
     """``rows`` are of the input ``source``; without names ``asked`` the model chooses its outputs."""
 
     deployment: Deployment
+    table: TensorTable
     source: TensorInput
     rows: list[Row]
     parameters: Any
     asked: tuple[str, ...]
     owner: str
-
-    @property
-    def table(self) -> TensorTable:
-        table: TensorTable = self.deployment.model.tensors
-        return table
 
     def wants(self, *, steps: bool, usual: bool) -> bool:
         """Whether outputs ``step_...``, or others, are asked for; ``usual`` where none is named at all."""

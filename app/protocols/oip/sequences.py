@@ -78,7 +78,7 @@ class Sequences:
         """The version that a sequence is on; ``asked`` is who would answer a request by itself."""
         sessions, name = self._runs.sessions, asked.manifest.name
         served = self._inference.catalog.deployments
-        if sequence.start or sum(deployment.manifest.name == name for deployment in served.values()) == 1:
+        if sequence.start or len(self._inference.catalog.versions(name)) == 1:
             return asked
         try:
             info = await sessions.view(sequence.session, owner)
@@ -129,7 +129,7 @@ class Sequences:
     async def _open(self, id: str, call: TensorCall, row: object) -> None:
         sessions, options = self._runs.sessions, call.table.options(call.parameters)
         if row is not None:
-            sessions.check(call.deployment, options, row)
+            await sessions.check(call.deployment, options, row)
         model = call.deployment.manifest.reference
         request = CreateSession.model_construct(model=model, id=id, options=options)
         for attempt in range(_ATTEMPTS):

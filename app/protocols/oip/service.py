@@ -71,8 +71,8 @@ class TensorService:
     def outputs(self, table: TensorTable) -> list[TensorOutput]:
         return [spec for spec in table.outputs if self.has_sequences or not spec.each_step]
 
-    def raw(self, model: str, version: str | None, body: memoryview) -> InferRequest:
-        spec = self.find(model, version).model.tensors.inputs[0]
+    async def raw(self, model: str, version: str | None, body: memoryview) -> InferRequest:
+        spec = (await self.find(model, version).loaded()).tensors.inputs[0]
         request = InferRequest(inputs=[raw_input(spec, body)])
         return request if spec.datatype == "BYTES" else request.carrying(body)
 
@@ -95,18 +95,19 @@ class TensorService:
     async def _infer(
         self, deployment: Deployment, version: str | None, request: InferRequest, owner: str
     ) -> TensorAnswer:
-        reserved, parameters = _split(request.parameters, deployment.model.tensors.parameters)
+        table: TensorTable = (await deployment.loaded()).tensors
+        reserved, parameters = _split(request.parameters, table.parameters)
         sequence = sequence_of(reserved, deployment.manifest.name)
         choices = request.outputs or ()
         async with _within(reserved.timeout):
             if sequence is not None:
                 pinned = version is not None
                 deployment = await self._sequences.deployment(sequence, deployment, owner, pinned=pinned)
-            table: TensorTable = deployment.model.tensors
+            table = (await deployment.loaded()).tensors
             tensors = decode(request.inputs, request.binary, table.inputs)
             asked = _asked(self.outputs(table), deployment, choices)
             source, rows = rows_of(table.inputs, tensors)
-            call = TensorCall(deployment, source, rows, parameters, asked, owner)
+            call = TensorCall(deployment, table, source, rows, parameters, asked, owner)
             if sequence is None:
                 made, timing = await self._runs.once(call)
             else:

@@ -35,9 +35,10 @@ async def start_completion(edge: Edge, request: CompletionRequest, id: str) -> T
     requests = text_requests(request)
     service, limits = edge.service, edge.limits
     found = _find(edge, request.model)
-    manifest, model = found.manifest, found.model
+    manifest = found.manifest
     with service.call(found.task.name, request.model) as call:
-        call.model = manifest.reference
+        call.asks(found)
+        model = await found.loaded()
         prepared = await offloaded(
             milliseconds(requests), prepare_completion, request, requests, model, limits.max_queued_steps
         )

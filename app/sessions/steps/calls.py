@@ -11,6 +11,7 @@ from typing import Any
 from app.access.principal import Principal
 from app.core.errors import RnnserveError
 from app.service.call import RequestClock
+from app.service.catalog import Deployment
 
 Outcome = bytes | RnnserveError
 """The JSON bytes of a step answer, or why there is none."""
@@ -78,6 +79,7 @@ class SessionQueue:
     Attributes:
         running: calls that are being applied.
         busy: whether a batch works on the session.
+        pinned: the model version it is on, which stays in memory while calls wait or run; once that is known.
     """
 
     key: str
@@ -86,6 +88,7 @@ class SessionQueue:
     waiting: deque[PendingCall] = field(default_factory=deque)
     running: list[PendingCall] = field(default_factory=list)
     busy: bool = False
+    pinned: Deployment | None = None
 
     def first(self) -> PendingCall | None:
         """The call that is due; those that nobody waits for are dropped."""

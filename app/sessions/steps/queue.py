@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from functools import partial
 
 from app.access.principal import CURRENT
 from app.core.errors import Draining, Overloaded, UnknownSession
@@ -32,6 +33,7 @@ class StepQueue:
         self._queues: dict[str, SessionQueue] = {}
         self._ready: dict[str, SessionQueue] = {}
         self._batches: set[asyncio.Task[None]] = set()
+        self._loads: set[asyncio.Task[None]] = set()  # that sessions wait for
         self._num_waiting = 0
         self._scheduled = False
         self._closed = False
@@ -72,7 +74,7 @@ class StepQueue:
 
     async def close(self) -> None:
         self._closed = True
-        batches = list(self._batches)
+        batches = [*self._batches, *self._loads]
         for batch in batches:
             batch.cancel()
         await asyncio.gather(*batches, return_exceptions=True)
@@ -95,11 +97,16 @@ class StepQueue:
                 queues.append(self._ready.pop(key))
                 queues[-1].busy = True
             # In a context of its own: a batch is no single request's work.
-            self._batches.add(loop.create_task(self._run(queues), context=Context()))
+            work = self._run(queues, partial(self._apply, queues))
+            self._batches.add(loop.create_task(work, context=Context()))
 
-    async def _run(self, queues: Sequence[SessionQueue]) -> None:
+    async def _run(self, queues: Sequence[SessionQueue], work: Callable[[], Awaitable[None]]) -> None:
+        """Do work on queues that are busy, and let go of them."""
+        task = asyncio.current_task()
+        assert task is not None
+        loop = task.get_loop()
         try:
-            await self._apply(queues)
+            await work()
         except Exception as error:
             for queue in queues:
                 queue.fail(error)
@@ -108,11 +115,16 @@ class StepQueue:
                 queue.busy = False
                 if queue.running:  # the batch was given up in its midst
                     queue.fail(Draining("the server is shutting down"))
-                if queue.first() is not None:
-                    self._ready[queue.key] = queue
-                else:
+                if queue.first() is None:
+                    if queue.pinned is not None:
+                        queue.pinned.uses -= 1
                     del self._queues[queue.key]
-            task = asyncio.current_task()
-            assert task is not None
+                elif queue.pinned is not None and queue.pinned.model is None and not self._closed:
+                    queue.busy = True
+                    waiting = self._run([queue], queue.pinned.load)
+                    self._loads.add(loop.create_task(waiting, context=Context()))
+                else:
+                    self._ready[queue.key] = queue
             self._batches.discard(task)
-            self._schedule(task.get_loop())
+            self._loads.discard(task)
+            self._schedule(loop)

@@ -139,6 +139,12 @@ class Stepper:
         checked by anything.
         """
         deployment = self._access.deployment(record)
+        if queue.pinned is not deployment:
+            if queue.pinned is not None:
+                queue.pinned.uses -= 1
+            queue.pinned, deployment.uses = deployment, deployment.uses + 1
+        if deployment.model is None:
+            return None  # the queue is set aside until it is in memory
         session = SessionRun(
             queue, record, deployment, cached, record.step, record.context, dict(record.memory)
         )
@@ -208,12 +214,13 @@ class Stepper:
         self, deployment: Deployment, state: SessionRecord | PortableState, inputs: Any
     ) -> tuple[PortableState, list[Output]]:
         """Run inputs from a state: the state after them, and what is said of them."""
+        of_session = (await deployment.loaded()).session
         encoded = self.encode(deployment, state.context, state.step, inputs)
         run = Run(deployment, state.row if state.row.size else None, encoded.steps)
         await run_all([run], self._access.inference.deadline())
         row, outputs = run.result()
         memory = dict(state.memory)
-        (said,) = deployment.model.session.describe([AppliedInputs(encoded, state.last, outputs, memory)])
+        (said,) = of_session.describe([AppliedInputs(encoded, state.last, outputs, memory)])
         step, last = state.step + len(encoded.reported), outputs[-1].copy() if len(outputs) else state.last
         after = PortableState(state.model, state.graph, step, encoded.context, row, last, memory)
         return after, said

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from app.core.errors import InvalidInput, over_limit
 from app.features.calendar import parse_timestamp, timestamps
 from app.features.frequency import Frequency, parse_frequency
-from app.features.season import MIN_VALUES, find_season
 from app.features.series import NUM_COLUMNS, SeriesKind, encode, kind_for
 from app.tasks.forecast.covariate_spec import Told
 from app.tasks.forecast.covariates import Covariates
 from app.tasks.forecast.schema import NOT_TOLD, NOTHING, ForecastLimits, Given, Series, SeriesInput
+from app.tasks.forecast.season import MIN_VALUES, find_season
 from app.tasks.forecast.seen import Seen
 from app.tasks.forecast.spec import ForecastSpec, known_frequencies
 

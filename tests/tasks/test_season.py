@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.features.season import find_season
+from app.tasks.forecast.season import find_season
 from tests.public_data import data_folder
 from training.data.download import DataStore
 from training.forecast.series import read_rows
