@@ -159,7 +159,10 @@ class Steps(TypedDict):
 
 
 class ModelInfo(TypedDict):
-    """One version of a model, and whether it answers (``status`` is ``ready``)."""
+    """One version of a model, and whether it answers (``status`` is ``ready``).
+
+    ``loaded``, where models are loaded on demand: whether it is in memory.
+    """
 
     name: str
     version: str
@@ -171,3 +174,4 @@ class ModelInfo(TypedDict):
     cell: str | None
     description: str | None
     default: bool
+    loaded: NotRequired[bool]

@@ -131,10 +131,12 @@ def test_one_run_writes_an_output_at_a_time(batch: Batch) -> None:
     while not (out / "_job.json").exists():
         assert time.monotonic() < until
         time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)  # so that it does not end before the other has tried
     assert json.loads((out / "_job.json").read_text())["input"]["big.csv"][0] == given.stat().st_size
     assert batch("forecast", given, out, *WORDS) == 2
     assert "another run is writing" in batch.said
     process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert said.strip().splitlines() == ["rnnserve: stopped; the same command goes on from what is done"]
