@@ -23,6 +23,7 @@ from app.cli_tasks import command_of
 from app.core.errors import ConfigurationError, RnnserveError
 from app.main import version
 from app.registered import TASKS
+from app.registry.background import leave
 from app.sessions.keys import state_secret
 from app.settings import ENV_PREFIX, Settings, effective_lines, load_settings, load_sourced
 from app.startup import open_listeners, serve_here
@@ -47,7 +48,9 @@ def main() -> None:
         cli()
     except RnnserveError as error:
         typer.echo(f"rnnserve: {error.message}", err=True)
-        sys.exit(2)
+        leave(2)
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else bool(end.code))
 
 
 def serve(**flags: Any) -> None:

@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 
 from app.core.errors import ConfigurationError, RnnserveError
+from app.registry.background import leave
 from app.registry.unloaded import Siblings, UnloadedNames
 from app.settings import Settings
 from app.startup import hold_hangups, serve_here
@@ -248,6 +248,7 @@ def _work(
         board.beat(place)
         news.send((True, text))
 
+    status = 0
     try:
         serve_here(
             settings,
@@ -259,10 +260,11 @@ def _work(
     except RnnserveError as error:
         with contextlib.suppress(OSError):
             news.send((False, error.message))
-        sys.exit(2)
+        status = 2
     finally:
         if os.getppid() != parent:
             share.abandon()
+    leave(status)
 
 
 def _hang_up(supervisor: int) -> None:

@@ -84,7 +84,8 @@ def test_the_script_says_what_is_missing(tmp_path: Path) -> None:
     assert result.stderr == "buildah is missing (Debian: apt install buildah)\n"
 
 
-def test_a_stop_while_models_load_is_a_clean_end() -> None:
+@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.15])
+def test_a_stop_while_models_load_is_a_clean_end(after_s: float) -> None:
     """Whoever stops a service at once does not find a failed one. It listens before it loads."""
     address = free_address()
     host, port = address.split(":")
@@ -95,6 +96,7 @@ def test_a_stop_while_models_load_is_a_clean_end() -> None:
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.01)
+    time.sleep(after_s)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
