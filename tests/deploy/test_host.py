@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.deploy.balancer import free_address
 from tests.deploy.manifests import DEPLOY, DOCKERFILE, FLUSH_S, program, seconds, settings_of
 from tests.e2e.server import REPOSITORY
