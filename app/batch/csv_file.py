@@ -8,71 +8,36 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from app.batch.cut import Cut, cuts_of_text, last_end
 from app.batch.plain_csv import plain_cells
 from app.batch.row_file import TELLING_ROWS, Broken, Dialect, Read
+from app.batch.text_file import TextFile
 from app.core.errors import InvalidInput
 from app.features.table import BINARY, SEPARATOR_LINE, Row, delimiter_of, has_decimal_commas, header_of
 from app.tasks.batch import Cells, Rows
 
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_FOLLOWING = 256 * 1024
+_MARK_BYTES = 16
 _NOT_TEXT = "its bytes are not {}; name the encoding with --encoding, such as latin-1"
 csv.field_size_limit(2**31 - 1)
 
 
-class CsvFile:
-    """See :class:`app.batch.row_file.RowFile`.
+class CsvFile(TextFile):
+    """See :class:`app.batch.text_file.TextFile`.
 
     Args:
-        size: bytes of a part.
         encoding: in which a line's end, a quote and the delimiter are single bytes.
-        dialect: found by another one of the same file.
-
-    Raises:
-        InvalidInput: it is empty, binary, or has no header.
-        OSError: it cannot be read.
     """
 
+    quoted = True
+
     def __init__(self, path: Path, size: int, encoding: str, dialect: Dialect | None = None) -> None:
-        self._path = path
-        self._size = size
         self._encoding = encoding
-        self.dialect = self._found_out() if dialect is None else dialect
-        self.header: list[str] = self.dialect["header"]
+        super().__init__(path, size, dialect)
         self._delimiter: str = self.dialect["delimiter"]
 
-    @property
-    def length(self) -> int:
-        return self._path.stat().st_size
-
-    def cuts(self) -> Iterator[Cut]:
-        start, line = self.dialect["start"], self.dialect["line"]
-        return cuts_of_text(self._path, start, line, self._size, quoted=True)
-
-    def read(self, first: int, last: int, line: int) -> Read:
-        with self._path.open("rb") as file:
-            file.seek(first)
-            return self._parsed(file.read(last - first), line)
-
-    def following(self, first: int, line: int) -> Iterator[Read]:
-        with self._path.open("rb") as file:
-            file.seek(first)
-            rest = b""
-            while more := file.read(_FOLLOWING):
-                data = rest + more
-                end = last_end(data, quoted=True)
-                if end:
-                    yield self._parsed(data[:end], line)
-                    line += data.count(b"\n", 0, end)
-                rest = data[end:]
-            if rest:
-                yield self._parsed(rest, line)
-
     def _found_out(self) -> Dialect:
-        with self._path.open("rb") as file:
-            data = file.read(self._size)
+        data = self._bytes(0, _MARK_BYTES)
         for marks, what in BINARY:
             if data.startswith(marks):
                 what = what.replace("send it with content-encoding: gzip, or unpack it", "unpack it")
@@ -81,9 +46,7 @@ class CsvFile:
             hint = "convert it: iconv -f UTF-16 -t UTF-8"
             raise InvalidInput("body", f"the CSV is in UTF-16, which is not read in parts; {hint}")
         start = len(_BOM) if data.startswith(_BOM) else 0
-        whole = len(data) < self._size
-        data = data[start:] if whole else data[start : last_end(data, quoted=True)]
-        text, line = data.decode(self._encoding, "replace"), 1
+        text, line = self._first_part(start).decode(self._encoding, "replace"), 1
         delimiter = None
         if (separator := SEPARATOR_LINE.match(text)) is not None:
             delimiter, line = separator[1], 2

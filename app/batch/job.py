@@ -34,9 +34,7 @@ def held(output: Output, job: Mapping[str, Any], *, restart: bool) -> Iterator[b
     """
     where = str(output.path)
     try:
-        if restart:
-            output.clear()
-        if output.complete and not output.is_folder:
+        if output.complete and not output.is_folder and not restart:
             raise ConfigurationError(f"{where!r} is there already; name another --out, or give --restart")
         output.folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(output.folder, os.O_RDONLY | os.O_CLOEXEC)
@@ -47,6 +45,8 @@ def held(output: Output, job: Mapping[str, Any], *, restart: bool) -> Iterator[b
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ConfigurationError(f"another run is writing {where!r}; wait for it, or end it") from error
+        if restart:
+            output.clear()
         begun = output.job.exists() and (output.complete or not output.empty)
         if begun:
             _check_same(json.loads(output.job.read_text()), json.loads(json.dumps(job)), where)

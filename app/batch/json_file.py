@@ -2,64 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
-from app.batch.cut import Cut, cuts_of_text, last_end
 from app.batch.row_file import Broken, Dialect, Read
+from app.batch.text_file import TextFile
 from app.core.errors import InvalidInput
 from app.tasks.batch import Cells, Rows
 
-_FOLLOWING = 256 * 1024
 _NUMBERS = frozenset({int, float, type(None)})
 _PLAIN = _NUMBERS | {str, bool}
 
 
-class JsonFile:
-    """See :class:`app.batch.row_file.RowFile` and :class:`app.batch.csv_file.CsvFile`."""
+class JsonFile(TextFile):
+    """See :class:`app.batch.text_file.TextFile`."""
 
-    def __init__(self, path: Path, size: int, dialect: Dialect | None = None) -> None:
-        self._path = path
-        self._size = size
-        self.dialect = self._found_out() if dialect is None else dialect
-        self.header: list[str] = self.dialect["header"]
-
-    @property
-    def length(self) -> int:
-        return self._path.stat().st_size
-
-    def cuts(self) -> Iterator[Cut]:
-        return cuts_of_text(self._path, 0, 1, self._size, quoted=False)
-
-    def read(self, first: int, last: int, line: int) -> Read:
-        with self._path.open("rb") as file:
-            file.seek(first)
-            return self._parsed(file.read(last - first), line)
-
-    def following(self, first: int, line: int) -> Iterator[Read]:
-        with self._path.open("rb") as file:
-            file.seek(first)
-            rest = b""
-            while more := file.read(_FOLLOWING):
-                data = rest + more
-                end = last_end(data, quoted=False)
-                if end:
-                    yield self._parsed(data[:end], line)
-                    line += data.count(b"\n", 0, end)
-                rest = data[end:]
-            if rest:
-                yield self._parsed(rest, line)
+    quoted = False
 
     def _found_out(self) -> Dialect:
-        with self._path.open("rb") as file:
-            data = file.read(self._size)
-        if len(data) == self._size:
-            data = data[: last_end(data, quoted=False)]
-        records, _, broken = _records(data, 1)
+        records, _, broken = _records(self._first_part(), 1)
         if not records:
             what = f"line {broken[0].line}: {broken[0].reason}" if broken else "the file is empty"
             raise InvalidInput("body", what)

@@ -68,14 +68,14 @@ def _whole(
             broken = [each for each in broken if _key_of(each, key, file.header) != last]
     if not len(rows):
         return rows, broken
-    last = rows.keys(key)[-1]
+    last, parts = rows.keys(key)[-1], [rows]
     for more, bad in file.following(cut.last, cut.next_line):
         count = _same(more.keys(key), last)
         broken += [each for each in bad if _key_of(each, key, file.header) == last]
-        rows = rows.with_rows(more.between(0, count))
+        parts.append(more.between(0, count))
         if count < len(more):
             break
-    return rows, broken
+    return Rows.joined(parts), broken
 
 
 def _same(keys: Sequence[str], wanted: str) -> int:

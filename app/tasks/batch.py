@@ -76,11 +76,14 @@ class Rows:
         columns = {name: cells[first:last] for name, cells in self.columns.items()}
         return Rows(self.lines[first:last], columns, self.decimal_comma)
 
-    def with_rows(self, more: Rows) -> Rows:
-        """These rows and those behind them."""
-        lines = [*self.lines, *more.lines]
-        columns = {name: _joined(cells, more.columns[name]) for name, cells in self.columns.items()}
-        return Rows(lines, columns, self.decimal_comma)
+    @staticmethod
+    def joined(parts: Sequence[Rows]) -> Rows:
+        """One or more, one behind the other."""
+        if len(parts) == 1:
+            return parts[0]
+        lines = [line for part in parts for line in part.lines]
+        columns = {name: _joined([part.columns[name] for part in parts]) for name in parts[0].columns}
+        return Rows(lines, columns, parts[0].decimal_comma)
 
     def keys(self, names: Sequence[str]) -> Sequence[str]:
         """Of each row what tells its sequence: the cells of some columns, with slashes between them."""
@@ -126,11 +129,11 @@ def written(cells: NDArray[np.generic]) -> list[str]:
     return ["" if math.isnan(cell) else repr(cell) for cell in cells.tolist()]
 
 
-def _joined(cells: Cells, more: Cells) -> Cells:
-    if isinstance(cells, np.ndarray) and isinstance(more, np.ndarray):
-        return np.concatenate([cells, more])
-    first, last = (written(part) if isinstance(part, np.ndarray) else part for part in (cells, more))
-    return [*first, *last]
+def _joined(parts: Sequence[Cells]) -> Cells:
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) == len(parts):
+        return np.concatenate(arrays)
+    return [cell for part in parts for cell in (written(part) if isinstance(part, np.ndarray) else part)]
 
 
 @dataclass(slots=True, eq=False)

@@ -104,3 +104,12 @@ def test_a_quote_that_is_never_closed_does_not_take_the_memory(
                 path, 5_000, "utf-8", {"header": ["a", "b"], "delimiter": ",", "start": 4, "line": 2}
             ).cuts()
         )
+
+
+def test_nor_does_one_behind_a_part(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the last sequence of the part before is read on."""
+    monkeypatch.setattr("app.batch.cut._LONGEST_RECORD", 300_000)
+    path.write_text('a,b\n1,2\n3,"4\n' + "5,6\n" * 200_000)
+    dialect = {"header": ["a", "b"], "delimiter": ",", "start": 4, "line": 2}
+    with pytest.raises(InvalidInput, match="the record in line 3 does not end within"):
+        list(CsvFile(path, 8, "utf-8", dialect).following(8, 3))

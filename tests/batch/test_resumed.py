@@ -138,6 +138,9 @@ def test_one_run_writes_an_output_at_a_time(batch: Batch) -> None:
     assert json.loads((out / "_job.json").read_text())["input"]["big.csv"][0] == given.stat().st_size
     assert batch("forecast", given, out, *WORDS) == 2
     assert "another run is writing" in batch.said
+    assert batch("forecast", given, out, *WORDS, "--restart") == 2
+    assert "another run is writing" in batch.said
+    assert (out / "_job.json").exists(), "what the other run has done is its own"
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGCONT)
     _, said = process.communicate(timeout=30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 from pathlib import Path
 
@@ -206,3 +207,17 @@ def test_times_keep_the_offset_they_are_written_with(batch: Batch) -> None:
         "2024-01-01T23:00:00+05:00",
         "2024-01-01T18:00:00+00:00",
     ]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_row_may_be_longer_than_a_part(batch: Batch, suffix: str) -> None:
+    """Also the first one, which tells what the file is."""
+    texts = ["a good film, " * 50, "dull", "truly " * 90]
+    csv_text = "\n".join(["stars,review", *(f'5,"{text}"' for text in texts), ""])
+    lines = "".join(json.dumps({"stars": 5, "review": text}) + "\n" for text in texts)
+    given = batch.write(f"long.{suffix}", csv_text if suffix == "csv" else lines)
+    out = batch.folder / "o.csv"
+    words = ("--text", "review", "--part-mb", "0.0001")
+    assert batch("sentiment", given, out, *words) == 0, batch.said
+    first = 2 if suffix == "csv" else 1
+    assert [row["line"] for row in table(out)] == [str(first + number) for number in range(3)]
