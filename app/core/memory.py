@@ -12,7 +12,6 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 """Parameters of ``mallopt``, as in ``malloc.h``."""
 _LARGE = 4 * 1024 * 1024
 _SOON_S = 0.5
-_NEVER = 2**30
 _FEW_BLOCKS = 500_000
 _LOOKS = 10
 
@@ -66,7 +65,7 @@ class Collector:
         """Call once the models are loaded."""
         gc.collect()
         gc.freeze()
-        gc.set_threshold(10_000, 5, _NEVER)  # fifty thousand young objects take twenty milliseconds
+        gc.set_threshold(10_000, 5, 2**30)  # fifty thousand young objects take twenty milliseconds
         self._most_blocks = sys.getallocatedblocks() + _FEW_BLOCKS
         self._looks = 0
 

@@ -27,6 +27,10 @@ ModelReference = Annotated[
 Seq = Annotated[int, Field(ge=1, le=2**53, description="number of the first step this call writes")]
 
 
+def by_commas(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
 class Request(BaseModel):
     """Base of requests: unknown fields, wrong types, NaN and Infinity are refused."""
 

@@ -139,8 +139,9 @@ class Connection(ABC):
         self.finish(CLOSE_IDLE, f"no request came for {self._edge.limits.socket_idle_s:g} s")
 
     async def _receive_all(self) -> None:
-        while True:  # and nothing more once the end is decided: its close code tells of that
+        while True:
             message = await self._websocket.receive()
+            # What comes once the end is decided is not answered: the close code tells of that.
             if message["type"] == "websocket.disconnect" or self._end.done():
                 self.finish()
                 return

@@ -155,12 +155,9 @@ def _fields(form: Form) -> dict[str, Any]:
 
 def _events(answer: Any) -> bytes:
     """The segments as they would be streamed, then all of the text."""
-    parts: list[TranscriptDelta | TranscriptDone] = [
-        TranscriptDelta(delta=segment.text if not index else f" {segment.text}")
-        for index, segment in enumerate(answer.segments)
-    ]
-    parts.append(TranscriptDone(text=answer.text))
-    return b"".join(b"data: " + part.model_dump_json().encode() + b"\n\n" for part in parts)
+    texts = (f" {one.text}" if index else one.text for index, one in enumerate(answer.segments))
+    frames = [*(TranscriptDelta(delta=text) for text in texts), TranscriptDone(text=answer.text)]
+    return b"".join(b"data: " + frame.model_dump_json().encode() + b"\n\n" for frame in frames)
 
 
 def _verbose(answer: Any, wanted: tuple[str, ...]) -> Transcription:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.core.schema import ModelReference
+from app.core.schema import ModelReference, by_commas
 from app.features.columns import Bounds, Column, read_columns
 from app.features.layout import Layout
 from app.features.table import read_table
@@ -56,10 +56,6 @@ CSV_TYPES = (
     # What browsers on Windows say of a CSV file.
     "application/vnd.ms-excel",
 )
-
-
-def by_commas(value: object) -> object:
-    return value.split(",") if isinstance(value, str) else value
 
 
 def _numbers_by_commas(value: object) -> object:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.core.errors import InvalidInput
-from app.core.schema import ModelReference
+from app.core.schema import ModelReference, by_commas
 from app.features.table import number_of
 from app.tasks.batch import Batch, Item, Kind, Layout, Reject, Rows, column_named
 from app.tasks.sentiment.model import SentimentModel
@@ -19,10 +19,6 @@ _NUMBER: Kind = "number"
 _NAMES = ("text", "review", "sentence", "comment", "content", "body")
 
 
-def _by_commas(value: object) -> object:
-    return value.split(",") if isinstance(value, str) else value
-
-
 class SentimentBatchOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,7 +27,7 @@ class SentimentBatchOptions(BaseModel):
         description=f"column of texts; left out, the one named {', '.join(_NAMES[:-1])} or {_NAMES[-1]}, or "
         "the only one that holds words",
     )
-    keep: Annotated[list[str], BeforeValidator(_by_commas)] = Field(
+    keep: Annotated[list[str], BeforeValidator(by_commas)] = Field(
         default=[], description="columns that are copied to the output, by commas"
     )
     model: ModelReference = None

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from app.core.errors import InvalidInput, RnnserveError
+from app.core.schema import by_commas
 from app.features.columns import Bounds, Column
 from app.tasks.batch import Batch, Item, Kind, Reject, Rows
 from app.tasks.batch import Layout as FileLayout
 from app.tasks.forecast.batch.series import SeriesReader, TableLayout, find_layout
-from app.tasks.forecast.csv_body import TableQuery, by_commas, given, series_input
+from app.tasks.forecast.csv_body import TableQuery, given, series_input
 from app.tasks.forecast.model import ForecastModel
 from app.tasks.forecast.paths import DEFAULT_PATHS
 from app.tasks.forecast.schema import (
