@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tritonclient import http as triton
 from websockets.sync.client import connect
 
 from app.access.api_key import new_key, shown_digest
-from app.bundle.reader import read_bundle
-from app.core.errors import InvalidInput, InvalidManifest
-from app.core.numbers import softmax
-from app.tasks.sequence.bodies import ArrayQuery, parse_npy, read_npy
-from app.tasks.sequence.model import SequenceModel
-from app.tasks.sequence.outputs import OutputReader
-from app.tasks.sequence.schema import SequenceLimits, SequenceRequest
-from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
-from app.tasks.sequence.steps import Steps
-from tests.bundles import CELLS, tiny_reader, tiny_speller
+from tests.bundles import CELLS
 from tests.e2e.server import ServerProcess
+from tests.tasks.sequence.conftest import MODEL
 
 ROWS: list[Any] = [[0.1, 20.0], [0.7, None], [1.4, 23.5], [-0.2, 18.0], [0.3, None]]
-MODEL = "tiny-sensors-gru"
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reader of numbers of each cell, and one of letters."""
-    folder = tmp_path_factory.mktemp("models")
-    for cell in CELLS:
-        tiny_reader(folder, cell, f"tiny-sensors-{cell}")
-    tiny_speller(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(models: Path) -> Iterator[ServerProcess]:
-    """Serves them."""
-    with ServerProcess(models) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def model(models: Path) -> SequenceModel:
-    """Two columns, of which the second may be missing."""
-    bundle = read_bundle(models / MODEL / "1")
-    return SequenceModel(bundle, SequenceLimits(max_sequences=3, max_rows=20))
 
 
 def ask(server: ServerProcess, body: dict[str, Any]) -> Any:
@@ -216,151 +178,3 @@ def test_triton_reads_columns_and_outputs_by_name(server: ServerProcess) -> None
     with pytest.raises(triton.InferenceServerException, match=r"Expected \[batch, time, 2\]"):
         client.infer(MODEL, [tensor(rows[:, :, :1])])
     client.close()
-
-
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "rows"),
-        ({"rows": [], "text": "a"}, "rows"),
-        ({"rows": []}, "rows"),
-        ({"rows": {"vibration": 1}}, "rows"),
-        ({"rows": "0.1,20"}, "rows"),
-        ({"rows": [[0.1, 20], 3]}, "rows.1"),
-        ({"rows": [[0.1, 20], [1, 2, 3]]}, "rows.1"),
-        ({"rows": [[0.1, 20], [None, 3]]}, "rows.1.vibration"),
-        ({"rows": [[0.1, 20], [True, 3]]}, "rows.1.vibration"),
-        ({"rows": [[0.1, "20"]]}, "rows.0.temperature"),
-        ({"rows": [[0.1, 10**400]]}, "rows.0.temperature"),
-        ({"rows": [[0.1, 1e31]]}, "rows.0.temperature"),
-        ({"rows": [{"temperature": 1}]}, "rows.0.vibration"),
-        ({"rows": [{"vibration": 1, "heat": 2}]}, "rows.0.heat"),
-        ({"text": "ab"}, "text"),
-        ({"sequences": [{"rows": [[1, 2]]}, {"rows": [[1]]}]}, "sequences.1.rows.0"),
-        ({"sequences": [{"id": "a"}]}, "sequences.0"),
-        ({"sequences": [{"rows": [[1, 2]]}] * 4}, "sequences"),
-        ({"rows": [[1, 2]] * 21}, "rows"),
-    ],
-)
-def test_a_wrong_row_is_named(model: SequenceModel, body: dict[str, Any], field: str) -> None:
-    """By row and column, however it is wrong."""
-    with pytest.raises(InvalidInput) as caught:
-        model.prepare(SequenceRequest.model_validate_json(json.dumps(body)))
-    assert caught.value.field == field
-
-
-NUMBER = st.one_of(st.none(), st.integers(-(10**6), 10**6), st.floats(-1e6, 1e6, width=32))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(NUMBER, NUMBER, NUMBER), min_size=1, max_size=8))
-def test_lists_objects_and_arrays_are_the_same_steps(rows: list[tuple[Any, ...]]) -> None:
-    """Whatever is missing; float32 as NumPy rounds it."""
-    spec = SequenceSpec(
-        columns=tuple(Column(name=name, missing=True) for name in "abc"), outputs=(NamedOutput(name="y"),)
-    )
-    steps = Steps(spec, None, SequenceLimits())
-    listed = steps.of_rows([list(row) for row in rows], "rows")
-    expected = np.array(rows, np.float64).astype(np.float32)
-    np.testing.assert_array_equal(listed, expected)
-    named = [dict(zip("cab", (row[2], row[0], row[1]), strict=True)) for row in rows]
-    np.testing.assert_array_equal(steps.of_rows(named, "rows"), expected)
-    np.testing.assert_array_equal(steps.of_rows(np.array(rows, np.float64), "rows"), expected)
-    np.testing.assert_array_equal(steps.of_inputs(list(rows[0])), expected[:1])
-    with pytest.raises(InvalidInput, match="the row has 2 values, but the model reads 3"):
-        steps.of_inputs(list(rows[0][:2]))
-    with pytest.raises(InvalidInput, match="this is no row: the model reads numbers of the columns a, b, c"):
-        steps.of_inputs([list(rows[0]), 1])
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=80), st.integers(0, 200))
-def test_a_hostile_array_is_refused(noise: bytes, cut: int) -> None:
-    """Cut anywhere, or with other bytes in it: no other error, and no array larger than the body."""
-    saved = io.BytesIO()
-    np.save(saved, np.arange(6, dtype=np.float32).reshape(2, 3))
-    data = saved.getvalue()
-    data = data[:cut] + noise + data[cut + len(noise) :]
-    with contextlib.suppress(InvalidInput):
-        assert parse_npy(data).nbytes <= len(data)
-
-
-@pytest.mark.parametrize(
-    ("header", "said"),
-    [
-        (
-            "{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,), }",
-            "bytes of data follow",
-        ),
-        ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "not numbers"),
-        ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", "not numbers"),
-        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1), }", "1 to 3 axes"),
-        ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "axes"),
-        ("__import__('os').abort()", "cannot be read"),
-        ("(" * 9000, "cannot be read"),
-    ],
-)
-def test_an_array_that_lies_is_refused(header: str, said: str) -> None:
-    """Before anything of the size that it claims is made, and without running it."""
-    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(4)
-    with pytest.raises(InvalidInput, match=said):
-        read_npy(data, ArrayQuery(), SequenceLimits())
-
-
-def test_outputs_have_the_names_of_the_manifest() -> None:
-    """Classes by logits, by probabilities, by one number; numbers alone, several, by column."""
-    spec = SequenceSpec(
-        width=1,
-        outputs=(
-            NamedOutput(name="kind", size=2, labels=("a", "b")),
-            NamedOutput(name="chance", size=2, labels=("a", "b"), scores="probabilities"),
-            NamedOutput(name="alarm", labels=("off", "on"), scores="probabilities"),
-            NamedOutput(name="one"),
-            NamedOutput(name="two", size=2),
-            NamedOutput(name="named", size=2, columns=("x", "y")),
-        ),
-    )
-    values = np.array([[1.0, 3.0, 0.25, 0.75, 0.9, 7.0, 8.0, 9.0, 0.1, 0.2]], np.float32)
-    (said,) = OutputReader(spec).read(values)
-    expected = softmax(np.array([1.0, 3.0], np.float32))
-    assert said["kind"]["label"] == "b"
-    assert [*said["kind"]["scores"].values()] == pytest.approx(expected.tolist(), abs=1e-6)
-    assert said["chance"] == {"label": "b", "score": 0.75, "scores": {"a": 0.25, "b": 0.75}}
-    assert (said["alarm"]["label"], said["alarm"]["scores"]["off"]) == ("on", pytest.approx(0.1, abs=1e-6))
-    assert (said["one"], said["two"]) == (7.0, [8.0, 9.0])
-    assert said["named"] == {"x": pytest.approx(0.1), "y": pytest.approx(0.2)}
-
-
-@pytest.mark.parametrize(
-    ("spec", "said"),
-    [
-        ({"outputs": [{"name": "y"}]}, "exactly one of columns, width and vocabulary"),
-        ({"width": 2, "vocabulary": 3, "outputs": [{"name": "y"}]}, "exactly one"),
-        ({"columns": [{"name": "a"}, {"name": "a"}], "outputs": [{"name": "y"}]}, "one name"),
-        ({"width": 1, "outputs": [{"name": "y", "size": 3, "labels": ["a", "b"]}]}, "3 numbers for 2 labels"),
-        ({"width": 1, "outputs": [{"name": "y", "size": 2, "labels": ["a", "a"]}]}, "one name"),
-        ({"width": 1, "outputs": [{"name": "y", "size": 2, "columns": ["a"]}]}, "1 columns"),
-        ({"width": 1, "outputs": []}, "at least 1"),
-        ({"width": 1, "outputs": [{"name": "y"}], "reads": "last"}, "reads"),
-    ],
-)
-def test_a_wrong_manifest_is_refused(models: Path, spec: dict[str, Any], said: str) -> None:
-    """With the field or what is wrong; also one that does not fit its graph."""
-    bundle = read_bundle(models / MODEL / "1")
-    wrong = bundle.manifest.model_copy(
-        update={"spec": type(bundle.manifest.spec).model_validate({"task": "sequence", **spec})}
-    )
-    with pytest.raises(InvalidManifest, match=said):
-        wrong.spec_as(SequenceSpec)
-
-
-def test_a_spec_that_does_not_fit_the_graph_is_refused(models: Path) -> None:
-    """Another width, or another number of outputs."""
-    bundle = read_bundle(models / MODEL / "1")
-    for spec in (
-        SequenceSpec(width=3, outputs=(NamedOutput(name="y", size=4),)),
-        SequenceSpec(width=2, outputs=(NamedOutput(name="y", size=3),)),
-    ):
-        manifest = bundle.manifest.model_copy(update={"spec": spec})
-        with pytest.raises(InvalidManifest, match="graph"):
-            SequenceModel(replace(bundle, manifest=manifest), SequenceLimits())
