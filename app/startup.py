@@ -100,7 +100,7 @@ def greeting(application: Application, settings: Settings, port: int) -> str:
             f"{settings.device:<5} {one.load_seconds:5.2f} s  {default}".rstrip()
         )
     if settings.load == "on-demand":
-        lines.append(f"  {len(served.models) - len(in_memory)} more models are loaded when they are needed")
+        lines.append(f"  {len(served.models) - len(in_memory)} models are loaded when they are needed")
     store = settings.session_store
     kept = "off" if store is None else f"{shown(store)} ({settings.durability})"
     workers = f"  {settings.workers} worker processes" if settings.workers > 1 else ""

@@ -59,7 +59,7 @@ def expected(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_models_are_served_before_they_are_loaded(server: ServerProcess, expected: Any) -> None:
     """The first use loads one, and no other; lists and metrics say so."""
     with server.client() as client:
-        until(lambda: f"{NUM + 1} more models are loaded when they are needed" in server.log, "its word")
+        until(lambda: f"{NUM + 1} models are loaded when they are needed" in server.log, "its word")
         assert in_memory(client) == []
         assert len(client.get("/readyz").json()["models"]) == NUM + 1
         assert forecast(client, "m007") == expected
