@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.core.errors import DataError
+from training.data.multi30k import MULTI30K
 
 _RAW = "https://raw.githubusercontent.com"
 
@@ -325,5 +326,19 @@ CATALOGUE: dict[str, DataSet] = {
         "no licence stated; made to test speech recognisers for free",
         "speech/yesno/waves_yesno.zip",
         "26c6c3752ac7ec0169d851fbe931aa61bd92c774bce6cd1ffa6c158525798ec8",
+    ),
+    "multi30k": DataSet(
+        "Multi30k, task 1",
+        "https://github.com/multi30k/dataset",
+        "no licence stated; an academic benchmark",
+        tuple(
+            DataFile(
+                f"translation/multi30k/{name}.gz",
+                content,
+                f"{_RAW}/multi30k/dataset/master/data/task1/{name}{'.gz' if name.startswith('raw') else ''}",
+                "as published" if name.startswith("raw") else "gzipped here",
+            )
+            for name, content in MULTI30K.items()
+        ),
     ),
 }
