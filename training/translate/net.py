@@ -92,9 +92,10 @@ class Translator(nn.Module):
         config = self.config
         features = self._embedded(source)
         with self._noise(self.encoder), _full_precision(self.encoder):
-            values = self.encoder(features.float())[0]
+            values, last = self.encoder(features.float())
         values = locked_dropout(values, config.dropout / 2, self.training)
-        row = torch.tanh(self.start(values.mean(dim=1))).float()
+        ends = torch.cat([*(last[0] if isinstance(last, tuple) else last)], dim=1)
+        row = torch.tanh(self.start(ends)).float()
         if self.keys is None:
             return row, values
         return row, torch.cat([self.keys(values).float() * config.attention**-0.5, values], dim=2)
