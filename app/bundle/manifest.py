@@ -126,8 +126,8 @@ class AttendedSpec(Section):
 class EncoderSpec(Section):
     """A second graph, which runs once over a whole input and gives the row that a sequence begins with.
 
-    It takes ``tokens`` int64 ``[batch, length]`` with ``lengths`` int64 ``[batch]``, behind which tokens do not
-    count, or ``x`` float32 ``[batch, *shape]``; and gives ``state`` ``[batch, row size]``.
+    It takes ``tokens`` int64 ``[batch, length]`` with ``lengths`` int64 ``[batch]``, behind which no token
+    counts, or ``x`` float32 ``[batch, *shape]``; and gives ``state`` ``[batch, row size]``.
     """
 
     opset: int

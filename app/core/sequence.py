@@ -117,6 +117,14 @@ class SequenceRequest:
         return len(self.steps) + (self.feedback.max_tokens if self.feedback else 0)
 
 
+Source = NDArray[np.generic]
+"""A whole input of an encoder in its type: tokens ``[length]``, one to ``max_length``, or numbers ``[*shape]``.
+
+Tasks check what they send: too long an input is InvalidInput before anything runs. What was made of one is kept
+for a while, so that the same input is seldom encoded again. It is not to be changed.
+"""
+
+
 @dataclass(slots=True, eq=False)
 class Encoded:
     """What an encoder made of one whole input: the row ``[S]`` to start from, and what is attended to.

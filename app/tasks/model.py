@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from app.core.sequence import BlockRequest, BlockResult, Encoded, Event, Read, SequenceRequest
+from app.core.sequence import BlockRequest, BlockResult, Encoded, Event, Read, SequenceRequest, Source
 from app.tasks.session import SessionTask
 from app.tasks.tensor_table import TensorTable
 
@@ -40,12 +40,6 @@ class Prepared:
     begin: Callable[[Sequence[Encoded]], list[BlockRequest]] | None = None
 
 
-Source = NDArray[np.generic]
-"""A whole input of an encoder, in its type: tokens ``[length]``, one to ``max_length``, or numbers ``[*shape]``.
-
-Tasks check what they send: too long an input is InvalidInput before it comes to a run. What was made of one is
-kept for a while, so that the same input is seldom encoded again. It is not to be changed.
-"""
 Further = Callable[[Sequence[BlockResult]], list[BlockRequest]]
 
 

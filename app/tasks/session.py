@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from app.core.schema import Request
+from app.core.sequence import Source
 
 if TYPE_CHECKING:
     from app.tasks.model import StreamStart
@@ -43,7 +44,7 @@ class EncodedInputs:
     reported: tuple[int, ...]
     context: Context
     detail: Sequence[Any]
-    source: NDArray[np.generic] | None = None
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
