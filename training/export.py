@@ -109,6 +109,49 @@ class Exportable(Weights, Protocol):
         """Move the weights to the CPU."""
 
 
+class ExportableEncoder(Weights, Protocol):
+    """What reads a whole input once, before the network of the :class:`Exportable` form makes its first step.
+
+    That network then takes what is attended to as well, where there is anything: its ``emit`` has the further
+    arguments ``attended`` and ``attended_length``, names of tensors ``[batch, length, width]`` and int64
+    ``[batch]``, and its ``__call__`` the tensors themselves, behind ``head_from``. Positions from
+    ``attended_length`` on are padding: they must not reach any output or row.
+    """
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of a whole input of numbers; empty for tokens."""
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens that an input may have; ``None`` for numbers."""
+
+    @property
+    def attended_length(self) -> int | None:
+        """Positions that are attended to; ``None``: as many as the input has tokens."""
+
+    def emit(self, g: Graph, x: str, lengths: str) -> tuple[str, str | None]:
+        """Write the computation as ONNX nodes: the row ``[batch, row_size]``, and what is attended to.
+
+        Args:
+            g: the graph under construction.
+            x: int64 tokens ``[batch, length]``, or float32 ``[batch, *input_shape]``.
+            lengths: int64 ``[batch]``, of tokens; an empty name for numbers.
+
+        Returns:
+            Names of the row, and of ``[batch, length, width]``; ``None`` where nothing is attended to.
+        """
+
+    def __call__(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The same computation in PyTorch."""
+
+    def eval(self) -> nn.Module:
+        """Turn dropout off."""
+
+    def cpu(self) -> nn.Module:
+        """Move the weights to the CPU."""
+
+
 def export_bundle(
     net: Exportable,
     *,

@@ -5,6 +5,7 @@ Unknown fields are refused, so a typing error in a hand-written manifest is foun
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
@@ -30,6 +31,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Cell = Literal["rnn", "lstm", "gru", "other"]
 
 GRAPH_FILE = "model.onnx"
+ENCODER_FILE = "encoder.onnx"
 VECTORS_FILE = "vectors.npz"
 TOKENIZER_FILE = "tokenizer.json"
 CARD_FILE = "README.md"
@@ -102,6 +104,44 @@ class GraphSpec(Section):
         given = {output.name: output.shape for output in self.outputs}
         if given != outputs:
             raise InvalidManifest(f"the task takes {_shapes(outputs)}, and the graph gives {_shapes(given)}")
+
+
+class AttendedSpec(Section):
+    """The array ``[length, width]`` that an encoder makes of a whole input, and each step attends to.
+
+    The encoder gives it as ``attended [batch, length, width]``. The graph has it as an input of that name,
+    padded with zeros, and how much of it there is as ``attended_length`` int64 ``[batch]``.
+    """
+
+    width: int = Field(ge=1, le=65_536)
+    length: int | None = Field(
+        default=None, ge=1, le=65_536, description="null: as many positions as the input has tokens"
+    )
+
+    def num_bytes(self, num_tokens: int) -> int:
+        """Of the array of one input."""
+        return 4 * self.width * (self.length or num_tokens)
+
+
+class EncoderSpec(Section):
+    """A second graph, which runs once over a whole input and gives the row that a sequence begins with.
+
+    It takes ``tokens`` int64 ``[batch, length]`` with ``lengths`` int64 ``[batch]``, behind which no token
+    counts, or ``x`` float32 ``[batch, *shape]``; and gives ``state`` ``[batch, row size]``.
+    """
+
+    opset: int
+    input: GraphInput = Field(description="the shape is that of a whole input; empty for tokens")
+    max_length: int | None = Field(default=None, ge=1, le=4096, description="tokens of one input")
+    attended: AttendedSpec | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> EncoderSpec:
+        if (self.input.name == "tokens") != (self.max_length is not None):
+            raise ValueError("an encoder of tokens has max_length, and any other has none")
+        if self.max_length is None and self.attended is not None and self.attended.length is None:
+            raise ValueError("attended.length is needed where inputs are no tokens")
+        return self
 
 
 def _tensor(steps: GraphInput) -> str:
@@ -192,6 +232,7 @@ class Manifest(Section):
     description: str = Field(max_length=500)
     network: Network
     graph: GraphSpec
+    encoder: EncoderSpec | None = None
     row: Row
     spec: SerializeAsAny[Spec]
     provenance: Provenance
@@ -211,6 +252,17 @@ class Manifest(Section):
             return kind.model_validate(self.spec.model_dump())
         except ValidationError as error:
             raise wrong_field(error, "spec") from error
+
+    @property
+    def attended(self) -> AttendedSpec | None:
+        """What the graph attends to, if it does."""
+        return None if self.encoder is None else self.encoder.attended
+
+    @property
+    def networks(self) -> str:
+        """Tells the networks from all others: a row means nothing to any other; a sha256."""
+        graph, encoder = self.files[GRAPH_FILE], self.files.get(ENCODER_FILE)
+        return graph if encoder is None else hashlib.sha256(f"{graph} {encoder}".encode()).hexdigest()
 
     @property
     def reference(self) -> str:

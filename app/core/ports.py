@@ -72,3 +72,16 @@ class Submitter(Protocol):
         Raises (from the future):
             DeadlineExceeded, Draining, EngineDead: nothing of the block was done.
         """
+
+    def submit_encode(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
+        """Queue whole inputs for the encoder of the bundle, of which :meth:`submit_block` knows nothing.
+
+        Args:
+            request: ``steps`` are whole inputs, each in one run: tokens ``[N, T]`` with ``lengths``, or
+                numbers ``[N, 1, *shape]``. Of its other fields none is looked at.
+            deadline: as in :meth:`submit`.
+
+        The result's ``rows`` are those to start from; ``outputs`` has one array ``[N, L, C]``, behind whose
+        lengths nothing counts, or none. Raises as :meth:`submit_block`, and RunFailed where the bundle has no
+        encoder.
+        """

@@ -9,7 +9,7 @@ dataclass sets each field through ``object.__setattr__``, which takes four times
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -100,6 +100,8 @@ class SequenceRequest:
         start: ``[S]`` row to start from; ``None`` takes the bundle's start row.
         first_logits: ``[vocabulary]``, what the network gave when it reached ``start``. Without steps the
             first token is drawn from them.
+        attended: ``[L, C]``, what an encoder made of a whole input and each step attends to; not to be
+            changed. ``None`` where there is nothing: one position of zeros, of a graph that attends.
     """
 
     steps: NDArray[np.generic]
@@ -107,11 +109,32 @@ class SequenceRequest:
     feedback: Feedback | None = None
     start: NDArray[np.float32] | None = None
     first_logits: NDArray[np.float32] | None = None
+    attended: NDArray[np.float32] | None = None
 
     @property
     def num_steps(self) -> int:
         """The most steps this sequence can take."""
         return len(self.steps) + (self.feedback.max_tokens if self.feedback else 0)
+
+
+Source = NDArray[np.generic]
+"""A whole input of an encoder in its type: tokens ``[length]``, one to ``max_length``, or numbers ``[*shape]``.
+
+Tasks check what they send: too long an input is InvalidInput before anything runs. What was made of one is kept
+for a while, so that the same input is seldom encoded again. It is not to be changed.
+"""
+
+
+@dataclass(slots=True, eq=False)
+class Encoded:
+    """What an encoder made of one whole input: the row ``[S]`` to start from, and what is attended to.
+
+    ``attended`` is ``[L, C]``, without padding; ``None`` of an encoder that gives a row alone. Neither is to
+    be changed: others that have the same input may share them.
+    """
+
+    row: NDArray[np.float32]
+    attended: NDArray[np.float32] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -189,12 +212,16 @@ class BlockRequest:
             before the answer.
         starts: ``[N, S]`` rows to start from; ``None`` takes the bundle's start row for all.
         fresh: ``[N]``, where the bundle's start row is taken in place of the one in ``starts``.
+        attended: for each sequence, as in a :class:`SequenceRequest`.
+        lengths: int64 ``[N]``, of whole inputs for an encoder: tokens that count in each.
     """
 
     steps: NDArray[np.generic]
     read: Read = Read.ALL
     starts: NDArray[np.float32] | None = None
     fresh: NDArray[np.bool_] | None = None
+    attended: Sequence[NDArray[np.float32] | None] | None = None
+    lengths: NDArray[np.int64] | None = None
 
 
 @dataclass(slots=True, eq=False)

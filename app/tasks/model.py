@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from app.core.sequence import BlockRequest, BlockResult, Event, Read, SequenceRequest
+from app.core.sequence import BlockRequest, BlockResult, Encoded, Event, Read, SequenceRequest, Source
 from app.tasks.session import SessionTask
 from app.tasks.tensor_table import TensorTable
 
@@ -26,6 +26,9 @@ class Prepared:
         further: ``(results of the blocks before, in their order) ->`` the blocks that are run next, such as
             steps drawn from what the network said; none ends it. The request's deadline holds for all.
         further_ms: about how long one call of it takes.
+        sources: whole inputs for the bundle's encoder, which reads them before anything else is run.
+        begin: ``(what it made of them, in their order) ->`` the ``blocks``, which are empty until then;
+            ``members`` are known before.
     """
 
     blocks: list[BlockRequest]
@@ -33,6 +36,8 @@ class Prepared:
     num_tokens: int | None = None
     further: Further | None = None
     further_ms: float = 0.0
+    sources: Sequence[Source] = ()
+    begin: Callable[[Sequence[Encoded]], list[BlockRequest]] | None = None
 
 
 Further = Callable[[Sequence[BlockResult]], list[BlockRequest]]
@@ -86,8 +91,18 @@ class Summary:
 
 @dataclass(slots=True, eq=False)
 class StreamStart:
+    """The sequences of a stream, and what makes frames of them.
+
+    Attributes:
+        sequences: empty where they depend on ``sources``.
+        sources: whole inputs for the bundle's encoder, which reads them first.
+        begin: ``(what it made of them, in their order) ->`` the sequences.
+    """
+
     sequences: list[SequenceRequest]
     assembler: Assembler
+    sources: Sequence[Source] = ()
+    begin: Callable[[Sequence[Encoded]], list[SequenceRequest]] | None = None
 
 
 class ResumePoint(Protocol):

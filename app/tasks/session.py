@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from app.core.schema import Request
+from app.core.sequence import Source
 
 if TYPE_CHECKING:
     from app.tasks.model import StreamStart
@@ -33,12 +34,17 @@ class EncodedInputs:
             a start token or the missing steps of a gap.
         context: to remember after the call.
         detail: what the task needs to describe the outputs.
+        source: the whole input that the bundle's encoder reads before the first step, and every step attends
+            to; a session has the same one in all its calls, so it belongs into the context that it was opened
+            with. What the encoder makes of it is not stored: whichever process goes on with the session makes
+            the same bits of it again.
     """
 
     steps: NDArray[np.generic]
     reported: tuple[int, ...]
     context: Context
     detail: Sequence[Any]
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
