@@ -185,17 +185,11 @@ def emit_layer(
         The outputs ``[time, batch, hidden]`` and the next ``h`` (and ``c``), each ``[batch, hidden]``.
     """
     hidden: int = getattr(module, "hidden_size")  # noqa: B009  not of nn.Module
-    order = _GATE_ORDER[cell]
-
-    def gates(name: str) -> np.ndarray:
-        value = getattr(module, f"{name}{suffix}").detach().cpu().numpy().astype(np.float32)
-        return np.concatenate([value[gate * hidden : (gate + 1) * hidden] for gate in order])
-
-    weights = [g.constant(gates("weight_ih")[None]), g.constant(gates("weight_hh")[None])]
+    weights = [g.constant(gates(module, f"{name}{suffix}")[None]) for name in ("weight_ih", "weight_hh")]
     if module.bias:
-        bias = np.concatenate([gates("bias_ih"), gates("bias_hh")])[None]
+        bias = np.concatenate([gates(module, f"{name}{suffix}") for name in ("bias_ih", "bias_hh")])[None]
     else:
-        bias = np.zeros((1, 2 * len(order) * hidden), np.float32)
+        bias = np.zeros((1, 2 * len(_GATE_ORDER[cell]) * hidden), np.float32)
     attributes: dict[str, object] = {"hidden_size": hidden}
     if cell == "gru":
         attributes["linear_before_reset"] = 1
@@ -213,6 +207,14 @@ def emit_layer(
     if cell == "rnn":
         y, parts = g.slice(y, 0, -1, axis=1), [g.slice(part, 0, -1, axis=0) for part in parts]
     return y, parts
+
+
+def gates(module: nn.Module, name: str) -> np.ndarray:
+    """A weight or bias of a module of :data:`CELLS`, its gates in the order of ONNX."""
+    value: np.ndarray = getattr(module, name).detach().cpu().numpy().astype(np.float32)
+    order = _GATE_ORDER[CELLS[type(module)]]
+    size = len(value) // len(order)
+    return np.concatenate([value[gate * size : (gate + 1) * size] for gate in order])
 
 
 def pad_row(g: Graph, x: str, axis: int) -> str:

@@ -333,10 +333,9 @@ CATALOGUE: dict[str, DataSet] = {
         "no licence stated; an academic benchmark",
         tuple(
             DataFile(
-                f"translation/multi30k/{name}.gz",
+                f"translation/multi30k/raw/{name}.gz",
                 content,
-                f"{_RAW}/multi30k/dataset/master/data/task1/{name}{'.gz' if name.startswith('raw') else ''}",
-                "as published" if name.startswith("raw") else "gzipped here",
+                f"{_RAW}/multi30k/dataset/master/data/task1/raw/{name}.gz",
             )
             for name, content in MULTI30K.items()
         ),

@@ -56,7 +56,9 @@ def _multi30k(store: DataStore, directions: tuple[tuple[str, str], ...]) -> Corp
         ]
 
     parts = ("train", "val", *TESTS)
-    sources = tuple(store.source(f"{FOLDER}/{part}.{language}.gz") for part in parts for language in languages)
+    sources = tuple(
+        store.source(f"{FOLDER}/{part}.{language}.gz") for part in parts for language in languages
+    )
     tests = {part: pairs(part) for part in TESTS}
     return Corpus("Multi30k", directions, pairs("train"), pairs("val"), tests, sources)
 
@@ -75,7 +77,9 @@ def _lines(path: Path) -> list[str]:
 def _own(options: TranslateOptions, directions: tuple[tuple[str, str], ...], seed: int) -> Corpus:
     first = directions[0]
     if any(set(direction) != set(first) for direction in directions):
-        raise DataError(f"--pairs: your data are {first[0]}-{first[1]}, so only that and its reverse can be learned")
+        raise DataError(
+            f"--pairs: your data are {first[0]}-{first[1]}, so only that and its reverse can be learned"
+        )
     found, files = _own_lines(options)
     kept = [(source, target) for source, target in found if source and target]
     if len(kept) < _LEAST:
@@ -119,6 +123,6 @@ def _own_lines(options: TranslateOptions) -> tuple[list[tuple[str, str]], list[P
         raise DataError(f"cannot read {Path(error.filename).name!r}: {error.strerror}") from error
     if len(source) != len(target):
         raise DataError(
-            f"--source has {len(source)} lines and --target {len(target)}; line by line they must be translations"
+            f"--source has {len(source)} lines and --target {len(target)}; each line needs its translation"
         )
     return list(zip(source, target, strict=True)), [options.source, options.target]

@@ -1,29 +1,33 @@
 """A recurrent encoder and a decoder of two recurrent layers with attention between them.
 
-    source --embedding, both directions--> values --linear--> keys        context = keys and values
+    source --embedding, both directions--> values --linear--> keys        attended: keys and values
     target --embedding--> layer 1 --query--> attention --what it found--> layer 2 --readout--> logits
 
 The decoder is fed no attention of the step before, so a whole target is one call of each layer. Between the
-layers it attends by scaled products (Vaswani et al. 2017); that a second layer follows is from the conditional
-GRU (Firat & Cho 2016). The logits use the embedding again (Press & Wolf 2017).
+layers it attends by scaled products (Vaswani et al. 2017); that a second layer follows is from the
+conditional GRU (Firat & Cho 2016). The logits use the embedding again (Press & Wolf 2017).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.cells import CELLS, Cell, Nonlinearity, run_layers
+from training.cells import CELLS, PARTS, Cell, Nonlinearity, run_layers
 from training.regularise import drop_tokens, dropped_recurrent_weights, locked_dropout
+from training.translate.emission import MASKED, emit_decoder, emit_encoder
 
+if TYPE_CHECKING:
+    from training.graph import Graph
+
+_PADDED = 8
 _OF_CELL = {cell: kind for kind, cell in CELLS.items() if issubclass(kind, nn.RNNBase)}
-MASKED = -1e30
-"""Added to what is not to be attended to; infinity would make NaN of a row that has nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,8 @@ class TranslatorConfig:
     """Shape and noise of a :class:`Translator`."""
 
     vocabulary: int
+    max_length: int = 128
     cell: Cell = "lstm"
-    nonlinearity: Nonlinearity = "tanh"
     embedding: int = 256
     encoder: int = 256
     hidden: int = 224
@@ -43,11 +47,22 @@ class TranslatorConfig:
     token_dropout: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """What the manifest says of the recurrent layers."""
+
+    cell: Cell
+    nonlinearity: Nonlinearity
+    num_layers: int
+    hidden_size: int
+
+
 class Translator(nn.Module):
     """See the module. Without attention (``attention=0``) layer 2 is fed what layer 1 says alone."""
 
     def __init__(self, config: TranslatorConfig, unknown: int = 0) -> None:
         super().__init__()
+        self.step_shape: tuple[int, ...] = ()
         self.config, self.unknown = config, unknown
         self.embedding = nn.Embedding(config.vocabulary, config.embedding)
         nn.init.normal_(self.embedding.weight, std=config.embedding**-0.5)
@@ -64,8 +79,7 @@ class Translator(nn.Module):
 
     def _layers(self, inputs: int, hidden: int, *, bidirectional: bool = False) -> nn.RNNBase:
         kind = _OF_CELL[self.config.cell]
-        more = {"nonlinearity": self.config.nonlinearity} if self.config.cell == "rnn" else {}
-        layers: nn.RNNBase = kind(inputs, hidden, batch_first=True, bidirectional=bidirectional, **more)
+        layers: nn.RNNBase = kind(inputs, hidden, batch_first=True, bidirectional=bidirectional)
         for name, weight in layers.named_parameters():
             if name.startswith("weight_hh"):
                 for gate in weight.data.chunk(len(weight) // hidden):
@@ -77,17 +91,36 @@ class Translator(nn.Module):
         return self.bias.device
 
     @property
-    def row_size(self) -> int:
-        return 2 * self.config.hidden * (2 if self.config.cell == "lstm" else 1)
+    def recurrent(self) -> Decoder:
+        return Decoder(self.config.cell, "tanh", 2, self.config.hidden)
+
+    def fields(self) -> list[tuple[str, tuple[int, ...]]]:
+        names = ("first", "second")
+        return [
+            (f"{name}.{part}", (self.config.hidden,)) for name in names for part in PARTS[self.config.cell]
+        ]
 
     @property
-    def context_width(self) -> int:
+    def row_size(self) -> int:
+        return sum(shape[0] for _, shape in self.fields())
+
+    @property
+    def positions(self) -> int:
+        """That attention is given over: those of the longest source, padded as the server pads it."""
+        return -(-self.config.max_length // _PADDED) * _PADDED
+
+    def start_row(self) -> Tensor:
+        """For a decoder without an encoder, which there is none of."""
+        return torch.zeros(self.row_size)
+
+    @property
+    def width(self) -> int:
         return self.config.attention + 2 * self.config.encoder
 
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Sources of one length ``[batch, length]`` to rows ``[batch, row_size]`` and contexts.
+        """Sources of one length ``[batch, length]`` to rows ``[batch, row_size]`` and what is attended to.
 
-        Contexts are ``[batch, length, context_width]``, keys before values.
+        That is ``[batch, length, width]``, keys before values.
         """
         config = self.config
         features = self._embedded(source)
@@ -101,20 +134,25 @@ class Translator(nn.Module):
         return row, torch.cat([self.keys(values).float() * config.attention**-0.5, values], dim=2)
 
     def decode(
-        self, inputs: Tensor, state: Tensor, context: Tensor, mask: Tensor | None = None, head_from: int = 0
+        self,
+        inputs: Tensor,
+        state: Tensor,
+        attended: Tensor,
+        mask: Tensor | None = None,
+        head_from: int = 0,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Target tokens to what is said of the next ones, rows and attention.
 
         Args:
             inputs: ``[batch, time]``, the target behind its language's token.
             state: ``[batch, row_size]``.
-            context: ``[batch, length, context_width]``.
-            mask: ``[batch, 1, length]``, :data:`MASKED` where the context is padding.
+            attended: ``[batch, length, width]``.
+            mask: ``[batch, 1, length]``, :data:`MASKED` where that is padding.
             head_from: the first step whose output is computed.
 
         Returns:
-            What :meth:`logits` takes ``[batch, time - head_from, embedding]``, the next rows, and attention ``[batch, time -
-            head_from, length]``.
+            What :meth:`logits` takes ``[batch, time - head_from, embedding]``, the next rows, and attention
+            ``[batch, time - head_from, length]``.
         """
         config = self.config
         features = self._embedded(inputs).float()
@@ -123,7 +161,7 @@ class Translator(nn.Module):
             hidden, first = run_layers(self.first, features, before[0].contiguous())
         attention, seen = None, [hidden]
         if self.queries is not None:
-            keys, values = context.split([config.attention, 2 * config.encoder], dim=2)
+            keys, values = attended.split([config.attention, 2 * config.encoder], dim=2)
             scores = self.queries(hidden).float() @ keys.transpose(1, 2).float()
             attention = torch.softmax(scores if mask is None else scores + mask, dim=2)
             seen.append((attention @ values.float()).float())
@@ -134,6 +172,24 @@ class Translator(nn.Module):
         said = torch.tanh(self.readout(said))
         rows = torch.cat([first, second], dim=1)
         return said, rows, None if attention is None else attention[:, head_from:]
+
+    def forward(
+        self, x: Tensor, state: Tensor, head_from: int, attended: Tensor, attended_length: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """As :meth:`decode`, of the exportable form; positions from ``attended_length`` on are padding."""
+        places = torch.arange(attended.shape[1], device=x.device)
+        mask = torch.where(places < attended_length[:, None], 0.0, MASKED)[:, None]
+        said, rows, attention = self.decode(x, state, attended, mask, head_from)
+        outputs = {"logits": self.logits(said)}
+        if attention is not None:
+            missing = self.positions - attention.shape[2]
+            outputs["attention"] = functional.pad(attention, (0, missing))
+        return outputs, rows
+
+    def emit(
+        self, g: Graph, x: str, state: str, head_from: str, attended: str, attended_length: str
+    ) -> tuple[dict[str, str], str]:
+        return emit_decoder(g, self, x, state, head_from, attended, attended_length)
 
     def logits(self, said: Tensor) -> Tensor:
         """``[..., embedding]`` to ``[..., vocabulary]``."""
@@ -162,8 +218,43 @@ class Translator(nn.Module):
         scaled = self.embedding(kept) * self.config.embedding**0.5
         return locked_dropout(scaled, self.config.embedding_dropout, self.training)
 
-    def _noise(self, layers: nn.RNNBase):  # type: ignore[no-untyped-def]
+    def _noise(self, layers: nn.RNNBase) -> AbstractContextManager[None]:
         return dropped_recurrent_weights(layers, self.config.recurrent_dropout, self.training)
+
+
+class Encoder:
+    """The encoder of a :class:`Translator`, of the exportable form."""
+
+    input_shape: tuple[int, ...] = ()
+    attended_length = None
+
+    def __init__(self, net: Translator) -> None:
+        self._net = net
+        self.max_length = net.config.max_length
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return self._net.named_parameters()
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        return self._net.named_buffers()
+
+    def eval(self) -> nn.Module:
+        return self._net.eval()
+
+    def cpu(self) -> nn.Module:
+        return self._net.cpu()
+
+    def __call__(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Sources ``[batch, length]``, each read to its own length, and zeros behind it."""
+        rows, attended = [], x.new_zeros((*x.shape, self._net.width), dtype=torch.float32)
+        for place, length in enumerate(lengths.tolist()):
+            row, found = self._net.encode(x[place : place + 1, :length])
+            rows.append(row)
+            attended[place, :length] = found[0]
+        return torch.cat(rows), attended
+
+    def emit(self, g: Graph, x: str, lengths: str) -> tuple[str, str]:
+        return emit_encoder(g, self._net, x, lengths)
 
 
 @contextmanager

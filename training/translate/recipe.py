@@ -8,18 +8,27 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from app.core.errors import DataError
-from app.features.text import TextCodec
+from app.bundle.manifest import Quality
+from app.bundle.reader import Bundle
+from app.core.errors import DataError, ExportError
+from app.features.text import TextCodec, codec_of
+from app.tasks.translate.spec import Language, TranslateSpec
+from training.data.download import DataStore
 from training.options import override, pick
-from training.recipe import Recipe
+from training.recipe import Recipe, UserModule, first_tokens
 from training.tokenizers import bpe_tokenizer
 from training.translate.batches import PAD, Batch, batches
 from training.translate.corpus import Corpus, Example, Pair, Vocabulary
-from training.translate.data import load
+from training.translate.data import FOLDER, load
+from training.translate.decoding import MeasuredBundle, MeasuredNet
+from training.translate.marks import marks
+from training.translate.measure import beside, figures
 from training.translate.net import Translator, TranslatorConfig
-from training.translate.settings import BUILT_IN, PRESETS, TranslateOptions, TranslateSettings
+from training.translate.notes import NOTES, USER_NOTES
+from training.translate.settings import BUILT_IN, MULTI30K, PRESETS, TranslateOptions, TranslateSettings
 
 
 class TranslateRecipe(Recipe[Translator, Batch]):
@@ -32,11 +41,11 @@ class TranslateRecipe(Recipe[Translator, Batch]):
 
     def __init__(self, options: TranslateOptions, settings: TranslateSettings, corpus: Corpus) -> None:
         self.settings, self.sources = settings, corpus.sources
-        names: tuple[str, ...] = ("dataset", "pairs")
+        names: tuple[str, ...] = ("dataset", "pairs", "figures")
         if options.csv is not None:
-            names = ("csv", "source_column", "target_column", "pairs")
+            names = ("csv", "source_column", "target_column", "pairs", "figures")
         elif options.source is not None:
-            names = ("source", "target", "pairs")
+            names = ("source", "target", "pairs", "figures")
         self.recorded = {name: getattr(options, name) for name in names}
         self._options, self._corpus = options, corpus
         texts = (text for pair in corpus.train for text in (pair.source, pair.target))
@@ -45,7 +54,9 @@ class TranslateRecipe(Recipe[Translator, Batch]):
         self._train = self._examples(corpus.train)
         self._validation = self._examples(corpus.validation)
         if not self._train or not self._validation:
-            raise DataError(f"no sentence has at most {settings.max_length} tokens; --max-length allows longer ones")
+            raise DataError(
+                f"no sentence has at most {settings.max_length} tokens; --max-length allows longer ones"
+            )
 
     def _examples(self, pairs: list[Pair] | Any) -> list[Example]:
         """Those that are not too long."""
@@ -91,3 +102,61 @@ class TranslateRecipe(Recipe[Translator, Batch]):
                 losses = self._losses(net, batch, 0.0)
                 total, count = total + float(losses.sum()), count + len(losses)
         return total / count
+
+    def measure(self, net: Translator) -> list[Quality]:
+        found = figures(MeasuredNet(net), self.vocabulary, self._corpus)
+        folder = self._options.figures
+        return found if folder is None else beside(found, folder)
+
+    @classmethod
+    def measure_again(cls, bundle: Bundle, store: DataStore) -> list[Quality]:
+        manifest = bundle.manifest
+        if not any(source.name.startswith(FOLDER) for source in manifest.provenance.data):
+            return []
+        spec = manifest.spec_as(TranslateSpec)
+        corpus = load(TranslateOptions(dataset=MULTI30K, pairs=",".join(spec.pairs)), store.folder, 0)
+        vocabulary = Vocabulary(
+            codec_of(bundle, spec.vocabulary), tuple(item.code for item in spec.languages)
+        )
+        return figures(MeasuredBundle(bundle), vocabulary, corpus, baselines=False)
+
+    @property
+    def spec(self) -> TranslateSpec:
+        vocabulary = self.vocabulary
+        return TranslateSpec(
+            vocabulary=vocabulary.size,
+            end_token=vocabulary.end,
+            languages=tuple(
+                Language(code=code, start_token=vocabulary.start(code), letters=letters, words=words)
+                for code, (letters, words) in marks(self._corpus).items()
+            ),
+            directions=self._corpus.directions,
+            max_tokens=self.settings.max_length - 1,
+            attention=bool(self.settings.attention),
+        )
+
+    @property
+    def description(self) -> str:
+        pairs = " and ".join(f"{source} to {target}" for source, target in self._corpus.directions)
+        return f"Translates {pairs}, sentence by sentence."
+
+    @property
+    def notes(self) -> str:
+        return NOTES.get(self._options.dataset or "", USER_NOTES)
+
+    def golden_steps(self) -> NDArray[np.int64]:
+        """The beginnings of three translations."""
+        return first_tokens(example.target for example in self._validation)
+
+    def golden_sources(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Three sentences ``[3, length]``, and how many tokens each has."""
+        sources = [example.source for example in self._validation[:3]]
+        lengths = np.array([len(source) for source in sources])
+        tokens = np.full((len(sources), lengths.max()), self.vocabulary.end, np.int64)
+        for row, source in enumerate(sources):
+            tokens[row, : len(source)] = source
+        return tokens, lengths
+
+    @staticmethod
+    def module_spec(module: UserModule) -> TranslateSpec:
+        raise ExportError("a translator is an encoder and a decoder; train it with this task's recipe")

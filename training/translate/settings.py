@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Option
 
@@ -27,14 +27,19 @@ class TranslateOptions:
     pairs: Annotated[
         str, Option(help="Directions to learn, of codes such as en and de; your data are in the first one.")
     ] = "en-de,de-en"
+    figures: Annotated[
+        Path | None,
+        Option(help="Folder with a bundle of a run with --attention 0, whose figures join the card."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class TranslateSettings:
     """Everything that decides the result of a run, apart from the data."""
 
-    cell: options.CellName = "lstm"
-    nonlinearity: options.NonlinearityName = "tanh"
+    cell: Annotated[
+        Literal["lstm", "gru"], Option(help="Recurrent cell; on a CPU, bfloat16 speeds up the lstm.")
+    ] = "lstm"
     vocab_size: Annotated[int, Option(min=257, help="Tokens that all languages share.")] = 6000
     embedding: options.Embedding = 256
     encoder: Annotated[int, Option(min=1, help="Units of the encoder, in each direction.")] = 256

@@ -1,0 +1,1 @@
+"""The task ``translate``; ``task.TASK`` is all that others need of it."""

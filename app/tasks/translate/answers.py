@@ -1,0 +1,151 @@
+"""Hypotheses of sentences to translations of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.core.beam import BeamResult, Hypothesis
+from app.core.numbers import rounded
+from app.core.sequence import FinishReason
+from app.features.text import TextCodec
+from app.tasks.decoded.schema import Usage
+from app.tasks.translate import schema
+from app.tasks.translate.schema import (
+    Alignment,
+    Alternative,
+    Detected,
+    TranslateAnswer,
+    TranslateRequest,
+    Translation,
+)
+from app.tasks.translate.sentences import Span, joined
+
+if TYPE_CHECKING:
+    from app.tasks.translate.model import SourceText
+
+REASONS: dict[FinishReason, schema.FinishReason] = {FinishReason.END: "end", FinishReason.LENGTH: "length"}
+
+
+class Answers:
+    """Of one model, ``name@version``."""
+
+    def __init__(self, reference: str, codec: TextCodec) -> None:
+        self.reference = reference
+        self._codec = codec
+
+    def whole(
+        self, request: TranslateRequest, texts: Sequence[SourceText], found: Sequence[BeamResult]
+    ) -> TranslateAnswer:
+        """``found``: of all sentences, in order."""
+        rest = iter(found)
+        translations = [
+            self._translation(request, text, list(islice(rest, len(text.sentences)))) for text in texts
+        ]
+        prefix = len(texts[0].sentences[0].steps) - 1 if request.prefix and texts[0].sentences else 0
+        produced = prefix + sum(len(result.hypotheses[0].tokens) for result in found)
+        return TranslateAnswer.model_construct(
+            model=self.reference, translations=translations, usage=usage(texts, produced)
+        )
+
+    def _translation(
+        self, request: TranslateRequest, text: SourceText, found: Sequence[BeamResult]
+    ) -> Translation:
+        best = [result.hypotheses[0] for result in found]
+        whole, places = self._text(text, best)
+        alternatives = None
+        if request.n > 1:
+            # Where a sentence has fewer translations, its last one stays.
+            others = [
+                [result.hypotheses[min(rank, len(result.hypotheses) - 1)] for result in found]
+                for rank in range(1, max((len(result.hypotheses) for result in found), default=1))
+            ]
+            alternatives = [
+                Alternative.model_construct(text=self._text(text, other)[0], score=total(other))
+                for other in others
+            ]
+        aligned = request.alignments and all(hypothesis.attention is not None for hypothesis in best)
+        alignment = self._alignment(text, best, places) if aligned else None
+        return Translation.model_construct(
+            text=whole,
+            score=total(best),
+            finish_reason=told(hypothesis.reason for hypothesis in best),
+            source=text.source,
+            target=text.target,
+            detected=detected(text),
+            alternatives=alternatives,
+            alignment=alignment,
+            coverage=coverage(best) if aligned else None,
+            warning=text.warning,
+        )
+
+    def _text(self, text: SourceText, best: Sequence[Hypothesis]) -> tuple[str, list[Span]]:
+        made = [
+            self._codec.decode([*sentence.steps[1:].tolist(), *hypothesis.tokens])
+            for sentence, hypothesis in zip(text.sentences, best, strict=True)
+        ]
+        return joined(text.text, [sentence.span for sentence in text.sentences], made)
+
+    def _alignment(self, text: SourceText, best: Sequence[Hypothesis], places: Sequence[Span]) -> Alignment:
+        sources: list[Span] = []
+        targets: list[Span] = []
+        rows: list[list[float]] = []
+        width = sum(len(sentence.tokens) for sentence in text.sentences)
+        for sentence, hypothesis, place in zip(text.sentences, best, places, strict=True):
+            prefix = sentence.steps[1:].tolist()
+            spans = self._places([*prefix, *hypothesis.tokens], place.start)[len(prefix) :]
+            assert hypothesis.attention is not None
+            before = len(sources)
+            for span, weights in zip(spans, rounded(hypothesis.attention).tolist(), strict=True):
+                targets.append(span)
+                rows.append([0.0] * before + weights + [0.0] * (width - before - len(weights)))
+            sources += [*sentence.spans, Span(sentence.span.end, sentence.span.end)]
+        return Alignment.model_construct(source=sources, target=targets, weights=rows)
+
+    def _places(self, tokens: Sequence[int], start: int) -> list[Span]:
+        """Characters of each token; a part of a character has none until the one that completes it."""
+        decoded, spans = self._codec.stream(), []
+        for token in tokens:
+            end = start + len(decoded(token))
+            spans.append(Span(start, end))
+            start = end
+        return spans
+
+
+def total(found: Sequence[Hypothesis]) -> float:
+    return float(rounded(np.array(sum(hypothesis.score for hypothesis in found))))
+
+
+def told(reasons: Iterable[FinishReason]) -> schema.FinishReason:
+    """``length`` where one sentence was cut off."""
+    return "length" if any(REASONS[item] == "length" for item in reasons) else "end"
+
+
+def detected(text: SourceText) -> Detected | None:
+    guess = text.guess
+    if guess is None:
+        return None
+    return Detected.model_construct(
+        language=guess.code, confidence=float(rounded(np.array(guess.confidence)))
+    )
+
+
+def coverage(found: Sequence[Hypothesis]) -> float:
+    """Mean over the tokens of the sources, ends left out, of what attended to each, at most one."""
+    taken = [
+        np.minimum(1.0, hypothesis.attention.sum(axis=0, dtype=np.float64)[:-1])
+        for hypothesis in found
+        if hypothesis.attention is not None
+    ]
+    every = np.concatenate([*taken, np.empty(0)])
+    return float(rounded(every.mean())) if len(every) else 1.0
+
+
+def usage(texts: Sequence[SourceText], produced: int) -> Usage:
+    supplied = sum(len(sentence.tokens) for text in texts for sentence in text.sentences)
+    return Usage.model_construct(
+        prompt_tokens=supplied, completion_tokens=produced, total_tokens=supplied + produced
+    )

@@ -1,0 +1,56 @@
+"""A text as the sentences that are translated one by one; what lies between is given back as it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_LINE = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+# An end, what closes with it, and a blank, before what begins a sentence. A capital with a dot, or a number
+# with one, is rather an abbreviation or an ordinal.
+_BETWEEN = re.compile(
+    r"(?<![A-ZÄÖÜ]\.)(?<!\d\.)(?:(?<=[.!?…])|(?<=[.!?…][\"'”’»)\]]))\s+(?=[\"'“„«(\[¿¡]*[A-ZÀ-ÖØ-ÞĀ-Ž0-9])"
+)
+
+
+class Span(NamedTuple):
+    """Characters of a text, half-open."""
+
+    start: int
+    end: int
+
+
+def sentences(text: str) -> list[Span]:
+    """Where the sentences of a text are: each within a line, without the blanks around it."""
+    found: list[Span] = []
+    for line in _LINE.finditer(text):
+        start = line.start()
+        for gap in _BETWEEN.finditer(text, line.start(), line.end()):
+            found.append(_trimmed(text, start, gap.start()))
+            start = gap.end()
+        found.append(_trimmed(text, start, line.end()))
+    return [span for span in found if span.start < span.end]
+
+
+def joined(text: str, spans: Sequence[Span], translations: Sequence[str]) -> tuple[str, list[Span]]:
+    """The text with its sentences replaced, and where each replacement is."""
+    parts: list[str] = []
+    places: list[Span] = []
+    length = last = 0
+    for span, translation in zip(spans, translations, strict=True):
+        between = text[last : span.start]
+        length += len(between)
+        places.append(Span(length, length + len(translation)))
+        length += len(translation)
+        parts += (between, translation)
+        last = span.end
+    return "".join([*parts, text[last:]]), places
+
+
+def _trimmed(text: str, start: int, end: int) -> Span:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return Span(start, end)

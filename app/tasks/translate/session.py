@@ -1,0 +1,100 @@
+"""Sessions on a translator: one sentence to translate; its translation so far in, what may follow out.
+
+What the decoder attends to is made again of the sentence wherever a session goes on, so it is not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.core.errors import InvalidInput, over_limit
+from app.core.numbers import log_softmax, rounded
+from app.features.text import TextCodec, TextInputs, TextLimits, check_text
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
+from app.tasks.translate.languages import Languages
+from app.tasks.translate.sentences import sentences
+from app.tasks.translate.spec import TranslateSpec
+
+_SHOWN = 5
+
+
+class SessionOptions(BaseModel):
+    """``text``: one sentence; its languages as in a request."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str
+    source: str | None = None
+    target: str | None = None
+
+
+class PrefixSession(TextInputs):
+    """See :class:`app.tasks.session.SessionTask`."""
+
+    def __init__(
+        self, spec: TranslateSpec, codec: TextCodec, languages: Languages, limits: TextLimits
+    ) -> None:
+        super().__init__(codec, spec.vocabulary, limits)
+        self._spec, self._languages = spec, languages
+
+    def open(self, options: Context) -> Context:
+        try:
+            asked = SessionOptions.model_validate(options)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in ("options", *first["loc"]))
+            raise InvalidInput(where, f"{first['msg']}; give the sentence as options.text") from None
+        check_text("options.text", asked.text, self._limits)
+        found = sentences(asked.text)
+        if len(found) != 1:
+            text = f"a session translates one sentence, and the text has {len(found)}"
+            raise InvalidInput("options.text", text)
+        source, target, _ = self._languages.choose(asked.text, "options.text", asked.source, asked.target)
+        ids = self._codec.encode(asked.text[found[0].start : found[0].end])
+        most = self._spec.max_tokens
+        if len(ids) > most:
+            raise over_limit("options.text", most, f"the sentence has {len(ids)} tokens, more than {most}")
+        return {"sentence": ids, "source": source, "target": target}
+
+    def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
+        """A step for each token; the language's token is a step by itself, told where nothing else comes."""
+        sentence = np.array([*context["sentence"], self._spec.end_token], np.int64)
+        lead = [] if step else [self._spec.start(context["target"])]
+        if inputs == "" and lead:
+            return EncodedInputs(np.array(lead, np.int64), (0,), context, lead, sentence)
+        ids = self.ids(inputs)
+        reported = tuple(range(len(lead), len(lead) + len(ids)))
+        return EncodedInputs(np.array([*lead, *ids], np.int64), reported, context, ids, sentence)
+
+    def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
+        """Token, id, how likely it was, and the likeliest that follow."""
+        return [self._described(call) for call in calls]
+
+    def _described(self, call: AppliedInputs) -> list[Output]:
+        found: list[Output] = []
+        table = log_softmax(call.outputs)
+        before = None if call.before is None else log_softmax(call.before)
+        for step, token in zip(call.encoded.reported, call.encoded.detail, strict=True):
+            known = table[step - 1] if step else before
+            order = np.argsort(-table[step], kind="stable")[:_SHOWN]
+            likely = rounded(table[step][order]).tolist()
+            found.append(
+                {
+                    "token": self._codec.token(token) if token < self._codec.size else "",
+                    "id": token,
+                    "logprob": None if known is None else float(rounded(known[token])),
+                    "next": [
+                        {
+                            "token": self._codec.token(other) if other < self._codec.size else "",
+                            "id": other,
+                            "logprob": logprob,
+                        }
+                        for other, logprob in zip(order.tolist(), likely, strict=True)
+                    ],
+                }
+            )
+        return found

@@ -1,0 +1,124 @@
+"""The figures of a card: BLEU and chrF, as papers give them and as a user meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import sacrebleu
+from sacremoses import MosesPunctNormalizer, MosesTokenizer
+
+from app.bundle.manifest import MANIFEST_FILE, Manifest, Quality
+from app.core.errors import DataError
+from training.translate.baselines import nearest
+from training.translate.corpus import Corpus, Vocabulary
+from training.translate.decoding import Measured, translations
+
+BEAMS = 4
+REFERENCES = {
+    ("en-de", "test_2016_flickr"): {
+        "conditional GRU (LIUM-CVC 2017)": 38.1,
+        "text-only GRU (Calixto et al. 2017)": 33.7,
+    },
+}
+"""BLEU of lower-cased, tokenised text, as published."""
+
+
+def figures(
+    net: Measured, vocabulary: Vocabulary, corpus: Corpus, *, baselines: bool = True
+) -> list[Quality]:
+    """Of each direction and test part: beams and greedy, beside the source itself and the nearest sentence."""
+    return [
+        quality
+        for source, target in corpus.directions
+        for part in corpus.test
+        for quality in _direction(net, vocabulary, corpus, source, target, part, baselines)
+    ]
+
+
+def _direction(
+    net: Measured,
+    vocabulary: Vocabulary,
+    corpus: Corpus,
+    source: str,
+    target: str,
+    part: str,
+    baselines: bool,
+) -> Iterator[Quality]:
+    pairs = [
+        pair for pair in corpus.test[part] if (pair.source_language, pair.target_language) == (source, target)
+    ]
+    texts, truth = [pair.source for pair in pairs], [pair.target for pair in pairs]
+    found = translations(net, vocabulary, texts, target, BEAMS)
+    greedy = translations(net, vocabulary, texts, target, 1)
+    others = {"greedy": greedy}
+    if baselines:
+        known = [
+            pair for pair in corpus.train if (pair.source_language, pair.target_language) == (source, target)
+        ]
+        others |= {"the source itself": texts, "translation of the nearest sentence": nearest(known, texts)}
+    direction = f"{source}-{target}"
+    measures = {
+        f"BLEU of {direction}, lower case, Moses tokens": lambda told: moses_bleu(told, truth, target),
+        f"BLEU of {direction}, {_signature(sacrebleu.BLEU(), truth)}": lambda told: (
+            sacrebleu.corpus_bleu(told, [truth]).score
+        ),
+        f"chrF2 of {direction}": lambda told: sacrebleu.corpus_chrf(told, [truth]).score,
+    }
+    for metric, measure in measures.items():
+        yield Quality(
+            metric=metric,
+            dataset=corpus.name,
+            split=part,
+            value=measure(found),
+            higher_is_better=True,
+            baselines={name: measure(told) for name, told in others.items()},
+            references=REFERENCES.get((direction, part), {}) if "Moses" in metric else {},
+        )
+
+
+def moses_bleu(told: Sequence[str], truth: Sequence[str], language: str) -> float:
+    """As papers on this data have it: both sides lower-cased, normalised and tokenised.
+
+    By sacrebleu with ``tok:none``; the tokenizer is Moses' own, so the references are what the authors of the
+    data published as tokenised.
+    """
+    normalise, tokenise = MosesPunctNormalizer(lang=language), MosesTokenizer(lang=language)
+
+    def prepared(texts: Sequence[str]) -> list[str]:
+        return [
+            tokenise.tokenize(normalise.normalize(text.lower()), return_str=True, escape=True)
+            for text in texts
+        ]
+
+    return float(sacrebleu.corpus_bleu(prepared(told), [prepared(truth)], tokenize="none", force=True).score)
+
+
+def _signature(metric: sacrebleu.BLEU, truth: Sequence[str]) -> str:
+    metric.corpus_score(truth, [truth])
+    return str(metric.get_signature())
+
+
+def beside(found: Sequence[Quality], folder: Path) -> list[Quality]:
+    """The figures with those of the bundle in a folder, the same network without attention, beside them.
+
+    Raises:
+        DataError: there is no such bundle.
+    """
+    others = {
+        (quality.metric, quality.split): quality.value
+        for file in folder.rglob(MANIFEST_FILE)
+        for quality in Manifest.model_validate_json(file.read_bytes()).quality
+    }
+    if not others:
+        raise DataError(f"--figures {folder.name!r} holds no bundle of a run with --attention 0")
+    return [
+        quality.model_copy(
+            update={
+                "baselines": {**quality.baselines, "without attention": others[quality.metric, quality.split]}
+            }
+        )
+        if (quality.metric, quality.split) in others
+        else quality
+        for quality in found
+    ]
