@@ -1,4 +1,4 @@
-"""What tells languages apart: the letters that each is written with, and words that the others do not have."""
+"""What tells languages apart: the letters that each is written with, and words that others do not have."""
 
 from __future__ import annotations
 

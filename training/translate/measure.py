@@ -10,9 +10,10 @@ from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 from app.bundle.manifest import MANIFEST_FILE, Manifest, Quality
 from app.core.errors import DataError
+from training.attending.search import Measured
 from training.translate.baselines import nearest
 from training.translate.corpus import Corpus, Vocabulary
-from training.translate.decoding import Measured, translations
+from training.translate.decoding import translations
 
 BEAMS = 4
 REFERENCES = {

@@ -1,121 +1,52 @@
-"""A recurrent encoder and a decoder of two recurrent layers with attention between them.
+"""A recurrent encoder that reads a sentence in both directions, before a decoder that attends to it.
 
-    source --embedding, both directions--> values --linear--> keys        attended: keys and values
-    target --embedding--> layer 1 --query--> attention --what it found--> layer 2 --readout--> logits
-
-The decoder is fed no attention of the step before, so a whole target is one call of each layer. Between the
-layers it attends by scaled products (Vaswani et al. 2017); that a second layer follows is from the
-conditional GRU (Firat & Cho 2016). The logits use the embedding again (Press & Wolf 2017).
+source --embedding, both directions--> values --linear--> keys        attended: keys and values
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from training.cells import CELLS, PARTS, Cell, Nonlinearity, run_layers
-from training.regularise import drop_tokens, dropped_recurrent_weights, locked_dropout
-from training.translate.emission import MASKED, emit_decoder, emit_encoder
+from training.attending.net import AttendingConfig, AttendingNet, full_precision
+from training.cells import CELLS, PARTS, gates
+from training.regularise import locked_dropout
 
 if TYPE_CHECKING:
     from training.graph import Graph
 
 _PADDED = 8
-_OF_CELL = {cell: kind for kind, cell in CELLS.items() if issubclass(kind, nn.RNNBase)}
 
 
-@dataclass(frozen=True, slots=True)
-class TranslatorConfig:
-    """Shape and noise of a :class:`Translator`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranslatorConfig(AttendingConfig):
+    """Of a :class:`Translator`; ``encoder``: units in each direction."""
 
-    vocabulary: int
     max_length: int = 128
-    cell: Cell = "lstm"
-    embedding: int = 256
     encoder: int = 256
-    hidden: int = 224
-    attention: int = 128
-    dropout: float = 0.0
-    embedding_dropout: float = 0.0
-    recurrent_dropout: float = 0.0
-    token_dropout: float = 0.0
+
+    @staticmethod
+    def sizes(encoder: int, max_length: int) -> dict[str, int]:
+        """What follows of the others; positions are those of the longest source, as the server pads it."""
+        return {"values": 2 * encoder, "positions": -(-max_length // _PADDED) * _PADDED}
 
 
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """What the manifest says of the recurrent layers."""
-
-    cell: Cell
-    nonlinearity: Nonlinearity
-    num_layers: int
-    hidden_size: int
-
-
-class Translator(nn.Module):
+class Translator(AttendingNet):
     """See the module. Without attention (``attention=0``) layer 2 is fed what layer 1 says alone."""
 
+    config: TranslatorConfig
+
     def __init__(self, config: TranslatorConfig, unknown: int = 0) -> None:
-        super().__init__()
-        self.step_shape: tuple[int, ...] = ()
-        self.config, self.unknown = config, unknown
-        self.embedding = nn.Embedding(config.vocabulary, config.embedding)
-        nn.init.normal_(self.embedding.weight, std=config.embedding**-0.5)
-        values = 2 * config.encoder
-        found = values if config.attention else 0
+        super().__init__(config, unknown)
         self.encoder = self._layers(config.embedding, config.encoder, bidirectional=True)
-        self.start = nn.Linear(values, self.row_size)
-        self.keys = nn.Linear(values, config.attention, bias=False) if config.attention else None
-        self.queries = nn.Linear(config.hidden, config.attention, bias=False) if config.attention else None
-        self.first = self._layers(config.embedding, config.hidden)
-        self.second = self._layers(config.hidden + found, config.hidden)
-        self.readout = nn.Linear(config.hidden + found + config.embedding, config.embedding)
-        self.bias = nn.Parameter(torch.zeros(config.vocabulary))
-
-    def _layers(self, inputs: int, hidden: int, *, bidirectional: bool = False) -> nn.RNNBase:
-        kind = _OF_CELL[self.config.cell]
-        layers: nn.RNNBase = kind(inputs, hidden, batch_first=True, bidirectional=bidirectional)
-        for name, weight in layers.named_parameters():
-            if name.startswith("weight_hh"):
-                for gate in weight.data.chunk(len(weight) // hidden):
-                    nn.init.orthogonal_(gate)
-        return layers
-
-    @property
-    def device(self) -> torch.device:
-        return self.bias.device
-
-    @property
-    def recurrent(self) -> Decoder:
-        return Decoder(self.config.cell, "tanh", 2, self.config.hidden)
-
-    def fields(self) -> list[tuple[str, tuple[int, ...]]]:
-        names = ("first", "second")
-        return [
-            (f"{name}.{part}", (self.config.hidden,)) for name in names for part in PARTS[self.config.cell]
-        ]
-
-    @property
-    def row_size(self) -> int:
-        return sum(shape[0] for _, shape in self.fields())
-
-    @property
-    def positions(self) -> int:
-        """That attention is given over: those of the longest source, padded as the server pads it."""
-        return -(-self.config.max_length // _PADDED) * _PADDED
-
-    def start_row(self) -> Tensor:
-        """For a decoder without an encoder, which there is none of."""
-        return torch.zeros(self.row_size)
-
-    @property
-    def width(self) -> int:
-        return self.config.attention + 2 * self.config.encoder
+        self.start = nn.Linear(config.values, self.row_size)
+        self.keys = nn.Linear(config.values, config.attention, bias=False) if config.attention else None
 
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Sources of one length ``[batch, length]`` to rows ``[batch, row_size]`` and what is attended to.
@@ -124,7 +55,7 @@ class Translator(nn.Module):
         """
         config = self.config
         features = self._embedded(source)
-        with self._noise(self.encoder), _full_precision(self.encoder):
+        with self._noise(self.encoder), full_precision(self.encoder):
             values, last = self.encoder(features.float())
         values = locked_dropout(values, config.dropout / 2, self.training)
         ends = torch.cat([*(last[0] if isinstance(last, tuple) else last)], dim=1)
@@ -132,94 +63,6 @@ class Translator(nn.Module):
         if self.keys is None:
             return row, values
         return row, torch.cat([self.keys(values).float() * config.attention**-0.5, values], dim=2)
-
-    def decode(
-        self,
-        inputs: Tensor,
-        state: Tensor,
-        attended: Tensor,
-        mask: Tensor | None = None,
-        head_from: int = 0,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Target tokens to what is said of the next ones, rows and attention.
-
-        Args:
-            inputs: ``[batch, time]``, the target behind its language's token.
-            state: ``[batch, row_size]``.
-            attended: ``[batch, length, width]``.
-            mask: ``[batch, 1, length]``, :data:`MASKED` where that is padding.
-            head_from: the first step whose output is computed.
-
-        Returns:
-            What :meth:`logits` takes ``[batch, time - head_from, embedding]``, the next rows, and attention
-            ``[batch, time - head_from, length]``.
-        """
-        config = self.config
-        features = self._embedded(inputs).float()
-        before = state.chunk(2, dim=1)
-        with self._noise(self.first), _full_precision(self.first):
-            hidden, first = run_layers(self.first, features, before[0].contiguous())
-        attention, seen = None, [hidden]
-        if self.queries is not None:
-            keys, values = attended.split([config.attention, 2 * config.encoder], dim=2)
-            scores = self.queries(hidden).float() @ keys.transpose(1, 2).float()
-            attention = torch.softmax(scores if mask is None else scores + mask, dim=2)
-            seen.append((attention @ values.float()).float())
-        with self._noise(self.second), _full_precision(self.second):
-            dropped = locked_dropout(torch.cat(seen, dim=2).float(), config.dropout / 2, self.training)
-            hidden, second = run_layers(self.second, dropped, before[1].contiguous())
-        said = torch.cat([hidden, *seen[1:], features], dim=2)[:, head_from:]
-        said = torch.tanh(self.readout(said))
-        rows = torch.cat([first, second], dim=1)
-        return said, rows, None if attention is None else attention[:, head_from:]
-
-    def forward(
-        self, x: Tensor, state: Tensor, head_from: int, attended: Tensor, attended_length: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """As :meth:`decode`, of the exportable form; positions from ``attended_length`` on are padding."""
-        places = torch.arange(attended.shape[1], device=x.device)
-        mask = torch.where(places < attended_length[:, None], 0.0, MASKED)[:, None]
-        said, rows, attention = self.decode(x, state, attended, mask, head_from)
-        outputs = {"logits": self.logits(said)}
-        if attention is not None:
-            missing = self.positions - attention.shape[2]
-            outputs["attention"] = functional.pad(attention, (0, missing))
-        return outputs, rows
-
-    def emit(
-        self, g: Graph, x: str, state: str, head_from: str, attended: str, attended_length: str
-    ) -> tuple[dict[str, str], str]:
-        return emit_decoder(g, self, x, state, head_from, attended, attended_length)
-
-    def logits(self, said: Tensor) -> Tensor:
-        """``[..., embedding]`` to ``[..., vocabulary]``."""
-        return functional.linear(said, self.embedding.weight, self.bias)
-
-    def loss(self, said: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        """Cross entropy of each target with smoothed labels (Szegedy et al. 2016).
-
-        The share of the targets and that of all tokens are taken before the vocabulary is: only the
-        normalisation is as large as that.
-
-        Args:
-            said: ``[count, embedding]``.
-            targets: ``[count]``.
-            smoothing: the share of all tokens.
-        """
-        said = functional.dropout(said, self.config.dropout, self.training)
-        total = torch.logsumexp(self.logits(said).float(), dim=1)
-        weight, exact = self.embedding.weight, said.float()
-        target = (exact * functional.embedding(targets, weight)).sum(dim=1) + self.bias[targets]
-        mean = exact @ weight.mean(dim=0) + self.bias.mean()
-        return total - (1 - smoothing) * target - smoothing * mean
-
-    def _embedded(self, tokens: Tensor) -> Tensor:
-        kept = drop_tokens(tokens, self.config.token_dropout, self.unknown, self.training)
-        scaled = self.embedding(kept) * self.config.embedding**0.5
-        return locked_dropout(scaled, self.config.embedding_dropout, self.training)
-
-    def _noise(self, layers: nn.RNNBase) -> AbstractContextManager[None]:
-        return dropped_recurrent_weights(layers, self.config.recurrent_dropout, self.training)
 
 
 class Encoder:
@@ -246,7 +89,7 @@ class Encoder:
 
     def __call__(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Sources ``[batch, length]``, each read to its own length, and zeros behind it."""
-        rows, attended = [], x.new_zeros((*x.shape, self._net.width), dtype=torch.float32)
+        rows, attended = [], x.new_zeros((*x.shape, self._net.config.width), dtype=torch.float32)
         for place, length in enumerate(lengths.tolist()):
             row, found = self._net.encode(x[place : place + 1, :length])
             rows.append(row)
@@ -257,10 +100,41 @@ class Encoder:
         return emit_encoder(g, self._net, x, lengths)
 
 
-@contextmanager
-def _full_precision(layers: nn.RNNBase) -> Iterator[None]:
-    """On a CPU only the LSTM has a kernel for bfloat16; the GRU is a hundred times slower in it."""
-    kind = layers._flat_weights[0].device.type
-    enabled = torch.is_autocast_enabled(kind) and (kind != "cpu" or isinstance(layers, nn.LSTM))
-    with torch.autocast(kind, enabled=enabled, dtype=torch.bfloat16):
-        yield
+def emit_encoder(g: Graph, net: Translator, tokens: str, lengths: str) -> tuple[str, str]:
+    """Rows ``[batch, row_size]``, and keys and values ``[batch, length, width]``, zero behind the end.
+
+    Args:
+        g: the graph under construction.
+        net: the weights.
+        tokens: tensor ``[batch, length]``.
+        lengths: int64 tensor ``[batch]``.
+    """
+    config = net.config
+    features = g.op("Gather", g.constant(net.embedding.weight * config.embedding**0.5), tokens, axis=0)
+    x = g.op("Transpose", features, perm=[1, 0, 2])
+    counts = g.op("Cast", lengths, to=onnx.TensorProto.INT32)
+    cell = CELLS[type(net.encoder)]
+    weights = [_both(net.encoder, "weight_ih"), _both(net.encoder, "weight_hh")]
+    bias = np.concatenate([_both(net.encoder, "bias_ih"), _both(net.encoder, "bias_hh")], axis=1)
+    more: dict[str, object] = {"linear_before_reset": 1} if cell == "gru" else {}
+    y, last, *_ = g.ops(
+        cell.upper(),
+        *(x, *map(g.constant, weights), g.constant(bias), counts),
+        num=1 + len(PARTS[cell]),
+        hidden_size=config.encoder,
+        direction="bidirectional",
+        **more,
+    )
+    size = 2 * config.encoder
+    values = g.op("Reshape", g.op("Transpose", y, perm=[2, 0, 1, 3]), g.ints(0, 0, size))
+    ends = g.op("Reshape", g.op("Transpose", last, perm=[1, 0, 2]), g.ints(0, size))
+    row = g.op("Tanh", g.linear(ends, net.start.weight, net.start.bias))
+    if net.keys is None:
+        return row, values
+    keys = g.linear(values, net.keys.weight * config.attention**-0.5)
+    return row, g.op("Concat", keys, values, axis=2)
+
+
+def _both(layers: nn.RNNBase, name: str) -> np.ndarray:
+    """Weights of both directions, gates in the order of ONNX, ``[2, ...]``."""
+    return np.stack([gates(layers, f"{name}_l0{direction}") for direction in ("", "_reverse")])

@@ -16,6 +16,7 @@ from app.bundle.reader import Bundle
 from app.core.errors import DataError, ExportError
 from app.features.text import TextCodec, codec_of
 from app.tasks.translate.spec import Language, TranslateSpec
+from training.attending.search import MeasuredBundle, MeasuredNet
 from training.data.download import DataStore
 from training.options import override, pick
 from training.recipe import Recipe, UserModule, first_tokens
@@ -23,10 +24,9 @@ from training.tokenizers import bpe_tokenizer
 from training.translate.batches import PAD, Batch, batches
 from training.translate.corpus import Corpus, Example, Pair, Vocabulary
 from training.translate.data import FOLDER, load
-from training.translate.decoding import MeasuredBundle, MeasuredNet
 from training.translate.marks import marks
 from training.translate.measure import beside, figures
-from training.translate.net import Translator, TranslatorConfig
+from training.translate.net import Encoder, Translator, TranslatorConfig
 from training.translate.notes import NOTES, USER_NOTES
 from training.translate.settings import BUILT_IN, MULTI30K, PRESETS, TranslateOptions, TranslateSettings
 
@@ -75,7 +75,9 @@ class TranslateRecipe(Recipe[Translator, Batch]):
         return "translate"
 
     def build_net(self) -> Translator:
-        config = pick(TranslatorConfig, self.settings, vocabulary=self.vocabulary.size)
+        settings = self.settings
+        sizes = TranslatorConfig.sizes(settings.encoder, settings.max_length)
+        config = pick(TranslatorConfig, settings, vocabulary=self.vocabulary.size, **sizes)
         return Translator(config, self.vocabulary.codec.unknown or 0)
 
     @property
@@ -104,7 +106,7 @@ class TranslateRecipe(Recipe[Translator, Batch]):
         return total / count
 
     def measure(self, net: Translator) -> list[Quality]:
-        found = figures(MeasuredNet(net), self.vocabulary, self._corpus)
+        found = figures(MeasuredNet(net, Encoder(net)), self.vocabulary, self._corpus)
         folder = self._options.figures
         return found if folder is None else beside(found, folder)
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 _LINE = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 # An end, what closes with it, and a blank, before what begins a sentence. A capital with a dot, or a number
 # with one, is rather an abbreviation or an ordinal.
+_CLOSES, _OPENS = "\"'\u201d\u2019\u00bb)\\]", "\"'\u201c\u201e\u00ab(\\[¿¡"
 _BETWEEN = re.compile(
-    r"(?<![A-ZÄÖÜ]\.)(?<!\d\.)(?:(?<=[.!?…])|(?<=[.!?…][\"'”’»)\]]))\s+(?=[\"'“„«(\[¿¡]*[A-ZÀ-ÖØ-ÞĀ-Ž0-9])"
+    rf"(?<![A-ZÄÖÜ]\.)(?<!\d\.)(?:(?<=[.!?…])|(?<=[.!?…][{_CLOSES}]))\s+(?=[{_OPENS}]*[A-ZÀ-ÖØ-ÞĀ-Ž0-9])"
 )
 
 

@@ -1,0 +1,1 @@
+"""Networks that attend to what an encoder made of a whole input: what their recipes share."""

@@ -1,0 +1,219 @@
+"""A decoder of two recurrent layers with attention between them, over what an encoder made of a whole input.
+
+    tokens --embedding--> layer 1 --query--> attention --what it found--> layer 2 --readout--> logits
+
+It is fed no attention of the step before, so a whole text is one call of each layer. Between the layers it
+attends by scaled products (Vaswani et al. 2017); that a second layer follows is from the conditional GRU
+(Firat & Cho 2016). The logits use the embedding again (Press & Wolf 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.attending.emission import MASKED, emit_decoder
+from training.cells import CELLS, PARTS, Cell, Nonlinearity, run_layers
+from training.regularise import drop_tokens, dropped_recurrent_weights, locked_dropout
+
+if TYPE_CHECKING:
+    from training.graph import Graph
+
+_OF_CELL = {cell: kind for kind, cell in CELLS.items() if issubclass(kind, nn.RNNBase)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttendingConfig:
+    """Shape and noise of an :class:`AttendingNet`.
+
+    Attributes:
+        vocabulary: number of tokens.
+        values: features of a position that are found by attention.
+        positions: most positions; attention is given over so many, padded with zeros.
+        cell: the recurrent cell.
+        embedding: features of a token.
+        hidden: units of each layer.
+        attention: features by which tokens and positions are compared; 0: nothing is attended to.
+        dropout: on what the logits are made of; half of it on values, and between the layers.
+        embedding_dropout: on the features of tokens, one mask per sequence.
+        recurrent_dropout: on the hidden-to-hidden weights.
+        token_dropout: tokens that are hidden.
+    """
+
+    vocabulary: int
+    values: int
+    positions: int
+    cell: Cell = "lstm"
+    embedding: int = 256
+    hidden: int = 224
+    attention: int = 128
+    dropout: float = 0.0
+    embedding_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    token_dropout: float = 0.0
+
+    @property
+    def width(self) -> int:
+        """Of what is attended to: keys before values."""
+        return self.attention + self.values
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """What the manifest says of the recurrent layers."""
+
+    cell: Cell
+    nonlinearity: Nonlinearity
+    num_layers: int
+    hidden_size: int
+
+
+class AttendingNet(nn.Module):
+    """See the module; an encoder is added by those who make one of it."""
+
+    def __init__(self, config: AttendingConfig, unknown: int = 0) -> None:
+        super().__init__()
+        self.step_shape: tuple[int, ...] = ()
+        self.config, self.unknown = config, unknown
+        self.embedding = nn.Embedding(config.vocabulary, config.embedding)
+        nn.init.normal_(self.embedding.weight, std=config.embedding**-0.5)
+        found = config.values if config.attention else 0
+        self.queries = nn.Linear(config.hidden, config.attention, bias=False) if config.attention else None
+        self.first = self._layers(config.embedding, config.hidden)
+        self.second = self._layers(config.hidden + found, config.hidden)
+        self.readout = nn.Linear(config.hidden + found + config.embedding, config.embedding)
+        self.bias = nn.Parameter(torch.zeros(config.vocabulary))
+
+    def _layers(self, inputs: int, hidden: int, *, bidirectional: bool = False) -> nn.RNNBase:
+        kind = _OF_CELL[self.config.cell]
+        layers: nn.RNNBase = kind(inputs, hidden, batch_first=True, bidirectional=bidirectional)
+        for name, weight in layers.named_parameters():
+            if name.startswith("weight_hh"):
+                for gate in weight.data.chunk(len(weight) // hidden):
+                    nn.init.orthogonal_(gate)
+        return layers
+
+    @property
+    def device(self) -> torch.device:
+        return self.bias.device
+
+    @property
+    def recurrent(self) -> Decoder:
+        return Decoder(self.config.cell, "tanh", 2, self.config.hidden)
+
+    def fields(self) -> list[tuple[str, tuple[int, ...]]]:
+        names = ("first", "second")
+        return [
+            (f"{name}.{part}", (self.config.hidden,)) for name in names for part in PARTS[self.config.cell]
+        ]
+
+    @property
+    def row_size(self) -> int:
+        return sum(shape[0] for _, shape in self.fields())
+
+    def start_row(self) -> Tensor:
+        """For a decoder without an encoder, which there is none of."""
+        return torch.zeros(self.row_size)
+
+    def decode(
+        self,
+        inputs: Tensor,
+        state: Tensor,
+        attended: Tensor,
+        mask: Tensor | None = None,
+        head_from: int = 0,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Target tokens to what is said of the next ones, rows and attention.
+
+        Args:
+            inputs: ``[batch, time]``, the target behind its language's token.
+            state: ``[batch, row_size]``.
+            attended: ``[batch, length, width]``.
+            mask: ``[batch, 1, length]``, :data:`MASKED` where that is padding.
+            head_from: the first step whose output is computed.
+
+        Returns:
+            What :meth:`logits` takes ``[batch, time - head_from, embedding]``, the next rows, and attention
+            ``[batch, time - head_from, length]``.
+        """
+        config = self.config
+        features = self._embedded(inputs).float()
+        before = state.chunk(2, dim=1)
+        with self._noise(self.first), full_precision(self.first):
+            hidden, first = run_layers(self.first, features, before[0].contiguous())
+        attention, seen = None, [hidden]
+        if self.queries is not None:
+            keys, values = attended.split([config.attention, config.values], dim=2)
+            scores = self.queries(hidden).float() @ keys.transpose(1, 2).float()
+            attention = torch.softmax(scores if mask is None else scores + mask, dim=2)
+            seen.append((attention @ values.float()).float())
+        with self._noise(self.second), full_precision(self.second):
+            dropped = locked_dropout(torch.cat(seen, dim=2).float(), config.dropout / 2, self.training)
+            hidden, second = run_layers(self.second, dropped, before[1].contiguous())
+        said = torch.cat([hidden, *seen[1:], features], dim=2)[:, head_from:]
+        said = torch.tanh(self.readout(said))
+        rows = torch.cat([first, second], dim=1)
+        return said, rows, None if attention is None else attention[:, head_from:]
+
+    def forward(
+        self, x: Tensor, state: Tensor, head_from: int, attended: Tensor, attended_length: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """As :meth:`decode`, of the exportable form; positions from ``attended_length`` on are padding."""
+        places = torch.arange(attended.shape[1], device=x.device)
+        mask = torch.where(places < attended_length[:, None], 0.0, MASKED)[:, None]
+        said, rows, attention = self.decode(x, state, attended, mask, head_from)
+        outputs = {"logits": self.logits(said)}
+        if attention is not None:
+            missing = self.config.positions - attention.shape[2]
+            outputs["attention"] = functional.pad(attention, (0, missing))
+        return outputs, rows
+
+    def emit(
+        self, g: Graph, x: str, state: str, head_from: str, attended: str, attended_length: str
+    ) -> tuple[dict[str, str], str]:
+        return emit_decoder(g, self, x, state, head_from, attended, attended_length)
+
+    def logits(self, said: Tensor) -> Tensor:
+        """``[..., embedding]`` to ``[..., vocabulary]``."""
+        return functional.linear(said, self.embedding.weight, self.bias)
+
+    def loss(self, said: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        """Cross entropy of each target with smoothed labels (Szegedy et al. 2016).
+
+        The share of the targets and that of all tokens are taken before the vocabulary is: only the
+        normalisation is as large as that.
+
+        Args:
+            said: ``[count, embedding]``.
+            targets: ``[count]``.
+            smoothing: the share of all tokens.
+        """
+        said = functional.dropout(said, self.config.dropout, self.training)
+        total = torch.logsumexp(self.logits(said).float(), dim=1)
+        weight, exact = self.embedding.weight, said.float()
+        target = (exact * functional.embedding(targets, weight)).sum(dim=1) + self.bias[targets]
+        mean = exact @ weight.mean(dim=0) + self.bias.mean()
+        return total - (1 - smoothing) * target - smoothing * mean
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
+        kept = drop_tokens(tokens, self.config.token_dropout, self.unknown, self.training)
+        scaled = self.embedding(kept) * self.config.embedding**0.5
+        return locked_dropout(scaled, self.config.embedding_dropout, self.training)
+
+    def _noise(self, layers: nn.RNNBase) -> AbstractContextManager[None]:
+        return dropped_recurrent_weights(layers, self.config.recurrent_dropout, self.training)
+
+
+@contextmanager
+def full_precision(layers: nn.RNNBase) -> Iterator[None]:
+    """On a CPU only the LSTM has a kernel for bfloat16; the GRU is a hundred times slower in it."""
+    kind = layers._flat_weights[0].device.type
+    enabled = torch.is_autocast_enabled(kind) and (kind != "cpu" or isinstance(layers, nn.LSTM))
+    with torch.autocast(kind, enabled=enabled, dtype=torch.bfloat16):
+        yield
