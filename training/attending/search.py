@@ -7,10 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from app.runtime.attended import Attended
 from numpy.typing import NDArray
 
+from app.bundle.reader import Bundle
 from app.core.beam import BeamRequest
 from app.runtime.beams import BeamSearch, advance
+from app.runtime.session import EncoderSession, GraphSession
 from training.attending.net import AttendingNet
 from training.export import ExportableEncoder
 
@@ -49,6 +52,25 @@ class MeasuredNet:
         given = [torch.from_numpy(array).to(self._net.device) for array in (tokens, rows, attended, lengths)]
         outputs, after = self._net(given[0], given[1], 0, given[2], given[3])
         return outputs["logits"][:, -1].cpu().numpy(), after.cpu().numpy()
+
+
+class MeasuredBundle:
+    """See :class:`Measured`."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        assert bundle.encoder is not None
+        self._graph = GraphSession(bundle.graph, bundle.manifest)
+        self._encoder = EncoderSession(bundle.encoder, bundle.manifest)
+
+    def encode(self, x: NDArray[Any], lengths: NDArray[np.int64] | None) -> tuple[Rows, Rows]:
+        rows, attended = self._encoder.run(x, lengths)
+        return rows, attended[0]
+
+    def step(
+        self, tokens: NDArray[np.int64], rows: Rows, attended: Rows, lengths: NDArray[np.int64]
+    ) -> tuple[Rows, Rows]:
+        outputs, after = self._graph.run(tokens, rows, 0, Attended(attended, lengths))
+        return outputs[0][:, -1], after
 
 
 def best_tokens(

@@ -28,7 +28,7 @@ REFERENCES = {
 def figures(
     net: Measured, vocabulary: Vocabulary, corpus: Corpus, *, baselines: bool = True
 ) -> list[Quality]:
-    """Of each direction and test part: beams and greedy, beside the source itself and the nearest sentence."""
+    """Of each direction and test part: beams and greedy, beside the source and the nearest sentence."""
     return [
         quality
         for source, target in corpus.directions

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.core.beam import BeamResult, Hypothesis
 from app.core.numbers import rounded
@@ -25,7 +26,7 @@ from app.tasks.translate.schema import (
 from app.tasks.translate.sentences import Span, joined
 
 if TYPE_CHECKING:
-    from app.tasks.translate.model import SourceText
+    from app.tasks.translate.model import Sentence, SourceText
 
 REASONS: dict[FinishReason, schema.FinishReason] = {FinishReason.END: "end", FinishReason.LENGTH: "length"}
 
@@ -78,7 +79,7 @@ class Answers:
             detected=detected(text),
             alternatives=alternatives,
             alignment=alignment,
-            coverage=coverage(best) if aligned else None,
+            coverage=coverage(text, best) if aligned else None,
             warning=text.warning,
         )
 
@@ -97,9 +98,8 @@ class Answers:
         for sentence, hypothesis, place in zip(text.sentences, best, places, strict=True):
             prefix = sentence.steps[1:].tolist()
             spans = self._places([*prefix, *hypothesis.tokens], place.start)[len(prefix) :]
-            assert hypothesis.attention is not None
             before = len(sources)
-            for span, weights in zip(spans, rounded(hypothesis.attention).tolist(), strict=True):
+            for span, weights in zip(spans, rounded(_attention(sentence, hypothesis)).tolist(), strict=True):
                 targets.append(span)
                 rows.append([0.0] * before + weights + [0.0] * (width - before - len(weights)))
             sources += [*sentence.spans, Span(sentence.span.end, sentence.span.end)]
@@ -133,15 +133,20 @@ def detected(text: SourceText) -> Detected | None:
     )
 
 
-def coverage(found: Sequence[Hypothesis]) -> float:
+def coverage(text: SourceText, found: Sequence[Hypothesis]) -> float:
     """Mean over the tokens of the sources, ends left out, of what attended to each, at most one."""
     taken = [
-        np.minimum(1.0, hypothesis.attention.sum(axis=0, dtype=np.float64)[:-1])
-        for hypothesis in found
-        if hypothesis.attention is not None
+        np.minimum(1.0, _attention(sentence, hypothesis).sum(axis=0, dtype=np.float64)[:-1])
+        for sentence, hypothesis in zip(text.sentences, found, strict=True)
     ]
     every = np.concatenate([*taken, np.empty(0)])
     return float(rounded(every.mean())) if len(every) else 1.0
+
+
+def _attention(sentence: Sentence, hypothesis: Hypothesis) -> NDArray[np.float32]:
+    """``[tokens, tokens of the source]``: what is behind those is padding."""
+    assert hypothesis.attention is not None
+    return hypothesis.attention[:, : len(sentence.tokens)]
 
 
 def usage(texts: Sequence[SourceText], produced: int) -> Usage:

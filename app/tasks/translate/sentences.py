@@ -7,11 +7,29 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _LINE = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
-# An end, what closes with it, and a blank, before what begins a sentence. A capital with a dot, or a number
-# with one, is rather an abbreviation or an ordinal.
-_CLOSES, _OPENS = "\"'\u201d\u2019\u00bb)\\]", "\"'\u201c\u201e\u00ab(\\[¿¡"
+_ABBREVIATIONS = (
+    "Dr",
+    "Mr",
+    "Mrs",
+    "Ms",
+    "Prof",
+    "St",
+    "Nr",
+    "No",
+    "Hr",
+    "Fr",
+    "vs",
+    "bzw",
+    "ca",
+    "Mme",
+    "Mlle",
+)
+_CLOSES, _OPENS = "\"'\u201d\u2019\u00bb)\\]", "\"'\u201c\u201e\u00ab(\\[\u00bf\u00a1"
+# An end, what closes with it, and a blank, before what begins a sentence. No end are the dots of initials, of
+# ordinals and of abbreviations.
 _BETWEEN = re.compile(
-    rf"(?<![A-ZÄÖÜ]\.)(?<!\d\.)(?:(?<=[.!?…])|(?<=[.!?…][{_CLOSES}]))\s+(?=[{_OPENS}]*[A-ZÀ-ÖØ-ÞĀ-Ž0-9])"
+    "".join(rf"(?<!\b{word}\.)" for word in (r"[A-ZÄÖÜ]", r"\d", r"\d\d", *_ABBREVIATIONS))
+    + rf"(?:(?<=[.!?…])|(?<=[.!?…][{_CLOSES}]))\s+(?=[{_OPENS}]*[A-ZÀ-ÖØ-ÞĀ-Ž0-9])"
 )
 
 
