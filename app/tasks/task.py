@@ -77,6 +77,7 @@ class Operation:
         of: ``(model of the task) ->`` its side that prepares and finishes these requests.
         parse: a JSON body to a request, where it is not the only class; raises ValidationError.
         reads, writes: further content types, of requests and of answers.
+        fetched: asked by GET, without a body: a request has its defaults.
     """
 
     path: str
@@ -89,6 +90,7 @@ class Operation:
     reads: tuple[BodyReader, ...] = ()
     writes: tuple[AnswerWriter, ...] = ()
     wanted: Callable[[Any], str | None] | None = None
+    fetched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

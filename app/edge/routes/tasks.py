@@ -109,22 +109,33 @@ def _add(
     responses: dict[int | str, dict[str, Any]],
     extra: dict[str, Any],
 ) -> None:
+    fetched = isinstance(asked, Operation) and asked.fetched
     router.add_api_route(
         path,
         endpoint,
-        methods=["POST"],
+        methods=["GET" if fetched else "POST"],
         summary=re.split("[.;]", asked.doc)[0],
         tags=["inference"],
         response_model=asked.answer,
         responses=responses,
         openapi_extra=extra or None,
-        route_class_override=type("TaskRoute", (TaskRoute,), {"task": task, "asked": asked}),
+        route_class_override=BytesRoute
+        if fetched
+        else type("TaskRoute", (TaskRoute,), {"task": task, "asked": asked}),
     )
 
 
 def _endpoint_of(task: Task, operation: Operation) -> Endpoint:
-    endpoint = _whole(task, operation, operation.of)
+    whole = endpoint = _whole(task, operation, operation.of)
+
+    async def fetch(request: Request) -> Response:
+        return await whole(operation.request(), request)
+
+    if operation.fetched:
+        endpoint = fetch
     endpoint.__name__, endpoint.__doc__ = operation.path.strip("/").replace("/", "_"), operation.doc
+    if operation.fetched:
+        return endpoint
     return reading(endpoint, operation.request, operation.examples)
 
 

@@ -91,15 +91,15 @@ class Answers:
         return joined(text.text, [sentence.span for sentence in text.sentences], made)
 
     def _alignment(self, text: SourceText, best: Sequence[Hypothesis], places: Sequence[Span]) -> Alignment:
-        sources: list[Span] = []
-        targets: list[Span] = []
+        sources: list[tuple[int, int]] = []
+        targets: list[tuple[int, int]] = []
         rows: list[list[float]] = []
         width = sum(len(sentence.tokens) for sentence in text.sentences)
         for sentence, hypothesis, place in zip(text.sentences, best, places, strict=True):
             prefix = sentence.steps[1:].tolist()
             spans = self._places([*prefix, *hypothesis.tokens], place.start)[len(prefix) :]
             before = len(sources)
-            for span, weights in zip(spans, rounded(_attention(sentence, hypothesis)).tolist(), strict=True):
+            for span, weights in zip(spans, rounded(_attention(sentence, hypothesis).astype(np.float64)).tolist(), strict=True):
                 targets.append(span)
                 rows.append([0.0] * before + weights + [0.0] * (width - before - len(weights)))
             sources += [*sentence.spans, Span(sentence.span.end, sentence.span.end)]

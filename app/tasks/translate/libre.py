@@ -238,7 +238,6 @@ OPERATIONS = (
         request=LibreLanguagesRequest,
         answer=LibreLanguages,
         of=_languages,
-        reads=(_form(LibreLanguagesRequest),),
-        examples={"all": {"summary": "All of them", "value": {}}},
+        fetched=True,
     ),
 )
