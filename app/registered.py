@@ -9,5 +9,6 @@ from app.tasks.sentiment.task import TASK as SENTIMENT
 from app.tasks.sequence.task import TASK as SEQUENCE
 from app.tasks.task import Task
 from app.tasks.transcribe.task import TASK as TRANSCRIBE
+from app.tasks.translate.task import TASK as TRANSLATE
 
-TASKS: tuple[Task, ...] = (FORECAST, SENTIMENT, GENERATE, SEQUENCE, COMPOSE, TRANSCRIBE)
+TASKS: tuple[Task, ...] = (FORECAST, SENTIMENT, GENERATE, SEQUENCE, COMPOSE, TRANSCRIBE, TRANSLATE)

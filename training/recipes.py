@@ -11,6 +11,7 @@ from training.recipe import Recipe
 from training.sentiment.recipe import SentimentRecipe
 from training.sequence.recipe import SequenceRecipe
 from training.transcribe.recipe import TranscribeRecipe
+from training.translate.recipe import TranslateRecipe
 
 _ALL: tuple[type[Recipe[Any, Any]], ...] = (
     ForecastRecipe,
@@ -19,5 +20,6 @@ _ALL: tuple[type[Recipe[Any, Any]], ...] = (
     SequenceRecipe,
     ComposeRecipe,
     TranscribeRecipe,
+    TranslateRecipe,
 )
 RECIPES: dict[str, type[Recipe[Any, Any]]] = {recipe.task: recipe for recipe in _ALL}

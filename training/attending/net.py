@@ -12,20 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.attending.emission import MASKED, emit_decoder
-from training.cells import CELLS, PARTS, Cell, Nonlinearity, run_layers
+from training.cells import PARTS, Cell, Nonlinearity, run_layers
 from training.regularise import drop_tokens, dropped_recurrent_weights, locked_dropout
 
 if TYPE_CHECKING:
     from training.graph import Graph
-
-_OF_CELL = {cell: kind for kind, cell in CELLS.items() if issubclass(kind, nn.RNNBase)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +47,7 @@ class AttendingConfig:
     vocabulary: int
     values: int
     positions: int
-    cell: Cell = "lstm"
+    cell: Literal["lstm", "gru"] = "lstm"
     embedding: int = 256
     hidden: int = 224
     attention: int = 128
@@ -91,8 +89,8 @@ class AttendingNet(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocabulary))
 
     def _layers(self, inputs: int, hidden: int, *, bidirectional: bool = False) -> nn.RNNBase:
-        kind = _OF_CELL[self.config.cell]
-        layers: nn.RNNBase = kind(inputs, hidden, batch_first=True, bidirectional=bidirectional)
+        kind = nn.LSTM if self.config.cell == "lstm" else nn.GRU
+        layers = kind(inputs, hidden, batch_first=True, bidirectional=bidirectional)
         for name, weight in layers.named_parameters():
             if name.startswith("weight_hh"):
                 for gate in weight.data.chunk(len(weight) // hidden):
@@ -149,7 +147,7 @@ class AttendingNet(nn.Module):
             hidden, first = run_layers(self.first, features, before[0].contiguous())
         attention, seen = None, [hidden]
         if self.queries is not None:
-            keys, values = attended.split([config.attention, config.values], dim=2)
+            keys, values = torch.split(attended, [config.attention, config.values], dim=2)
             scores = self.queries(hidden).float() @ keys.transpose(1, 2).float()
             attention = torch.softmax(scores if mask is None else scores + mask, dim=2)
             seen.append((attention @ values.float()).float())
@@ -213,7 +211,7 @@ class AttendingNet(nn.Module):
 @contextmanager
 def full_precision(layers: nn.RNNBase) -> Iterator[None]:
     """On a CPU only the LSTM has a kernel for bfloat16; the GRU is a hundred times slower in it."""
-    kind = layers._flat_weights[0].device.type
+    kind = next(layers.parameters()).device.type
     enabled = torch.is_autocast_enabled(kind) and (kind != "cpu" or isinstance(layers, nn.LSTM))
     with torch.autocast(kind, enabled=enabled, dtype=torch.bfloat16):
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,7 +68,7 @@ class Corpus:
     directions: tuple[tuple[str, str], ...]
     train: Sequence[Pair]
     validation: Sequence[Pair]
-    test: dict[str, Sequence[Pair]]
+    test: Mapping[str, Sequence[Pair]]
     sources: tuple[Source, ...]
 
     @property

@@ -87,8 +87,9 @@ class Encoder:
     def cpu(self) -> nn.Module:
         return self._net.cpu()
 
-    def __call__(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Sources ``[batch, length]``, each read to its own length, and zeros behind it."""
+        assert lengths is not None
         rows, attended = [], x.new_zeros((*x.shape, self._net.config.width), dtype=torch.float32)
         for place, length in enumerate(lengths.tolist()):
             row, found = self._net.encode(x[place : place + 1, :length])
