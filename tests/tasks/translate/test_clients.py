@@ -37,7 +37,10 @@ def test_libretranslate_s_client_translates_and_asks_for_languages(
     assert client.translate(TEXT, "auto", "de") == expected
     found = client.detect("Ein Hund läuft über die Wiese.")
     assert found[0]["language"] == "de"
-    assert [(item["code"], item["targets"]) for item in client.languages()] == [("de", ["en"]), ("en", ["de"])]
+    assert [(item["code"], item["targets"]) for item in client.languages()] == [
+        ("de", ["en"]),
+        ("en", ["de"]),
+    ]
 
 
 def test_libretranslate_s_json_has_alternatives_and_what_was_detected(translator: ServerProcess) -> None:
