@@ -92,6 +92,7 @@ def compose(settings: Settings, share: Share | None = None, siblings: Siblings |
     registry = open_registry(settings, metrics, siblings, _wrapping(keys, tracing), open_sources(settings))
     lifecycle = Lifecycle() if siblings is None else Lifecycle(siblings.started)
     inference = InferenceService(limits, metrics)
+    metrics.watch_attended(lambda: inference.encoded.held_bytes, limits.max_attended_bytes)
     registry.served.publish_to(inference.serve)
     sessions = _open_sessions(settings, inference, metrics, keys, tracing)
     edge = Edge(

@@ -22,8 +22,8 @@ import uvloop
 
 from app.bundle.reader import Bundle, read_bundle
 from app.core.limits import Limits
+from app.core.ports import Submitter
 from app.core.sequence import BlockRequest, Failed, Feedback, Finished, Read, Sampling, SequenceRequest
-from app.engine.engine import Engine
 from app.engine.load import TickStats
 from app.registered import TASKS
 from app.registry.loading import load_bundle
@@ -107,7 +107,7 @@ def _silent(model: str) -> Callable[[TickStats], None]:
     return lambda stats: None
 
 
-async def texts(engine: Engine, batch: int, seconds: float) -> float:
+async def texts(engine: Submitter, batch: int, seconds: float) -> float:
     """Tokens a second of texts that advance together, each the most likely one.
 
     Raises:
@@ -130,7 +130,7 @@ async def texts(engine: Engine, batch: int, seconds: float) -> float:
     return total / (time.perf_counter() - started)
 
 
-async def blocks(engine: Engine, bundle: Bundle, batch: int, seconds: float) -> float:
+async def blocks(engine: Submitter, bundle: Bundle, batch: int, seconds: float) -> float:
     """Steps a second of blocks of one step each, rows handed in and out, as sessions do.
 
     Raises:

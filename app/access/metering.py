@@ -24,6 +24,8 @@ class MeteredSubmitter:
     What counts is the most that a sequence can take: its supplied steps and, of a generation,
     ``max_tokens`` of each text or beam. What it leaves unused is not given back.
 
+    Tokens that an encoder reads count as steps, an image as one.
+
     Raises (from all ways to submit):
         RateLimited: the key has asked for too many steps lately.
     """
@@ -56,3 +58,10 @@ class MeteredSubmitter:
         if principal is not None and principal.counts_steps:
             principal.take_steps(request.num_steps)
         return self._inner.submit_beam(request, deadline)
+
+    def submit_encode(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
+        principal = CURRENT.get()
+        if principal is not None and principal.counts_steps:
+            lengths = request.lengths
+            principal.take_steps(len(request.steps) if lengths is None else int(lengths.sum()))
+        return self._inner.submit_encode(request, deadline)

@@ -22,11 +22,12 @@ from app.batch.row_file import TELLING_ROWS, in_file
 from app.core.errors import CallerError, DeadlineExceeded, InvalidInput, RnnserveError, RunFailed
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits, SchedulerLimits
+from app.engine.pair import EnginePair
 from app.main import version
-from app.registry.loading import read_placed
+from app.registry.loading import read_placed, with_encoder
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession
-from app.runtime.verify import verify_bundle
+from app.runtime.verify import open_encoder, verify_bundle
 from app.service.catalog import Catalog, Deployment
 from app.service.inference import InferenceService
 from app.settings import Settings
@@ -67,7 +68,8 @@ class Answerer:
         task, model = settings.tasks.open(bundle)
         assert task.batch is not None
         session = GraphSession(bundle.graph, bundle.manifest, settings.device)
-        verify_bundle(bundle, session)
+        encoder = open_encoder(bundle, settings.device)
+        verify_bundle(bundle, session, encoder)
         limits = settings.limits.model_copy(update={"request_timeout_s": _TIMEOUT_S})
         scheduling = SchedulerLimits(
             max_batch=min(limits.max_batch, _ROWS),
@@ -77,7 +79,10 @@ class Answerer:
         )
         executor = GraphExecutor(session, bundle.start, scheduling.num_slots)
         reference = bundle.manifest.reference
-        self._engine = Engine(reference, executor, scheduling, _QUEUE, on_loop=True)
+        engine = Engine(reference, executor, scheduling, _QUEUE, on_loop=True)
+        self._engine: Engine | EnginePair = engine
+        if encoder is not None:
+            self._engine = with_encoder(engine, encoder, _QUEUE, lambda name: lambda stats: None)
         self._service = InferenceService(limits, Metrics(None, version()))
         self._service.serve(
             Catalog([Deployment(bundle.manifest, task, model, self._engine)], {task.name: reference})

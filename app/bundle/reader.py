@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,18 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from app.bundle.external_data import refuse_external_data
-from app.bundle.manifest import GRAPH_FILE, MANIFEST_FILE, TOKENIZER_FILE, VECTORS_FILE, Manifest, wrong_field
+from app.bundle.manifest import (
+    ENCODER_FILE,
+    GRAPH_FILE,
+    MANIFEST_FILE,
+    TOKENIZER_FILE,
+    VECTORS_FILE,
+    EncoderSpec,
+    Manifest,
+    wrong_field,
+)
 from app.core.errors import BundleError, DigestMismatch, InvalidManifest
+from app.core.sequence import Encoded
 
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_VECTORS_BYTES = 256 << 20
@@ -32,26 +43,59 @@ MAX_FILE_BYTES = (2 << 30) - 1
 
 
 @dataclass(frozen=True, slots=True)
+class GoldenSources:
+    """Whole inputs, and what PyTorch's encoder made of them.
+
+    Attributes:
+        inputs: tokens ``[batch, T]``, each padded to the longest, or numbers ``[batch, *shape]``.
+        lengths: int64 ``[batch]`` of tokens.
+        rows: ``[batch, S]``.
+        attended: ``[batch, L, C]``, zeros behind each length; ``None`` where nothing is attended to.
+    """
+
+    inputs: NDArray[np.generic]
+    lengths: NDArray[np.int64] | None
+    rows: NDArray[np.float32]
+    attended: NDArray[np.float32] | None
+
+    def encoded(self) -> list[Encoded]:
+        """Each without padding."""
+        if self.attended is None:
+            return [Encoded(row) for row in self.rows]
+        lengths = [None] * len(self.rows) if self.lengths is None else self.lengths.tolist()
+        return [
+            Encoded(row, attended[:length])
+            for row, attended, length in zip(self.rows, self.attended, lengths, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class Golden:
     """One recorded input with PyTorch's answer: ``[batch, time, ...]``, all steps read.
 
-    ``state_out`` are the rows ``[batch, S]`` after the last step, begun from the start row.
+    ``state_out`` are the rows ``[batch, S]`` after the last step, begun from the start row or, with
+    ``sources``, from what the encoder made of these.
     """
 
     steps: NDArray[np.generic]
     outputs: dict[str, NDArray[np.float32]]
     state_out: NDArray[np.float32]
+    sources: GoldenSources | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle; ``start`` is the row ``[S]`` of a new sequence, ``tokenizer`` the JSON of one."""
+    """A verified bundle; ``start`` is the row ``[S]`` of a new sequence, ``tokenizer`` the JSON of one.
+
+    ``encoder`` is a second graph, where the manifest describes one.
+    """
 
     manifest: Manifest
     graph: bytes
     start: NDArray[np.float32]
     golden: Golden
     tokenizer: str | None
+    encoder: bytes | None = None
 
 
 def find_bundles(folder: Path) -> list[Path]:
@@ -118,13 +162,18 @@ def read_bundle(folder: Path) -> Bundle:
     for name in (GRAPH_FILE, VECTORS_FILE):
         if name not in files:
             raise InvalidManifest(f"{manifest.reference}: the manifest lists no {name}")
-    refuse_external_data(files[GRAPH_FILE])
+    encoder = files.get(ENCODER_FILE)
+    if (encoder is None) != (manifest.encoder is None):
+        which = "lists no" if encoder is None else "describes no encoder, but lists"
+        raise InvalidManifest(f"{manifest.reference}: the manifest {which} {ENCODER_FILE}")
+    for graph in (files[GRAPH_FILE], *([] if encoder is None else [encoder])):
+        refuse_external_data(graph)
     start, golden = _read_vectors(manifest, files[VECTORS_FILE])
     try:
         tokenizer = files[TOKENIZER_FILE].decode("utf-8") if TOKENIZER_FILE in files else None
     except UnicodeDecodeError as error:
         raise BundleError(f"{TOKENIZER_FILE} cannot be read: {error}") from None
-    return Bundle(manifest, files[GRAPH_FILE], start, golden, tokenizer)
+    return Bundle(manifest, files[GRAPH_FILE], start, golden, tokenizer, encoder)
 
 
 def _read_file(folder: Path, name: str, digest: str) -> bytes:
@@ -150,6 +199,7 @@ def _read_vectors(manifest: Manifest, data: bytes) -> tuple[NDArray[np.float32],
                 output.name: np.asarray(arrays[f"output.{output.name}"], np.float32)
                 for output in manifest.graph.outputs
             }
+            sources = None if manifest.encoder is None else _sources(manifest.encoder, arrays)
     except Exception as error:  # whatever numpy and zipfile make of bytes that somebody chose
         raise BundleError(f"{VECTORS_FILE} cannot be read: {error}") from None
     if start.shape != (manifest.row.size,) or not np.isfinite(start).all():
@@ -159,4 +209,32 @@ def _read_vectors(manifest: Manifest, data: bytes) -> tuple[NDArray[np.float32],
         raise BundleError(f"{VECTORS_FILE}: steps and outputs must be [batch, time, ...], and of one size")
     if state_out.shape != (size[0], manifest.row.size):
         raise BundleError(f"{VECTORS_FILE}: state_out must be [batch, {manifest.row.size}]")
-    return start, Golden(steps, outputs, state_out)
+    if sources is not None:
+        _check_sources(sources, manifest, size[0])
+    return start, Golden(steps, outputs, state_out, sources)
+
+
+def _sources(spec: EncoderSpec, arrays: Mapping[str, NDArray[np.generic]]) -> GoldenSources:
+    return GoldenSources(
+        np.asarray(arrays["source.inputs"], spec.input.dtype),
+        None if spec.max_length is None else np.asarray(arrays["source.lengths"], np.int64),
+        np.asarray(arrays["source.rows"], np.float32),
+        None if spec.attended is None else np.asarray(arrays["source.attended"], np.float32),
+    )
+
+
+def _check_sources(sources: GoldenSources, manifest: Manifest, batch: int) -> None:
+    spec = manifest.encoder
+    assert spec is not None
+    inputs, lengths, attended = sources.inputs, sources.lengths, sources.attended
+    good = sources.rows.shape == (batch, manifest.row.size) and len(inputs) == batch
+    if lengths is None:
+        good &= inputs.shape[1:] == spec.input.shape
+    else:
+        longest = inputs.shape[1] if inputs.ndim == 2 else 0
+        good &= lengths.shape == (batch,) and bool((lengths >= 1).all() and (lengths <= longest).all())
+        good &= longest <= (spec.max_length or 0)
+    if attended is not None and spec.attended is not None:
+        good &= attended.shape == (batch, spec.attended.length or inputs.shape[1], spec.attended.width)
+    if not good:
+        raise BundleError(f"{VECTORS_FILE}: the sources are not of the shape that the manifest says")

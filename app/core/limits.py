@@ -33,6 +33,12 @@ class Limits(BaseModel):
     )
     max_batch: int = Field(256, ge=1, le=65_536, description="rows in one run of a graph")
     max_chunk: int = Field(256, ge=1, le=65_536, description="supplied steps a sequence advances in one run")
+    max_attended_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1,
+        le=2**44,
+        description="memory of what encoders made of inputs, in use or kept for the next use, in bytes",
+    )
     max_connections: int = Field(1_000, ge=1, le=1_000_000, description="open WebSockets")
     max_frame_bytes: int = Field(
         1024 * 1024, ge=1, le=2**30, description="largest WebSocket frame from a client, in bytes"

@@ -118,10 +118,10 @@ class SequenceRequest:
 
 
 Source = NDArray[np.generic]
-"""A whole input of an encoder in its type: tokens ``[length]``, one to ``max_length``, or numbers ``[*shape]``.
+"""A whole input of an encoder: int64 tokens ``[length]``, one to ``max_length``, or float32 ``[*shape]``.
 
-Tasks check what they send: too long an input is InvalidInput before anything runs. What was made of one is kept
-for a while, so that the same input is seldom encoded again. It is not to be changed.
+Tasks check what they send: too long an input is InvalidInput before anything runs. What was made of one is
+kept for a while, so that the same input is seldom encoded again. It is not to be changed.
 """
 
 
@@ -139,7 +139,10 @@ class Encoded:
 
 @dataclass(slots=True, eq=False)
 class Outputs:
-    """Outputs ``[count, ...]``, in manifest order, of the supplied steps from index ``first`` on."""
+    """Outputs ``[count, ...]``, in manifest order, of the supplied steps from index ``first`` on.
+
+    One by position has as many of these as the run had; behind those of the sequence there are zeros.
+    """
 
     first: int
     values: tuple[NDArray[np.float32], ...]

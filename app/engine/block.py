@@ -155,6 +155,8 @@ def _parts(request: BlockRequest, max_rows: int) -> list[BlockRequest]:
             request.read,
             None if request.starts is None else request.starts[first:last],
             None if request.fresh is None else request.fresh[first:last],
+            None if request.attended is None else request.attended[first:last],
+            None if request.lengths is None else request.lengths[first:last],
         )
         for first, last in pairwise(cuts)
     ]

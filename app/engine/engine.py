@@ -47,7 +47,7 @@ class Engine:
         *,
         on_loop: bool = False,
     ) -> None:
-        self._name = name
+        self.name = name
         self._executor = executor
         self._max_batch = limits.max_batch
         self._scheduler = Scheduler(limits)
@@ -103,7 +103,7 @@ class Engine:
         future: asyncio.Future[BlockResult] = asyncio.get_running_loop().create_future()
         num_rows, length = request.steps.shape[:2]
         self._intake.reserve(num_rows * length, num_rows)
-        if num_rows == 1 and request.starts is None:
+        if num_rows == 1 and request.starts is None and request.attended is None and request.lengths is None:
             self._share(request, future, deadline)
         else:
             block = Block(request, deadline)
@@ -130,6 +130,9 @@ class Engine:
 
         future.add_done_callback(done)
         return future
+
+    def submit_encode(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
+        raise RunFailed("this model has no encoder")
 
     def _share(self, request: BlockRequest, future: asyncio.Future[BlockResult], deadline: float) -> None:
         if self._on_loop:
@@ -221,7 +224,7 @@ class Engine:
                 return True
             self._end(Draining("the server is shutting down"))
         except BaseException:
-            logger.critical("engine %s died", self._name, exc_info=True)
+            logger.critical("engine %s died", self.name, exc_info=True)
             self._end(EngineDead(DEAD))
         return False
 
@@ -290,7 +293,7 @@ class Engine:
             return
         failure = end if isinstance(end, RunFailed) else next(iter(job.row_failures.values()), None)
         if failure is not None:
-            logger.error("engine %s: a run failed: %s", self._name, failure.message)
+            logger.error("engine %s: a run failed: %s", self.name, failure.message)
         self._remove(job)
         if isinstance(end, RnnserveError):
             for mate in job.mates:

@@ -27,6 +27,7 @@ class SchedulerLimits:
         mixed_share: what supplied steps may add to a tick in which others advance by single steps,
             as a part of the time that these take. It bounds how much a long input delays streams.
         min_mixed_s: what they may add at least, so that they go on beside the smallest networks.
+        whole: supplied steps of a sequence are one input and never cut; ``max_chunk`` does not count.
     """
 
     num_slots: int = 1024
@@ -37,6 +38,7 @@ class SchedulerLimits:
     max_tick_s: float = 0.005
     mixed_share: float = 0.5
     min_mixed_s: float = 0.0002
+    whole: bool = False
 
 
 @dataclass(slots=True)

@@ -181,7 +181,8 @@ class Scheduler:
             mixed = mixed or job.supplied <= 1
         steps = limits.max_tick_steps
         planned: list[Planned] = []
-        for length, members in _by_chunk(ordered, limits.mixed_chunk if mixed else limits.max_chunk):
+        cap = limits.mixed_chunk if mixed else limits.max_chunk
+        for length, members in _by_length(ordered) if limits.whole else _by_chunk(ordered, cap):
             # Single steps are somebody's next answer as much as a stream's next token is.
             allowed = limits.max_tick_s if members[0].supplied <= 1 else seconds
             chosen, length = self._fit(members, length, steps, allowed, first=not planned)
@@ -212,7 +213,7 @@ class Scheduler:
             chosen, rows = _up_to(chosen, max(fair, _FULL_ROWS))
             if not chosen:
                 chosen, rows = members[:1], members[0].width
-        while length > 1 and estimate(rows, length) > seconds:
+        while length > 1 and estimate(rows, length) > seconds and not self._limits.whole:
             length = 1 << ((length - 1).bit_length() - 1)
         if seconds < self._limits.max_tick_s:
             # Others' single steps are measured by this: it holds even for runs that are not full.
@@ -254,6 +255,14 @@ def _up_to(jobs: list[Job], most: int) -> tuple[list[Job], int]:
             return jobs[:place], rows
         rows += job.width
     return jobs, rows
+
+
+def _by_length(jobs: Iterable[Job]) -> Iterator[tuple[int, list[Job]]]:
+    """Jobs that are not cut, by their length."""
+    lengths: dict[int, list[Job]] = {}
+    for job in jobs:
+        lengths.setdefault(job.supplied, []).append(job)
+    yield from lengths.items()
 
 
 def _by_chunk(jobs: Iterable[Job], cap: int) -> Iterator[tuple[int, list[Job]]]:

@@ -15,12 +15,14 @@ from app.core.limits import Limits
 from app.core.ports import Submitter
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits, SchedulerLimits, TickStats
+from app.engine.pair import EnginePair
 from app.registry.look import Found
 from app.registry.ports import ModelMetrics
+from app.runtime.encoder import EncoderExecutor, rows_of_run
 from app.runtime.executor import GraphExecutor
 from app.runtime.lanes import Lanes
-from app.runtime.session import Device, GraphSession
-from app.runtime.verify import verify_bundle
+from app.runtime.session import Device, EncoderSession, GraphSession
+from app.runtime.verify import open_encoder, verify_bundle
 from app.service.catalog import Deployment
 from app.tasks.task import Tasks
 
@@ -33,7 +35,7 @@ class Loaded:
     """What of a version is in memory."""
 
     deployment: Deployment
-    engine: Engine
+    engine: Engine | EnginePair
     limits: Limits
     load_seconds: float
 
@@ -51,10 +53,17 @@ class Loaded:
             parameters=manifest.network.parameters,
             generates=bool(self.deployment.task.frames),
         )
+        decoder = self.engine
+        if isinstance(self.engine, EnginePair):
+            encoder, decoder = self.engine.encoder, self.engine.decoder
+            most, name = limits.max_queued_steps, encoder_of(manifest.reference)
+            metrics.watch_engine(
+                name, lambda: encoder.alive, encoder.load, slots=0, row_bytes=0, max_steps=most
+            )
         metrics.watch_engine(
             manifest.reference,
-            lambda: self.engine.alive,
-            self.engine.load,
+            lambda: decoder.alive,
+            decoder.load,
             slots=limits.max_slots,
             row_bytes=4 * manifest.row.size,
             max_steps=limits.max_queued_steps,
@@ -87,6 +96,12 @@ class ServedVersion:
     @property
     def reference(self) -> str:
         return self.deployment.reference
+
+    def uncount(self, metrics: ModelMetrics, event: str) -> None:
+        """It is in memory no more: ``retired`` or ``evicted``."""
+        metrics.model_retired(self.reference, event)
+        if self.manifest.encoder is not None:
+            metrics.engine_retired(encoder_of(self.reference))
 
     def alive(self) -> bool:
         return self.loaded is None or self.loaded.engine.alive
@@ -125,18 +140,37 @@ def load_bundle(
     bundle = read_placed(path)
     manifest = bundle.manifest
     task, model = tasks.open(bundle)
-    session = GraphSession(bundle.graph, manifest, device)
-    verify_bundle(bundle, session)
-    engine = Engine(
+    session, encoder = GraphSession(bundle.graph, manifest, device), open_encoder(bundle, device)
+    verify_bundle(bundle, session, encoder)
+    queue = QueueLimits(max_steps=limits.max_queued_steps, max_sequences=limits.max_queued_sequences)
+    decoder = Engine(
         manifest.reference,
         GraphExecutor(session, bundle.start, limits.max_slots, lanes),
         SchedulerLimits(num_slots=limits.max_slots, max_batch=limits.max_batch, max_chunk=limits.max_chunk),
-        QueueLimits(max_steps=limits.max_queued_steps, max_sequences=limits.max_queued_sequences),
+        queue,
         observer(manifest.reference),
         on_loop=on_loop,
     )
+    engine = decoder if encoder is None else with_encoder(decoder, encoder, queue, observer)
     deployment = Deployment(manifest, task, model, engine)
     return Loaded(deployment, engine, limits, time.perf_counter() - started)
+
+
+def with_encoder(
+    decoder: Engine,
+    session: EncoderSession,
+    queue: QueueLimits,
+    observer: Callable[[str], Callable[[TickStats], None]],
+) -> EnginePair:
+    """Put an encoder beside an engine; it has a thread of its own wherever the engine turns."""
+    name = encoder_of(decoder.name)
+    scheduling = SchedulerLimits(num_slots=0, max_batch=rows_of_run(session.spec), whole=True)
+    return EnginePair(Engine(name, EncoderExecutor(session), scheduling, queue, observer(name)), decoder)
+
+
+def encoder_of(reference: str) -> str:
+    """The name of its encoder in metrics and logs."""
+    return f"{reference}/encoder"
 
 
 def read_placed(path: Path) -> Bundle:

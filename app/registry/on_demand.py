@@ -15,7 +15,7 @@ from contextvars import Context
 from dataclasses import replace
 from functools import partial
 
-from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE
+from app.bundle.manifest import ENCODER_FILE, GRAPH_FILE, TOKENIZER_FILE
 from app.core import memory
 from app.core.errors import (
     BundleError,
@@ -72,8 +72,11 @@ class OnDemand:
     def adopt(self, version: ServedVersion) -> None:
         """From now on it is loaded when it is needed; it may be in memory already."""
         sizes = {name: size for name, _, size, *_ in version.found.signature}
-        graph, tokenizer = sizes.get(GRAPH_FILE, 0), sizes.get(TOKENIZER_FILE, 0)
-        version.size = _GRAPH_FACTOR * graph + _TOKENIZER_FACTOR * tokenizer + _EACH_BYTES
+        graphs, tokenizer = (
+            sizes.get(GRAPH_FILE, 0) + sizes.get(ENCODER_FILE, 0),
+            sizes.get(TOKENIZER_FILE, 0),
+        )
+        version.size = _GRAPH_FACTOR * graphs + _TOKENIZER_FACTOR * tokenizer + _EACH_BYTES
         if version.deployment.task.frames:  # nothing else takes slots
             version.size += 4 * version.manifest.row.size * self._limits.max_slots
         version.deployment.load = partial(self.load, version)
@@ -198,7 +201,7 @@ class OnDemand:
         assert loaded is not None
         version.deployment.model, version.deployment.engine = None, NO_ENGINE
         self._resident.discard(version)
-        self._metrics.model_retired(version.reference, "evicted")
+        version.uncount(self._metrics, "evicted")
         try:
             await asyncio.to_thread(loaded.engine.close)
         finally:

@@ -34,6 +34,8 @@ class ModelMetrics(Protocol):
 
     def model_retired(self, model: str, event: str = "retired") -> None: ...
 
+    def engine_retired(self, model: str) -> None: ...
+
     def watch_memory(self, count: Callable[[], int], used: Callable[[], int], limit: int) -> None:
         """Models are loaded on demand: how many are in memory, and bytes that they take and may take."""
 

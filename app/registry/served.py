@@ -114,7 +114,7 @@ class Served:
         one.loaded, one.deployment.load = None, in_memory  # which knew each other
         still = [other.reference for other in self.leaving.models]
         if one.reference not in self.models and one.reference not in still:
-            self._metrics.model_retired(one.reference)
+            one.uncount(self._metrics, "retired")
 
 
 class Retirement:

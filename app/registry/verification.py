@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from app.bundle.manifest import Manifest
-from app.bundle.reader import Bundle, read_bundle
+from app.bundle.reader import read_bundle
 from app.core.errors import BundleError, ParityError
 from app.registry.loading import read_placed
+from app.runtime.bits import differing_inputs, differing_steps
 from app.runtime.session import Device, GraphSession
-from app.runtime.verify import golden_difference, replay, verify_bundle
+from app.runtime.verify import (
+    encoder_difference,
+    golden_difference,
+    open_encoder,
+    replay_sources,
+    verify_bundle,
+)
 from app.tasks.task import Tasks
 
 
@@ -30,7 +35,8 @@ class Check:
 def measure(path: Path, device: Device = "cpu") -> tuple[Manifest, float]:
     """How far a bundle's graph is from its golden vectors; raises BundleError and DeviceUnavailable."""
     bundle = read_placed(path)
-    return bundle.manifest, verify_bundle(bundle, GraphSession(bundle.graph, bundle.manifest, device))
+    session = GraphSession(bundle.graph, bundle.manifest, device)
+    return bundle.manifest, verify_bundle(bundle, session, open_encoder(bundle, device))
 
 
 def verify(path: Path, tasks: Tasks, device: Device = "cpu") -> Iterator[Check]:
@@ -63,32 +69,35 @@ def _checks(path: Path, tasks: Tasks, device: Device) -> Iterator[Check]:
     tasks.open(bundle)
     yield Check("ok", "task", "what the manifest says of inputs and outputs fits")
     session = GraphSession(bundle.graph, manifest, device)
-    yield Check("ok", "graph", f"loads on {device}, with the inputs and outputs of the manifest")
+    encoder = open_encoder(bundle, device)
+    graphs = "loads" if encoder is None else "and its encoder load"
+    yield Check("ok", "graph", f"{graphs} on {device}, with the inputs and outputs of the manifest")
     bound = manifest.parity.bound
     ways = (("golden", None, False), ("step by step", 1, False), ("one by one", None, True))
-    for subject, chunk, alone in ways:
-        difference = golden_difference(session, bundle.start, bundle.golden, chunk=chunk, alone=alone)
+    differences = [
+        (subject, golden_difference(session, bundle.start, bundle.golden, chunk=chunk, alone=alone))
+        for subject, chunk, alone in ways
+    ]
+    sources = bundle.golden.sources
+    if encoder is not None and sources is not None:
+        joined = replace(bundle.golden, sources=replay_sources(encoder, sources))
+        differences += [
+            ("encoder", encoder_difference(encoder, sources)),
+            ("joined", golden_difference(session, bundle.start, joined)),
+        ]
+    for subject, difference in differences:
         if not difference <= bound:
             raise ParityError(
                 f"{subject}: the graph differs from its golden vectors by {difference:.2e}, more than the "
                 f"bound of {bound:.2e}"
             )
         yield Check("ok", subject, f"differs from PyTorch by {difference:.1e}; the bound is {bound:.1e}")
-    if _bits_hold(session, bundle):
+    encoded = None if sources is None else sources.encoded()
+    differing = differing_steps(session, bundle.start, bundle.golden.steps, encoded)
+    if encoder is not None and sources is not None:
+        differing = differing or differing_inputs(encoder, sources)
+    if differing is None:
         yield Check("ok", "bits", "the same however a sequence is cut and batched")
     else:
-        yield Check("note", "bits", "not the same for every cut and batch, so answers may differ under load")
-
-
-def _bits_hold(session: GraphSession, bundle: Bundle) -> bool:
-    """Whether the golden steps give the same bits at once, step by step, and each sequence alone."""
-    start, steps = bundle.start, bundle.golden.steps
-    whole = replay(session, start, steps, steps.shape[1])
-    stepwise = replay(session, start, steps, 1)
-    alone = [replay(session, start, steps[row : row + 1], steps.shape[1]) for row in range(len(steps))]
-    joined = [np.concatenate(parts) for parts in zip(*alone, strict=True)]
-    return all(
-        np.array_equal(expected, found, equal_nan=True)
-        for other in (stepwise, joined)
-        for expected, found in zip(whole, other, strict=True)
-    )
+        text = "not the same for every cut and batch, so answers may differ under load"
+        yield Check("note", "bits", f"{text}: {differing}")

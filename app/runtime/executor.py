@@ -7,9 +7,11 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from app.bundle.manifest import AttendedSpec
 from app.core.errors import RunFailed
 from app.core.plan import Batch, BatchResult, BeamBatch, BlockBatch, BlockPart, PrefillBatch
 from app.core.sequence import BlockRequest, Read, SequenceRequest
+from app.runtime.attended import Attended, fitted, gathered
 from app.runtime.beam_runs import BeamRuns
 from app.runtime.lanes import Lanes
 from app.runtime.runner import Runner, RunResult, row_errors
@@ -28,11 +30,14 @@ class GraphExecutor:
         lanes: Lanes | None = None,
     ) -> None:
         self._runner = Runner(session, lanes or Lanes())
-        self._dtype = session.dtype
+        self._dtype, self._attended = session.dtype, session.attended
+        self._by_position = session.by_position
         self._start = np.ascontiguousarray(start, np.float32)
         self._slots = Slots(num_slots, self._start)
-        self._sequences = SequenceRuns(self._runner, session.dtype, self._slots)
-        self._beams = BeamRuns(self._runner, self._start)
+        self._sequences = SequenceRuns(self._runner, session.dtype, self._slots, session.attended)
+        self._beams = BeamRuns(
+            self._runner, self._start, session.attended, next(iter(session.by_position), None)
+        )
 
     def admit(self, slot: int, request: SequenceRequest) -> None:
         self._slots.admit(slot, request)
@@ -57,9 +62,23 @@ class GraphExecutor:
 
     def _run_blocks(self, batch: BlockBatch) -> BatchResult:
         steps, rows, head_from = _gather(batch, self._start, self._dtype)
-        run = self._runner.run(steps, rows, head_from)
-        _scatter(batch, run, row_errors(run, [run.rows, *run.outputs]))
+        attended = None if self._attended is None else _attended(batch, self._attended)
+        run = self._runner.run(steps, rows, head_from, attended)
+        errors = row_errors(run, [run.rows, *run.outputs])
+        _scatter(batch, run, errors)
+        if attended is not None and self._by_position:
+            self._fit(batch, attended)
         return BatchResult()
+
+    def _fit(self, batch: BlockBatch, attended: Attended) -> None:
+        """Give outputs by position the length of the part's own, whatever it ran with."""
+        first = 0
+        for part in batch.parts:
+            last = first + len(part.request.steps)
+            length = int(attended.lengths[first:last].max())
+            for index in self._by_position if part.pieces else ():
+                part.pieces[-1][index] = fitted(part.pieces[-1][index], length)
+            first = last
 
 
 def _gather(
@@ -79,6 +98,13 @@ def _gather(
     if len(steps) == 1:
         return np.ascontiguousarray(steps[0], dtype), rows[0], head_from
     return np.concatenate(steps, axis=0, dtype=dtype), np.concatenate(rows), head_from
+
+
+def _attended(batch: BlockBatch, spec: AttendedSpec) -> Attended:
+    arrays: list[NDArray[np.float32] | None] = []
+    for part in batch.parts:
+        arrays += part.request.attended or [None] * len(part.request.steps)
+    return gathered(arrays, spec)
 
 
 def _scatter(batch: BlockBatch, run: RunResult, errors: dict[int, RunFailed]) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from app.core.cost import CostTable, size_class
 from app.core.errors import NotFinite, RunFailed
+from app.runtime.attended import Attended
 from app.runtime.lanes import Lanes
 from app.runtime.session import GraphSession
 
@@ -40,34 +41,46 @@ class Runner:
         self._alone = lanes.num_lanes == 1 or session.device != "cpu"
         self._choice = LaneChoice(lanes.num_lanes)
 
-    def run(self, steps: NDArray[np.generic], state: NDArray[np.float32], head_from: int) -> RunResult:
+    def run(
+        self,
+        steps: NDArray[np.generic],
+        state: NDArray[np.float32],
+        head_from: int,
+        attended: Attended | None = None,
+    ) -> RunResult:
         """Advance a batch; see :meth:`GraphSession.run`. A run that fails is reported, not raised."""
         size, length = steps.shape[:2]
         pieces = 1 if self._alone or size == 1 else self._choice.pieces(size, length)
         started = perf_counter()
         if pieces > 1:
-            result = self._cut(steps, state, head_from, pieces)
+            result = self._cut(steps, state, head_from, attended, pieces)
         else:
             try:
-                result = RunResult(*self._session.run(steps, state, head_from))
+                result = RunResult(*self._session.run(steps, state, head_from, attended))
             except RunFailed as error:
-                outputs = self._session.empty_outputs(size, length - head_from)
+                outputs = self._session.empty_outputs(size, length - head_from, attended)
                 result = RunResult(outputs, state, [(0, size, error)])
         if not self._alone and size > 1:
             self._choice.observe(size, length, pieces, perf_counter() - started)
         return result
 
     def _cut(
-        self, steps: NDArray[np.generic], state: NDArray[np.float32], head_from: int, pieces: int
+        self,
+        steps: NDArray[np.generic],
+        state: NDArray[np.float32],
+        head_from: int,
+        attended: Attended | None,
+        pieces: int,
     ) -> RunResult:
         size = len(steps)
-        outputs = self._session.empty_outputs(size, steps.shape[1] - head_from)
+        outputs = self._session.empty_outputs(size, steps.shape[1] - head_from, attended)
         rows = np.empty_like(state)
         failed: list[tuple[int, int, RunFailed]] = []
 
         def run_piece(first: int, last: int) -> None:
+            beside = None if attended is None else attended.rows(first, last)
             try:
-                values, next_rows = self._session.run(steps[first:last], state[first:last], head_from)
+                values, next_rows = self._session.run(steps[first:last], state[first:last], head_from, beside)
             except RunFailed as error:
                 failed.append((first, last, error))
                 return

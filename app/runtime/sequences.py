@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from app.bundle.manifest import AttendedSpec
 from app.core.errors import RunFailed
 from app.core.plan import BatchResult, DecodeBatch, PrefillBatch
 from app.core.sequence import FinishReason, Read, SequenceRequest, StopRule, Token
+from app.runtime.attended import Attended, gathered
 from app.runtime.runner import Runner, row_errors
 from app.runtime.sampling import Sampler, SamplingBatch
 
@@ -68,8 +70,17 @@ class Slots:
 
 
 class SequenceRuns:
-    def __init__(self, runner: Runner, dtype: np.dtype[np.generic], slots: Slots) -> None:
+    """``attended``: of a graph that attends."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        dtype: np.dtype[np.generic],
+        slots: Slots,
+        attended: AttendedSpec | None = None,
+    ) -> None:
         self._runner = runner
+        self._attended = attended
         self._dtype = dtype
         self._slots = slots
         self._groups: dict[int, _DecodeGroup] = {}
@@ -85,7 +96,8 @@ class SequenceRuns:
         steps = np.empty((batch.rows, batch.length, *requests[0].steps.shape[1:]), self._dtype)
         for row, (request, cursor) in enumerate(zip(requests, slots.cursor[indices].tolist(), strict=True)):
             steps[row] = request.steps[cursor : cursor + batch.length]
-        run = self._runner.run(steps, slots.rows.take(indices, axis=0), _head_from(batch))
+        attended = None if self._attended is None else _attended(requests, self._attended)
+        run = self._runner.run(steps, slots.rows.take(indices, axis=0), _head_from(batch), attended)
         errors = row_errors(run, [run.rows, *run.outputs])
         if run.failed:
             good = np.ones(batch.rows, np.bool_)
@@ -121,7 +133,7 @@ class SequenceRuns:
 
     def decode(self, batch: DecodeBatch) -> BatchResult:
         group = self._group(batch)
-        run = self._runner.run(group.drawing.last[:, None], group.rows, 0)
+        run = self._runner.run(group.drawing.last[:, None], group.rows, 0, group.attended)
         logits = run.outputs[0][:, 0]
         errors = row_errors(run, [run.rows, logits])
         if errors:
@@ -136,7 +148,7 @@ class SequenceRuns:
         if group is None or group.batch is not batch:
             for slot in batch.slots:
                 self.part(slot)
-            group = _DecodeGroup(batch, self._slots)
+            group = _DecodeGroup(batch, self._slots, self._attended)
             self._groups.update(dict.fromkeys(batch.slots, group))
         return group
 
@@ -221,20 +233,28 @@ class _DecodeGroup:
     """The slots of one decode batch, while nobody joins or leaves.
 
     The rows ``[n, S]`` that a run gives are those that the next one takes: nothing is gathered or scattered,
-    and the slots' own rows are behind. Before anybody else looks at one the group is written back.
+    and the slots' own rows are behind. Before anybody else looks at one the group is written back. What they
+    attend to is gathered once.
     """
 
-    __slots__ = ("_indices", "batch", "drawing", "rows")
+    __slots__ = ("_indices", "attended", "batch", "drawing", "rows")
 
-    def __init__(self, batch: DecodeBatch, slots: Slots) -> None:
+    def __init__(self, batch: DecodeBatch, slots: Slots, attended: AttendedSpec | None) -> None:
         self.batch = batch
         self._indices = np.array(batch.slots, np.intp)
         self.rows: NDArray[np.float32] = slots.rows.take(self._indices, axis=0)
+        self.attended = None
+        if attended is not None:
+            self.attended = _attended(slots.requests_of(self._indices), attended)
         self.drawing = Drawing(slots, self._indices)
 
     def save(self, slots: Slots) -> None:
         slots.rows[self._indices] = self.rows
         self.drawing.save()
+
+
+def _attended(requests: Sequence[SequenceRequest], spec: AttendedSpec) -> Attended:
+    return gathered([request.attended for request in requests], spec)
 
 
 def _head_from(batch: PrefillBatch) -> int:

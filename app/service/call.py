@@ -61,7 +61,7 @@ class Call(RequestClock):
     Attributes:
         model: as a metric label.
         deployment: answers it, and stays in memory until the outcome is reported.
-        at_end: called once, when the outcome is reported.
+        at_end: are called once, when the outcome is reported.
     """
 
     def __init__(self, observe: RequestObserver, task: str, model: str | None) -> None:
@@ -69,7 +69,7 @@ class Call(RequestClock):
         self._observe = observe
         self._task = task
         self._reported = False
-        self.at_end: Callable[[], None] = lambda: None
+        self.at_end: list[Callable[[], None]] = []
         self.deployment: Deployment | None = None
         # Until the model is found: names that callers invent must not become metric labels.
         self.model = "default" if model is None else "unknown"
@@ -110,7 +110,8 @@ class Call(RequestClock):
         """Count the request; later calls change nothing."""
         if not self._reported:
             self._reported = True
-            self.at_end()
+            for call in self.at_end:
+                call()
             if self.deployment is not None:
                 self.deployment.uses -= 1
             self._observe.request(self._task, self.model, outcome, self.timing())

@@ -3,13 +3,15 @@
 request --model.prepare--> blocks    --engine.submit_block--> outputs --model.finish--> answer
                              ^---------------further---------------+
 request --model.start----> sequences --engine.submit--------> events  --assembler-----> frames
+
+Where a bundle has an encoder, blocks and sequences are made of what it makes of the request's sources first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,16 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from app.core.beam import BeamRequest, BeamResult
 from app.core.errors import UnknownModel
 from app.core.limits import Limits
 from app.core.offload import offloaded
 from app.core.ports import Submitter, Ticket
-from app.core.sequence import BlockRequest, BlockResult, SequenceRequest
+from app.core.sequence import BlockResult, Encoded, SequenceRequest, Source
 from app.service.answer_memory import AnswerMemory
 from app.service.call import Call, RequestObserver, Timing
 from app.service.catalog import Catalog, Deployment
+from app.service.encoded_sources import EncodedSources
 from app.service.stream import TaskStream
-from app.tasks.model import Answering, Prepared, ResumePoint, StreamStart
+from app.tasks.model import Answering, Prepared, ResumePoint, StreamStart, Work
 from app.tasks.task import Task
 
 _MANY = 200
@@ -43,6 +47,7 @@ class InferenceService:
         self._limits = limits
         self._observe = observe
         self._memory = AnswerMemory()
+        self.encoded = EncodedSources(limits.max_attended_bytes)
         self._clock = clock
 
     def serve(self, catalog: Catalog) -> None:
@@ -102,7 +107,7 @@ class InferenceService:
             cost_ms = model.milliseconds(request)
             prepare = model.prepare
             prepared = await offloaded(cost_ms, prepare, request) if cost_ms else prepare(request)
-            outputs = await self._outputs(deployment.engine, prepared, call)
+            outputs = await self._outputs(deployment, prepared, call)
             finish: Callable[..., BaseModel] = model.finish
             many = len(outputs) > _MANY
             answer = await asyncio.to_thread(finish, prepared, outputs) if many else finish(prepared, outputs)
@@ -121,17 +126,26 @@ class InferenceService:
                 await deployment.load()
             model = deployment.model
             start = await offloaded(model.milliseconds(request), model.start, request, point)
-            return self.started(deployment, start, call)
+            return await self.started(deployment, start, call)
 
-    def started(self, deployment: Deployment, start: StreamStart, call: Call) -> TaskStream:
+    async def started(self, deployment: Deployment, start: StreamStart, call: Call) -> TaskStream:
         """Submit a stream; raises as :meth:`submit`."""
-        return TaskStream(start.assembler, self.submit(deployment, start.sequences, call), call)
+        sequences, deadline = start.sequences, self.deadline()
+        if start.begin is not None:
+            sequences = start.begin(await self._encoded(deployment, start.sources, deadline, call))
+        return TaskStream(start.assembler, self.submit(deployment, sequences, call, deadline), call)
 
-    def submit(self, deployment: Deployment, sequences: list[SequenceRequest], call: Call) -> Ticket:
+    def submit(
+        self,
+        deployment: Deployment,
+        sequences: list[SequenceRequest],
+        call: Call,
+        deadline: float | None = None,
+    ) -> Ticket:
         """Submit the sequences of one answer, all or none; raises RnnserveError."""
         admitted = self._memory.admit(sequences)
-        call.at_end = partial(self._memory.give_back, admitted)
-        return deployment.engine.submit(sequences, self.deadline())
+        call.at_end.append(partial(self._memory.give_back, admitted))
+        return deployment.engine.submit(sequences, self.deadline() if deadline is None else deadline)
 
     def call(self, task: str, model: str | None) -> Call:
         return Call(self._observe, task, model)
@@ -149,13 +163,30 @@ class InferenceService:
         versions = (version.reference for version in self.catalog.versions(wanted))
         return next((version for version in versions if point.is_of(request, version)), asked)
 
-    async def _outputs(self, engine: Submitter, prepared: Prepared, call: Call) -> list[NDArray[np.float32]]:
+    async def _encoded(
+        self, deployment: Deployment, sources: Sequence[Source], deadline: float, call: Call
+    ) -> list[Encoded]:
+        """What the encoder makes of sources; it is held until the call ends."""
+        if not sources:
+            return []
+        lease = await self.encoded.lease(deployment, sources, deadline)
+        call.at_end.append(lease.close)
+        call.add(lease.usage)
+        return lease.encoded
+
+    async def _outputs(
+        self, deployment: Deployment, prepared: Prepared, call: Call
+    ) -> list[NDArray[np.float32]]:
         """Run the blocks of a request: the first output of each sequence, ``[steps read, ...]``."""
-        deadline = self.deadline()
+        engine, deadline = deployment.engine, self.deadline()
+        if prepared.begin is not None:
+            encoded = await self._encoded(deployment, prepared.sources, deadline, call)
+            prepared.blocks = prepared.begin(encoded)
         results = await _run(engine, prepared.blocks, deadline, call)
         outputs: list[Any] = [None] * sum(map(len, prepared.members))
         for result, members in zip(results, prepared.members, strict=True):
-            for index, output in zip(members, result.outputs[0], strict=True):
+            found = [result] if isinstance(result, BeamResult) else result.outputs[0]
+            for index, output in zip(members, found, strict=True):
                 outputs[index] = output
         if prepared.further is not None:
             while blocks := await offloaded(prepared.further_ms, prepared.further, results):
@@ -164,17 +195,20 @@ class InferenceService:
 
 
 async def _run(
-    engine: Submitter, blocks: Iterable[BlockRequest], deadline: float, call: Call
-) -> list[BlockResult]:
-    """Run blocks side by side, all or none; raises what the first one that failed did."""
-    submitted: list[asyncio.Future[BlockResult]] = []
-    results: list[BlockResult] = []
+    engine: Submitter, blocks: Iterable[Work], deadline: float, call: Call
+) -> list[BlockResult | BeamResult]:
+    """Run blocks and searches side by side, all or none; raises what the first one that failed did."""
+    submitted: list[asyncio.Future[Any]] = []
+    results: list[BlockResult | BeamResult] = []
     try:
         for block in blocks:
-            submitted.append(engine.submit_block(block, deadline))
+            if isinstance(block, BeamRequest):
+                submitted.append(engine.submit_beam(block, deadline))
+            else:
+                submitted.append(engine.submit_block(block, deadline))
         for future in submitted:
             result = await future
-            if result.errors:
+            if isinstance(result, BlockResult) and result.errors:
                 raise next(iter(result.errors.values()))
             results.append(result)
     finally:

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import orjson
 
-from app.bundle.manifest import GRAPH_FILE
 from app.core.errors import (
     CorruptSession,
     InvalidInput,
@@ -101,7 +100,7 @@ class SessionAccess:
         """The model version that a state's row belongs to; raises ``ModelMismatch``."""
         deployments = self.inference.catalog.deployments
         found = deployments.get(state.model)
-        if found is not None and found.manifest.files[GRAPH_FILE] == state.graph:
+        if found is not None and found.manifest.networks == state.graph:
             return found
         what = f"session {state.id!r}" if isinstance(state, SessionRecord) else "the state"
         if found is not None:

@@ -110,7 +110,7 @@ class SessionActions:
             assert action.start is not None
             cost_ms, view = model.milliseconds(request), self._view(record)
             start = await offloaded(cost_ms, action.start, model, view, request, point)
-            return self._access.inference.started(deployment, start, call)
+            return await self._access.inference.started(deployment, start, call)
 
     async def advance(
         self, record: SessionRecord, kept: list[Any], digest: str, body: bytes, *, numbered: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.bundle.manifest import GRAPH_FILE, TOKENIZER_FILE, Manifest
+from app.bundle.manifest import TOKENIZER_FILE, Manifest
 from app.core.errors import InvalidInput, ModelMismatch
 from app.sessions.access import SessionAccess, iso
 from app.sessions.record import NO_ROW, SessionRecord, decode_record, store_key
@@ -85,7 +85,7 @@ class SessionHistory:
             raise ModelMismatch(f"a session cannot go from {old.reference} to {new.reference}: {difference}")
 
         async def change(record: SessionRecord) -> Write:
-            after = record.after(self._access.clock(), model=new.reference, graph=new.files[GRAPH_FILE])
+            after = record.after(self._access.clock(), model=new.reference, graph=new.networks)
             return self._access.replacing(record, after)
 
         record = await self._access.change(id, owner, change)

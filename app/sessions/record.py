@@ -63,7 +63,7 @@ class SessionRecord:
 
     Attributes:
         model: ``name@version``.
-        graph: sha256 of the model's graph, which the row belongs to.
+        graph: sha256 of the model's graphs, which the row belongs to.
         created_at: seconds since the epoch, as ``updated_at``.
         ttl_s: how long it lives after a write.
         row: ``[S]`` float32, the recurrent state; empty before the first step.

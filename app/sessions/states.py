@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from app.bundle.manifest import GRAPH_FILE
 from app.core.errors import InvalidInput, ModelMismatch
 from app.service.catalog import Deployment
 from app.sessions.access import SessionAccess
@@ -36,7 +35,7 @@ class SessionStates:
             deployment = self._find(model, task)
             manifest = deployment.manifest
             context = (await deployment.loaded()).session.open(options)
-            return PortableState(manifest.reference, manifest.files[GRAPH_FILE], 0, context, NO_ROW, None)
+            return PortableState(manifest.reference, manifest.networks, 0, context, NO_ROW, None)
         opened = self._signer.open(state)
         if options:
             raise InvalidInput("options", "a state has its own options; leave them out")

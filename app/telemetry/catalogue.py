@@ -145,6 +145,10 @@ class Catalogue(Collector):
         )
         self.models_memory = self._gauge("models_memory_bytes", "Memory that they take, about", ())
         self.models_memory_limit = self._gauge("models_memory_limit_bytes", "Memory that they may take", ())
+        self.attended = self._gauge(
+            "attended_bytes", "Memory of what encoders made of inputs, in use or kept", ()
+        )
+        self.attended_limit = self._gauge("attended_bytes_limit", "Memory that it may take", ())
         self.models_bad = self._gauge("models_bad", "Bundles that are not served: bad", (), "livemax")
 
     def _http(self) -> None:

@@ -159,6 +159,11 @@ class Metrics:
         all_.told(all_.models_memory_limit).set(limit)
         all_.model_events.labels("evicted")
 
+    def watch_attended(self, held: Callable[[], int], limit: int) -> None:
+        """Report the memory of what encoders made of inputs, and what it may be."""
+        self.catalogue.told(self.catalogue.attended).set_function(held)
+        self.catalogue.told(self.catalogue.attended_limit).set(limit)
+
     def watch_engine(
         self,
         model: str,
@@ -198,6 +203,11 @@ class Metrics:
 
     def model_retired(self, model: str, event: str = "retired") -> None:
         """A model is served no more, or ``evicted``: what it is vanishes, what it did stays."""
+        self.engine_retired(model)
+        self.model_event(event)
+
+    def engine_retired(self, model: str) -> None:
+        """The same of a further engine of a model."""
         label = self._label[model]
         engines = self._engines.get(label, {})
         engines.pop(model, None)
@@ -208,7 +218,6 @@ class Metrics:
                     family.metric.labels(label).set_function(float)
                 family.metric.remove_by_labels({"model": label})
         self._slots_used.pop(model, None)
-        self.model_event(event)
 
     def session(self, event: str, count: int = 1) -> None:
         if count:

@@ -44,22 +44,34 @@ class TracedEngine:
         return TracedTicket(ticket, len(requests), self._model, began, self._tracing)
 
     def submit_block(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
+        return self._submit(self._inner.submit_block, self._model, request, deadline)
+
+    def submit_encode(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
+        return self._submit(self._inner.submit_encode, f"{self._model}/encoder", request, deadline)
+
+    def _submit(
+        self,
+        submit: Callable[[BlockRequest, float], asyncio.Future[BlockResult]],
+        model: str,
+        request: BlockRequest,
+        deadline: float,
+    ) -> asyncio.Future[BlockResult]:
         began = time.time_ns()
-        future = self._inner.submit_block(request, deadline)
+        future = submit(request, deadline)
         self._tracing.prepared(began)
         # Called in a copy of this context, so that its spans find their place.
-        future.add_done_callback(partial(self._done, began, len(request.steps)))
+        future.add_done_callback(partial(self._done, model, began, len(request.steps)))
         return future
 
     def submit_beam(self, request: BeamRequest, deadline: float) -> asyncio.Future[BeamResult]:
         began = time.time_ns()
         future = self._inner.submit_beam(request, deadline)
         self._tracing.prepared(began)
-        future.add_done_callback(partial(self._done, began, 1))
+        future.add_done_callback(partial(self._done, self._model, began, 1))
         return future
 
-    def _done(self, began: int, num: int, future: asyncio.Future[Any]) -> None:
-        attributes: Attributes = {"rnnserve.model": self._model, "rnnserve.sequences": num}
+    def _done(self, model: str, began: int, num: int, future: asyncio.Future[Any]) -> None:
+        attributes: Attributes = {"rnnserve.model": model, "rnnserve.sequences": num}
         usage = Usage()
         if future.cancelled():
             attributes["rnnserve.cancelled"] = True

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from app.access.principal import Principal
 from app.core.errors import RnnserveError
+from app.core.sequence import Encoded, Source
 from app.service.call import RequestClock
 from app.service.catalog import Deployment
+from app.service.encoded_sources import Lease
 
 Outcome = bytes | RnnserveError
 """The JSON bytes of a step answer, or why there is none."""
@@ -80,6 +84,9 @@ class SessionQueue:
         running: calls that are being applied.
         busy: whether a batch works on the session.
         pinned: the model version it is on, which stays in memory while calls wait or run; once that is known.
+        needed: work that must be done before calls can run; they are set aside until it is done.
+        lease: of what an encoder made of ``source``, the whole input that the session's steps attend to; held
+            as long as ``pinned`` is.
     """
 
     key: str
@@ -89,6 +96,29 @@ class SessionQueue:
     running: list[PendingCall] = field(default_factory=list)
     busy: bool = False
     pinned: Deployment | None = None
+    needed: Callable[[], Awaitable[None]] | None = None
+    lease: Lease | None = None
+    source: Source | None = None
+
+    @property
+    def encoded(self) -> Encoded | None:
+        return None if self.lease is None else self.lease.encoded[0]
+
+    def attends_to(self, source: Source) -> bool:
+        return self.source is not None and np.array_equal(self.source, source)
+
+    def pin(self, deployment: Deployment) -> None:
+        if self.pinned is not deployment:
+            self.let_go()
+            self.pinned, deployment.uses = deployment, deployment.uses + 1
+
+    def let_go(self) -> None:
+        """Need neither the model nor what its encoder made any more."""
+        if self.pinned is not None:
+            self.pinned.uses -= 1
+        if self.lease is not None:
+            self.lease.close()
+        self.pinned = self.lease = self.source = None
 
     def first(self) -> PendingCall | None:
         """The call that is due; those that nobody waits for are dropped."""

@@ -116,12 +116,11 @@ class StepQueue:
                 if queue.running:  # the batch was given up in its midst
                     queue.fail(Draining("the server is shutting down"))
                 if queue.first() is None:
-                    if queue.pinned is not None:
-                        queue.pinned.uses -= 1
+                    queue.let_go()
                     del self._queues[queue.key]
-                elif queue.pinned is not None and queue.pinned.model is None and not self._closed:
+                elif queue.needed is not None and not self._closed:
                     queue.busy = True
-                    waiting = self._run([queue], queue.pinned.load)
+                    waiting, queue.needed = self._run([queue], queue.needed), None
                     self._loads.add(loop.create_task(waiting, context=Context()))
                 else:
                     self._ready[queue.key] = queue

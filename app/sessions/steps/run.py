@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from app.core.errors import RnnserveError
-from app.core.sequence import BlockRequest, BlockResult, Read, Usage
+from app.core.sequence import BlockRequest, BlockResult, Encoded, Read, Usage
 from app.service.catalog import Deployment
 from app.sessions.record import NO_ROW, SessionRecord
 from app.sessions.steps.calls import PendingCall, SessionQueue
@@ -28,6 +28,7 @@ class Run:
 
     Attributes:
         start: ``[S]`` row to start from; ``None`` takes the model's start row.
+        attended: ``[L, C]``, what its steps attend to, if anything.
         steps: ``[time, ...]`` in the graph's input type.
         row: ``[S]`` after the last step.
         outputs: ``[time, ...]`` of the first output.
@@ -40,6 +41,13 @@ class Run:
     outputs: NDArray[np.float32] | None = None
     usage: Usage = _NOTHING
     error: RnnserveError | None = None
+    attended: NDArray[np.float32] | None = None
+
+    def attend(self, encoded: Encoded) -> None:
+        """Attend to what an encoder made, and begin with its row where there is none yet."""
+        self.attended = encoded.attended
+        if self.start is None:
+            self.start = encoded.row
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Row and outputs; raises why the run failed."""
@@ -94,7 +102,10 @@ class SessionRun:
         steps = self.calls[0].encoded.steps
         if len(self.calls) > 1:
             steps = np.concatenate([call.encoded.steps for call in self.calls])
-        return Run(self.deployment, self.record.row if self.record.row.size else None, steps)
+        run = Run(self.deployment, self.record.row if self.record.row.size else None, steps)
+        if self.queue.encoded is not None:
+            run.attend(self.queue.encoded)
+        return run
 
 
 async def run_all(runs: Sequence[Run], deadline: float) -> None:
@@ -151,14 +162,17 @@ def _block(members: Sequence[Run]) -> BlockRequest:
         if run.start is not None:
             given.append(run.start)
     steps = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)  # no copy of one alone
+    attended = None
+    if members[0].deployment.manifest.attended is not None:
+        attended = [run.attended for run in members]
     if len(given) == len(members):
-        return BlockRequest(steps, Read.ALL, np.stack(given))
+        return BlockRequest(steps, Read.ALL, np.stack(given), attended=attended)
     if not given:
-        return BlockRequest(steps, Read.ALL)
+        return BlockRequest(steps, Read.ALL, attended=attended)
     fresh = np.array([run.start is None for run in members])
     starts = np.zeros((len(members), len(given[0])), np.float32)
     starts[~fresh] = given
-    return BlockRequest(steps, Read.ALL, starts, fresh)
+    return BlockRequest(steps, Read.ALL, starts, fresh, attended)
 
 
 def _deal(result: BlockResult, members: Sequence[Run]) -> None:

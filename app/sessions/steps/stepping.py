@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import orjson
 
+from app.access.principal import CURRENT, Principal
 from app.core.errors import (
     InvalidInput,
     NotFinite,
@@ -19,6 +21,7 @@ from app.core.errors import (
     SequenceConflict,
     StateQuarantined,
 )
+from app.core.sequence import Source
 from app.service.catalog import Deployment
 from app.sessions.access import SessionAccess, as_json
 from app.sessions.portable import PortableState
@@ -111,9 +114,9 @@ class Stepper:
                     session = self._coalesce(queue, record, cached=True)
                 except RnnserveError:
                     session = None  # the store's record decides
-            if session is None:
+            if session is None and queue.needed is None:
                 unsure.append(queue)
-            else:
+            elif session is not None:
                 sessions.append(session)
         held = await self._access.store.get([queue.key for queue in unsure]) if unsure else []
         for queue, stored in zip(unsure, held, strict=True):
@@ -139,12 +142,10 @@ class Stepper:
         checked by anything.
         """
         deployment = self._access.deployment(record)
-        if queue.pinned is not deployment:
-            if queue.pinned is not None:
-                queue.pinned.uses -= 1
-            queue.pinned, deployment.uses = deployment, deployment.uses + 1
+        queue.pin(deployment)
         if deployment.model is None:
-            return None  # the queue is set aside until it is in memory
+            queue.needed = deployment.load
+            return None
         session = SessionRun(
             queue, record, deployment, cached, record.step, record.context, dict(record.memory)
         )
@@ -162,6 +163,11 @@ class Stepper:
                     break
                 # A batch serves many callers, so no context says whose steps these are.
                 principal = pending.submission.principal
+                source = found.source
+                if source is not None and not queue.attends_to(source):
+                    if not session.calls:
+                        queue.needed = partial(self._encode, queue, deployment, source, principal)
+                    break
                 try:
                     if principal is not None and principal.counts_steps and not pending.charged:
                         principal.take_steps(len(found.steps))
@@ -176,6 +182,17 @@ class Stepper:
             queue.waiting.popleft()
             pending.settle(found)
         return session if session.calls else None
+
+    async def _encode(
+        self, queue: SessionQueue, deployment: Deployment, source: Source, principal: Principal | None
+    ) -> None:
+        """Have what a session attends to before its steps run, at the expense of who calls first."""
+        CURRENT.set(principal)
+        inference = self._access.inference
+        lease = await inference.encoded.lease(deployment, [source], inference.deadline())
+        if queue.lease is not None:
+            queue.lease.close()
+        queue.lease, queue.source = lease, source
 
     def _due(self, session: SessionRun, pending: PendingCall) -> EncodedInputs | bytes:
         """The inputs of a call that is to run, or the stored answer of one that did."""
@@ -217,7 +234,16 @@ class Stepper:
         of_session = (await deployment.loaded()).session
         encoded = self.encode(deployment, state.context, state.step, inputs)
         run = Run(deployment, state.row if state.row.size else None, encoded.steps)
-        await run_all([run], self._access.inference.deadline())
+        inference = self._access.inference
+        deadline, lease = inference.deadline(), None
+        try:
+            if encoded.source is not None:
+                lease = await inference.encoded.lease(deployment, [encoded.source], deadline)
+                run.attend(lease.encoded[0])
+            await run_all([run], deadline)
+        finally:
+            if lease is not None:
+                lease.close()
         row, outputs = run.result()
         memory = dict(state.memory)
         (said,) = of_session.describe([AppliedInputs(encoded, state.last, outputs, memory)])
