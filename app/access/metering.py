@@ -14,6 +14,7 @@ from app.access.principal import CURRENT
 from app.core.ports import Submitter, Ticket
 
 if TYPE_CHECKING:
+    from app.core.beam import BeamRequest, BeamResult
     from app.core.sequence import BlockRequest, BlockResult, SequenceRequest
 
 
@@ -21,7 +22,7 @@ class MeteredSubmitter:
     """An engine that takes no more steps from a key than its rate allows.
 
     What counts is the most that a sequence can take: its supplied steps and, of a generation,
-    ``max_tokens`` of each text. What it leaves unused is not given back.
+    ``max_tokens`` of each text or beam. What it leaves unused is not given back.
 
     Tokens that an encoder reads count as steps, an image as one.
 
@@ -51,6 +52,12 @@ class MeteredSubmitter:
         if principal is not None and principal.counts_steps:
             principal.take_steps(request.steps.shape[0] * request.steps.shape[1])
         return self._inner.submit_block(request, deadline)
+
+    def submit_beam(self, request: BeamRequest, deadline: float) -> asyncio.Future[BeamResult]:
+        principal = CURRENT.get()
+        if principal is not None and principal.counts_steps:
+            principal.take_steps(request.num_steps)
+        return self._inner.submit_beam(request, deadline)
 
     def submit_encode(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
         principal = CURRENT.get()

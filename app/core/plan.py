@@ -1,21 +1,24 @@
 """What the scheduler and the executor say to each other: batches, then what they brought.
 
 A batch is rows that run together in one run of the graph, all by the same number of steps, so that
-nothing is padded. There are three kinds:
+nothing is padded. There are four kinds:
 
     prefill  supplied steps of sequences that hold a slot
     decode   one fed-back step of sequences that hold a slot
     block    steps of blocks, whose rows come from their callers
+    beam     one step of beam searches, each with rows of its own
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.core.beam import BeamRequest, Hypothesis
 from app.core.errors import RunFailed
 from app.core.sequence import BlockRequest, FinishReason, Read, Token
 
@@ -90,7 +93,39 @@ class BlockBatch:
     rows: int
 
 
-Batch = PrefillBatch | DecodeBatch | BlockBatch
+@dataclass(slots=True, eq=False)
+class BeamPart:
+    """A beam search, and how far it is. The executor advances it.
+
+    Attributes:
+        prefix: all its steps but the last, which are fed as those of a block before it begins.
+        rows: ``[width, S]`` after the last run; ``None`` before the first.
+        search: the executor's own.
+        hypotheses: when it is over.
+        error: when it failed.
+    """
+
+    request: BeamRequest
+    prefix: BlockPart | None = None
+    rows: NDArray[np.float32] | None = None
+    search: Any = None
+    hypotheses: list[Hypothesis] | None = None
+    error: RunFailed | None = None
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class BeamBatch:
+    """Searches that advance by one step, each by all of its ``width`` rows.
+
+    As with a :class:`DecodeBatch`, the same object is planned again while none of them comes or goes.
+    """
+
+    parts: tuple[BeamPart, ...]
+    rows: int
+    length: int = 1
+
+
+Batch = PrefillBatch | DecodeBatch | BlockBatch | BeamBatch
 
 
 @dataclass(slots=True, eq=False)
@@ -99,11 +134,11 @@ class BatchResult:
 
     Attributes:
         values: outputs in manifest order, each ``[rows, count, ...]``, of the last ``count`` steps;
-            empty when nothing was read, and for blocks, whose outputs are in their parts.
+            empty when nothing was read, and for blocks and searches, whose outputs are in their parts.
         tokens: of the rows that drew one, in their order; meaningless for a row in ``errors``, or in
             ``ended`` with ``END``.
         ended: rows whose token ended the sequence.
-        errors: rows that failed. Those of blocks are in their parts.
+        errors: rows that failed. Those of blocks and searches are in their parts.
     """
 
     values: tuple[NDArray[np.float32], ...] = ()

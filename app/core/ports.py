@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from app.core.beam import BeamRequest, BeamResult
 from app.core.plan import Batch, BatchResult
 from app.core.sequence import BlockRequest, BlockResult, Event, SequenceRequest
 
@@ -71,6 +72,17 @@ class Submitter(Protocol):
 
         Raises (from the future):
             DeadlineExceeded, Draining, EngineDead: nothing of the block was done.
+        """
+
+    def submit_beam(self, request: BeamRequest, deadline: float) -> asyncio.Future[BeamResult]:
+        """Queue a beam search; cancelling the future cancels it.
+
+        Raises (at once):
+            Overloaded, Draining, EngineDead: as :meth:`submit`.
+
+        Raises (from the future):
+            DeadlineExceeded, Draining, EngineDead: it did not end.
+            RunFailed: one of its rows failed.
         """
 
     def submit_encode(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:

@@ -10,10 +10,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from app.core.beam import BeamRequest, BeamResult
 from app.core.errors import DeadlineExceeded, Draining, EngineDead, RnnserveError, RunFailed
 from app.core.plan import Batch, BatchResult
 from app.core.ports import Executor
 from app.core.sequence import BlockRequest, BlockResult, Read, SequenceRequest
+from app.engine.beam_job import BeamDelivery, BeamJob
 from app.engine.block import MAX_SHARED, Block
 from app.engine.driver import LoopDriver, ThreadDriver
 from app.engine.handover import DEAD, Intake, Outbox
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 # A reader gives up this long after its sequence's deadline: by then the engine itself should
 # have said so, and has not, because a run hangs.
 _GRACE_S = 5.0
+_SILENT = "the model did not answer within the request's time"
 
 
 class Engine:
@@ -108,6 +111,26 @@ class Engine:
             self._put(block)
         return future
 
+    def submit_beam(self, request: BeamRequest, deadline: float) -> asyncio.Future[BeamResult]:
+        now = self.used_at = self._clock()
+        self._intake.reserve(request.num_steps, request.width)
+        future: asyncio.Future[BeamResult] = asyncio.get_running_loop().create_future()
+        job = BeamJob(self._next_number, request, deadline, now, future)
+        self._next_number += 1
+        self._intake.put([job])
+        self._driver.wake()
+        overdue = self._when_overdue(
+            deadline, lambda: BeamDelivery(future, DeadlineExceeded(_SILENT)).deliver()
+        )
+
+        def done(future: asyncio.Future[BeamResult]) -> None:
+            overdue.cancel()
+            if future.cancelled():
+                self._give_up([job])
+
+        future.add_done_callback(done)
+        return future
+
     def submit_encode(self, request: BlockRequest, deadline: float) -> asyncio.Future[BlockResult]:
         raise RunFailed("this model has no encoder")
 
@@ -152,10 +175,10 @@ class Engine:
         self._driver.wake()
 
         def expire() -> None:
-            block.error = DeadlineExceeded("the model did not answer within the request's time")
+            block.error = DeadlineExceeded(_SILENT)
             block.deliver()
 
-        overdue = asyncio.get_running_loop().call_later(block.deadline - now + _GRACE_S, expire)
+        overdue = self._when_overdue(block.deadline, expire)
 
         def done(future: asyncio.Future[BlockResult]) -> None:
             if not future.cancelled():
@@ -166,6 +189,11 @@ class Engine:
 
         for future in block.futures:
             future.add_done_callback(done)
+
+    def _when_overdue(self, deadline: float, expire: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call it long after the deadline, unless it is cancelled."""
+        seconds = deadline - self._clock() + _GRACE_S
+        return asyncio.get_running_loop().call_later(seconds, expire)
 
     def _give_up(self, jobs: Sequence[Job]) -> None:
         self._intake.give_up(jobs)

@@ -12,6 +12,7 @@ from app.core.plan import Batch, BatchResult
 from app.core.sequence import FinishReason, Read, Usage
 
 if TYPE_CHECKING:
+    from app.engine.beam_job import BeamJob
     from app.engine.sequence_job import SequenceEvent, SequenceJob, TokenDelivery
 
 End = FinishReason | RnnserveError
@@ -44,20 +45,20 @@ class Planned(Protocol):
 class Outcome:
     """What a tick brought. Of one job, outputs are to be delivered before tokens, and these before its end.
 
-    A job that ``ends`` keeps its slot until it is removed; those ``starting`` feed back from now on;
-    ``steps`` are what the jobs have left less than before.
+    A job that ``ends`` keeps its slot until it is removed; those ``starting`` feed back or search from then
+    on; ``steps`` are what the jobs have left less than before.
     """
 
     outputs: list[SequenceEvent] = field(default_factory=list)
     tokens: list[TokenDelivery] = field(default_factory=list)
     ends: list[tuple[Job, End]] = field(default_factory=list)
-    starting: list[SequenceJob] = field(default_factory=list)
+    starting: list[SequenceJob | BeamJob] = field(default_factory=list)
     steps: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Job(ABC):
-    """What the scheduler advances as one: a sequence that holds a slot, or rows of a block, which need none.
+    """What the scheduler advances as one: a sequence that holds a slot, a search, or rows of a block.
 
     Attributes:
         number: unique in the engine, ascending by arrival.

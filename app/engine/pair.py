@@ -17,6 +17,7 @@ class EnginePair:
         self.decoder = decoder
         self.submit = decoder.submit
         self.submit_block = decoder.submit_block
+        self.submit_beam = decoder.submit_beam
         self.submit_encode = encoder.submit_block
 
     @property

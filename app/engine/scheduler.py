@@ -13,6 +13,8 @@ from operator import attrgetter
 
 from app.core.cost import CostTable
 from app.core.plan import Batch, BatchResult
+from app.engine.beam_job import BeamJob
+from app.engine.beam_queue import BeamQueue
 from app.engine.job import Job, Outcome, Planned
 from app.engine.load import SchedulerLimits
 from app.engine.sequence_job import PlannedDecode, SequenceJob
@@ -37,6 +39,7 @@ class Scheduler:
         self._decode_batches: deque[PlannedDecode] = deque()
         self._decode_of: dict[int, PlannedDecode] = {}
         self._decode_changed = False
+        self._beams = BeamQueue(limits.max_batch)
         self._planned: list[Planned] = []
         self._cost = CostTable()
         self._turns = 0
@@ -53,6 +56,8 @@ class Scheduler:
         heapq.heappush(self._deadlines, (job.deadline, job.number))
         if isinstance(job, SequenceJob):
             heapq.heappush(self._waiting, (job.deadline, job.number))
+        elif isinstance(job, BeamJob):
+            self._beams.add(job)
         else:
             self._prefill[job.number] = job
 
@@ -67,6 +72,8 @@ class Scheduler:
             self._decode_changed = True
         if job.slot is not None:
             self._free_slots.append(job.slot)
+        elif isinstance(job, BeamJob):
+            self._beams.remove(job)
         # One long job can hold the top of a heap for as long as it lives.
         if max(len(self._deadlines), len(self._waiting)) > 2 * len(self.jobs) + _HEAP_SLACK:
             self._deadlines = [entry for entry in self._deadlines if entry[1] in self.jobs]
@@ -95,6 +102,8 @@ class Scheduler:
                 job.slot = self._free_slots.popleft()
                 self._prefill[job.number] = job
                 admitted.append(job)
+        for search in self._beams.admit():
+            self._prefill[search.number] = search
         return admitted
 
     def plan(self, now: float) -> list[Batch]:
@@ -110,18 +119,24 @@ class Scheduler:
             self._decode_batches.rotate(-1)
             planned.append(decode)
             batches.append(decode.batch)
-            if self._prefill:
-                taken = self._cost.estimate(len(decode.jobs), 1)
-                seconds = max(self._limits.mixed_share * taken, self._limits.min_mixed_s)
+            if self._prefill or self._beams.active:
+                seconds = self._beside(self._cost.estimate(len(decode.jobs), 1))
+        if self._beams.active:
+            beams = self._beams.next(seconds, 1 if planned else _FULL_ROWS, self._seconds_of_step)
+            if beams is not None:
+                _start(beams.jobs, now)
+                taken = self._cost.estimate(beams.batch.rows, 1)
+                seconds = max(0.0, seconds - taken) if planned else self._beside(taken)
+                planned.append(beams)
+                batches.append(beams.batch)
         if self._prefill:
             for prefill in self._plan_prefill(seconds, mixed=bool(planned)):
                 planned.append(prefill)
                 batches.append(prefill.batch)
+                _start(prefill.jobs, now)
                 for job in prefill.jobs:
                     self._turns += 1
                     job.last_turn = self._turns
-                    if job.started_at is None:
-                        job.started_at = now
         self._planned = planned
         return batches
 
@@ -136,9 +151,19 @@ class Scheduler:
         if outcome.starting:
             for job in outcome.starting:
                 del self._prefill[job.number]
-            self._starting += outcome.starting
-            self._decode_changed = True
+                if isinstance(job, BeamJob):
+                    self._beams.begin(job)
+                else:
+                    self._starting.append(job)
+                    self._decode_changed = True
         return outcome
+
+    def _beside(self, taken: float) -> float:
+        """What longer inputs may take beside single steps that take so long."""
+        return max(self._limits.mixed_share * taken, self._limits.min_mixed_s)
+
+    def _seconds_of_step(self, rows: int) -> float:
+        return self._cost.estimate(rows, 1)
 
     def _plan_prefill(self, seconds: float, *, mixed: bool) -> list[Planned]:
         """Batches within the tick's budget that run one after the other, who has waited longest first.
@@ -214,6 +239,12 @@ class Scheduler:
         )
         self._decode_of = {job.number: batch for batch in self._decode_batches for job in batch.jobs}
         self._decode_changed = False
+
+
+def _start(jobs: Iterable[Job], now: float) -> None:
+    for job in jobs:
+        if job.started_at is None:
+            job.started_at = now
 
 
 def _up_to(jobs: list[Job], most: int) -> tuple[list[Job], int]:

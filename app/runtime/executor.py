@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from app.bundle.manifest import AttendedSpec
 from app.core.errors import RunFailed
-from app.core.plan import Batch, BatchResult, BlockBatch, BlockPart, PrefillBatch
+from app.core.plan import Batch, BatchResult, BeamBatch, BlockBatch, BlockPart, PrefillBatch
 from app.core.sequence import BlockRequest, Read, SequenceRequest
 from app.runtime.attended import Attended, fitted, gathered
+from app.runtime.beam_runs import BeamRuns
 from app.runtime.lanes import Lanes
 from app.runtime.runner import Runner, RunResult, row_errors
 from app.runtime.sequences import SequenceRuns, Slots
@@ -34,6 +35,9 @@ class GraphExecutor:
         self._start = np.ascontiguousarray(start, np.float32)
         self._slots = Slots(num_slots, self._start)
         self._sequences = SequenceRuns(self._runner, session.dtype, self._slots, session.attended)
+        self._beams = BeamRuns(
+            self._runner, self._start, session.attended, next(iter(session.by_position), None)
+        )
 
     def admit(self, slot: int, request: SequenceRequest) -> None:
         self._slots.admit(slot, request)
@@ -47,6 +51,8 @@ class GraphExecutor:
         started = time.perf_counter()
         if isinstance(batch, BlockBatch):
             result = self._run_blocks(batch)
+        elif isinstance(batch, BeamBatch):
+            result = self._beams.run(batch)
         elif isinstance(batch, PrefillBatch):
             result = self._sequences.prefill(batch)
         else:

@@ -19,17 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from app.core.beam import BeamRequest, BeamResult
 from app.core.errors import UnknownModel
 from app.core.limits import Limits
 from app.core.offload import offloaded
 from app.core.ports import Submitter, Ticket
-from app.core.sequence import BlockRequest, BlockResult, Encoded, SequenceRequest, Source
+from app.core.sequence import BlockResult, Encoded, SequenceRequest, Source
 from app.service.answer_memory import AnswerMemory
 from app.service.call import Call, RequestObserver, Timing
 from app.service.catalog import Catalog, Deployment
 from app.service.encoded_sources import EncodedSources
 from app.service.stream import TaskStream
-from app.tasks.model import Answering, Prepared, ResumePoint, StreamStart
+from app.tasks.model import Answering, Prepared, ResumePoint, StreamStart, Work
 from app.tasks.task import Task
 
 _MANY = 200
@@ -184,7 +185,8 @@ class InferenceService:
         results = await _run(engine, prepared.blocks, deadline, call)
         outputs: list[Any] = [None] * sum(map(len, prepared.members))
         for result, members in zip(results, prepared.members, strict=True):
-            for index, output in zip(members, result.outputs[0], strict=True):
+            found = [result] if isinstance(result, BeamResult) else result.outputs[0]
+            for index, output in zip(members, found, strict=True):
                 outputs[index] = output
         if prepared.further is not None:
             while blocks := await offloaded(prepared.further_ms, prepared.further, results):
@@ -193,17 +195,20 @@ class InferenceService:
 
 
 async def _run(
-    engine: Submitter, blocks: Iterable[BlockRequest], deadline: float, call: Call
-) -> list[BlockResult]:
-    """Run blocks side by side, all or none; raises what the first one that failed did."""
-    submitted: list[asyncio.Future[BlockResult]] = []
-    results: list[BlockResult] = []
+    engine: Submitter, blocks: Iterable[Work], deadline: float, call: Call
+) -> list[BlockResult | BeamResult]:
+    """Run blocks and searches side by side, all or none; raises what the first one that failed did."""
+    submitted: list[asyncio.Future[Any]] = []
+    results: list[BlockResult | BeamResult] = []
     try:
         for block in blocks:
-            submitted.append(engine.submit_block(block, deadline))
+            if isinstance(block, BeamRequest):
+                submitted.append(engine.submit_beam(block, deadline))
+            else:
+                submitted.append(engine.submit_block(block, deadline))
         for future in submitted:
             result = await future
-            if result.errors:
+            if isinstance(result, BlockResult) and result.errors:
                 raise next(iter(result.errors.values()))
             results.append(result)
     finally:

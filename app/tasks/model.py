@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from app.core.sequence import BlockRequest, BlockResult, Encoded, Event, Read, SequenceRequest, Source
+from app.core.beam import BeamRequest
+from app.core.sequence import BlockRequest, Encoded, Event, Read, SequenceRequest, Source
 from app.tasks.session import SessionTask
 from app.tasks.tensor_table import TensorTable
 
@@ -20,7 +21,7 @@ class Prepared:
     """A validated request of a task that answers at once; tasks add what their answer needs.
 
     Attributes:
-        blocks: sequences of equal length together.
+        blocks: sequences of equal length together; and beam searches, each as a block of one sequence.
         members: for each block, the index in the request of each of its sequences.
         num_tokens: for the metrics; ``None`` where the request has none.
         further: ``(results of the blocks before, in their order) ->`` the blocks that are run next, such as
@@ -31,16 +32,18 @@ class Prepared:
             ``members`` are known before.
     """
 
-    blocks: list[BlockRequest]
+    blocks: Sequence[Work]
     members: list[list[int]]
     num_tokens: int | None = None
     further: Further | None = None
     further_ms: float = 0.0
     sources: Sequence[Source] = ()
-    begin: Callable[[Sequence[Encoded]], list[BlockRequest]] | None = None
+    begin: Callable[[Sequence[Encoded]], Sequence[Work]] | None = None
 
 
-Further = Callable[[Sequence[BlockResult]], list[BlockRequest]]
+Work = BlockRequest | BeamRequest
+Further = Callable[[Sequence[Any]], Sequence[Work]]
+"""From a :class:`BlockResult` for each block and a :class:`BeamResult` for each search."""
 
 
 def blocks_of(steps: Sequence[NDArray[np.generic]], read: Read) -> tuple[list[BlockRequest], list[list[int]]]:
@@ -154,7 +157,10 @@ class Answering(Protocol):
         """Raises InvalidInput: a field is wrong for this model; names it and what is allowed."""
 
     def finish(self, prepared: Any, outputs: list[NDArray[np.float32]]) -> BaseModel:
-        """``outputs``: of each sequence of the prepared blocks the first output, ``[steps read, ...]``."""
+        """``outputs``: of each sequence of the prepared blocks the first output, ``[steps read, ...]``.
+
+        Of a beam search it is the :class:`~app.core.beam.BeamResult`.
+        """
 
 
 class AnsweringModel(Answering, TaskModel, Protocol):

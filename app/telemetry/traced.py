@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
+from app.core.beam import BeamRequest, BeamResult
 from app.core.ports import Submitter, Ticket
 from app.core.sequence import BlockRequest, BlockResult, Event, Failed, Finished, SequenceRequest, Usage
 from app.sessions.stores.store import AsyncStore, SessionStore, Stored, Write, Written
@@ -59,10 +60,17 @@ class TracedEngine:
         future = submit(request, deadline)
         self._tracing.prepared(began)
         # Called in a copy of this context, so that its spans find their place.
-        future.add_done_callback(partial(self._block_done, model, began, len(request.steps)))
+        future.add_done_callback(partial(self._done, model, began, len(request.steps)))
         return future
 
-    def _block_done(self, model: str, began: int, num: int, future: asyncio.Future[BlockResult]) -> None:
+    def submit_beam(self, request: BeamRequest, deadline: float) -> asyncio.Future[BeamResult]:
+        began = time.time_ns()
+        future = self._inner.submit_beam(request, deadline)
+        self._tracing.prepared(began)
+        future.add_done_callback(partial(self._done, self._model, began, 1))
+        return future
+
+    def _done(self, model: str, began: int, num: int, future: asyncio.Future[Any]) -> None:
         attributes: Attributes = {"rnnserve.model": model, "rnnserve.sequences": num}
         usage = Usage()
         if future.cancelled():

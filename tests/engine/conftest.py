@@ -1,4 +1,4 @@
-"""Engines around an executor that adds, closed at the end of the test."""
+"""Engines around an executor, closed at the end of the test."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from app.core.ports import Executor
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits, SchedulerLimits
 from tests.engine.driving import StartEngine
-from tests.fakes import SumExecutor
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def start_thread(engines: list[Engine]) -> StartEngine:
 
 def _begin(
     engines: list[Engine],
-    executor: SumExecutor,
+    executor: Executor,
     queue: QueueLimits = QueueLimits(),
     *,
     on_loop: bool,

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from app.core.beam import BeamRequest
 from app.core.errors import RunFailed
-from app.core.plan import Batch, BatchResult, BlockBatch, DecodeBatch
+from app.core.plan import Batch, BatchResult, BeamBatch, BlockBatch, DecodeBatch
 from app.core.sequence import BlockRequest, Feedback, Read, Sampling, SequenceRequest
+from app.engine.beam_job import BeamJob
 from app.engine.block import Block, BlockJob
 from app.engine.job import Job, Outcome
 from app.engine.scheduler import Scheduler
@@ -38,9 +40,24 @@ def make_block(number: int, width: int, length: int, deadline: float = 100.0) ->
     return job
 
 
+def make_search(number: int, width: int, fed: int, max_tokens: int, deadline: float = 100.0) -> BeamJob:
+    """The job of a search that is fed so many steps before its rows go on together."""
+    request = BeamRequest(np.zeros(fed + 1, np.int64), width, max_tokens)
+    waiting: Any = SimpleNamespace(done=lambda: False)
+    return BeamJob(number, request, deadline, 0.0, waiting)
+
+
 def answer(batch: Batch) -> BatchResult:
-    """A result as an executor would give it: a value per step and row, one token per sample."""
+    """A result as an executor would give it: a value per step and row, one token per sample.
+
+    Searches count their steps, and end at their maximum.
+    """
     if isinstance(batch, BlockBatch):
+        return BatchResult(seconds=SECONDS)
+    if isinstance(batch, BeamBatch):
+        for part in batch.parts:
+            part.search = 1 + (part.search or 0)
+            part.hypotheses = [] if part.search == part.request.max_tokens else None
         return BatchResult(seconds=SECONDS)
     sampled = batch.rows if isinstance(batch, DecodeBatch) else sum(batch.sample)
     return BatchResult((np.zeros((batch.rows, batch.length), np.float32),), [7] * sampled, seconds=SECONDS)

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import RunFailed
-from app.core.plan import Batch, BatchResult, BlockBatch, DecodeBatch
+from app.core.plan import Batch, BatchResult, BeamBatch, BlockBatch, DecodeBatch
 from app.core.sequence import FinishReason, Outputs, Read
+from app.engine.beam_job import BeamJob
 from app.engine.block import BlockJob
 from app.engine.job import End, Job, Outcome
 from app.engine.load import SchedulerLimits
 from app.engine.scheduler import Scheduler
-from tests.engine.scheduling import answer, decide, failure, make_block, make_job, producers
+from tests.engine.scheduling import answer, decide, failure, make_block, make_job, make_search, producers
 
 
 @settings(max_examples=200, deadline=None)
@@ -60,17 +61,18 @@ class _Run:
         self.queued = 0
 
     def arrive(self) -> None:
-        """A sequence or a block."""
+        """A sequence, a block or a search."""
         produce = self.data.draw(st.integers(0, 10))
         supplied = self.data.draw(st.integers(0 if produce else 1, 40))
         deadline = self.now + self.data.draw(st.sampled_from([5.0, 1e9]))
         number = len(self.jobs)
         job: Job
-        if self.data.draw(st.integers(0, 3)) == 0:
+        kind, width = self.data.draw(st.integers(0, 4)), self.data.draw(st.integers(1, self.limits.max_batch))
+        if kind == 0:
             supplied = max(1, supplied)
-            job = make_block(
-                number, self.data.draw(st.integers(1, self.limits.max_batch)), supplied, deadline
-            )
+            job = make_block(number, width, supplied, deadline)
+        elif kind == 1:
+            job = make_search(number, width, supplied, 1 + produce, deadline)
         else:
             job = make_job(number, supplied, produce, Read.ALL, deadline)
         self.jobs[number] = (job, supplied, job.to_produce)
@@ -93,8 +95,13 @@ class _Run:
         assert len(set(held)) == len(held) == self.scheduler.slots_used
         if not tick.batches:
             return
+        searches = [part for batch in tick.batches if isinstance(batch, BeamBatch) for part in batch.parts]
+        assert len(set(map(id, searches))) == len(searches)
         planned = [
-            slot for batch in tick.batches if not isinstance(batch, BlockBatch) for slot in batch.slots
+            slot
+            for batch in tick.batches
+            if not isinstance(batch, BlockBatch | BeamBatch)
+            for slot in batch.slots
         ]
         assert len(set(planned)) == len(planned)
         assert set(planned) <= set(held)
@@ -110,7 +117,9 @@ class _Run:
     def outcome(self, batch: Batch) -> BatchResult:
         """A good result, one whose first token stops a stream, or a failed one."""
         luck = self.data.draw(st.integers(0, 30))
-        if luck == 0 and not isinstance(batch, BlockBatch):
+        if luck == 0 and isinstance(batch, BeamBatch):
+            batch.parts[-1].error = RunFailed("no")
+        elif luck == 0 and not isinstance(batch, BlockBatch):
             return failure(batch, RunFailed("no"))
         if luck == 1 and isinstance(batch, DecodeBatch):
             return replace(answer(batch), ended={0: FinishReason.END})
@@ -138,7 +147,9 @@ class _Run:
         self.leave(job)
         _, supplied, produce = self.jobs[job.number]
         assert isinstance(end, RunFailed) or job.consumed == supplied
-        if end is FinishReason.LENGTH or end is FinishReason.SUPPLIED:
+        if isinstance(job, BeamJob):
+            assert isinstance(end, RunFailed) or (job.produced, job.steps_left) == (produce * job.width, 0)
+        elif end is FinishReason.LENGTH or end is FinishReason.SUPPLIED:
             assert self.tokens[job.number] == job.produced == produce
             assert isinstance(job, BlockJob) or self.reads[job.number] == supplied
         elif end is FinishReason.END:

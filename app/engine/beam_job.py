@@ -1,0 +1,123 @@
+"""Beam searches: how they advance, first by their supplied steps and then by all of their rows together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from app.core.beam import BeamRequest, BeamResult
+from app.core.errors import RnnserveError
+from app.core.plan import BatchResult, BeamBatch, BeamPart, BlockBatch, BlockPart
+from app.core.sequence import BlockRequest, FinishReason, Read, Usage
+from app.engine.job import End, Job, Outcome
+
+
+class BeamJob(Job):
+    """``supplied`` counts the steps before the last one, which is the first that all rows take."""
+
+    __slots__ = ("future", "part")
+
+    def __init__(
+        self,
+        number: int,
+        request: BeamRequest,
+        deadline: float,
+        now: float,
+        future: asyncio.Future[BeamResult],
+    ) -> None:
+        super().__init__(
+            number, deadline, now, len(request.steps) - 1, Read.NONE, request.width, request.max_tokens
+        )
+        self.part = BeamPart(request)
+        if self.supplied:
+            starts = None if request.start is None else request.start[None]
+            attended = None if request.attended is None else [request.attended]
+            self.part.prefix = BlockPart(
+                BlockRequest(request.steps[None, :-1], Read.NONE, starts, attended=attended)
+            )
+        self.future = future
+
+    @property
+    def steps_left(self) -> int:
+        return self.supplied + self.to_produce * self.width
+
+    def plan(self, jobs: Sequence[Self], length: int) -> PlannedPrefixes:
+        prefixes = [job.part.prefix for job in jobs if job.part.prefix is not None]
+        return PlannedPrefixes(jobs, BlockBatch(tuple(prefixes), length, len(prefixes)))
+
+    def end(self, end: End, now: float) -> BeamDelivery:
+        hypotheses = self.part.hypotheses
+        if isinstance(end, RnnserveError) or hypotheses is None:
+            assert not isinstance(end, FinishReason)
+            return BeamDelivery(self.future, end)
+        return BeamDelivery(self.future, BeamResult(hypotheses, self.usage(now)))
+
+    def usage(self, now: float) -> Usage:
+        started = now if self.started_at is None else self.started_at
+        return Usage(
+            queue_s=max(0.0, started - self.submitted_at),
+            compute_s=self.compute_s,
+            supplied=len(self.part.request.steps),
+            produced=self.produced,
+            largest_batch=self.largest_batch,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class BeamDelivery:
+    future: asyncio.Future[BeamResult]
+    outcome: BeamResult | RnnserveError
+    held: bool = False
+
+    def deliver(self) -> None:
+        if self.future.done():
+            return
+        if isinstance(self.outcome, RnnserveError):
+            self.future.set_exception(self.outcome)
+        else:
+            self.future.set_result(self.outcome)
+
+
+@dataclass(slots=True, eq=False)
+class PlannedPrefixes:
+    """Supplied steps of searches, one row of each."""
+
+    jobs: Sequence[BeamJob]
+    batch: BlockBatch
+
+    def book(self, result: BatchResult, outcome: Outcome) -> None:
+        for job in self.jobs:
+            if job.gone:
+                continue
+            job.advance(self.batch.length, self.batch.rows, result.seconds)
+            outcome.steps += self.batch.length
+            if job.part.prefix is not None and job.part.prefix.errors:
+                outcome.ends.append((job, job.part.prefix.errors[0]))
+            elif job.supplied == 0:
+                outcome.starting.append(job)
+
+
+class PlannedBeams:
+    """Searches that take a step together, as long as none of them comes or goes."""
+
+    __slots__ = ("batch", "jobs")
+
+    def __init__(self, jobs: Sequence[BeamJob]) -> None:
+        self.jobs = jobs
+        self.batch = BeamBatch(tuple([job.part for job in jobs]), sum([job.width for job in jobs]))
+
+    def book(self, result: BatchResult, outcome: Outcome) -> None:
+        for job in self.jobs:
+            if job.gone:
+                continue
+            job.to_produce -= 1
+            job.produced += job.width
+            job.compute_s += result.seconds
+            job.largest_batch = max(job.largest_batch, self.batch.rows)
+            outcome.steps += job.width
+            if job.part.error is not None:
+                outcome.ends.append((job, job.part.error))
+            elif job.part.hypotheses is not None:
+                outcome.ends.append((job, FinishReason.END))
