@@ -2,9 +2,9 @@
 
     python -m benchmarks.translate [--seconds 4] [--rounds 3] [--models models]
 
-Sentences of the bundle's own words, of ordinary lengths. The floor runs the two graphs over as many sentences at
-once as there are connections, with no server: an encoder run, then steps until all have ended, each with the
-best continuations taken by NumPy. Beside it: what long sources that arrive cost the streams that run.
+Sentences of the bundle's own words, of ordinary lengths. The floor runs the two graphs over as many sentences
+at once as there are connections, with no server: an encoder run, then steps until all have ended, each with
+the best continuations taken by NumPy. Beside it: what long sources that arrive cost the streams that run.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ def main() -> None:
                     "sentences/s",
                     ratio,
                     "the raw loop",
-                    target=f"at least {_LEAST:.0%} of it",
+                    target=f"at least {_LEAST:g}",
+                    least=_LEAST,
                 )
             )
     ratio = middle["gap True"] / middle["gap False"]
@@ -198,7 +199,7 @@ async def load(url: str, connections: int, width: int, seconds: float) -> float:
 
 
 async def gaps(server: Server, seconds: float, *, busy: bool) -> float:
-    """99th percentile of the milliseconds between frames of streams, with long sources beside them or without."""
+    """99th percentile of the milliseconds between frames, with long sources beside the streams or without."""
     found: list[float] = []
     until = time.perf_counter() + seconds
 

@@ -156,7 +156,7 @@ class Answering(Protocol):
     def prepare(self, request: Any) -> Prepared:
         """Raises InvalidInput: a field is wrong for this model; names it and what is allowed."""
 
-    def finish(self, prepared: Any, outputs: list[NDArray[np.float32]]) -> BaseModel:
+    def finish(self, prepared: Any, outputs: list[Any]) -> BaseModel:
         """``outputs``: of each sequence of the prepared blocks the first output, ``[steps read, ...]``.
 
         Of a beam search it is the :class:`~app.core.beam.BeamResult`.

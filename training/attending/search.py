@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from app.runtime.attended import Attended
 from numpy.typing import NDArray
 
 from app.bundle.reader import Bundle
 from app.core.beam import BeamRequest
+from app.runtime.attended import Attended
 from app.runtime.beams import BeamSearch, advance
 from app.runtime.session import EncoderSession, GraphSession
 from training.attending.net import AttendingNet

@@ -99,7 +99,9 @@ class Answers:
             prefix = sentence.steps[1:].tolist()
             spans = self._places([*prefix, *hypothesis.tokens], place.start)[len(prefix) :]
             before = len(sources)
-            for span, weights in zip(spans, rounded(_attention(sentence, hypothesis).astype(np.float64)).tolist(), strict=True):
+            for span, weights in zip(
+                spans, rounded(_attention(sentence, hypothesis).astype(np.float64)).tolist(), strict=True
+            ):
                 targets.append(span)
                 rows.append([0.0] * before + weights + [0.0] * (width - before - len(weights)))
             sources += [*sentence.spans, Span(sentence.span.end, sentence.span.end)]

@@ -18,7 +18,7 @@ TEXTS = [
     "Dogs.",
     "A little girl in a pink dress is climbing up a set of stairs in an entry way.",
     "Two men.",
-    "A group of people stands in front of an old building while a woman in a blue shirt takes a picture of them.",
+    "A group of people stands in front of an old building while a woman in a blue shirt looks at them.",
     "The boy jumps into the water.",
     "🐕",
     "x " * 60,
@@ -66,7 +66,7 @@ def test_among_64_neighbours_at_once(
 
 @pytest.mark.parametrize("text", [TEXTS[0], TEXTS[2]])
 def test_each_score_is_that_of_forced_decoding(translator: ServerProcess, ask: Ask, text: str) -> None:
-    """A session that is fed a hypothesis says how likely its tokens were; its end is among what may follow."""
+    """A session that is fed a hypothesis says how likely its tokens were, and its end is likely next."""
     (found,) = ask(text=text, source="en", n=3, length_penalty=0.6)["translations"]
     hypotheses = [(found["text"], found["score"])]
     hypotheses += [(other["text"], other["score"]) for other in found["alternatives"]]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.tasks.translate.sentences import joined, sentences
+from app.tasks.translate.sentences import Span, joined, sentences
 
 TEXTS = st.text(alphabet=st.sampled_from("aB1 .!?\n\r\t\"'»„\u2028Äé…"), max_size=60)
 
@@ -18,11 +20,11 @@ def test_a_text_comes_back_when_its_sentences_stay(text: str) -> None:
     parts = [text[start:end] for start, end in spans]
     assert joined(text, spans, parts)[0] == text
     assert all(part and part == part.strip() and len(part.splitlines()) == 1 for part in parts)
-    assert all(one.end <= other.start for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one.end <= other.start for one, other in pairwise(spans))
     assert not "".join(text[end:start] for end, start in gaps(spans, len(text))).strip()
 
 
-def gaps(spans: list, length: int) -> list[tuple[int, int]]:
+def gaps(spans: list[Span], length: int) -> list[tuple[int, int]]:
     """What lies before, between and behind spans."""
     ends = [0, *(span.end for span in spans)]
     starts = [*(span.start for span in spans), length]

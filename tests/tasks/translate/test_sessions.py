@@ -56,7 +56,7 @@ def test_what_may_begin_is_told_before_anything_is_fed(translator: ServerProcess
     """An empty text asks for it, once."""
     opened(translator, "empty")
     (output,) = fed(translator, "empty", [""])
-    assert [item["token"].strip() for item in output["next"]][0] == "Ein"
+    assert output["next"][0]["token"].strip() == "Ein"
     with translator.client() as client:
         assert client.post("/sessions/empty/steps", json={"inputs": ""}).status_code == 422
     assert fed(translator, "empty", ["Ein"])[0]["logprob"] == pytest.approx(
