@@ -129,8 +129,8 @@ class AttendingNet(nn.Module):
             attended_length: int64 ``[batch]``, positions that count.
 
         Returns:
-            ``logits`` ``[batch, read, outputs]`` and ``attention`` ``[batch, read, length]`` of the steps that
-            are read, and the next row.
+            Of the steps that are read ``logits`` ``[batch, read, outputs]`` and ``attention``
+            ``[batch, read, length]``; and the next row.
         """
         assert attended is not None
         assert attended_length is not None

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.bundle.manifest import (
     CARD_FILE,
