@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -17,6 +17,7 @@ from app.bundle.reader import Bundle
 from app.core.errors import DataError
 from app.features.text import TextCodec
 from training.data.download import DataStore
+from training.exportable import ExportableEncoder
 
 NetT = TypeVar("NetT", bound=nn.Module)
 BatchT = TypeVar("BatchT")
@@ -135,6 +136,14 @@ class Recipe(Protocol[NetT, BatchT]):
 
     def golden_steps(self) -> NDArray[np.generic]:
         """Steps to record in the bundle, ``[batch, time, ...]``."""
+
+    def encoder(self, net: NetT) -> ExportableEncoder | None:
+        """What reads a whole input before the network's first step, if anything does."""
+        return None
+
+    def golden_inputs(self) -> Sequence[NDArray[np.generic]]:
+        """Of the encoder, one for each of the golden steps."""
+        return ()
 
     @staticmethod
     def module_spec(module: UserModule) -> Spec:

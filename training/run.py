@@ -92,6 +92,8 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
         files=files,
         golden_steps=recipe.golden_steps(),
         card_notes=recipe.notes,
+        encoder=recipe.encoder(net),
+        golden_inputs=recipe.golden_inputs(),
     )
 
 

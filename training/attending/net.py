@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.attending.emission import MASKED, emit_decoder
-from training.cells import PARTS, Cell, Nonlinearity, run_layers
+from training.attention import attend, emit_attention
+from training.cells import PARTS, Cell, Nonlinearity, emit_layers, run_layers
 from training.regularise import drop_tokens, dropped_recurrent_weights, locked_dropout
 
 if TYPE_CHECKING:
@@ -28,12 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttendingConfig:
-    """Shape and noise of an :class:`AttendingNet`.
+    """Shape and noise of an :class:`AttendingDecoder`.
 
     Attributes:
         vocabulary: number of tokens.
         values: features of a position that are found by attention.
-        positions: most positions; attention is given over so many, padded with zeros.
         cell: the recurrent cell.
         embedding: features of a token.
         hidden: units of each layer.
@@ -46,7 +45,6 @@ class AttendingConfig:
 
     vocabulary: int
     values: int
-    positions: int
     cell: Literal["lstm", "gru"] = "lstm"
     embedding: int = 256
     hidden: int = 224
@@ -72,12 +70,13 @@ class Decoder:
     hidden_size: int
 
 
-class AttendingNet(nn.Module):
+class AttendingDecoder(nn.Module):
     """See the module; an encoder is added by those who make one of it."""
+
+    step_shape: tuple[int, ...] = ()
 
     def __init__(self, config: AttendingConfig, unknown: int = 0) -> None:
         super().__init__()
-        self.step_shape: tuple[int, ...] = ()
         self.config, self.unknown = config, unknown
         self.embedding = nn.Embedding(config.vocabulary, config.embedding)
         nn.init.normal_(self.embedding.weight, std=config.embedding**-0.5)
@@ -105,6 +104,10 @@ class AttendingNet(nn.Module):
     def recurrent(self) -> Decoder:
         return Decoder(self.config.cell, "tanh", 2, self.config.hidden)
 
+    @property
+    def by_position(self) -> tuple[str, ...]:
+        return ("attention",) if self.config.attention else ()
+
     def fields(self) -> list[tuple[str, tuple[int, ...]]]:
         names = ("first", "second")
         return [
@@ -124,7 +127,7 @@ class AttendingNet(nn.Module):
         inputs: Tensor,
         state: Tensor,
         attended: Tensor,
-        mask: Tensor | None = None,
+        lengths: Tensor,
         head_from: int = 0,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Target tokens to what is said of the next ones, rows and attention.
@@ -133,7 +136,7 @@ class AttendingNet(nn.Module):
             inputs: ``[batch, time]``, the target behind its language's token.
             state: ``[batch, row_size]``.
             attended: ``[batch, length, width]``.
-            mask: ``[batch, 1, length]``, :data:`MASKED` where that is padding.
+            lengths: int64 ``[batch]``; behind them is padding.
             head_from: the first step whose output is computed.
 
         Returns:
@@ -148,9 +151,8 @@ class AttendingNet(nn.Module):
         attention, seen = None, [hidden]
         if self.queries is not None:
             keys, values = torch.split(attended, [config.attention, config.values], dim=2)
-            scores = self.queries(hidden).float() @ keys.transpose(1, 2).float()
-            attention = torch.softmax(scores if mask is None else scores + mask, dim=2)
-            seen.append((attention @ values.float()).float())
+            found, attention = attend(self.queries(hidden).float(), keys.float(), values.float(), lengths)
+            seen.append(found.float())
         with self._noise(self.second), full_precision(self.second):
             dropped = locked_dropout(torch.cat(seen, dim=2).float(), config.dropout / 2, self.training)
             hidden, second = run_layers(self.second, dropped, before[1].contiguous())
@@ -160,22 +162,42 @@ class AttendingNet(nn.Module):
         return said, rows, None if attention is None else attention[:, head_from:]
 
     def forward(
-        self, x: Tensor, state: Tensor, head_from: int, attended: Tensor, attended_length: Tensor
+        self,
+        x: Tensor,
+        state: Tensor,
+        head_from: int = 0,
+        attended: Tensor | None = None,
+        attended_length: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """As :meth:`decode`, of the exportable form; positions from ``attended_length`` on are padding."""
-        places = torch.arange(attended.shape[1], device=x.device)
-        mask = torch.where(places < attended_length[:, None], 0.0, MASKED)[:, None]
-        said, rows, attention = self.decode(x, state, attended, mask, head_from)
-        outputs = {"logits": self.logits(said)}
-        if attention is not None:
-            missing = self.config.positions - attention.shape[2]
-            outputs["attention"] = functional.pad(attention, (0, missing))
-        return outputs, rows
+        """As :meth:`decode`, of the exportable form."""
+        assert attended is not None
+        assert attended_length is not None
+        said, rows, attention = self.decode(x, state, attended, attended_length, head_from)
+        logits = {"logits": self.logits(said)}
+        return logits if attention is None else {**logits, "attention": attention}, rows
 
     def emit(
-        self, g: Graph, x: str, state: str, head_from: str, attended: str, attended_length: str
+        self, g: Graph, x: str, state: str, head_from: str, attended: str = "", attended_length: str = ""
     ) -> tuple[dict[str, str], str]:
-        return emit_decoder(g, self, x, state, head_from, attended, attended_length)
+        """The same as ONNX nodes."""
+        config, outputs = self.config, {}
+        features = g.op("Gather", g.constant(self.embedding.weight * config.embedding**0.5), x, axis=0)
+        parts = g.split(state, [shape[0] for _, shape in self.fields()], axis=1)
+        half = len(parts) // 2
+        hidden, first = emit_layers(g, self.first, features, parts[:half])
+        seen = [hidden]
+        if self.queries is not None:
+            keys, values = g.split(attended, [config.attention, config.values], axis=2)
+            queries = g.linear(hidden, self.queries.weight)
+            found, weights = emit_attention(g, queries, keys, values, attended_length)
+            seen.append(found)
+            outputs["attention"] = g.slice_time(weights, head_from)
+        below = g.op("Concat", *seen, axis=2) if len(seen) > 1 else hidden
+        hidden, second = emit_layers(g, self.second, below, parts[half:])
+        said = g.slice_time(g.op("Concat", hidden, *seen[1:], features, axis=2), head_from)
+        said = g.op("Tanh", g.linear(said, self.readout.weight, self.readout.bias))
+        logits = g.linear(said, self.embedding.weight, self.bias)
+        return {"logits": logits, **outputs}, g.op("Concat", *first, *second, axis=1)
 
     def logits(self, said: Tensor) -> Tensor:
         """``[..., embedding]`` to ``[..., vocabulary]``."""

@@ -14,8 +14,8 @@ from app.core.beam import BeamRequest
 from app.runtime.attended import Attended
 from app.runtime.beams import BeamSearch, advance
 from app.runtime.session import EncoderSession, GraphSession
-from training.attending.net import AttendingNet
-from training.export import ExportableEncoder
+from training.attending.net import AttendingDecoder
+from training.exportable import ExportableEncoder
 
 Rows = NDArray[np.float32]
 
@@ -35,7 +35,7 @@ class Measured(Protocol):
 class MeasuredNet:
     """See :class:`Measured`."""
 
-    def __init__(self, net: AttendingNet, encoder: ExportableEncoder) -> None:
+    def __init__(self, net: AttendingDecoder, encoder: ExportableEncoder) -> None:
         self._net, self._encoder = net.eval(), encoder
 
     @torch.no_grad()

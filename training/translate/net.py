@@ -9,19 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 
-from training.attending.net import AttendingConfig, AttendingNet, full_precision
-from training.cells import CELLS, PARTS, gates
+from training.attending.net import AttendingConfig, AttendingDecoder, full_precision
+from training.both_ways import emit_both_ways, read_both_ways
 from training.regularise import locked_dropout
 
 if TYPE_CHECKING:
     from training.graph import Graph
-
-_PADDED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +27,9 @@ class TranslatorConfig(AttendingConfig):
     max_length: int = 128
     encoder: int = 256
 
-    @staticmethod
-    def sizes(encoder: int, max_length: int) -> dict[str, int]:
-        """What follows of the others; positions are those of the longest source, as the server pads it."""
-        return {"values": 2 * encoder, "positions": -(-max_length // _PADDED) * _PADDED}
 
 
-class Translator(AttendingNet):
+class Translator(AttendingDecoder):
     """See the module. Without attention (``attention=0``) layer 2 is fed what layer 1 says alone."""
 
     config: TranslatorConfig
@@ -48,17 +40,26 @@ class Translator(AttendingNet):
         self.start = nn.Linear(config.values, self.row_size)
         self.keys = nn.Linear(config.values, config.attention, bias=False) if config.attention else None
 
-    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Sources of one length ``[batch, length]`` to rows ``[batch, row_size]`` and what is attended to.
+    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Sources to rows ``[batch, row_size]`` and what is attended to.
 
-        That is ``[batch, length, width]``, keys before values.
+        Args:
+            source: tokens ``[batch, length]``.
+            lengths: int64 ``[batch]``; behind them no token counts.
+
+        Returns:
+            The rows, and ``[batch, length, width]``, keys before values.
         """
         config = self.config
-        features = self._embedded(source)
+        features = self._embedded(source).float()
         with self._noise(self.encoder), full_precision(self.encoder):
-            values, last = self.encoder(features.float())
+            if bool((lengths == source.shape[1]).all()):
+                # Packed sequences have no fused kernel on a CPU; without padding there is no need of them.
+                values, last = self.encoder(features)
+                ends = torch.cat([*(last[0] if isinstance(last, tuple) else last)], dim=1)
+            else:
+                values, ends = read_both_ways(self.encoder, features, lengths)
         values = locked_dropout(values, config.dropout / 2, self.training)
-        ends = torch.cat([*(last[0] if isinstance(last, tuple) else last)], dim=1)
         row = torch.tanh(self.start(ends)).float()
         if self.keys is None:
             return row, values
@@ -78,6 +79,9 @@ class Encoder:
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         return self._net.named_parameters()
 
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return self._net.parameters()
+
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         return self._net.named_buffers()
 
@@ -87,55 +91,16 @@ class Encoder:
     def cpu(self) -> nn.Module:
         return self._net.cpu()
 
-    def __call__(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Sources ``[batch, length]``, each read to its own length, and zeros behind it."""
+    def __call__(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         assert lengths is not None
-        rows, attended = [], x.new_zeros((*x.shape, self._net.config.width), dtype=torch.float32)
-        for place, length in enumerate(lengths.tolist()):
-            row, found = self._net.encode(x[place : place + 1, :length])
-            rows.append(row)
-            attended[place, :length] = found[0]
-        return torch.cat(rows), attended
+        return self._net.encode(x, lengths)
 
-    def emit(self, g: Graph, x: str, lengths: str) -> tuple[str, str]:
-        return emit_encoder(g, self._net, x, lengths)
-
-
-def emit_encoder(g: Graph, net: Translator, tokens: str, lengths: str) -> tuple[str, str]:
-    """Rows ``[batch, row_size]``, and keys and values ``[batch, length, width]``, zero behind the end.
-
-    Args:
-        g: the graph under construction.
-        net: the weights.
-        tokens: tensor ``[batch, length]``.
-        lengths: int64 tensor ``[batch]``.
-    """
-    config = net.config
-    features = g.op("Gather", g.constant(net.embedding.weight * config.embedding**0.5), tokens, axis=0)
-    x = g.op("Transpose", features, perm=[1, 0, 2])
-    counts = g.op("Cast", lengths, to=onnx.TensorProto.INT32)
-    cell = CELLS[type(net.encoder)]
-    weights = [_both(net.encoder, "weight_ih"), _both(net.encoder, "weight_hh")]
-    bias = np.concatenate([_both(net.encoder, "bias_ih"), _both(net.encoder, "bias_hh")], axis=1)
-    more: dict[str, object] = {"linear_before_reset": 1} if cell == "gru" else {}
-    y, last, *_ = g.ops(
-        cell.upper(),
-        *(x, *map(g.constant, weights), g.constant(bias), counts),
-        num=1 + len(PARTS[cell]),
-        hidden_size=config.encoder,
-        direction="bidirectional",
-        **more,
-    )
-    size = 2 * config.encoder
-    values = g.op("Reshape", g.op("Transpose", y, perm=[2, 0, 1, 3]), g.ints(0, 0, size))
-    ends = g.op("Reshape", g.op("Transpose", last, perm=[1, 0, 2]), g.ints(0, size))
-    row = g.op("Tanh", g.linear(ends, net.start.weight, net.start.bias))
-    if net.keys is None:
-        return row, values
-    keys = g.linear(values, net.keys.weight * config.attention**-0.5)
-    return row, g.op("Concat", keys, values, axis=2)
-
-
-def _both(layers: nn.RNNBase, name: str) -> np.ndarray:
-    """Weights of both directions, gates in the order of ONNX, ``[2, ...]``."""
-    return np.stack([gates(layers, f"{name}_l0{direction}") for direction in ("", "_reverse")])
+    def emit(self, g: Graph, x: str, lengths: str) -> tuple[str, str | None]:
+        """The same as ONNX nodes."""
+        net, config = self._net, self._net.config
+        features = g.op("Gather", g.constant(net.embedding.weight * config.embedding**0.5), x, axis=0)
+        values, ends = emit_both_ways(g, net.encoder, features, lengths)
+        row = g.op("Tanh", g.linear(ends, net.start.weight, net.start.bias))
+        if net.keys is None:
+            return row, values
+        return row, g.op("Concat", g.linear(values, net.keys.weight * config.attention**-0.5), values, axis=2)

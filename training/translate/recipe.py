@@ -76,8 +76,7 @@ class TranslateRecipe(Recipe[Translator, Batch]):
 
     def build_net(self) -> Translator:
         settings = self.settings
-        sizes = TranslatorConfig.sizes(settings.encoder, settings.max_length)
-        config = pick(TranslatorConfig, settings, vocabulary=self.vocabulary.size, **sizes)
+        config = pick(TranslatorConfig, settings, vocabulary=self.vocabulary.size, values=2 * settings.encoder)
         return Translator(config, self.vocabulary.codec.unknown or 0)
 
     @property
@@ -92,7 +91,8 @@ class TranslateRecipe(Recipe[Translator, Batch]):
 
     def _losses(self, net: Translator, batch: Batch, smoothing: float) -> Tensor:
         source, inputs, targets = (part.to(net.device) for part in batch)
-        said = net.decode(inputs, *net.encode(source))[0]
+        lengths = torch.full((len(source),), source.shape[1], device=source.device)
+        said = net.decode(inputs, *net.encode(source, lengths), lengths)[0]
         kept = targets != PAD
         return net.loss(said[kept], targets[kept], smoothing)
 
@@ -150,14 +150,12 @@ class TranslateRecipe(Recipe[Translator, Batch]):
         """The beginnings of three translations."""
         return first_tokens(example.target for example in self._validation)
 
-    def golden_sources(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Three sentences ``[3, length]``, and how many tokens each has."""
-        sources = [example.source for example in self._validation[:3]]
-        lengths = np.array([len(source) for source in sources])
-        tokens = np.full((len(sources), lengths.max()), self.vocabulary.end, np.int64)
-        for row, source in enumerate(sources):
-            tokens[row, : len(source)] = source
-        return tokens, lengths
+    def encoder(self, net: Translator) -> Encoder:
+        return Encoder(net)
+
+    def golden_inputs(self) -> list[NDArray[np.int64]]:
+        """Three sentences."""
+        return [np.array(example.source) for example in self._validation[:3]]
 
     @staticmethod
     def module_spec(module: UserModule) -> TranslateSpec:
