@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import sacrebleu
 from sacremoses import MosesPunctNormalizer, MosesTokenizer
@@ -67,14 +68,15 @@ def _direction(
         f"chrF2 of {direction}": lambda told: sacrebleu.corpus_chrf(told, [truth]).score,
     }
     for metric, measure in measures.items():
+        main = metric.endswith("Moses tokens")
         yield Quality(
             metric=metric,
             dataset=corpus.name,
             split=part,
             value=measure(found),
             higher_is_better=True,
-            baselines={name: measure(told) for name, told in others.items()},
-            references=REFERENCES.get((direction, part), {}) if "Moses" in metric else {},
+            baselines={name: measure(told) for name, told in others.items()} if main else {},
+            references=REFERENCES.get((direction, part), {}) if main else {},
         )
 
 
@@ -84,11 +86,12 @@ def moses_bleu(told: Sequence[str], truth: Sequence[str], language: str) -> floa
     By sacrebleu with ``tok:none``; the tokenizer is Moses' own, so the references are what the authors of the
     data published as tokenised.
     """
-    normalise, tokenise = MosesPunctNormalizer(lang=language), MosesTokenizer(lang=language)
+    normaliser: Any = MosesPunctNormalizer(lang=language)
+    tokeniser: Any = MosesTokenizer(lang=language)
 
     def prepared(texts: Sequence[str]) -> list[str]:
         return [
-            tokenise.tokenize(normalise.normalize(text.lower()), return_str=True, escape=True)
+            tokeniser.tokenize(normaliser.normalize(text.lower()), return_str=True, escape=True)
             for text in texts
         ]
 
@@ -119,7 +122,7 @@ def beside(found: Sequence[Quality], folder: Path) -> list[Quality]:
                 "baselines": {**quality.baselines, "without attention": others[quality.metric, quality.split]}
             }
         )
-        if (quality.metric, quality.split) in others
+        if quality.baselines and (quality.metric, quality.split) in others
         else quality
         for quality in found
     ]

@@ -26,7 +26,7 @@ from app.tasks.translate.schema import (
     TranslateLimits,
     TranslateRequest,
 )
-from app.tasks.translate.sentences import Span, sentences
+from app.tasks.translate.sentences import Span, sentences, trimmed
 from app.tasks.translate.session import PrefixSession
 from app.tasks.translate.spec import TranslateSpec
 from app.tasks.translate.tensors import translate_tensors
@@ -209,7 +209,7 @@ class TranslateModel:
                 f"the sentence that begins {text[span.start : span.start + 24]!r} has {len(ids)} tokens, "
                 f"and the model reads {most}; end sentences with a full stop or a line break",
             )
-        spans = [Span(span.start + start, span.start + end) for start, end in offsets]
+        spans = [trimmed(text, span.start + start, span.start + end) for start, end in offsets]
         tokens = np.array([*ids, self._spec.end_token], np.int64)
         return Sentence(span, tokens, spans, steps, max_tokens or 2 * len(ids) + _SPARE_TOKENS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def test_a_sentence_is_translated_either_way(ask: Ask) -> None:
     assert (there["source"], there["target"], there["finish_reason"]) == ("en", "de", "end")
     assert there["detected"] is None
     (back,) = ask(text=GERMAN)["translations"]
-    assert back["text"] == "Two dogs are playing in the snow."
+    assert re.fullmatch("Two dogs (are playing|play) in the snow.", back["text"])
     assert back["detected"]["language"] == "de"
     assert back["detected"]["confidence"] > 0.8
 
