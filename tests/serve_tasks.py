@@ -2,7 +2,7 @@
 
     python -m tests.serve_tasks forecast,parity serve --models DIR ...
 
-Names of shipped tasks, and ``parity``, the task of the tests' own.
+Names of shipped tasks, and ``parity`` and ``recall``, those of the tests' own.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import sys
 
 from app import registered
 from tests.parity.task import TASK as PARITY
+from tests.recall.task import TASK as RECALL
 
-KNOWN = {task.name: task for task in (*registered.TASKS, PARITY)}
+KNOWN = {task.name: task for task in (*registered.TASKS, PARITY, RECALL)}
 
 
 def main() -> None:

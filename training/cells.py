@@ -184,35 +184,54 @@ def emit_layer(
     Returns:
         The outputs ``[time, batch, hidden]`` and the next ``h`` (and ``c``), each ``[batch, hidden]``.
     """
-    hidden: int = getattr(module, "hidden_size")  # noqa: B009  not of nn.Module
-    order = _GATE_ORDER[cell]
-
-    def gates(name: str) -> np.ndarray:
-        value = getattr(module, f"{name}{suffix}").detach().cpu().numpy().astype(np.float32)
-        return np.concatenate([value[gate * hidden : (gate + 1) * hidden] for gate in order])
-
-    weights = [g.constant(gates("weight_ih")[None]), g.constant(gates("weight_hh")[None])]
-    if module.bias:
-        bias = np.concatenate([gates("bias_ih"), gates("bias_hh")])[None]
-    else:
-        bias = np.zeros((1, 2 * len(order) * hidden), np.float32)
-    attributes: dict[str, object] = {"hidden_size": hidden}
-    if cell == "gru":
-        attributes["linear_before_reset"] = 1
+    weights, attributes = operator_of(g, module, [suffix], cell)
     if cell == "rnn":
-        attributes["activations"] = ["Tanh" if getattr(module, "nonlinearity", "tanh") == "tanh" else "Relu"]
         # ONNX Runtime multiplies a single row by another kernel than two or more, and the results
         # differ in the last bit. One row of zeros beside the batch keeps it on the same kernel.
         x, state = pad_row(g, x, axis=1), [pad_row(g, part, axis=0) for part in state]
     initial = [g.unsqueeze(part, axis=0) for part in state]
-    y, *after = g.ops(
-        cell.upper(), x, *weights, g.constant(bias), "", *initial, num=1 + len(state), **attributes
-    )
+    y, *after = g.ops(cell.upper(), x, *weights, "", *initial, num=1 + len(state), **attributes)
     y = g.squeeze(y, axis=1)
     parts = [g.squeeze(part, axis=0) for part in after]
     if cell == "rnn":
         y, parts = g.slice(y, 0, -1, axis=1), [g.slice(part, 0, -1, axis=0) for part in parts]
     return y, parts
+
+
+def operator_of(
+    g: Graph, module: nn.Module, directions: Sequence[str], cell: Cell
+) -> tuple[list[str], dict[str, object]]:
+    """Weights and attributes of the ONNX operator of one layer.
+
+    Args:
+        g: the graph under construction.
+        module: where the weights are.
+        directions: how the names of the layer's weights end, in one direction or in both.
+        cell: which operator.
+
+    Returns:
+        Names of its ``W``, ``R`` and ``B``, and its attributes, but for the direction.
+    """
+    hidden: int = getattr(module, "hidden_size")  # noqa: B009  not of nn.Module
+    order = _GATE_ORDER[cell]
+
+    def gates(name: str) -> np.ndarray:
+        value = getattr(module, name).detach().cpu().numpy().astype(np.float32)
+        return np.concatenate([value[gate * hidden : (gate + 1) * hidden] for gate in order])
+
+    inputs = np.stack([gates(f"weight_ih{suffix}") for suffix in directions])
+    hiddens = np.stack([gates(f"weight_hh{suffix}") for suffix in directions])
+    bias = np.zeros((len(directions), 2 * len(order) * hidden), np.float32)
+    if module.bias:
+        both = [(gates(f"bias_ih{suffix}"), gates(f"bias_hh{suffix}")) for suffix in directions]
+        bias = np.stack([np.concatenate(pair) for pair in both])
+    attributes: dict[str, object] = {"hidden_size": hidden}
+    if cell == "gru":
+        attributes["linear_before_reset"] = 1
+    if cell == "rnn":
+        activation = "Tanh" if getattr(module, "nonlinearity", "tanh") == "tanh" else "Relu"
+        attributes["activations"] = [activation] * len(directions)
+    return [g.constant(inputs), g.constant(hiddens), g.constant(bias)], attributes
 
 
 def pad_row(g: Graph, x: str, axis: int) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import onnx
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from app.bundle.manifest import (
     CARD_FILE,
+    ENCODER_FILE,
     NAME_RULE,
     TOKENIZER_FILE,
     VERSION_RULE,
@@ -42,114 +43,19 @@ from app.bundle.manifest import (
     Spec,
     Version,
 )
-from app.bundle.reader import Golden
+from app.bundle.reader import Golden, GoldenSources
 from app.core.errors import BundleError, ExportError, RnnserveError
-from app.runtime.session import GraphSession
-from app.runtime.verify import golden_difference
+from app.runtime.session import EncoderSession, GraphSession
+from app.runtime.verify import encoder_difference, golden_difference, replay_sources
 from training.card import render_card
-from training.cells import Cell, Nonlinearity
+from training.encoder_export import check_bits, record_encoder
+from training.exportable import Exportable, ExportableEncoder, by_position, check_weights
 from training.graph import OPSET, Graph
 from training.writer import pack_vectors, write_bundle
 
 PARITY_BOUND = 1e-4
 _GOLDEN_BATCH = 3
 _GOLDEN_STEPS = 24
-
-
-class Stack(Protocol):
-    """The recurrent part of a network, as far as the manifest describes it."""
-
-    cell: Cell
-    nonlinearity: Nonlinearity
-    num_layers: int
-    hidden_size: int
-
-
-class Weights(Protocol):
-    """What has weights."""
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
-    def named_buffers(self) -> Iterator[tuple[str, Tensor]]: ...
-
-
-class Exportable(Weights, Protocol):
-    """What a network must offer to become a bundle; the networks of the recipes do."""
-
-    @property
-    def recurrent(self) -> Stack:
-        """Its recurrent layers."""
-
-    @property
-    def step_shape(self) -> tuple[int, ...]:
-        """Shape of one step; empty for tokens."""
-
-    @property
-    def row_size(self) -> int:
-        """Floats in the state row."""
-
-    def fields(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Name and shape of each part of the row, in row order."""
-
-    def start_row(self) -> Tensor:
-        """``[row_size]``, the row before the first step."""
-
-    def emit(self, g: Graph, x: str, state: str, head_from: str) -> tuple[dict[str, str], str]:
-        """Write the computation as ONNX nodes: outputs by name, and the next row."""
-
-    def __call__(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
-        """The same computation in PyTorch: outputs by name for steps ``head_from`` on, and the next row."""
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """The weights."""
-
-    def eval(self) -> nn.Module:
-        """Turn dropout off."""
-
-    def cpu(self) -> nn.Module:
-        """Move the weights to the CPU."""
-
-
-class ExportableEncoder(Weights, Protocol):
-    """What reads a whole input once, before the network of the :class:`Exportable` form makes its first step.
-
-    That network then takes what is attended to as well, where there is anything: its ``emit`` has the further
-    arguments ``attended`` and ``attended_length``, names of tensors ``[batch, length, width]`` and int64
-    ``[batch]``, and its ``__call__`` the tensors themselves, behind ``head_from``. Positions from
-    ``attended_length`` on are padding: they must not reach any output or row.
-    """
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of a whole input of numbers; empty for tokens."""
-
-    @property
-    def max_length(self) -> int | None:
-        """Tokens that an input may have; ``None`` for numbers."""
-
-    @property
-    def attended_length(self) -> int | None:
-        """Positions that are attended to; ``None``: as many as the input has tokens."""
-
-    def emit(self, g: Graph, x: str, lengths: str) -> tuple[str, str | None]:
-        """Write the computation as ONNX nodes: the row ``[batch, row_size]``, and what is attended to.
-
-        Args:
-            g: the graph under construction.
-            x: int64 tokens ``[batch, length]``, or float32 ``[batch, *input_shape]``.
-            lengths: int64 ``[batch]``, of tokens; an empty name for numbers.
-
-        Returns:
-            Names of the row, and of ``[batch, length, width]``; ``None`` where nothing is attended to.
-        """
-
-    def __call__(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The same computation in PyTorch."""
-
-    def eval(self) -> nn.Module:
-        """Turn dropout off."""
-
-    def cpu(self) -> nn.Module:
-        """Move the weights to the CPU."""
 
 
 def export_bundle(
@@ -165,6 +71,8 @@ def export_bundle(
     files: dict[str, bytes] | None = None,
     golden_steps: NDArray[np.generic] | None = None,
     card_notes: str = "",
+    encoder: ExportableEncoder | None = None,
+    golden_inputs: Sequence[NDArray[np.generic]] = (),
 ) -> Path:
     """Export a trained network of the :class:`Exportable` form.
 
@@ -180,12 +88,16 @@ def export_bundle(
         files: further files by name; text tasks need ``tokenizer.json``.
         golden_steps: ``[batch, time, ...]`` steps to record; random tokens when left out.
         card_notes: Markdown for the model card: intended use, data, limits.
+        encoder: what reads a whole input before the network's first step, if anything does.
+        golden_inputs: of the encoder, one for each sequence of ``golden_steps``: tokens ``[length]``, or
+            numbers.
 
     Returns:
         The bundle's folder.
 
     Raises:
-        ExportError: ONNX Runtime's answer differs from PyTorch's, or the graph is not valid.
+        ExportError: ONNX Runtime's answer differs from PyTorch's, or the graph is not valid; with an encoder,
+            the bits of a row depend on what it runs with.
         BundleError: the folder cannot be written.
     """
     check_names(name, version)
@@ -193,10 +105,18 @@ def export_bundle(
     net.eval()
     net.cpu()
     steps = _golden_tokens(net, spec) if golden_steps is None else golden_steps
-    golden, start = _record(net, steps)
+    recorded = None
+    if encoder is not None:
+        check_weights(encoder)
+        if len(golden_inputs) != len(steps):
+            raise ExportError(f"golden_inputs must be {len(steps)}, one for each sequence of golden_steps")
+        recorded = record_encoder(encoder, net.row_size, golden_inputs)
+    golden, start = _record(net, steps, None if recorded is None else recorded.sources)
     graph = build_graph(net, golden)
     try:
-        manifest = _manifest(net, golden, name, version, description, spec, provenance, quality)
+        manifest = _manifest(net, encoder, golden, name, version, description, spec, provenance, quality)
+        if recorded is not None:
+            manifest = manifest.model_copy(update={"encoder": recorded.spec})
         tokenizer = (files or {}).get(TOKENIZER_FILE)
         spec.check(manifest.graph, None if tokenizer is None else tokenizer.decode())
     except ValidationError as error:
@@ -204,7 +124,14 @@ def export_bundle(
     except BundleError as error:
         raise ExportError(f"no server would take {name!r}: {error.message}") from error
     try:
-        parity = _measure_parity(GraphSession(graph, manifest), start, golden)
+        session = GraphSession(graph, manifest)
+        parity = _measure_parity(session, start, golden)
+        if recorded is not None and golden.sources is not None:
+            of_inputs = EncoderSession(recorded.graph, manifest)
+            parity = _with_encoder(parity, of_inputs, session, start, golden)
+            check_bits(session, of_inputs, golden.sources, golden.steps)
+    except ExportError:
+        raise
     except RnnserveError as error:
         raise ExportError(f"the exported graph of {name!r} does not run: {error.message}") from error
     worst = max(parity.one_shot, parity.step_by_step, parity.batched)
@@ -215,7 +142,10 @@ def export_bundle(
         )
     manifest = manifest.model_copy(update={"parity": parity})
     card = render_card(manifest, card_notes)
-    return write_bundle(out, manifest, graph, pack_vectors(start, golden), dict(files or {}), card)
+    others = dict(files or {})
+    if recorded is not None:
+        others[ENCODER_FILE] = recorded.graph
+    return write_bundle(out, manifest, graph, pack_vectors(start, golden), others, card)
 
 
 def check_names(name: str, version: str) -> None:
@@ -228,24 +158,6 @@ def check_names(name: str, version: str) -> None:
             TypeAdapter(kind).validate_python(given)
         except ValidationError as error:
             raise ExportError(f"{field} {given!r} cannot be used; allowed: {rule}") from error
-
-
-def check_weights(net: Weights) -> None:
-    """Raises ExportError, which names the first weight that is no float32, or not finite."""
-    for name, value in (*net.named_parameters(), *net.named_buffers()):
-        if not value.is_floating_point() and not value.is_complex():
-            continue
-        if value.dtype != torch.float32:
-            kind = str(value.dtype).removeprefix("torch.")
-            raise ExportError(
-                f"{name} is {kind}, and bundles compute in float32; call float() on the module first"
-            )
-        if value.is_meta:
-            raise ExportError(f"{name} is on the device meta, and has no values")
-        if not torch.isfinite(value).all():
-            raise ExportError(
-                f"{name} holds NaN or infinity: the training has diverged; export an earlier state"
-            )
 
 
 def sentence_of(error: ValidationError) -> str:
@@ -288,10 +200,20 @@ def build_graph(net: Exportable, golden: Golden) -> bytes:
     x = g.input(name, dtype, ["batch", "time", *step_shape])
     state = g.input("state", TensorProto.FLOAT, ["batch", row_size])
     head_from = g.input("head_from", TensorProto.INT64, [1])
+    beside: list[str] = []
+    if golden.sources is not None and golden.sources.attended is not None:
+        width = golden.sources.attended.shape[2]
+        beside = [
+            g.input("attended", TensorProto.FLOAT, ["batch", "positions", width]),
+            g.input("attended_length", TensorProto.INT64, ["batch"]),
+        ]
+    emit: Callable[..., tuple[dict[str, str], str]] = net.emit
     try:
-        outputs, state_out = net.emit(g, x, state, head_from)
+        outputs, state_out = emit(g, x, state, head_from, *beside)
         for key, source in outputs.items():
-            g.output(key, source, ["batch", "read", *golden.outputs[key].shape[2:]])
+            shape = golden.outputs[key].shape[2:]
+            last = ["positions"] if key in by_position(net) else shape[-1:]
+            g.output(key, source, ["batch", "read", *shape[:-1], *last])
         g.output("state_out", state_out, ["batch", row_size])
         return bytes(g.model().SerializeToString())
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -306,15 +228,25 @@ def _golden_tokens(net: Exportable, spec: Spec) -> NDArray[np.int64]:
     return random.integers(0, vocabulary, (_GOLDEN_BATCH, _GOLDEN_STEPS), dtype=np.int64)
 
 
-def _record(net: Exportable, steps: NDArray[np.generic]) -> tuple[Golden, NDArray[np.float32]]:
+def _record(
+    net: Exportable, steps: NDArray[np.generic], sources: GoldenSources | None = None
+) -> tuple[Golden, NDArray[np.float32]]:
+    advance: Callable[..., tuple[dict[str, Tensor], Tensor]] = net
+    beside: list[Tensor] = []
     with torch.no_grad():
         start = net.start_row().detach().float()
-        outputs, rows = net(torch.from_numpy(steps.copy()), start[None].repeat(steps.shape[0], 1))
+        state = start[None].repeat(steps.shape[0], 1)
+        if sources is not None:
+            state = torch.from_numpy(sources.rows)
+            if sources.attended is not None:
+                lengths = [len(each.attended) for each in sources.encoded() if each.attended is not None]
+                beside = [torch.from_numpy(sources.attended), torch.tensor(lengths)]
+        outputs, rows = advance(torch.from_numpy(steps.copy()), state, 0, *beside)
     arrays = {key: value.numpy().astype(np.float32) for key, value in outputs.items()}
     finite = all(np.isfinite(value).all() for value in (*arrays.values(), rows.numpy()))
     if not finite:
         raise ExportError("the network's outputs are not finite, so there is nothing to export")
-    return Golden(steps, arrays, rows.numpy().astype(np.float32)), start.numpy()
+    return Golden(steps, arrays, rows.numpy().astype(np.float32), sources), start.numpy()
 
 
 def _measure_parity(session: GraphSession, start: NDArray[np.float32], golden: Golden) -> Parity:
@@ -328,8 +260,30 @@ def _measure_parity(session: GraphSession, start: NDArray[np.float32], golden: G
     )
 
 
+def _with_encoder(
+    parity: Parity,
+    encoder: EncoderSession,
+    session: GraphSession,
+    start: NDArray[np.float32],
+    golden: Golden,
+) -> Parity:
+    """The same with the encoder, alone and together, and with the steps behind what it gives."""
+    assert golden.sources is not None
+    joined = replace(golden, sources=replay_sources(encoder, golden.sources))
+    alone = encoder_difference(encoder, golden.sources, alone=True)
+    together = encoder_difference(encoder, golden.sources)
+    batched = max(parity.batched, together, golden_difference(session, start, joined))
+    return parity.model_copy(update={"one_shot": max(parity.one_shot, alone), "batched": batched})
+
+
+def _parameters(net: Exportable, encoder: ExportableEncoder | None) -> set[nn.Parameter]:
+    """Of both; the two may share some."""
+    return {*net.parameters(), *(() if encoder is None else encoder.parameters())}
+
+
 def _manifest(
     net: Exportable,
+    encoder: ExportableEncoder | None,
     golden: Golden,
     name: str,
     version: str,
@@ -352,7 +306,7 @@ def _manifest(
             nonlinearity=stack.nonlinearity if stack.cell == "rnn" else None,
             layers=stack.num_layers,
             hidden=stack.hidden_size,
-            parameters=sum(parameter.numel() for parameter in net.parameters()),
+            parameters=sum(each.numel() for each in _parameters(net, encoder)),
         ),
         graph=GraphSpec(
             opset=OPSET,
@@ -362,7 +316,12 @@ def _manifest(
                 shape=step_shape,
             ),
             outputs=tuple(
-                GraphOutput(name=key, shape=value.shape[2:]) for key, value in golden.outputs.items()
+                GraphOutput(
+                    name=key,
+                    shape=value.shape[2:-1] if key in by_position(net) else value.shape[2:],
+                    by_position=key in by_position(net),
+                )
+                for key, value in golden.outputs.items()
             ),
         ),
         row=Row(size=offset, fields=tuple(fields)),

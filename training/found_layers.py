@@ -16,7 +16,8 @@ from torch.utils.hooks import RemovableHandle
 
 from app.core.errors import ExportError
 from training.cells import CELLS
-from training.export import PARITY_BOUND, check_weights
+from training.export import PARITY_BOUND
+from training.exportable import check_weights
 from training.layer_stack import LayerStack, refused_options, row_width, run_recurrent
 from training.layers import LAYERS
 

@@ -27,6 +27,9 @@ def pack_vectors(start: NDArray[np.float32], golden: Golden) -> bytes:
         "state_out": golden.state_out,
         **{f"output.{name}": value for name, value in golden.outputs.items()},
     }
+    if golden.sources is not None:
+        given = {key: getattr(golden.sources, key) for key in ("inputs", "lengths", "rows", "attended")}
+        arrays |= {f"source.{key}": value for key, value in given.items() if value is not None}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
