@@ -19,6 +19,7 @@ from tests.bundles import (
     tiny_generator,
     tiny_hearer,
     tiny_reader,
+    tiny_translator,
 )
 from tests.e2e.server import ServerProcess
 from tests.parity.network import export_parity
@@ -33,6 +34,7 @@ ASKED = {
     "sequence": {"rows": [[0.1, 20.0]]},
     "compose": {"steps": 2, "seed": 1},
     "transcribe": {"pcm16": "AAAAAA==", "rate": 8000},
+    "translate": {"text": "a dog"},
     "parity": {"bits": BITS},
 }
 
@@ -47,6 +49,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_reader(folder)
     tiny_composer(folder)
     tiny_hearer(folder)
+    tiny_translator(folder)
     export_parity(folder)
     return folder
 
