@@ -32,6 +32,7 @@ from app.tasks.model import Prepared, StreamStart, Summary
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output, SessionAction, SessionView
 from app.tasks.task import Load, Operation, Task
 from app.tasks.tensor_table import ANY, TensorInput, TensorOutput, TensorTable
+from tests.recall.searching import Search, SearchAnswer, SearchRequest
 
 MAX_LENGTH = 128
 START = 0
@@ -221,6 +222,7 @@ class RecallModel:
         self._limits = limits
         self.session = RecallSession(self)
         self.forced = Forced(self)
+        self.search = Search(self)
         self.inputs: Mapping[str, Any] = {"vocabulary": self._vocabulary}
         self.limits: Mapping[str, Any] = {"max_recalled": limits.max_recalled}
         self.tensors = TensorTable(
@@ -344,6 +346,14 @@ TASK = Task(
             answer=ForcedAnswer,
             of=lambda model: model.forced,
             examples={"one": {"summary": "One", "value": {"sources": [[1, 2]], "targets": [[0, 3]]}}},
+        ),
+        Operation(
+            path="/recall/search",
+            doc="The likeliest targets.",
+            request=SearchRequest,
+            answer=SearchAnswer,
+            of=lambda model: model.search,
+            examples={"one": {"summary": "One", "value": {"sources": [[1, 2]]}}},
         ),
     ),
     step_examples={"token": {"summary": "A token", "value": {"inputs": 1}}},
