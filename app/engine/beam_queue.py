@@ -24,6 +24,7 @@ class BeamQueue:
         self._rows = 0  # of those under way
         self._starting: list[BeamJob] = []  # to take steps from the next tick on
         self._batches: deque[PlannedBeams] = deque()
+        self._runs = 0  # as many batches as there should have been when they were formed
         self._changed = False
 
     @property
@@ -81,8 +82,9 @@ class BeamQueue:
         while rows > least and estimate(rows) > seconds:
             rows //= 2
         runs = -(-self._rows // max(1, rows))
-        # Estimates waver, and batches that stay the same cost less.
-        if self._changed or not len(self._batches) <= 2 * runs <= 4 * len(self._batches):
+        # Estimates waver, and batches that stay the same cost less: they grow only when they may double.
+        if self._changed or not self._runs / 2 < runs <= self._runs:
+            self._runs = runs
             self._form(runs)
         if not self._batches:
             return None

@@ -173,7 +173,9 @@ async def test_an_engine_cuts_no_input(bundle: Bundle) -> None:
         pair.close()
     for group, result in zip(sources, results, strict=True):
         for source, found in zip(group, result, strict=True):
-            assert np.array_equal(found, encoded_alone(encoder, source).attended)
+            attended = encoded_alone(encoder, source).attended
+            assert attended is not None
+            assert np.array_equal(found, attended)
 
 
 def test_the_bits_of_a_bundle_hold(bundle: Bundle) -> None:
