@@ -135,6 +135,15 @@ async def run_all(runs: Sequence[Run], deadline: float) -> None:
             future.cancel()
 
 
+def kept_output(
+    encoded: EncodedInputs, outputs: NDArray[np.float32], before: NDArray[np.float32] | None
+) -> NDArray[np.float32] | None:
+    """What is stored of the last output; a view would keep the outputs of the whole block alive."""
+    if not encoded.keep_output:
+        return None
+    return outputs[-1].copy() if len(outputs) else before
+
+
 def answers(runs: Sequence[tuple[SessionRun, Run]]) -> list[list[bytes]]:
     """The JSON bytes of the answer to each call; the calls of a model are described together."""
     applied: dict[Deployment, list[AppliedInputs]] = {}

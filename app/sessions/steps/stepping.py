@@ -29,7 +29,7 @@ from app.sessions.record import LastCall, SessionRecord
 from app.sessions.steps.calls import Outcome, PendingCall, SessionQueue
 from app.sessions.steps.lost_steps import LostSteps
 from app.sessions.steps.record_cache import RecordCache
-from app.sessions.steps.run import Run, RunCall, SessionRun, answers, run_all
+from app.sessions.steps.run import Run, RunCall, SessionRun, answers, kept_output, run_all
 from app.sessions.stores.store import Write, Written
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
@@ -70,8 +70,8 @@ class Stepper:
         for (session, run), of_session in zip(applied, answered, strict=True):
             row, outputs = run.result()
             # A view would keep the outputs of the whole block alive.
-            output = outputs[-1].copy() if len(outputs) else session.record.last
             last = session.calls[-1]
+            output = kept_output(last.encoded, outputs, session.record.last)
             applied_call = LastCall(last.seq, last.pending.digest, of_session[-1])
             after = session.record.stepped(
                 now, session.step, row, output, session.context, applied_call, session.memory
@@ -247,7 +247,7 @@ class Stepper:
         row, outputs = run.result()
         memory = dict(state.memory)
         (said,) = of_session.describe([AppliedInputs(encoded, state.last, outputs, memory)])
-        step, last = state.step + len(encoded.reported), outputs[-1].copy() if len(outputs) else state.last
+        step, last = state.step + len(encoded.reported), kept_output(encoded, outputs, state.last)
         after = PortableState(state.model, state.graph, step, encoded.context, row, last, memory)
         return after, said
 

@@ -129,8 +129,16 @@ class TranslateModel:
             return HuggingFaceAnswer(found)
         return self._answers.whole(request, prepared.texts, outputs)
 
-    def start(self, request: TranslateRequest, point: None = None) -> StreamStart:
+    def start(self, request: Requests, point: None = None) -> StreamStart:
         """The likeliest token at each step, given out as it comes."""
+        if isinstance(request, HuggingFaceRequest):
+            request = request.plain()
+        for field in ("beams", "n"):
+            if getattr(request, field) not in (None, 1):
+                text = "a stream goes word by word, and several translations are decided between at its end"
+                raise InvalidInput(field, text, allowed={"max": 1})
+        if request.alignments:
+            raise InvalidInput("alignments", "a stream has none; ask for the whole answer")
         texts = self._texts(request, "text")
         wanted = [sentence for text in texts for sentence in text.sentences]
         if not wanted:
