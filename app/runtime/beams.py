@@ -231,11 +231,9 @@ def _best(
     num, _, per_beam = values.shape
     values, ids = values.reshape(num, -1), ids.reshape(num, -1)
     order = np.argsort(-values, axis=1, kind="stable")[:, :count]
+    each = np.arange(num)[:, None]
     return zip(
-        np.take_along_axis(values, order, axis=1).tolist(),
-        (order // per_beam).tolist(),
-        np.take_along_axis(ids, order, axis=1).tolist(),
-        strict=True,
+        values[each, order].tolist(), (order // per_beam).tolist(), ids[each, order].tolist(), strict=True
     )
 
 

@@ -29,7 +29,7 @@ def test_the_likeliest_tokens_are_those_of_a_whole_sort(
     seed: int, rows: int, size: int, count: int, levels: int
 ) -> None:
     """Ties go to the lower id, whatever the number of rows and candidates, and a row has its own bits."""
-    logits = np.random.default_rng(seed).integers(0, levels, (rows, size)).astype(np.float32) / 8
+    logits = np.random.default_rng(seed).integers(0, levels, (rows, size)).astype(np.float32) / np.float32(8)
     count = min(count, size)
     logprobs, ids = likeliest(logits, count)
     np.testing.assert_array_equal(ids, np.argsort(-logits, axis=1, kind="stable")[:, :count])
