@@ -78,7 +78,7 @@ def test_messages_are_told_apart() -> None:
     request = read_message('{"prompt": "say \\"type\\"", "stop": ["\\"type\\""]}', PARSE)
     assert isinstance(request, GenerateRequest)
     assert request.prompt == 'say "type"'
-    assert isinstance(read_message('{"prompt": "a", "stop": "type"}', GenerateRequest), PARSE)
+    assert isinstance(read_message('{"prompt": "a", "stop": "type"}', PARSE), GenerateRequest)
 
 
 @pytest.mark.parametrize(
