@@ -26,13 +26,11 @@ class BeamQueue:
         self._batches: deque[PlannedBeams] = deque()
         self._runs = 0  # as many batches as there should have been when they were formed
         self._changed = False
-
-    @property
-    def active(self) -> bool:
-        """Whether a search is under way."""
-        return bool(self._under_way)
+        self.active = False
+        """Whether there is a search, under way or waiting."""
 
     def add(self, job: BeamJob) -> None:
+        self.active = True
         self._waiting[job.number] = job
         heapq.heappush(self._order, (job.deadline, job.number))
 
@@ -46,6 +44,7 @@ class BeamQueue:
         ):
             self._order = [entry for entry in self._order if entry[1] in self._waiting]
             heapq.heapify(self._order)
+        self.active = bool(self._under_way or self._waiting)
 
     def admit(self) -> list[BeamJob]:
         """Let searches begin, the earliest deadline first; of these, those that are fed something before."""
