@@ -75,10 +75,10 @@ class BeamQueue:
         Args:
             seconds: what a run may take.
             least: rows that it may have all the same; there is at least one search.
-            estimate: seconds of a run of so many rows.
+            estimate: seconds of a run of so many rows; 0 before any was measured.
         """
         rows = self._rows
-        while rows > least and estimate(rows) > seconds:
+        while rows > least and not 0 < estimate(rows) <= seconds:
             rows //= 2
         runs = -(-self._rows // max(1, rows))
         # Estimates waver, and batches that stay the same cost less: they grow only when they may double.
