@@ -82,7 +82,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_own_sentences_become_a_translator_that_a_server_takes(trained: Path) -> None:
     """It reverses sentences that it has not seen; its bits are proved; its card has the baselines."""
     bundle = read_bundle(trained)
-    verify(bundle, REGISTERED)
+    verify(trained, REGISTERED)
     assert bundle.manifest.spec_as(TranslateSpec).pairs == ["en-de", "de-en"]
     main = [quality for quality in bundle.manifest.quality if quality.baselines]
     assert [quality.metric[:4] for quality in main] == ["BLEU", "BLEU"]
