@@ -58,8 +58,9 @@ class Bench:
     def __init__(self, max_bytes: int = 10 * EACH, spec: EncoderSpec = TOKENS) -> None:
         self.encoder = Encoder()
         self.kept = EncodedSources(max_bytes)
-        manifest = SimpleNamespace(encoder=spec, networks="abc", row=SimpleNamespace(size=ROW))
-        self.deployment = cast(Deployment, SimpleNamespace(manifest=manifest, engine=self.encoder))
+        manifest = SimpleNamespace(encoder=spec, row=SimpleNamespace(size=ROW))
+        served = SimpleNamespace(manifest=manifest, networks="abc", engine=self.encoder)
+        self.deployment = cast(Deployment, served)
 
     def lease(self, *sources: Sequence[int]) -> asyncio.Task[Lease]:
         """Ask for sources."""

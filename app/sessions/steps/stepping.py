@@ -142,7 +142,8 @@ class Stepper:
         checked by anything.
         """
         deployment = self._access.deployment(record)
-        queue.pin(deployment)
+        if queue.pinned is not deployment:
+            queue.pin(deployment)
         if deployment.model is None:
             queue.needed = deployment.load
             return None
