@@ -178,7 +178,7 @@ async def test_a_search_that_is_given_up_frees_its_rows(engine: Engine, executor
     assert told(await kept) == alone
     await idle(engine)
     assert engine._scheduler.jobs == {}
-    assert not engine._scheduler._beams.active
+    assert not engine._scheduler._beams.under_way
     runs = len(executor.runs)
     await asyncio.sleep(0.02)
     assert len(executor.runs) == runs
