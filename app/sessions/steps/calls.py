@@ -103,11 +103,6 @@ class SessionQueue:
     def attends_to(self, source: Source) -> bool:
         return self.source is not None and np.array_equal(self.source, source)
 
-    def pin(self, deployment: Deployment) -> None:
-        if self.pinned is not None:
-            self.let_go()
-        self.pinned, deployment.uses = deployment, deployment.uses + 1
-
     def let_go(self) -> None:
         """Need neither the model nor what its encoder made any more."""
         if self.pinned is not None:

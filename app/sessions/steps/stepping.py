@@ -143,7 +143,9 @@ class Stepper:
         """
         deployment = self._access.deployment(record)
         if queue.pinned is not deployment:
-            queue.pin(deployment)
+            if queue.pinned is not None:
+                queue.let_go()
+            queue.pinned, deployment.uses = deployment, deployment.uses + 1
         if deployment.model is None:
             queue.needed = deployment.load
             return None
