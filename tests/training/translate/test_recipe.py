@@ -100,7 +100,12 @@ def test_a_csv_is_read_and_both_graphs_give_what_pytorch_gives(tmp_path: Path) -
     csv = tmp_path / "phrases.csv"
     lines = [f"{one};{other}" for one, other in sentences(120, 2)]
     csv.write_text("\n".join(["english;german", *lines]))
-    given: dict[str, Any] = {"csv": csv, "source_column": "english", "target_column": "german", "pairs": "en-de"}
+    given: dict[str, Any] = {
+        "csv": csv,
+        "source_column": "english",
+        "target_column": "german",
+        "pairs": "en-de",
+    }
     settings = {**SMALL, "attention": 0, "cell": "gru", "epochs": 1}
     recipe = TranslateRecipe.load(TranslateOptions(**given), settings, None)
     torch.manual_seed(0)
