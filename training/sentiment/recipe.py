@@ -20,7 +20,7 @@ from training.data.download import DataStore
 from training.graph_net import GraphNet
 from training.options import override, pick
 from training.recipe import NO_TEXT, Recipe, UserModule, check_choice, first_tokens
-from training.sentiment.baselines import bag_of_words_accuracy, majority_accuracy
+from training.sentiment.baselines import BagOfWords, majority_accuracy
 from training.sentiment.batches import LabelledBatch, labelled_batches, num_labelled_batches, shorten
 from training.sentiment.data import BUILT_IN, PATHS, Corpus, encode, load_csv, load_reviews
 from training.sentiment.measure import ReadingLoss, accuracy, measure
@@ -120,9 +120,9 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
             test = encode(self._codec, corpus.test)
             baselines = {
                 "majority": majority_accuracy(train.labels, test.labels),
-                "bag-of-words logistic regression": bag_of_words_accuracy(
-                    train.pair, held_out.pair, test.pair, self._codec.size
-                ),
+                "bag-of-words logistic regression": BagOfWords(
+                    train.pair, held_out.pair, self._codec.size
+                ).accuracy(*test.pair),
             }
             figures.append(measure(net, corpus, test, baselines))
         return figures
