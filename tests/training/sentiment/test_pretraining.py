@@ -14,6 +14,7 @@ from app.bundle.reader import read_bundle
 from app.core.errors import TrainingError
 from app.features.text import TextCodec
 from training.run import run
+from training.sentiment.adaptive_head import AdaptiveHead
 from training.sentiment.data import Corpus, load_csv
 from training.sentiment.net import Classifier, ClassifierConfig
 from training.sentiment.pretraining import (
@@ -113,6 +114,22 @@ def test_the_nats_of_a_text_do_not_depend_on_how_it_is_cut() -> None:
     assert whole == pytest.approx(total / sum(count for _, count in cut), rel=1e-5)
 
 
+def test_the_adaptive_head_is_a_distribution_over_all_tokens() -> None:
+    """Of each list; also where the vocabulary has but one; in bfloat16 it is nearly the same."""
+    torch.manual_seed(0)
+    for vocabulary, cutoffs in ((30, (4, 10)), (30, (4, 100)), (3, (4, 10)), (5, (4,))):
+        head = AdaptiveHead(16, vocabulary, cutoffs)
+        state = torch.randn(1, 16)
+        nats = head(state.expand(vocabulary, -1), torch.arange(vocabulary))
+        assert float((-nats).exp().sum().detach()) == pytest.approx(1, abs=1e-5)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            low = head(state.expand(vocabulary, -1), torch.arange(vocabulary))
+        assert low.dtype is torch.float32
+        assert torch.allclose(low, nats, atol=0.05)
+        low.sum().backward()
+        assert all(weight.grad is not None for weight in head.parameters())
+
+
 def test_what_it_learns_is_the_classifiers() -> None:
     """A text that repeats is learned; embedding and layers are those of the classifier, whose head stays."""
     net = model()
@@ -199,6 +216,11 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
     assert checkpoint.exists() == (stage == "training")
     again = trained(csv, tmp_path / "part", checkpoint=checkpoint, resume=True)
     assert (again / "model.onnx").read_bytes() == (whole / "model.onnx").read_bytes()
+
+
+def test_it_trains_in_bfloat16(csv: Path, tmp_path: Path) -> None:
+    """Which the fused LSTM of a CPU is for."""
+    assert trained(csv, tmp_path, precision="bfloat16", cell="lstm").is_dir()
 
 
 def test_an_interrupt_without_a_checkpoint_says_what_would_help(
