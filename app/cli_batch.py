@@ -100,7 +100,8 @@ def _command(task: Task, batch: Batch) -> Callable[..., None]:
     }
     for name, field in batch.options.model_fields.items():
         text = (field.description or "").replace("[", "\\[").replace("`", "")
-        kinds[name] = (Annotated[str | None, typer.Option(help=text, show_default=False)], None)
+        kind: Any = bool if field.annotation is bool else str
+        kinds[name] = (Annotated[kind | None, typer.Option(help=text, show_default=False)], None)
     kinds |= {"models": (_MODELS, None), "skip_bad": (_SKIP, False), "restart": (_RESTART, False)}
     kinds |= {"workers": (_WORKERS, None), "part_mb": (_PART, 4.0), "format": (_FORMAT, None)}
     kinds |= {"encoding": (_ENCODING, "utf-8")}

@@ -18,6 +18,7 @@ from app.core.errors import DataError
 from app.features.text import TextCodec
 from training.data.download import DataStore
 from training.exportable import ExportableEncoder
+from training.stage import Stage
 
 NetT = TypeVar("NetT", bound=nn.Module)
 BatchT = TypeVar("BatchT")
@@ -95,6 +96,10 @@ class Recipe(Protocol[NetT, BatchT]):
 
     def build_net(self) -> NetT:
         """The untrained network, or the one to go on from; the generators are seeded."""
+
+    def before(self, net: NetT) -> Stage | None:
+        """What to train first, with the weights of ``net``; ``None`` for nothing."""
+        return None
 
     def files(self, net: NetT) -> dict[str, bytes]:
         """Further files of the bundle by name."""

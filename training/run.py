@@ -18,6 +18,7 @@ from training.loop import fit, seed_everything
 from training.loop_config import FitReport, LoopConfig
 from training.options import RunOptions, pick, recorded_command
 from training.recipe import Recipe
+from training.stage import Stage
 
 
 def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
@@ -41,6 +42,7 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
     settings = recipe.settings
     seed_everything(settings.seed)
     net = recipe.build_net()
+    seconds = _first(recipe.before(net), options)
     report = fit(
         net,
         batches=recipe.batches,
@@ -49,7 +51,7 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
         validate=recipe.validate,
         config=pick(LoopConfig, settings),
         checkpoint=options.checkpoint,
-        resume=options.resume,
+        resume=options.resume and (seconds is None or _is_there(options.checkpoint)),
         quiet=options.quiet,
         blame=recipe.blame,
         judge_start=recipe.starts_trained,
@@ -58,12 +60,9 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
         done = f"training ended after {report.epochs_run} epochs, and the best weights so far are kept"
         print(f"{done}: {report.trouble}", file=sys.stderr)
     if report.interrupted:
-        done = f"interrupted after {report.epochs_run} of {settings.epochs} epochs"
-        if options.checkpoint is None:
-            raise TrainingError(f"{done}; with --checkpoint the run could be resumed")
+        done = _interrupted(f"{report.epochs_run} of {settings.epochs} epochs", options)
         raise TrainingError(
-            f"{done}; repeat the command with --resume to go on, and with "
-            f"--epochs {max(1, report.epochs_run)} to export the best weights so far"
+            f"{done}, and with --epochs {max(1, report.epochs_run)} to export the best weights so far"
         )
     if recipe.starts_trained:
         print(_gain(report), file=sys.stderr)
@@ -86,7 +85,10 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
         description=recipe.description[:500],
         spec=recipe.spec,
         provenance=describe_run(
-            recorded_command(kind.task, recorded), settings.seed, recipe.sources, report.seconds
+            recorded_command(kind.task, recorded),
+            settings.seed,
+            recipe.sources,
+            report.seconds + (seconds or 0),
         ),
         quality=figures,
         files=files,
@@ -95,6 +97,43 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
         encoder=recipe.encoder(net),
         golden_inputs=recipe.golden_inputs(),
     )
+
+
+def _first(stage: Stage | None, options: RunOptions) -> float | None:
+    """Train what comes first, or go on with it; the seconds it took, ``None`` where nothing comes first."""
+    if stage is None:
+        return None
+    report = fit(
+        stage.net,
+        batches=stage.batches,
+        batches_per_epoch=stage.batches_per_epoch,
+        loss=stage.loss,
+        validate=stage.validate,
+        config=stage.config,
+        checkpoint=stage.checkpoint(options.checkpoint),
+        resume=options.resume,
+        quiet=options.quiet,
+    )
+    if report.interrupted:
+        raise TrainingError(
+            _interrupted(f"{report.epochs_run} of {stage.config.epochs} epochs of {stage.name}", options)
+        )
+    if report.trouble:
+        print(f"{stage.name} ended after {report.epochs_run} epochs: {report.trouble}", file=sys.stderr)
+    stage.done(report)
+    return report.seconds
+
+
+def _interrupted(done: str, options: RunOptions) -> str:
+    """What to say of a run that was interrupted; raises TrainingError where it cannot be resumed."""
+    if options.checkpoint is None:
+        raise TrainingError(f"interrupted after {done}; with --checkpoint the run could be resumed")
+    return f"interrupted after {done}; repeat the command with --resume to go on"
+
+
+def _is_there(checkpoint: Path | None) -> bool:
+    """Whether the training proper had begun."""
+    return checkpoint is not None and checkpoint.exists()
 
 
 def _gain(report: FitReport) -> str:

@@ -36,16 +36,15 @@ class TextCodec:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._words: dict[int, str] = {}
+        self.unknown: int | None = self._tokenizer.token_to_id(UNKNOWN)
+        """The token for what training never saw; it is never to be produced."""
+        name = getattr(self._tokenizer.model, "unk_token", None) or UNKNOWN
+        self.replacing: int | None = self._tokenizer.token_to_id(name)
+        """The same, by whichever name the tokenizer has for it; none in one over bytes."""
 
     @property
     def size(self) -> int:
         return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
-
-    @property
-    def unknown(self) -> int | None:
-        """The token for what training never saw; it is never to be produced."""
-        token = self._tokenizer.token_to_id(UNKNOWN)
-        return None if token is None else int(token)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``, without special tokens."""
@@ -66,8 +65,7 @@ class TextCodec:
         A token that is no text, such as a special one or a part of a character, is written as the
         vocabulary has it.
         """
-        word = self._words.get(token_id)
-        if word is None:
+        if (word := self._words.get(token_id)) is None:
             decoded = str(self._tokenizer.decode([token_id], skip_special_tokens=True))
             whole = decoded and _REPLACEMENT not in decoded
             # No more than the vocabulary has, so this stays bounded.
@@ -155,10 +153,9 @@ class TextInputs:
         """Raises InvalidInput."""
         if isinstance(inputs, str):
             check_text("inputs", inputs, self._limits)
-            ids = self._codec.encode(inputs)
-            if not ids:
-                raise InvalidInput("inputs", "the text holds no tokens; give at least one")
-            return ids
+            if ids := self._codec.encode(inputs):
+                return ids
+            raise InvalidInput("inputs", "the text holds no tokens; give at least one")
         if not isinstance(inputs, list) or not inputs:
             raise InvalidInput("inputs", "give a text, or a list of one or more token ids")
         check_ids("inputs", inputs, self._vocabulary)

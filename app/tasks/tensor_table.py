@@ -76,10 +76,12 @@ class TensorOutput(TensorSpec):
         of: picks the entry from an answer; left out, the attribute of this name, or of a step the entry of
             this name without ``step_``.
         about: what its elements mean, told by the first such answer.
+        if_asked: given only to a request that names it.
     """
 
     of: Callable[[Any], Any] | None = None
     about: Callable[[Any], Mapping[str, str]] = lambda answer: {}
+    if_asked: bool = False
 
     @property
     def each_step(self) -> bool:

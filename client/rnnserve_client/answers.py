@@ -60,6 +60,7 @@ class SentimentResult(TypedDict):
     score: float
     scores: dict[str, float]
     trace: list[TracePoint] | None
+    warning: NotRequired[str]
 
 
 class SentimentAnswer(TypedDict):

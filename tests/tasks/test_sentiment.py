@@ -6,14 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from app.bundle.reader import read_bundle
 from app.core.errors import InvalidInput
 from app.core.numbers import softmax
 from app.core.sequence import BlockRequest, Read
-from app.features.text import TextLimits
+from app.features.text import TextCodec, TextLimits
+from app.tasks.sentiment.doubt import count_unknown, doubted, warning
 from app.tasks.sentiment.model import SentimentModel
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest
+from training.tokenizers import bpe_tokenizer
 
 
 @pytest.fixture
@@ -68,3 +73,28 @@ def test_softmax_is_a_distribution_also_for_extreme_logits() -> None:
     table = softmax(np.array([[1e4, -1e4, 0], [3, 3, 3]], np.float32))
     np.testing.assert_allclose(table.sum(axis=1), 1)
     np.testing.assert_allclose(table[1], 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "tokens", "expected"),
+    [(0, 10, False), (1, 1, True), (1, 2, False), (2, 2, True), (2, 8, True), (2, 9, False), (30, 100, True)],
+)
+def test_doubt_needs_a_quarter_of_the_tokens_and_two_or_all(
+    unknown: int, tokens: int, expected: bool
+) -> None:
+    """One unknown name among a few words is no reason; a text of nothing else is."""
+    assert doubted(unknown, tokens) == expected
+    said = warning(unknown, tokens)
+    assert (said is not None) == expected
+    assert said is None or said.startswith(f"the model knows {tokens - unknown} of {tokens} tokens")
+
+
+def test_unknown_tokens_are_counted_whatever_a_tokenizer_calls_them() -> None:
+    """That of its model; a tokenizer over bytes knows all that there is."""
+    words = WordLevel({"[UNK]": 0, "good": 1}, unk_token="[UNK]")
+    tokenizer = Tokenizer(words)
+    tokenizer.pre_tokenizer = Whitespace()
+    codec = TextCodec(tokenizer.to_str())
+    assert count_unknown(codec, codec.encode("good böse good übel")) == 2
+    over_bytes = TextCodec(bpe_tokenizer(["good"], 300))
+    assert count_unknown(over_bytes, over_bytes.encode("これは")) == 0

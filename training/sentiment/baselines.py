@@ -21,31 +21,42 @@ def majority_accuracy(train: Sequence[int], test: Sequence[int]) -> float:
     return sum(label == answer for label in test) / len(test)
 
 
-def bag_of_words_accuracy(
-    train: tuple[Sequence[Sequence[int]], Sequence[int]],
-    validation: tuple[Sequence[Sequence[int]], Sequence[int]],
-    test: tuple[Sequence[Sequence[int]], Sequence[int]],
-    vocabulary: int,
-) -> float:
-    """Accuracy on ``test`` of a regression on words and word pairs, whose strength is best on ``validation``.
+class BagOfWords:
+    """A regression on words and word pairs, whose strength is best on ``validation``.
 
     Args:
         train: token ids of each text, and their labels.
         validation: the same.
-        test: the same.
         vocabulary: number of tokens.
     """
-    pairs = _frequent_pairs(train[0], vocabulary)
-    weighting = TfidfTransformer(sublinear_tf=True)
-    features = weighting.fit_transform(_count(train[0], vocabulary, pairs))
-    held_out = weighting.transform(_count(validation[0], vocabulary, pairs))
-    models = [
-        LogisticRegression(C=strength, max_iter=1000).fit(features, np.asarray(train[1]))
-        for strength in _STRENGTHS
-    ]
-    best = max(models, key=lambda model: float(model.score(held_out, np.asarray(validation[1]))))
-    tested = weighting.transform(_count(test[0], vocabulary, pairs))
-    return float(best.score(tested, np.asarray(test[1])))
+
+    def __init__(
+        self,
+        train: tuple[Sequence[Sequence[int]], Sequence[int]],
+        validation: tuple[Sequence[Sequence[int]], Sequence[int]],
+        vocabulary: int,
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._pairs = _frequent_pairs(train[0], vocabulary)
+        self._weighting = TfidfTransformer(sublinear_tf=True)
+        features = self._weighting.fit_transform(_count(train[0], vocabulary, self._pairs))
+        held_out = self._features(validation[0])
+        models = [
+            LogisticRegression(C=strength, max_iter=1000).fit(features, np.asarray(train[1]))
+            for strength in _STRENGTHS
+        ]
+        self._model = max(models, key=lambda model: float(model.score(held_out, np.asarray(validation[1]))))
+
+    def labels(self, texts: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+        """The most probable label of each text."""
+        return np.asarray(self._model.predict(self._features(texts)), np.int64)
+
+    def accuracy(self, texts: Sequence[Sequence[int]], labels: Sequence[int]) -> float:
+        """Share of right labels."""
+        return float((self.labels(texts) == np.asarray(labels)).mean())
+
+    def _features(self, texts: Sequence[Sequence[int]]) -> sparse.csr_matrix:
+        return self._weighting.transform(_count(texts, self._vocabulary, self._pairs))
 
 
 def _pair_codes(text: Sequence[int], vocabulary: int) -> NDArray[np.int64]:

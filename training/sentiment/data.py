@@ -35,6 +35,7 @@ class Corpus:
         title: what its figures are said to be about.
         split: which part the figures are measured on.
         references: published figures.
+        sentences: whole texts of the training part, where it has parts of them too.
     """
 
     title: str
@@ -43,6 +44,14 @@ class Corpus:
     validation: LabelledTexts
     test: LabelledTexts
     references: dict[str, float] = field(default_factory=dict)
+    sentences: list[str] = field(default_factory=list)
+
+    @property
+    def running_texts(self) -> list[str]:
+        """What a language model may learn from: whole training texts, once each, none of the test part."""
+        tested = {_plain(text) for text in self.test.texts}
+        found = {_plain(text): text for text in self.sentences or self.train.texts}
+        return [text for plain, text in found.items() if plain not in tested]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,14 @@ def load_reviews(store: DataStore, seed: int) -> tuple[list[Corpus], tuple[Sourc
         binary_sentences(trees["dev"]),
         binary_sentences(trees["test"]),
         _REFERENCES["SST-2"],
+        [phrase.text for phrase in trees["train"] if phrase.is_sentence],
     )
     return [sst, imdb], tuple(store.source(path) for path in PATHS)
+
+
+def _plain(text: str) -> str:
+    """Without case and punctuation, which published copies of a text differ in."""
+    return "".join(character for character in text.lower() if character.isalnum())
 
 
 def load_csv(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -64,17 +66,25 @@ def last_step(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(net: MeasuredNet, sequences: Sequence[Sequence[int]], labels: Sequence[int]) -> float:
-    """Share of right labels of a network in evaluation mode, on whole texts."""
-    hits = 0
+def probabilities(net: MeasuredNet, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Probability ``[texts, labels]`` of each label, by a network in evaluation mode on whole texts."""
+    found: list[tuple[Tensor, Tensor]] = []
+    # Batches are ordered by length; their labels are the places in the given order.
     for batch in labelled_batches(
-        sequences, labels, max_batch=_EVALUATION_BATCH, batch_tokens=_EVALUATION_TOKENS
+        sequences, range(len(sequences)), max_batch=_EVALUATION_BATCH, batch_tokens=_EVALUATION_TOKENS
     ):
         tokens, lengths = batch.tokens.to(net.device), batch.lengths.to(net.device)
         outputs, _ = net(tokens, net.start_row().expand(tokens.shape[0], -1))
-        answers = last_step(outputs["logits"], lengths).argmax(dim=1)
-        hits += int((answers == batch.labels.to(net.device)).sum())
-    return hits / len(labels)
+        logits = last_step(outputs["logits"], lengths).cpu().double()
+        found.append((batch.labels, logits.softmax(dim=1)))
+    places = torch.cat([place for place, _ in found]).argsort()
+    return np.asarray(torch.cat([shares for _, shares in found])[places].numpy())
+
+
+def accuracy(net: MeasuredNet, sequences: Sequence[Sequence[int]], labels: Sequence[int]) -> float:
+    """Share of right labels of a network in evaluation mode, on whole texts."""
+    answers = probabilities(net, sequences).argmax(axis=1)
+    return float((answers == np.asarray(labels)).mean())
 
 
 def measure(

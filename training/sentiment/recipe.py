@@ -18,18 +18,27 @@ from app.features.text import TextCodec
 from app.tasks.sentiment.spec import SentimentSpec
 from training.data.download import DataStore
 from training.graph_net import GraphNet
+from training.loop_config import FitReport, LoopConfig
 from training.options import override, pick
 from training.recipe import NO_TEXT, Recipe, UserModule, check_choice, first_tokens
-from training.sentiment.baselines import bag_of_words_accuracy, majority_accuracy
+from training.sentiment.baselines import BagOfWords, majority_accuracy
 from training.sentiment.batches import LabelledBatch, labelled_batches, num_labelled_batches, shorten
 from training.sentiment.data import BUILT_IN, PATHS, Corpus, encode, load_csv, load_reviews
 from training.sentiment.measure import ReadingLoss, accuracy, measure
 from training.sentiment.net import Classifier, ClassifierConfig
 from training.sentiment.notes import NOTES, USER_NOTES
+from training.sentiment.pretraining import (
+    CarriedTextLoss,
+    TextModel,
+    nats_per_token,
+    num_chunks,
+    text_chunks,
+)
 from training.sentiment.reviews import SENTIMENT_LABELS
 from training.sentiment.settings import PRESETS, ReviewOptions, SentimentSettings
 from training.sentiment.vectors import word_vectors
-from training.tokenizers import word_tokenizer
+from training.stage import Stage
+from training.tokenizers import encode_many, word_tokenizer
 
 _VECTOR_SCALE = 0.3
 _MIN_STEPS = 50
@@ -66,6 +75,7 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
         ]
         # Few texts come in small batches, or an epoch would hardly move the weights.
         self._max_batch = max(8, min(settings.max_batch, len(self._shortened) // _MIN_STEPS))
+        self._first = ""
         self._loss = ReadingLoss(settings.running_weight, settings.running_from)
 
     @classmethod
@@ -91,6 +101,42 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
             vectors = word_vectors(texts, vocabulary, settings.embedding, settings.seed)
             net.embedding.weight.data.copy_(torch.from_numpy(vectors * _VECTOR_SCALE))
         return net
+
+    def before(self, net: Classifier) -> Stage | None:
+        settings = self.settings
+        if not settings.pretrain_epochs:
+            return None
+        size = {"max_batch": self._max_batch, "batch_tokens": settings.batch_tokens}
+        texts = encode_many(self._codec, (text for each in self._corpora for text in each.running_texts))
+        held_out = [tokens for part in self._validation for tokens in part.tokens]
+        return Stage(
+            name="pretraining",
+            net=TextModel(net),
+            batches=lambda epoch: text_chunks(
+                texts,
+                settings.pretrain_length,
+                **size,
+                random=np.random.default_rng((settings.seed, epoch)),
+            ),
+            batches_per_epoch=num_chunks(texts, settings.pretrain_length, **size),
+            loss=CarriedTextLoss(),
+            validate=lambda model: nats_per_token(model, held_out, **size),
+            config=pick(
+                LoopConfig,
+                settings,
+                epochs=settings.pretrain_epochs,
+                patience=settings.pretrain_epochs,
+                learning_rate=settings.pretrain_learning_rate,
+            ),
+            done=self._pretrained,
+        )
+
+    def _pretrained(self, report: FitReport) -> None:
+        self._first = (
+            " Before it saw a label it was a language model of the same training texts, less those that are "
+            f"also in a test part: {report.best_score:.2f} nats a word on held-out texts after "
+            f"{report.epochs_run} epochs."
+        )
 
     @property
     def batches_per_epoch(self) -> int:
@@ -120,9 +166,9 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
             test = encode(self._codec, corpus.test)
             baselines = {
                 "majority": majority_accuracy(train.labels, test.labels),
-                "bag-of-words logistic regression": bag_of_words_accuracy(
-                    train.pair, held_out.pair, test.pair, self._codec.size
-                ),
+                "bag-of-words logistic regression": BagOfWords(
+                    train.pair, held_out.pair, self._codec.size
+                ).accuracy(*test.pair),
             }
             figures.append(measure(net, corpus, test, baselines))
         return figures
@@ -146,7 +192,7 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
 
     @property
     def notes(self) -> str:
-        return NOTES.get(self._dataset or "", USER_NOTES)
+        return NOTES.get(self._dataset or "", USER_NOTES) + self._first
 
     def golden_steps(self) -> NDArray[np.int64]:
         """The beginning of the test part."""

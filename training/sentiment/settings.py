@@ -40,6 +40,11 @@ class SentimentSettings:
     vectors: Annotated[bool, Option(help="Start from co-occurrence vectors.")] = True
     epochs: options.Epochs = 10
     patience: options.Patience = 4
+    pretrain_epochs: Annotated[
+        int, Option(min=0, help="Before that, as a language model of the same texts; 0: not at all.")
+    ] = 0
+    pretrain_learning_rate: Annotated[float, Option(help="Of the language model, at its highest.")] = 2e-3
+    pretrain_length: Annotated[int, Option(min=2, help="Steps that its gradients go back.")] = 70
     max_tokens: Annotated[int, Option(min=1, help="Longest text in training.")] = 400
     max_batch: Annotated[int, Option(min=1, help="Texts of a batch.")] = 256
     batch_tokens: Annotated[int, Option(min=1, help="Steps of a batch.")] = 16_384

@@ -42,7 +42,8 @@ class TensorCall:
         return any(spec.name in self.asked for spec in self.table.outputs if spec.each_step is steps)
 
     def tensors(self, rows: Sequence[Any], *, steps: bool) -> list[Tensor]:
-        return [spec.tensor(rows) for spec in self.table.outputs if spec.each_step is steps]
+        specs = [spec for spec in self.table.outputs if spec.each_step is steps]
+        return [spec.tensor(rows) for spec in specs if spec.name in self.asked or not spec.if_asked]
 
 
 Feed = tuple[Row | None, dict[str, Any] | None]

@@ -30,6 +30,9 @@ class SentimentBatchOptions(BaseModel):
     keep: Annotated[list[str], BeforeValidator(by_commas)] = Field(
         default=[], description="columns that are copied to the output, by commas"
     )
+    warnings: bool = Field(
+        default=False, description="a column `warning`, of texts whose tokens the model hardly knows"
+    )
     model: ModelReference = None
 
 
@@ -46,6 +49,8 @@ class SentimentBatcher:
             **dict.fromkeys(model.labels, _NUMBER),
             "model": "text",
         }
+        if options.warnings:
+            said["warning"] = "text"
         if twice := [name for name in options.keep if name in said or options.keep.count(name) > 1]:
             raise InvalidInput("keep", f"the output has a column {twice[0]!r} anyway; leave it out")
         own = dict.fromkeys(("file", "line", *options.keep), _TEXT) | {"line": said["line"]}
@@ -92,6 +97,8 @@ class SentimentBatcher:
             for label in self._labels:
                 columns[label].append(result.scores[label])
             columns["model"].append(answer.model)
+            if self._options.warnings:
+                columns["warning"].append(result.warning)
         return [1] * len(items)
 
 

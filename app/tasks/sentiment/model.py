@@ -14,6 +14,7 @@ from app.core.numbers import rounded, softmax
 from app.core.sequence import Read
 from app.features.text import TextLimits, check_text, codec_of, milliseconds_to_encode
 from app.tasks.model import Prepared, blocks_of
+from app.tasks.sentiment.doubt import count_unknown, warning
 from app.tasks.sentiment.schema import SentimentAnswer, SentimentRequest, SentimentResult, TracePoint
 from app.tasks.sentiment.session import LabelSession
 from app.tasks.sentiment.spec import SentimentSpec
@@ -25,10 +26,16 @@ SentimentRequests = SentimentRequest | TextClassificationRequest
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class PreparedSentiment(Prepared):
-    """A validated request, and the spans of its tokens when a trace is wanted."""
+    """A validated request.
+
+    Attributes:
+        spans: of the tokens of each text, when a trace is wanted.
+        warnings: of each text; ``None`` where there is nothing to warn of.
+    """
 
     request: SentimentRequests
     spans: list[list[tuple[int, int]]] | None
+    warnings: list[str | None]
 
 
 class SentimentModel:
@@ -63,10 +70,12 @@ class SentimentModel:
             raise over_limit(name, most, f"a request may hold at most {most} texts, got {len(texts)}")
         steps: list[NDArray[np.generic]] = []
         spans: list[list[tuple[int, int]]] = []
+        warnings: list[str | None] = []
         for index, text in enumerate(texts):
             ids, offsets = self._encode(text, name if len(texts) == 1 else f"{name}.{index}", kept)
             steps.append(np.array(ids, np.int64))
             spans.append(offsets)
+            warnings.append(warning(count_unknown(self._codec, ids), len(ids)))
         trace = isinstance(request, SentimentRequest) and request.trace
         blocks, members = blocks_of(steps, Read.ALL if trace else Read.LAST)
         return PreparedSentiment(
@@ -75,6 +84,7 @@ class SentimentModel:
             num_tokens=sum(map(len, steps)),
             request=request,
             spans=spans if trace else None,
+            warnings=warnings,
         )
 
     def finish(self, prepared: PreparedSentiment, outputs: list[NDArray[np.float32]]) -> BaseModel:
@@ -96,7 +106,13 @@ class SentimentModel:
                     for (start, end), row in zip(prepared.spans[index], table, strict=True)
                 ]
             results.append(
-                SentimentResult.model_construct(label=label, score=scores[label], scores=scores, trace=trace)
+                SentimentResult.model_construct(
+                    label=label,
+                    score=scores[label],
+                    scores=scores,
+                    trace=trace,
+                    warning=prepared.warnings[index],
+                )
             )
         return SentimentAnswer.model_construct(model=self._reference, results=results)
 

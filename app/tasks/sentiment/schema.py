@@ -40,6 +40,11 @@ class SentimentResult(Answer):
     score: float = Field(description="probability of the label")
     scores: dict[str, float] = Field(description="probability of each label")
     trace: list[TracePoint] | None = None
+    warning: str | None = Field(
+        default=None,
+        description="only where the model hardly knows the text's tokens: the verdict says little",
+        exclude_if=lambda warning: warning is None,
+    )
 
 
 class SentimentAnswer(Answer):

@@ -40,7 +40,7 @@ def sentiment_tensors(reference: str, spec: SentimentSpec, limits: TextLimits) -
 
     def last(step: dict[str, Any]) -> SentimentResult:
         return SentimentResult.model_construct(
-            label=step["label"], score=step["score"], scores=step["scores"]
+            label=step["label"], score=step["score"], scores=step["scores"], warning=step.get("warning")
         )
 
     return TensorTable(
@@ -58,6 +58,7 @@ def sentiment_tensors(reference: str, spec: SentimentSpec, limits: TextLimits) -
                 of=lambda result: [*result.scores.values()],
                 about=lambda result: labels,
             ),
+            TensorOutput("warning", "BYTES", (ANY,), of=lambda result: result.warning or "", if_asked=True),
             TensorOutput("step_token", "BYTES", (ANY, ANY)),
             TensorOutput("step_label", "BYTES", (ANY, ANY)),
             TensorOutput(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.sentiment.baselines import bag_of_words_accuracy, majority_accuracy
+from training.sentiment.baselines import BagOfWords, majority_accuracy
 
 
 def test_the_majority_is_that_of_the_training_labels() -> None:
@@ -23,17 +23,19 @@ def test_words_that_tell_labels_apart_are_learned() -> None:
     """Token 2 means one label and token 3 the other, among noise."""
     texts = [[1, 2 + label, 1, 4] for label in (0, 1)] * 10
     labels = [0, 1] * 10
-    assert bag_of_words_accuracy((texts, labels), (texts[:4], labels[:4]), ([[2, 4], [3]], [0, 1]), 5) == 1.0
+    model = BagOfWords((texts, labels), (texts[:4], labels[:4]), 5)
+    assert model.labels([[2, 4], [3]]).tolist() == [0, 1]
+    assert model.accuracy([[2, 4], [3], [3], [3]], [0, 1, 1, 0]) == 0.75
 
 
 def test_pairs_of_words_are_features() -> None:
     """Only the order of two neighbours tells these labels apart."""
     texts = [[1, 2], [2, 1]] * 10
     labels = [0, 1] * 10
-    assert bag_of_words_accuracy((texts, labels), (texts[:2], labels[:2]), (texts[:2], labels[:2]), 3) == 1.0
+    assert BagOfWords((texts, labels), (texts[:2], labels[:2]), 3).labels(texts[:2]).tolist() == [0, 1]
 
 
 def test_texts_of_one_token_have_no_pairs() -> None:
     """An empty table of pairs is no error."""
     texts, labels = [[1], [2]] * 4, [0, 1] * 4
-    assert bag_of_words_accuracy((texts, labels), (texts, labels), (texts, labels), 3) == 1.0
+    assert BagOfWords((texts, labels), (texts, labels), 3).labels(texts).tolist() == labels

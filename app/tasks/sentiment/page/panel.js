@@ -62,7 +62,7 @@ class Reader {
     if (fresh.length) this.lastMs = (performance.now() - began) / fresh.length;
     frames.forEach((frame, at) => {
       const last = frame.outputs.at(-1);
-      this.words.push({ text: fresh[at].text, scores: last.scores, label: last.label, score: last.score });
+      this.words.push({ text: fresh[at].text, scores: last.scores, label: last.label, score: last.score, warning: last.warning });
       this.step = frame.step;
     });
     return this.words;
@@ -144,6 +144,7 @@ export function panel() {
     const verdict = last ? last.label : "Nothing read yet";
     if (line.textContent !== verdict) line.textContent = verdict;
     byId("mood-score").textContent = last ? percent(last.score) : "";
+    byId("mood-warning").textContent = last?.warning ? `${last.warning[0].toUpperCase()}${last.warning.slice(1)}.` : "";
     byId("mood-meters").querySelectorAll(".meter").forEach((meter) => {
       const share = last ? last.scores[meter.dataset.label] : 0;
       meter.querySelector(".meter-fill").style.width = `${100 * share}%`;
