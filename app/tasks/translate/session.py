@@ -12,14 +12,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.core.errors import InvalidInput, over_limit
-from app.core.numbers import log_softmax, rounded
 from app.features.text import TextCodec, TextInputs, TextLimits, check_text
+from app.tasks.decoded.next_tokens import next_tokens
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 from app.tasks.translate.languages import Languages
 from app.tasks.translate.sentences import sentences
 from app.tasks.translate.spec import TranslateSpec
-
-_SHOWN = 5
 
 
 class SessionOptions(BaseModel):
@@ -72,29 +70,4 @@ class PrefixSession(TextInputs):
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """Token, id, how likely it was, and the likeliest that follow."""
-        return [self._described(call) for call in calls]
-
-    def _described(self, call: AppliedInputs) -> list[Output]:
-        found: list[Output] = []
-        table = log_softmax(call.outputs)
-        before = None if call.before is None else log_softmax(call.before)
-        for step, token in zip(call.encoded.reported, call.encoded.detail, strict=True):
-            known = table[step - 1] if step else before
-            order = np.argsort(-table[step], kind="stable")[:_SHOWN]
-            likely = rounded(table[step][order]).tolist()
-            found.append(
-                {
-                    "token": self._codec.token(token) if token < self._codec.size else "",
-                    "id": token,
-                    "logprob": None if known is None else float(rounded(known[token])),
-                    "next": [
-                        {
-                            "token": self._codec.token(other) if other < self._codec.size else "",
-                            "id": other,
-                            "logprob": logprob,
-                        }
-                        for other, logprob in zip(order.tolist(), likely, strict=True)
-                    ],
-                }
-            )
-        return found
+        return [next_tokens(call, self._codec) for call in calls]

@@ -1,0 +1,61 @@
+"""``POST /caption/hf``: request and answer of Hugging Face's image-to-text task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from app.core.beam import BeamResult
+from app.core.schema import ModelReference
+from app.tasks.caption.model import CaptionModel, PreparedPictures
+from app.tasks.caption.pictures import MEDIA_TYPES
+from app.tasks.caption.schema import (
+    HuggingFaceAnswer,
+    HuggingFaceCaption,
+    HuggingFaceFile,
+    HuggingFaceRequest,
+)
+from app.tasks.task import BodyReader, Operation
+
+Requests = HuggingFaceRequest | HuggingFaceFile
+
+
+class FileQuery(BaseModel):
+    model: ModelReference = None
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFaceSide:
+    """See :class:`app.tasks.model.Answering`."""
+
+    model: CaptionModel
+
+    def milliseconds(self, request: Requests) -> float:
+        return self.model.milliseconds(request.plain())
+
+    def prepare(self, request: Requests) -> PreparedPictures:
+        return self.model.prepare(request.plain())
+
+    def finish(self, prepared: PreparedPictures, outputs: Sequence[BeamResult]) -> HuggingFaceAnswer:
+        answer = self.model.finish(prepared, outputs)
+        return HuggingFaceAnswer([HuggingFaceCaption(generated_text=item.text) for item in answer.captions])
+
+
+def _file(body: bytes, query: FileQuery, limits: object) -> HuggingFaceFile:
+    return HuggingFaceFile(data=body, model=query.model)
+
+
+OPERATIONS = (
+    Operation(
+        path="/caption/hf",
+        doc="""Caption as Hugging Face's image-to-text task does.
+
+The body is a picture file, or JSON with the file in base64 as `inputs`.""",
+        request=HuggingFaceRequest,
+        answer=HuggingFaceAnswer,
+        of=HuggingFaceSide,
+        reads=(BodyReader(name="picture", media_types=MEDIA_TYPES, read=_file, query=FileQuery),),
+    ),
+)

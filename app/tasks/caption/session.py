@@ -1,0 +1,64 @@
+"""Sessions on a captioner: a picture; the words of a caption so far in, what may follow out.
+
+The picture is kept with the session in as few pixels as the network sees, as a PNG. What the encoder makes of
+it is made again wherever the session goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.core.errors import InvalidInput
+from app.features.text import TextCodec, TextInputs, TextLimits
+from app.tasks.caption.pictures import Sight, from_base64, packed, unpacked
+from app.tasks.caption.spec import CaptionSpec
+from app.tasks.decoded.next_tokens import next_tokens
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
+
+_PICTURE = "png"
+
+
+class SessionOptions(BaseModel):
+    """``image``: a picture file in base64."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image: str
+
+
+class PictureSession(TextInputs):
+    """See :class:`app.tasks.session.SessionTask`."""
+
+    def __init__(self, spec: CaptionSpec, codec: TextCodec, sight: Sight, limits: TextLimits) -> None:
+        super().__init__(codec, spec.vocabulary, limits)
+        self._spec, self._sight = spec, sight
+
+    def open(self, options: Context) -> Context:
+        try:
+            asked = SessionOptions.model_validate(options)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in ("options", *first["loc"]))
+            raise InvalidInput(
+                where, f"{first['msg']}; give the picture as options.image, in base64"
+            ) from None
+        field = "options.image"
+        return {_PICTURE: packed(self._sight.small(from_base64(asked.image, field), field))}
+
+    def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
+        """A step for each word; the start is a step by itself, told where nothing else comes."""
+        seen = self._sight.seen(unpacked(context[_PICTURE]))
+        lead = [] if step else [self._spec.start_token]
+        if inputs == "" and lead:
+            return EncodedInputs(np.array(lead, np.int64), (0,), context, lead, seen)
+        ids = self.ids(inputs)
+        reported = tuple(range(len(lead), len(lead) + len(ids)))
+        return EncodedInputs(np.array([*lead, *ids], np.int64), reported, context, ids, seen)
+
+    def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
+        """Word, id, how likely it was, and the likeliest that follow."""
+        return [next_tokens(call, self._codec) for call in calls]
