@@ -16,16 +16,26 @@ PAD = -100
 """Of targets; no loss is taken there."""
 
 
-class Batch(NamedTuple):
-    """What was taken of the views of pictures; how many captions each has; their inputs and targets.
+_PARTS = 3
 
-    Inputs and targets are ``[captions, time]``, targets padded.
+
+class Part(NamedTuple):
+    """Captions of about one length.
+
+    Which picture of the batch each is of ``[captions]``, and inputs and targets ``[captions, time]``, these
+    padded.
     """
 
-    taken: Tensor
-    counts: Tensor
+    pictures: Tensor
     inputs: Tensor
     targets: Tensor
+
+
+class Batch(NamedTuple):
+    """What was taken of the views of pictures, and all their captions."""
+
+    taken: Tensor
+    parts: list[Part]
 
 
 def batches(
@@ -51,11 +61,18 @@ def batches(
     for first in range(0, len(order), size):
         indices = order[first : first + size]
         flipped = random.random(len(indices)) < (0.5 if mirror else 0.0)
-        said = [torch.tensor(caption) for index in indices for caption in captions[index]]
-        targets = pad_sequence([caption[1:] for caption in said], batch_first=True, padding_value=PAD)
-        yield Batch(
-            views.take(indices, flipped),
-            torch.tensor([len(captions[index]) for index in indices]),
-            pad_sequence([caption[:-1] for caption in said], batch_first=True),
-            torch.where(targets == unknown, PAD, targets),
-        )
+        said = [(place, caption) for place, index in enumerate(indices) for caption in captions[index]]
+        said.sort(key=lambda each: len(each[1]))
+        cut = -(-len(said) // _PARTS)
+        parts = [_part(said[start : start + cut], unknown) for start in range(0, len(said), cut)]
+        yield Batch(views.take(indices, flipped), parts)
+
+
+def _part(said: Sequence[tuple[int, Sequence[int]]], unknown: int) -> Part:
+    tokens = [torch.tensor(caption) for _, caption in said]
+    targets = pad_sequence([caption[1:] for caption in tokens], batch_first=True, padding_value=PAD)
+    return Part(
+        torch.tensor([place for place, _ in said]),
+        pad_sequence([caption[:-1] for caption in tokens], batch_first=True),
+        torch.where(targets == unknown, PAD, targets),
+    )

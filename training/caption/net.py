@@ -59,22 +59,22 @@ class Captioner(AttendingDecoder):
         grid: Tensor = self.seeing(pictures)
         return grid.flatten(2).transpose(1, 2)
 
-    def encode(self, grid: Tensor, times: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Grids to rows ``[batch, row_size]`` and what is attended to, ``[batch, positions, width]``.
+    def encode(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Grids ``[batch, positions, features]`` to rows, and what is attended to.
 
-        Args:
-            grid: ``[batch, positions, features]``.
-            times: int64 ``[batch]``, how often each is wanted; once if left out.
+        Returns:
+            ``[batch, row_size]``, and keys before values ``[batch, positions, width]``.
         """
-        config = self.config
         values = self.values(grid)
-        keys = self.keys(values) * config.attention**-0.5
-        means = values.mean(dim=1)
-        if times is not None:
-            values, keys, means = (part.repeat_interleave(times, dim=0) for part in (values, keys, means))
-        values = locked_dropout(values, config.dropout / 2, self.training)
-        row = torch.tanh(self.start(means)).float()
-        return row, torch.cat([keys, values], dim=2)
+        keys = self.keys(values) * self.config.attention**-0.5
+        row = torch.tanh(self.start(values.mean(dim=1))).float()
+        return row, torch.cat([keys, values], dim=2).float()
+
+    def noisy(self, attended: Tensor) -> Tensor:
+        """What is attended to with features of its values dropped, for training."""
+        config = self.config
+        keys, values = torch.split(attended, [config.attention, config.values], dim=2)
+        return torch.cat([keys, locked_dropout(values, config.dropout / 2, self.training)], dim=2)
 
 
 class Encoder:

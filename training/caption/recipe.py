@@ -37,6 +37,9 @@ from training.data.download import DataStore
 from training.options import override, pick
 from training.recipe import Recipe, UserModule, first_tokens
 
+_JUDGED = 600
+"""Pictures by which an epoch is judged, at most."""
+
 
 class CaptionRecipe(Recipe[Captioner, Batch]):
     """A network that says what is to be seen in pictures."""
@@ -65,7 +68,7 @@ class CaptionRecipe(Recipe[Captioner, Batch]):
             self._weights, self.sources = source.sha256, (*corpus.sources, source)
         self._train = self._views(corpus.train, mirror=settings.mirror)
         self._validation = self._views(corpus.validation, mirror=False)
-        self._cider = Cider(truth_of(corpus.validation))
+        self._cider = Cider(truth_of(corpus.validation[:_JUDGED]))
 
     def _views(self, pictures: Sequence[Picture], *, mirror: bool) -> Views:
         size = self.settings.size
@@ -107,22 +110,21 @@ class CaptionRecipe(Recipe[Captioner, Batch]):
         return batches(*args, mirror=settings.mirror)
 
     def loss(self, net: Captioner, batch: Batch) -> Tensor:
-        taken, counts, inputs, targets = (part.to(net.device) for part in batch)
-        row, attended = net.encode(self._train.grid(net, taken), counts)
-        lengths = torch.full((len(inputs),), attended.shape[1], device=inputs.device)
-        said = net.decode(inputs, row, attended, lengths)[0]
-        kept = targets != PAD
-        return net.loss(said[kept], targets[kept], self.settings.smoothing).mean()
+        row, attended = net.encode(self._train.grid(net, batch.taken.to(net.device)))
+        said, wanted = [], []
+        for part in batch.parts:
+            pictures, inputs, targets = (tensor.to(net.device) for tensor in part)
+            lengths = torch.full((len(inputs),), attended.shape[1], device=inputs.device)
+            found = net.decode(inputs, row[pictures], net.noisy(attended[pictures]), lengths)[0]
+            kept = targets != PAD
+            said.append(found[kept])
+            wanted.append(targets[kept])
+        return net.loss(torch.cat(said), torch.cat(wanted), self.settings.smoothing).mean()
 
     def validate(self, net: Captioner) -> float:
-        """CIDEr-D of greedy captions, below zero: the likelihood stops rising long before captions do."""
-        told = captions(
-            _Seen(net, self._validation),
-            self.vocabulary,
-            np.arange(len(self._validation))[:, None],
-            1,
-            self.settings.max_tokens,
-        )
+        """CIDEr-D of greedy captions, below zero: the likelihood is at its best long before captions are."""
+        indices = np.arange(min(_JUDGED, len(self._validation)))[:, None]
+        told = captions(_Seen(net, self._validation), self.vocabulary, indices, 1, self.settings.max_tokens)
         return -self._cider.score([words_of(caption) for caption in told])
 
     def measure(self, net: Captioner) -> list[Quality]:
