@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.core.beam import BeamResult
 from app.core.schema import ModelReference
 from app.tasks.caption.model import CaptionModel, PreparedPictures
-from app.tasks.caption.pictures import MEDIA_TYPES
+from app.tasks.caption.pictures import BEGINNINGS, MEDIA_TYPES
 from app.tasks.caption.schema import (
     HuggingFaceAnswer,
     HuggingFaceCaption,
@@ -56,6 +56,10 @@ The body is a picture file, or JSON with the file in base64 as `inputs`.""",
         request=HuggingFaceRequest,
         answer=HuggingFaceAnswer,
         of=HuggingFaceSide,
-        reads=(BodyReader(name="picture", media_types=MEDIA_TYPES, read=_file, query=FileQuery),),
+        reads=(
+            BodyReader(
+                name="picture", media_types=MEDIA_TYPES, read=_file, query=FileQuery, begins=BEGINNINGS
+            ),
+        ),
     ),
 )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 """``[side, side, 3]``: red, green and blue."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8")
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/jpg", "application/octet-stream")
 _ORIENTATION = 0x0112
 _MIDDLE, _SCALE = np.float32(127), np.float32(128)
@@ -129,22 +130,6 @@ class Sight:
 def as_input(pixels: Pixels) -> NDArray[np.float32]:
     """Pixels ``[size, size, 3]`` to ``[3, size, size]``, about -1 to 1; exact."""
     return np.ascontiguousarray(((pixels.astype(np.float32) - _MIDDLE) / _SCALE).transpose(2, 0, 1))
-
-
-def packed(small: Pixels) -> str:
-    """A PNG file in base64."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(small).save(file, "PNG", optimize=True)
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def unpacked(text: str) -> Pixels:
-    """What was :func:`packed`."""
-    from PIL import Image
-
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text)), formats=("PNG",)))
 
 
 def from_base64(text: str, field: str) -> bytes:

@@ -1,25 +1,28 @@
 """Sessions on a captioner: a picture; the words of a caption so far in, what may follow out.
 
-The picture is kept with the session in as few pixels as the network sees, as a PNG. What the encoder makes of
-it is made again wherever the session goes on.
+The picture is an option of the session and kept with it as it was sent, so it must be small: the server's
+limit on options holds. What the encoder makes of it is made again wherever the session goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.core.errors import InvalidInput
 from app.features.text import TextCodec, TextInputs, TextLimits
-from app.tasks.caption.pictures import Sight, from_base64, packed, unpacked
+from app.tasks.caption.pictures import Sight, from_base64
 from app.tasks.caption.spec import CaptionSpec
 from app.tasks.decoded.next_tokens import next_tokens
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
-_PICTURE = "png"
+_MAX_PIXELS = 1_000_000
+"""Few bytes can hold many pixels, and a session's picture is decoded in each call."""
 
 
 class SessionOptions(BaseModel):
@@ -35,7 +38,7 @@ class PictureSession(TextInputs):
 
     def __init__(self, spec: CaptionSpec, codec: TextCodec, sight: Sight, limits: TextLimits) -> None:
         super().__init__(codec, spec.vocabulary, limits)
-        self._spec, self._sight = spec, sight
+        self._spec, self._sight = spec, replace(sight, max_pixels=min(sight.max_pixels, _MAX_PIXELS))
 
     def open(self, options: Context) -> Context:
         try:
@@ -46,18 +49,22 @@ class PictureSession(TextInputs):
             raise InvalidInput(
                 where, f"{first['msg']}; give the picture as options.image, in base64"
             ) from None
-        field = "options.image"
-        return {_PICTURE: packed(self._sight.small(from_base64(asked.image, field), field))}
+        self._seen(asked.image)
+        return {"image": asked.image}
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """A step for each word; the start is a step by itself, told where nothing else comes."""
-        seen = self._sight.seen(unpacked(context[_PICTURE]))
+        seen = self._seen(context["image"])
         lead = [] if step else [self._spec.start_token]
         if inputs == "" and lead:
             return EncodedInputs(np.array(lead, np.int64), (0,), context, lead, seen)
         ids = self.ids(inputs)
         reported = tuple(range(len(lead), len(lead) + len(ids)))
         return EncodedInputs(np.array([*lead, *ids], np.int64), reported, context, ids, seen)
+
+    def _seen(self, image: str) -> NDArray[np.float32]:
+        field = "options.image"
+        return self._sight.seen(self._sight.small(from_base64(image, field), field))
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """Word, id, how likely it was, and the likeliest that follow."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.tasks.caption.hugging_face import OPERATIONS
 from app.tasks.caption.model import CaptionModel
-from app.tasks.caption.pictures import MEDIA_TYPES
+from app.tasks.caption.pictures import BEGINNINGS, MEDIA_TYPES
 from app.tasks.caption.schema import (
     CaptionAnswer,
     CaptionLimits,
@@ -71,6 +71,7 @@ pictures are captioned beside it.""",
             media_types=MEDIA_TYPES,
             read=_file,
             query=CaptionOptions,
+            begins=BEGINNINGS,
         ),
     ),
     operations=OPERATIONS,

@@ -15,7 +15,7 @@ from PIL import Image
 
 from app.core.errors import InvalidInput, Overloaded, UnsupportedMedia
 from app.tasks.caption import pictures
-from app.tasks.caption.pictures import Sight, as_input, from_base64, packed, unpacked
+from app.tasks.caption.pictures import Sight, as_input, from_base64
 from tests.tasks.caption.network import as_file, picture
 
 SIGHT = Sight(64, None, 1_000_000)
@@ -103,7 +103,6 @@ def test_fine_detail_is_taken_away_where_training_had_none() -> None:
     assert np.array_equal(found, np.asarray(reduced))
     assert np.array_equal(sight.seen(found), sight.seen(sight.small(as_file(reduced), "body")))
     assert sight.seen(found).shape == (3, 64, 64)
-    assert np.array_equal(unpacked(packed(found)), found)
 
 
 def test_what_the_network_takes_is_exact() -> None:
