@@ -30,7 +30,7 @@ def test_cider_of_what_people_say_themselves_is_high_and_of_anything_else_low() 
 
 
 def test_cider_of_one_word_is_as_worked_out_by_hand() -> None:
-    """Two pictures, a caption each: of "dog cat" against "dog bird", by single words and by pairs of words."""
+    """Two pictures, a caption each: of "dog cat" against "dog bird", by single words and by pairs."""
     cider = Cider([[["dog", "bird"]], [["fish", "bird"]]])
     # "bird" is said of both pictures, so it counts for nothing; "dog" and what nobody says count ln 2.
     rare = math.log(2)

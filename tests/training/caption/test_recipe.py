@@ -101,7 +101,7 @@ def test_a_users_pictures_make_a_captioner_that_names_what_it_sees(bundle: Path)
 def test_the_card_has_the_figures_beside_honest_baselines(bundle: Path) -> None:
     """And the server's own checks of the bundle hold."""
     manifest = read_bundle(bundle).manifest
-    verify(read_bundle(bundle), REGISTERED)
+    verify(bundle, REGISTERED)
     figures = {quality.metric: quality for quality in manifest.quality}
     assert set(figures) == {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "CIDEr-D", "different captions, %"}
     best = figures["CIDEr-D"]
@@ -135,12 +135,12 @@ def test_what_cannot_be_trained_on_is_said_in_one_line(
     lines = "".join(f"{index}.png,a red circle\n" for index in range(60))
     (table.parent / "lost.csv").write_text("path,text\n" + lines + "lost.png,a red circle\n")
     (table.parent / "broken.csv").write_text("path,text\n" + lines + "captions.csv,a red circle\n")
-    given = {
-        name: table.parent / value if name in ("csv", "weights") else value for name, value in given.items()
-    }
+    files = {name: table.parent / given[name] for name in ("csv", "weights") if name in given}
     columns = {"image": "path", "caption": "text"}
     with pytest.raises(DataError) as refused:
-        run(CaptionRecipe, {**SMALL, **columns, "out": tmp_path, "cache": tmp_path / "kept", **given})
+        run(
+            CaptionRecipe, {**SMALL, **columns, "out": tmp_path, "cache": tmp_path / "kept", **given, **files}
+        )
     assert words in refused.value.message
     assert "\n" not in refused.value.message
 
