@@ -21,6 +21,7 @@ from app.tasks.generate.spec import GenerateSpec
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
 from app.tasks.transcribe.spec import TranscribeSpec
+from app.tasks.translate.spec import Language, TranslateSpec
 from training.cells import Cell
 from training.compose.corpus import allowed, follows, intervals
 from training.compose.net import Composer, ComposerConfig
@@ -33,10 +34,13 @@ from training.sequence.net import Reader, ReaderConfig, Scale
 from training.token_net import TokenNetConfig
 from training.tokenizers import bpe_tokenizer, character_tokenizer, word_tokenizer
 from training.transcribe.net import Hearer, HearerConfig
+from training.translate.corpus import Vocabulary
+from training.translate.net import Encoder, Translator, TranslatorConfig
 
 CELLS: tuple[Cell, ...] = ("rnn", "lstm", "gru")
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz.,é"
 WORDS = ["a good film, truly good", "a bad film! not good", "the plot is thin , the end is dull."]
+TONGUES = ["a dog and a cat", "ein hund und eine katze", "two dogs run", "zwei hunde rennen"]
 LABELS = ("negative", "positive")
 HORIZON = 12
 
@@ -282,6 +286,46 @@ TINY_VOICES = (
     Voice(name="bass", low=48, high=60),
     Voice(name="alto", low=55, high=65),
 )
+
+
+def tiny_translator(out: Path, name: str = "tiny-tongues", version: str = "1") -> Path:
+    """From English to German and back; it writes random words."""
+    torch.manual_seed(8)
+    tokenizer = bpe_tokenizer(TONGUES, 300)
+    vocabulary = Vocabulary(TextCodec(tokenizer), ("de", "en"))
+    config = TranslatorConfig(
+        vocabulary=vocabulary.size, embedding=12, encoder=8, values=16, hidden=10, attention=8, max_length=24
+    )
+    net = Translator(config)
+    _unsettle(net)
+    languages = tuple(
+        Language(code=code, start_token=vocabulary.start(code), letters=letters, words=words)
+        for code, letters, words in (
+            ("de", "abcdefghijklmnopqrstuvwxyzäöüß", ("ein", "hund", "und")),
+            ("en", "abcdefghijklmnopqrstuvwxyz", ("a", "dog", "and")),
+        )
+    )
+    spec = TranslateSpec(
+        vocabulary=vocabulary.size,
+        end_token=vocabulary.end,
+        languages=languages,
+        directions=(("en", "de"), ("de", "en")),
+        max_tokens=config.max_length - 1,
+    )
+    sources = [[*vocabulary.codec.encode(text), vocabulary.end] for text in TONGUES[:3]]
+    return export_bundle(
+        net,
+        out=out,
+        name=name,
+        version=version,
+        description="Random words.",
+        spec=spec,
+        provenance=describe_run("tests", 8),
+        files={"tokenizer.json": tokenizer.encode()},
+        golden_steps=np.random.default_rng(0).integers(0, vocabulary.size, (3, 12)),
+        encoder=Encoder(net),
+        golden_inputs=[np.array(source[: config.max_length]) for source in sources],
+    )
 
 
 def tiny_composer(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.core.errors import RunFailed
-from app.core.plan import Batch, BatchResult, BlockBatch, BlockPart, DecodeBatch, PrefillBatch
+from app.core.plan import Batch, BatchResult, BeamBatch, BlockBatch, BlockPart, DecodeBatch, PrefillBatch
 from app.core.sequence import FinishReason, Read, SequenceRequest
 
 
@@ -73,6 +73,7 @@ class SumExecutor:
             for part in batch.parts:
                 _advance_part(part, batch.length, error)
             return BatchResult(seconds=0.001)
+        assert not isinstance(batch, BeamBatch), "it has no vocabulary to search in"
         if error is not None:
             return BatchResult(errors=dict.fromkeys(range(batch.rows), error), seconds=0.001)
         sums = [self._advance(slot, batch) for slot in batch.slots]

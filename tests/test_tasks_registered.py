@@ -19,9 +19,11 @@ from tests.bundles import (
     tiny_generator,
     tiny_hearer,
     tiny_reader,
+    tiny_translator,
 )
 from tests.e2e.server import ServerProcess
 from tests.parity.network import export_parity
+from tests.tasks.caption.network import tiny_captioner
 
 NAMES = tuple(task.name for task in TASKS)
 BITS = [1, 0, 1, 1, 0, 0, 1]
@@ -33,6 +35,8 @@ ASKED = {
     "sequence": {"rows": [[0.1, 20.0]]},
     "compose": {"steps": 2, "seed": 1},
     "transcribe": {"pcm16": "AAAAAA==", "rate": 8000},
+    "translate": {"text": "a dog"},
+    "caption": {"images": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="},
     "parity": {"bits": BITS},
 }
 
@@ -47,6 +51,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_reader(folder)
     tiny_composer(folder)
     tiny_hearer(folder)
+    tiny_translator(folder)
+    tiny_captioner(folder)
     export_parity(folder)
     return folder
 

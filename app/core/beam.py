@@ -55,8 +55,8 @@ class Hypothesis:
         tokens: without the end token.
         logprob: natural log of its probability, the end token included, under the unmodified distribution.
         score: ``logprob`` divided by the length penalty.
+        reason: ``END``, or ``LENGTH`` where it was cut off at ``max_tokens``, or where nothing was allowed.
         attention: ``[len(tokens), L]`` over the positions of ``attended``, if asked for.
-        reason: ``END``, or ``LENGTH`` where it was cut off at ``max_tokens``.
     """
 
     tokens: list[int]

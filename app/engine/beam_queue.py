@@ -24,14 +24,13 @@ class BeamQueue:
         self._rows = 0  # of those under way
         self._starting: list[BeamJob] = []  # to take steps from the next tick on
         self._batches: deque[PlannedBeams] = deque()
+        self._runs = 0  # as many batches as there should have been when they were formed
         self._changed = False
-
-    @property
-    def active(self) -> bool:
-        """Whether a search is under way."""
-        return bool(self._under_way)
+        self.active = False
+        """Whether there is a search, under way or waiting."""
 
     def add(self, job: BeamJob) -> None:
+        self.active = True
         self._waiting[job.number] = job
         heapq.heappush(self._order, (job.deadline, job.number))
 
@@ -45,6 +44,7 @@ class BeamQueue:
         ):
             self._order = [entry for entry in self._order if entry[1] in self._waiting]
             heapq.heapify(self._order)
+        self.active = bool(self._under_way or self._waiting)
 
     def admit(self) -> list[BeamJob]:
         """Let searches begin, the earliest deadline first; of these, those that are fed something before."""
@@ -75,14 +75,15 @@ class BeamQueue:
         Args:
             seconds: what a run may take.
             least: rows that it may have all the same; there is at least one search.
-            estimate: seconds of a run of so many rows.
+            estimate: seconds of a run of so many rows; 0 before any was measured.
         """
         rows = self._rows
-        while rows > least and estimate(rows) > seconds:
+        while rows > least and not 0 < estimate(rows) <= seconds:
             rows //= 2
         runs = -(-self._rows // max(1, rows))
-        # Estimates waver, and batches that stay the same cost less.
-        if self._changed or not len(self._batches) <= 2 * runs <= 4 * len(self._batches):
+        # Estimates waver, and batches that stay the same cost less: they grow only when they may double.
+        if self._changed or not self._runs / 2 < runs <= self._runs:
+            self._runs = runs
             self._form(runs)
         if not self._batches:
             return None

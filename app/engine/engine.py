@@ -119,9 +119,8 @@ class Engine:
         self._next_number += 1
         self._intake.put([job])
         self._driver.wake()
-        overdue = self._when_overdue(
-            deadline, lambda: BeamDelivery(future, DeadlineExceeded(_SILENT)).deliver()
-        )
+        silent = BeamDelivery(future, DeadlineExceeded(_SILENT))
+        overdue = asyncio.get_running_loop().call_later(deadline - now + _GRACE_S, silent.deliver)
 
         def done(future: asyncio.Future[BeamResult]) -> None:
             overdue.cancel()
@@ -178,7 +177,7 @@ class Engine:
             block.error = DeadlineExceeded(_SILENT)
             block.deliver()
 
-        overdue = self._when_overdue(block.deadline, expire)
+        overdue = asyncio.get_running_loop().call_later(block.deadline - now + _GRACE_S, expire)
 
         def done(future: asyncio.Future[BlockResult]) -> None:
             if not future.cancelled():
@@ -189,11 +188,6 @@ class Engine:
 
         for future in block.futures:
             future.add_done_callback(done)
-
-    def _when_overdue(self, deadline: float, expire: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call it long after the deadline, unless it is cancelled."""
-        seconds = deadline - self._clock() + _GRACE_S
-        return asyncio.get_running_loop().call_later(seconds, expire)
 
     def _give_up(self, jobs: Sequence[Job]) -> None:
         self._intake.give_up(jobs)

@@ -102,8 +102,9 @@ class Scheduler:
                 job.slot = self._free_slots.popleft()
                 self._prefill[job.number] = job
                 admitted.append(job)
-        for search in self._beams.admit():
-            self._prefill[search.number] = search
+        if self._beams.active:
+            for search in self._beams.admit():
+                self._prefill[search.number] = search
         return admitted
 
     def plan(self, now: float) -> list[Batch]:
@@ -124,7 +125,9 @@ class Scheduler:
         if self._beams.active:
             beams = self._beams.next(seconds, 1 if planned else _FULL_ROWS, self._seconds_of_step)
             if beams is not None:
-                _start(beams.jobs, now)
+                for search in beams.jobs:
+                    if search.started_at is None:
+                        search.started_at = now
                 taken = self._cost.estimate(beams.batch.rows, 1)
                 seconds = max(0.0, seconds - taken) if planned else self._beside(taken)
                 planned.append(beams)
@@ -133,10 +136,11 @@ class Scheduler:
             for prefill in self._plan_prefill(seconds, mixed=bool(planned)):
                 planned.append(prefill)
                 batches.append(prefill.batch)
-                _start(prefill.jobs, now)
                 for job in prefill.jobs:
                     self._turns += 1
                     job.last_turn = self._turns
+                    if job.started_at is None:
+                        job.started_at = now
         self._planned = planned
         return batches
 
@@ -239,12 +243,6 @@ class Scheduler:
         )
         self._decode_of = {job.number: batch for batch in self._decode_batches for job in batch.jobs}
         self._decode_changed = False
-
-
-def _start(jobs: Iterable[Job], now: float) -> None:
-    for job in jobs:
-        if job.started_at is None:
-            job.started_at = now
 
 
 def _up_to(jobs: list[Job], most: int) -> tuple[list[Job], int]:

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.manifest import AttendedSpec
+from app.core.errors import RunFailed
 from app.core.plan import BatchResult, BeamBatch, BeamPart
 from app.runtime.attended import Attended, gathered
 from app.runtime.beams import BeamSearch, advance
 from app.runtime.runner import Runner, row_errors
+from app.runtime.session import likeliest
 
 
 class BeamRuns:
@@ -48,7 +50,12 @@ class BeamRuns:
             logits[list(errors)] = 0  # so that a search has numbers to work on; nobody gets what it finds
         if self._attention is not None:
             self._keep_attention(batch, run.outputs[self._attention][:, 0])
-        parents = advance(searches, logits)
+        try:
+            parents = advance(searches, logits, likeliest)
+        except RunFailed as error:
+            for part in batch.parts:
+                part.error = error
+            return BatchResult()
         after = run.rows.take(parents, axis=0)
         first = 0
         for part, search in zip(batch.parts, searches, strict=True):

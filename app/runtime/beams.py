@@ -6,7 +6,7 @@ in any company. Ties go to the lower beam, then to the more likely token, then t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from app.core.beam import BeamRequest, Hypothesis
 from app.core.sequence import FinishReason
+
+_NONE = np.empty(0, np.int64)
 
 
 def score(logprob: float, length: int, length_penalty: float) -> float:
@@ -39,6 +41,7 @@ class BeamSearch:
     or at ``max_tokens``, where those that are left are cut off.
 
     Attributes:
+        bans_any: whether there may be :meth:`bans`.
         logprobs: ``[width]`` of the live hypotheses, the best first; minus infinity for rows without one.
         tokens: ``[width]``, what the rows are fed next.
         length: tokens of each live hypothesis.
@@ -46,12 +49,13 @@ class BeamSearch:
 
     __slots__ = (
         *("_attention", "_ended", "_fixed_bans", "_history", "_parents", "_request", "_tokens"),
-        *("done", "length", "logprobs", "tokens"),
+        *("bans_any", "done", "length", "logprobs", "tokens"),
     )
 
     def __init__(self, request: BeamRequest) -> None:
         self._request = request
         width = request.width
+        self.bans_any = bool(request.banned or request.no_repeat_ngram)
         self.logprobs = np.full(width, -np.inf)
         self.logprobs[0] = 0.0
         self.tokens = np.full(width, request.steps[-1], np.int64)
@@ -177,18 +181,35 @@ class BeamSearch:
         return Hypothesis(tokens, ended.logprob, ended.score, ended.reason, attention)
 
 
-def advance(searches: Sequence[BeamSearch], logits: NDArray[np.float32]) -> NDArray[np.intp]:
+Likeliest = Callable[[NDArray[np.float32], int], tuple[NDArray[np.float32], NDArray[np.int64]]]
+"""``(logits [rows, vocabulary], count) ->`` the ``count`` likeliest tokens of each row, the likeliest first.
+
+Log-probabilities ``[rows, count]`` and ids ``[rows, count]``; ties go to the lower id.
+"""
+
+
+def advance(
+    searches: Sequence[BeamSearch], logits: NDArray[np.float32], likeliest: Likeliest
+) -> NDArray[np.intp]:
     """One step of several searches.
 
     Args:
         searches: none is done.
-        logits: finite ``[rows, vocabulary]``, the rows of the searches one after the other; overwritten.
+        logits: finite ``[rows, vocabulary]``, the rows of the searches one after the other.
+        likeliest: finds candidates.
 
     Returns:
         ``[rows]``: the row that each row goes on from, itself or one of the same search.
     """
-    most = max([search.num_candidates for search in searches])
-    values, ids = best_tokens(logits, _bans(searches), min(most, logits.shape[1]))
+    banned_rows, banned_tokens = _bans(searches)
+    count = max([search.num_candidates for search in searches])
+    if banned_rows.size:  # so that enough are left
+        count += int(np.bincount(banned_rows).max())
+    found, ids = likeliest(logits, min(count, logits.shape[1]))
+    values = found.astype(np.float64)
+    if banned_rows.size:
+        pairs, places = np.nonzero(ids[banned_rows] == banned_tokens[:, None])
+        values[banned_rows[pairs], places] = -np.inf
     values += np.concatenate([search.logprobs for search in searches])[:, None]
     parents = np.empty(len(logits), np.intp)
     alike: dict[tuple[int, int], list[tuple[int, BeamSearch]]] = {}
@@ -198,10 +219,8 @@ def advance(searches: Sequence[BeamSearch], logits: NDArray[np.float32]) -> NDAr
         first += search.width
     for (width, count), members in alike.items():
         rows = np.array([first for first, _ in members])[:, None] + np.arange(width)
-        candidates = values[rows, :count], ids[rows, :count]
-        for (first, search), continued in zip(members, _best(*candidates, count), strict=True):
-            parents[first : first + width] = search.advance(*continued)
-            parents[first : first + width] += first
+        for (first, search), best in zip(members, _best(values[rows], ids[rows], count), strict=True):
+            parents[first : first + width] = [first + beam for beam in search.advance(*best)]
     return parents
 
 
@@ -212,54 +231,23 @@ def _best(
     num, _, per_beam = values.shape
     values, ids = values.reshape(num, -1), ids.reshape(num, -1)
     order = np.argsort(-values, axis=1, kind="stable")[:, :count]
+    each = np.arange(num)[:, None]
     return zip(
-        np.take_along_axis(values, order, axis=1).tolist(),
-        (order // per_beam).tolist(),
-        np.take_along_axis(ids, order, axis=1).tolist(),
-        strict=True,
+        values[each, order].tolist(), (order // per_beam).tolist(), ids[each, order].tolist(), strict=True
     )
 
 
 def _bans(searches: Sequence[BeamSearch]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows, and tokens with which they must not go on, as pairs."""
     rows: list[NDArray[np.int64]] = []
     tokens: list[NDArray[np.int64]] = []
     first = 0
     for search in searches:
-        own_rows, own_tokens = search.bans()
-        rows.append(own_rows + first)
-        tokens.append(own_tokens)
+        if search.bans_any:
+            own_rows, own_tokens = search.bans()
+            rows.append(own_rows + first)
+            tokens.append(own_tokens)
         first += search.width
+    if not rows:
+        return _NONE, _NONE
     return np.concatenate(rows), np.concatenate(tokens)
-
-
-def best_tokens(
-    logits: NDArray[np.float32], bans: tuple[NDArray[np.int64], NDArray[np.int64]], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The ``count`` likeliest tokens of each row, the likeliest first, ties to the lower id.
-
-    Args:
-        logits: finite ``[rows, vocabulary]``; overwritten.
-        bans: rows and tokens that are passed over, as pairs.
-        count: at most the vocabulary's size.
-
-    Returns:
-        Log-probabilities ``[rows, count]`` under the distribution of all tokens, minus infinity for banned
-        ones, and ids ``[rows, count]``.
-    """
-    size = logits.shape[1]
-    largest = logits.max(axis=1, keepdims=True)
-    weights = np.subtract(logits, largest, dtype=np.float64)
-    normaliser = np.log(np.exp(weights, out=weights).sum(axis=1, keepdims=True))
-    logits[bans] = -np.inf
-    least = np.partition(logits, size - count, axis=1)[:, size - count, None]
-    chosen = logits >= least
-    if np.count_nonzero(chosen) > len(logits) * count:  # not all that are equal to the least have room
-        above = logits > least
-        equal = chosen & ~above
-        chosen = above | (equal & (np.cumsum(equal, axis=1) <= count - above.sum(axis=1, keepdims=True)))
-    ids = np.nonzero(chosen)[1].reshape(len(logits), count)
-    values = np.take_along_axis(logits, ids, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    ids = np.take_along_axis(ids, order, axis=1)
-    values = np.take_along_axis(values, order, axis=1)
-    return values.astype(np.float64) - largest - normaliser, ids

@@ -7,6 +7,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -173,6 +175,27 @@ class EncoderSession(_Session):
         except Exception as error:
             raise RunFailed(f"ONNX Runtime: {error}") from error
         return rows, attended
+
+
+def likeliest(logits: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The ``count`` likeliest tokens of each row, the likeliest first; ties go to the lower id.
+
+    Of ``[rows, vocabulary]``, log-probabilities ``[rows, count]`` and ids ``[rows, count]``. NumPy takes four
+    times as long.
+    """
+    feeds = {"logits": logits, "count": np.array([count], np.int64)}
+    try:
+        logprobs, ids = _likeliest().run(None, feeds)
+    except Exception as error:
+        raise RunFailed(f"ONNX Runtime: {error}") from error
+    return logprobs, ids
+
+
+@cache
+def _likeliest() -> ort.InferenceSession:
+    """LogSoftmax and TopK, written by ``python -m tests.likeliest``; any number of threads may use it."""
+    graph = Path(__file__).with_name("likeliest.onnx").read_bytes()
+    return ort.InferenceSession(graph, _options(1), providers=["CPUExecutionProvider"])
 
 
 Tensors = dict[str, tuple[str, int, Sequence[int | None]]]

@@ -47,9 +47,10 @@ class Deployment:
     load: Callable[[], Awaitable[None]] = in_memory
     uses: int = 0
     reference: str = field(init=False)
+    networks: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reference = self.manifest.reference
+        self.reference, self.networks = self.manifest.reference, self.manifest.networks
 
     async def loaded(self) -> Any:
         """The model, brought into memory where it is not; raises as ``load``."""

@@ -106,7 +106,7 @@ class EncodedSources:
         sized: Sequence[tuple[Source, int]],
         deadline: float,
     ) -> None:
-        keys = [(deployment.manifest.networks, _digest(source)) for source, _ in sized]
+        keys = [(deployment.networks, _digest(source)) for source, _ in sized]
         while True:
             new: dict[_Key, tuple[_Entry, Source]] = {}
             for key, (source, size) in zip(keys, sized, strict=True):

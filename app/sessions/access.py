@@ -100,7 +100,7 @@ class SessionAccess:
         """The model version that a state's row belongs to; raises ``ModelMismatch``."""
         deployments = self.inference.catalog.deployments
         found = deployments.get(state.model)
-        if found is not None and found.manifest.networks == state.graph:
+        if found is not None and found.networks == state.graph:
             return found
         what = f"session {state.id!r}" if isinstance(state, SessionRecord) else "the state"
         if found is not None:

@@ -38,6 +38,8 @@ class EncodedInputs:
             to; a session has the same one in all its calls, so it belongs into the context that it was opened
             with. What the encoder makes of it is not stored: whichever process goes on with the session makes
             the same bits of it again.
+        keep_output: whether the last output is stored with the session, as ``before`` of its next call. One
+            that is large is better left out, and what is needed of it put into the memory.
     """
 
     steps: NDArray[np.generic]
@@ -45,6 +47,7 @@ class EncodedInputs:
     context: Context
     detail: Sequence[Any]
     source: Source | None = None
+    keep_output: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

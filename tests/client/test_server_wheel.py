@@ -75,3 +75,14 @@ def test_it_is_typed_and_free_of_training(server: Environment) -> None:
     for package in map(Path, done.stdout.split()):
         assert package.is_relative_to(server.folder)
         assert (package / "py.typed").exists()
+
+
+def test_it_finds_the_likeliest_tokens(server: Environment) -> None:
+    """By the graph that lies beside the code."""
+    lines = [
+        "import numpy as np",
+        "from app.runtime.session import likeliest",
+        "print(likeliest(np.eye(3, dtype=np.float32)[:1], 2)[1])",
+    ]
+    done = server.run("-c", "\n".join(lines))
+    assert (done.stdout, done.stderr) == ("[[0 1]]\n", "")

@@ -23,7 +23,8 @@ POLL = {"models_poll_s": 0.2}
 
 def deployment(name: str, version: str, task: str = "generate") -> Deployment:
     """One that is never asked anything."""
-    manifest: Any = SimpleNamespace(name=name, version=version, reference=f"{name}@{version}", task=task)
+    reference = f"{name}@{version}"
+    manifest: Any = SimpleNamespace(name=name, version=version, reference=reference, task=task, networks="")
     nothing: Any = None
     return Deployment(manifest, nothing, nothing, nothing)
 

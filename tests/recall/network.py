@@ -103,3 +103,8 @@ class PictureEncoder(nn.Module):
         twice = g.op("Concat", flat, g.slice(flat, 0, 1, axis=0), axis=0)
         row = g.slice(g.linear(twice, self.start.weight, self.start.bias), 0, -1, axis=0)
         return g.op("Tanh", row), attended
+
+
+def pictures(seed: int = 0, num: int = 3) -> list[np.ndarray]:
+    """Inputs of :class:`PictureEncoder`."""
+    return list(np.random.default_rng(seed).standard_normal((num, 3, 8, 8)).astype(np.float32))

@@ -32,9 +32,9 @@ from app.tasks.model import Prepared, StreamStart, Summary
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output, SessionAction, SessionView
 from app.tasks.task import Load, Operation, Task
 from app.tasks.tensor_table import ANY, TensorInput, TensorOutput, TensorTable
+from tests.recall.searching import Search, SearchAnswer, SearchRequest
 
 MAX_LENGTH = 128
-START = 0
 
 
 class RecallSpec(Spec):
@@ -42,6 +42,8 @@ class RecallSpec(Spec):
 
     task: Literal["recall"] = "recall"
     vocabulary: int
+    start_token: int = 0
+    end_token: int | None = None
 
 
 class RecallLimits(TaskLimits):
@@ -215,12 +217,14 @@ class RecallModel:
 
     def __init__(self, bundle: Bundle, limits: RecallLimits) -> None:
         self.reference = bundle.manifest.reference
-        self._vocabulary = bundle.manifest.spec_as(RecallSpec).vocabulary
+        self.spec = bundle.manifest.spec_as(RecallSpec)
+        self._vocabulary = self.spec.vocabulary
         assert bundle.manifest.encoder is not None
         self._encoder = bundle.manifest.encoder
         self._limits = limits
         self.session = RecallSession(self)
         self.forced = Forced(self)
+        self.search = Search(self)
         self.inputs: Mapping[str, Any] = {"vocabulary": self._vocabulary}
         self.limits: Mapping[str, Any] = {"max_recalled": limits.max_recalled}
         self.tensors = TensorTable(
@@ -257,7 +261,7 @@ class RecallModel:
         if request.max_tokens > self._limits.max_recalled:
             raise over_limit("max_tokens", self._limits.max_recalled, "too many")
         sources = [self.source(f"sources.{index}", one) for index, one in enumerate(request.sources)]
-        steps = np.array([START], np.int64)
+        steps = np.array([self.spec.start_token], np.int64)
 
         def begin(encoded: Sequence[Encoded]) -> list[SequenceRequest]:
             return [
@@ -277,7 +281,8 @@ class RecallModel:
         seed: int = 0,
     ) -> SequenceRequest:
         """What attends to an encoded source."""
-        feedback = Feedback(max_tokens, Sampling(temperature, seed=seed))
+        ends = frozenset(() if self.spec.end_token is None else (self.spec.end_token,))
+        feedback = Feedback(max_tokens, Sampling(temperature, seed=seed), ends)
         return SequenceRequest(steps, feedback=feedback, start=row, attended=encoded.attended)
 
 
@@ -286,13 +291,14 @@ def _continue(model: RecallModel, view: SessionView, request: ContinueRequest, p
 
     def begin(encoded: Sequence[Encoded]) -> list[SequenceRequest]:
         row = encoded[0].row if view.row is None else view.row
-        return [model.sequence(np.array([START], np.int64), request.max_tokens, encoded[0], row)]
+        steps = np.array([model.spec.start_token], np.int64)
+        return [model.sequence(steps, request.max_tokens, encoded[0], row)]
 
     return StreamStart([], RecallAssembler(model.reference, 1), [source], begin)
 
 
 def _kept(assembler: Any) -> list[Any]:
-    return [START, *assembler.tokens[0][:-1]]
+    return [0, *assembler.tokens[0][:-1]]
 
 
 class SessionTokens(RecallAnswer):
@@ -344,6 +350,14 @@ TASK = Task(
             answer=ForcedAnswer,
             of=lambda model: model.forced,
             examples={"one": {"summary": "One", "value": {"sources": [[1, 2]], "targets": [[0, 3]]}}},
+        ),
+        Operation(
+            path="/recall/search",
+            doc="The likeliest targets.",
+            request=SearchRequest,
+            answer=SearchAnswer,
+            of=lambda model: model.search,
+            examples={"one": {"summary": "One", "value": {"sources": [[1, 2]]}}},
         ),
     ),
     step_examples={"token": {"summary": "A token", "value": {"inputs": 1}}},

@@ -13,7 +13,7 @@ from app.bundle.reader import Bundle
 from app.core.beam import BeamRequest
 from app.runtime.attended import Attended
 from app.runtime.beams import BeamSearch, advance
-from app.runtime.session import EncoderSession, GraphSession
+from app.runtime.session import EncoderSession, GraphSession, likeliest
 from training.attending.net import AttendingDecoder
 from training.exportable import ExportableEncoder
 
@@ -96,7 +96,7 @@ def best_tokens(
     while live:
         fed = np.concatenate([search.tokens for search in live])[:, None]
         logits, rows = net.step(fed, rows, attended[members], counts[members])
-        parents = advance(live, logits)
+        parents = advance(live, logits, likeliest)
         going = np.repeat([not search.done for search in live], width)
         rows, members = rows[parents][going], members[going]
         live = [search for search in live if not search.done]

@@ -28,7 +28,6 @@ class TranslatorConfig(AttendingConfig):
     encoder: int = 256
 
 
-
 class Translator(AttendingDecoder):
     """See the module. Without attention (``attention=0``) layer 2 is fed what layer 1 says alone."""
 

@@ -76,7 +76,9 @@ class TranslateRecipe(Recipe[Translator, Batch]):
 
     def build_net(self) -> Translator:
         settings = self.settings
-        config = pick(TranslatorConfig, settings, vocabulary=self.vocabulary.size, values=2 * settings.encoder)
+        config = pick(
+            TranslatorConfig, settings, vocabulary=self.vocabulary.size, values=2 * settings.encoder
+        )
         return Translator(config, self.vocabulary.codec.unknown or 0)
 
     @property

@@ -54,7 +54,7 @@ class TranslateSettings:
     smoothing: Annotated[float, Option(min=0, max=0.5, help="Of the labels.")] = 0.1
     max_length: Annotated[int, Option(min=1, max=1024, help="Tokens of a sentence, at most.")] = 128
     batch: Annotated[int, Option(min=1, help="Sentences of a batch.")] = 96
-    epochs: options.Epochs = 24
+    epochs: options.Epochs = 16
     patience: options.Patience = 8
     learning_rate: options.LearningRate = 2e-3
     weight_decay: options.WeightDecay = 0.01

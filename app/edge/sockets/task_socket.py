@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from enum import Enum
 from typing import Literal
 
@@ -98,14 +99,14 @@ class Conversation:
         return following
 
 
-def read_message(text: str, request: type[BaseModel]) -> BaseModel:
-    """What a client's frame says: a :class:`StopMessage`, or a request of this class."""
+def read_message(text: str, parse: Callable[[bytes], BaseModel]) -> BaseModel:
+    """What a client's frame says: a :class:`StopMessage`, or a request."""
     document = None
     if '"type"' in text:
         with contextlib.suppress(ValueError):
             document = from_json(text)
     if not isinstance(document, dict) or "type" not in document:
-        return request.model_validate_json(text)
+        return parse(text.encode())
     if document["type"] != "stop":
         message = "the only message with a type is stop; a request has none"
         raise InvalidInput("type", message, allowed=["stop"])
@@ -116,6 +117,7 @@ class TaskSocket(Connection):
     def __init__(self, websocket: WebSocket, task: Task) -> None:
         super().__init__(websocket)
         self._task = task
+        self._parse: Callable[[bytes], BaseModel] = task.parse or task.request.model_validate_json
         self._conversation = Conversation()
         self._stream: TaskStream | None = None
         self._sender: asyncio.Task[None] | None = None
@@ -128,7 +130,7 @@ class TaskSocket(Connection):
         self._conversation.on(Event.LOST)
 
     async def take(self, text: str) -> None:
-        message = read_message(text, self._task.request)
+        message = read_message(text, self._parse)
         if isinstance(message, StopMessage):
             if self._conversation.on(Event.STOP) is not State.IDLE and self._stream is not None:
                 self._stream.stop()

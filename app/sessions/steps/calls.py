@@ -12,7 +12,7 @@ import numpy as np
 
 from app.access.principal import Principal
 from app.core.errors import RnnserveError
-from app.core.sequence import Encoded, Source
+from app.core.sequence import Source
 from app.service.call import RequestClock
 from app.service.catalog import Deployment
 from app.service.encoded_sources import Lease
@@ -100,25 +100,14 @@ class SessionQueue:
     lease: Lease | None = None
     source: Source | None = None
 
-    @property
-    def encoded(self) -> Encoded | None:
-        return None if self.lease is None else self.lease.encoded[0]
-
     def attends_to(self, source: Source) -> bool:
         return self.source is not None and np.array_equal(self.source, source)
 
-    def pin(self, deployment: Deployment) -> None:
-        if self.pinned is not deployment:
-            self.let_go()
-            self.pinned, deployment.uses = deployment, deployment.uses + 1
-
-    def let_go(self) -> None:
-        """Need neither the model nor what its encoder made any more."""
-        if self.pinned is not None:
-            self.pinned.uses -= 1
+    def forget_source(self) -> None:
+        """Need what an encoder made no more."""
         if self.lease is not None:
             self.lease.close()
-        self.pinned = self.lease = self.source = None
+        self.lease = self.source = None
 
     def first(self) -> PendingCall | None:
         """The call that is due; those that nobody waits for are dropped."""

@@ -116,7 +116,10 @@ class StepQueue:
                 if queue.running:  # the batch was given up in its midst
                     queue.fail(Draining("the server is shutting down"))
                 if queue.first() is None:
-                    queue.let_go()
+                    if queue.lease is not None:
+                        queue.forget_source()
+                    if queue.pinned is not None:
+                        queue.pinned.uses -= 1
                     del self._queues[queue.key]
                 elif queue.needed is not None and not self._closed:
                     queue.busy = True

@@ -103,8 +103,8 @@ class SessionRun:
         if len(self.calls) > 1:
             steps = np.concatenate([call.encoded.steps for call in self.calls])
         run = Run(self.deployment, self.record.row if self.record.row.size else None, steps)
-        if self.queue.encoded is not None:
-            run.attend(self.queue.encoded)
+        if self.queue.lease is not None:
+            run.attend(self.queue.lease.encoded[0])
         return run
 
 
@@ -157,14 +157,15 @@ def answers(runs: Sequence[tuple[SessionRun, Run]]) -> list[list[bytes]]:
 
 def _block(members: Sequence[Run]) -> BlockRequest:
     arrays, given = [], []
-    for run in members:
+    attended: list[NDArray[np.float32] | None] | None = None
+    for place, run in enumerate(members):
         arrays.append(run.steps)
+        if run.attended is not None:
+            attended = attended or [None] * len(members)
+            attended[place] = run.attended
         if run.start is not None:
             given.append(run.start)
     steps = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)  # no copy of one alone
-    attended = None
-    if members[0].deployment.manifest.attended is not None:
-        attended = [run.attended for run in members]
     if len(given) == len(members):
         return BlockRequest(steps, Read.ALL, np.stack(given), attended=attended)
     if not given:

@@ -69,9 +69,10 @@ class Stepper:
         every = self._limits.session_snapshot_every
         for (session, run), of_session in zip(applied, answered, strict=True):
             row, outputs = run.result()
-            # A view would keep the outputs of the whole block alive.
-            output = outputs[-1].copy() if len(outputs) else session.record.last
-            last = session.calls[-1]
+            last, output = session.calls[-1], None
+            if last.encoded.keep_output:
+                # A view would keep the outputs of the whole block alive.
+                output = outputs[-1].copy() if len(outputs) else session.record.last
             applied_call = LastCall(last.seq, last.pending.digest, of_session[-1])
             after = session.record.stepped(
                 now, session.step, row, output, session.context, applied_call, session.memory
@@ -142,7 +143,11 @@ class Stepper:
         checked by anything.
         """
         deployment = self._access.deployment(record)
-        queue.pin(deployment)
+        if queue.pinned is not deployment:
+            if queue.pinned is not None:
+                queue.pinned.uses -= 1
+                queue.forget_source()
+            queue.pinned, deployment.uses = deployment, deployment.uses + 1
         if deployment.model is None:
             queue.needed = deployment.load
             return None
@@ -190,8 +195,7 @@ class Stepper:
         CURRENT.set(principal)
         inference = self._access.inference
         lease = await inference.encoded.lease(deployment, [source], inference.deadline())
-        if queue.lease is not None:
-            queue.lease.close()
+        queue.forget_source()
         queue.lease, queue.source = lease, source
 
     def _due(self, session: SessionRun, pending: PendingCall) -> EncodedInputs | bytes:
@@ -247,7 +251,9 @@ class Stepper:
         row, outputs = run.result()
         memory = dict(state.memory)
         (said,) = of_session.describe([AppliedInputs(encoded, state.last, outputs, memory)])
-        step, last = state.step + len(encoded.reported), outputs[-1].copy() if len(outputs) else state.last
+        last = outputs[-1].copy() if len(outputs) else state.last
+        last = last if encoded.keep_output else None
+        step = state.step + len(encoded.reported)
         after = PortableState(state.model, state.graph, step, encoded.context, row, last, memory)
         return after, said
 

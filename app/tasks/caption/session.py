@@ -57,10 +57,11 @@ class PictureSession(TextInputs):
         seen = self._seen(context["image"])
         lead = [] if step else [self._spec.start_token]
         if inputs == "" and lead:
-            return EncodedInputs(np.array(lead, np.int64), (0,), context, lead, seen)
+            return EncodedInputs(np.array(lead, np.int64), (0,), context, lead, seen, keep_output=False)
         ids = self.ids(inputs)
         reported = tuple(range(len(lead), len(lead) + len(ids)))
-        return EncodedInputs(np.array([*lead, *ids], np.int64), reported, context, ids, seen)
+        steps = np.array([*lead, *ids], np.int64)
+        return EncodedInputs(steps, reported, context, ids, seen, keep_output=False)
 
     def _seen(self, image: str) -> NDArray[np.float32]:
         field = "options.image"

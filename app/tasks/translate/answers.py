@@ -23,7 +23,7 @@ from app.tasks.translate.schema import (
     TranslateRequest,
     Translation,
 )
-from app.tasks.translate.sentences import Span, joined
+from app.tasks.translate.sentences import Span, joined, trimmed
 
 if TYPE_CHECKING:
     from app.tasks.translate.model import Sentence, SourceText
@@ -69,7 +69,7 @@ class Answers:
                 for other in others
             ]
         aligned = request.alignments and all(hypothesis.attention is not None for hypothesis in best)
-        alignment = self._alignment(text, best, places) if aligned else None
+        alignment = self._alignment(text, best, whole, places) if aligned else None
         return Translation.model_construct(
             text=whole,
             score=total(best),
@@ -90,14 +90,16 @@ class Answers:
         ]
         return joined(text.text, [sentence.span for sentence in text.sentences], made)
 
-    def _alignment(self, text: SourceText, best: Sequence[Hypothesis], places: Sequence[Span]) -> Alignment:
+    def _alignment(
+        self, text: SourceText, best: Sequence[Hypothesis], whole: str, places: Sequence[Span]
+    ) -> Alignment:
         sources: list[tuple[int, int]] = []
         targets: list[tuple[int, int]] = []
         rows: list[list[float]] = []
         width = sum(len(sentence.tokens) for sentence in text.sentences)
         for sentence, hypothesis, place in zip(text.sentences, best, places, strict=True):
             prefix = sentence.steps[1:].tolist()
-            spans = self._places([*prefix, *hypothesis.tokens], place.start)[len(prefix) :]
+            spans = self._places([*prefix, *hypothesis.tokens], whole, place.start)[len(prefix) :]
             before = len(sources)
             for span, weights in zip(
                 spans, rounded(_attention(sentence, hypothesis).astype(np.float64)).tolist(), strict=True
@@ -107,12 +109,12 @@ class Answers:
             sources += [*sentence.spans, Span(sentence.span.end, sentence.span.end)]
         return Alignment.model_construct(source=sources, target=targets, weights=rows)
 
-    def _places(self, tokens: Sequence[int], start: int) -> list[Span]:
+    def _places(self, tokens: Sequence[int], whole: str, start: int) -> list[Span]:
         """Characters of each token; a part of a character has none until the one that completes it."""
         decoded, spans = self._codec.stream(), []
         for token in tokens:
             end = start + len(decoded(token))
-            spans.append(Span(start, end))
+            spans.append(trimmed(whole, start, end))
             start = end
         return spans
 

@@ -26,7 +26,7 @@ from app.tasks.translate.schema import (
     TranslateLimits,
     TranslateRequest,
 )
-from app.tasks.translate.sentences import Span, sentences
+from app.tasks.translate.sentences import Span, sentences, trimmed
 from app.tasks.translate.session import PrefixSession
 from app.tasks.translate.spec import TranslateSpec
 from app.tasks.translate.tensors import translate_tensors
@@ -129,8 +129,16 @@ class TranslateModel:
             return HuggingFaceAnswer(found)
         return self._answers.whole(request, prepared.texts, outputs)
 
-    def start(self, request: TranslateRequest, point: None = None) -> StreamStart:
+    def start(self, request: Requests, point: None = None) -> StreamStart:
         """The likeliest token at each step, given out as it comes."""
+        if isinstance(request, HuggingFaceRequest):
+            request = request.plain()
+        for field in ("beams", "n"):
+            if getattr(request, field) not in (None, 1):
+                text = "a stream goes word by word, and several translations are decided between at its end"
+                raise InvalidInput(field, text, allowed={"max": 1})
+        if request.alignments:
+            raise InvalidInput("alignments", "a stream has none; ask for the whole answer")
         texts = self._texts(request, "text")
         wanted = [sentence for text in texts for sentence in text.sentences]
         if not wanted:
@@ -209,7 +217,7 @@ class TranslateModel:
                 f"the sentence that begins {text[span.start : span.start + 24]!r} has {len(ids)} tokens, "
                 f"and the model reads {most}; end sentences with a full stop or a line break",
             )
-        spans = [Span(span.start + start, span.start + end) for start, end in offsets]
+        spans = [trimmed(text, span.start + start, span.start + end) for start, end in offsets]
         tokens = np.array([*ids, self._spec.end_token], np.int64)
         return Sentence(span, tokens, spans, steps, max_tokens or 2 * len(ids) + _SPARE_TOKENS)
 

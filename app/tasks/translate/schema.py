@@ -87,15 +87,10 @@ class TranslateRequest(Request):
 
     @model_validator(mode="after")
     def _fits(self) -> TranslateRequest:
-        if self.stream and self.width > 1:
-            text = "a stream goes word by word, and beams are decided between at the end; give one of both"
-            raise InvalidInput("beams", text, allowed={"max": 1})
         if self.n > self.width:
             raise InvalidInput(
                 "n", f"of {self.width} beams there are no {self.n} translations", allowed={"max": self.width}
             )
-        if self.stream and self.alignments:
-            raise InvalidInput("alignments", "a stream has none; ask for the whole answer")
         return self
 
 

@@ -46,9 +46,9 @@ def sentences(text: str) -> list[Span]:
     for line in _LINE.finditer(text):
         start = line.start()
         for gap in _BETWEEN.finditer(text, line.start(), line.end()):
-            found.append(_trimmed(text, start, gap.start()))
+            found.append(trimmed(text, start, gap.start()))
             start = gap.end()
-        found.append(_trimmed(text, start, line.end()))
+        found.append(trimmed(text, start, line.end()))
     return [span for span in found if span.start < span.end]
 
 
@@ -67,7 +67,8 @@ def joined(text: str, spans: Sequence[Span], translations: Sequence[str]) -> tup
     return "".join([*parts, text[last:]]), places
 
 
-def _trimmed(text: str, start: int, end: int) -> Span:
+def trimmed(text: str, start: int, end: int) -> Span:
+    """A span without the blanks at its ends; an empty one where there is nothing else."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():

@@ -63,10 +63,11 @@ class PrefixSession(TextInputs):
         sentence = np.array([*context["sentence"], self._spec.end_token], np.int64)
         lead = [] if step else [self._spec.start(context["target"])]
         if inputs == "" and lead:
-            return EncodedInputs(np.array(lead, np.int64), (0,), context, lead, sentence)
+            return EncodedInputs(np.array(lead, np.int64), (0,), context, lead, sentence, keep_output=False)
         ids = self.ids(inputs)
         reported = tuple(range(len(lead), len(lead) + len(ids)))
-        return EncodedInputs(np.array([*lead, *ids], np.int64), reported, context, ids, sentence)
+        steps = np.array([*lead, *ids], np.int64)
+        return EncodedInputs(steps, reported, context, ids, sentence, keep_output=False)
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """Token, id, how likely it was, and the likeliest that follow."""

@@ -135,8 +135,8 @@ def test_what_cannot_be_trained_on_is_said_in_one_line(
     lines = "".join(f"{index}.png,a red circle\n" for index in range(60))
     (table.parent / "lost.csv").write_text("path,text\n" + lines + "lost.png,a red circle\n")
     (table.parent / "broken.csv").write_text("path,text\n" + lines + "captions.csv,a red circle\n")
-    files = {name: table.parent / given[name] for name in ("csv", "weights") if name in given}
-    columns = {"image": "path", "caption": "text"}
+    files: dict[str, Any] = {name: table.parent / given[name] for name in ("csv", "weights") if name in given}
+    columns = {"image": "path", "caption": "text", "cache": tmp_path / "kept"}
     with pytest.raises(DataError) as refused:
         run(
             CaptionRecipe, {**SMALL, **columns, "out": tmp_path, "cache": tmp_path / "kept", **given, **files}
