@@ -28,6 +28,7 @@ from tests.tasks.caption.network import tiny_captioner
 NAMES = tuple(task.name for task in TASKS)
 BITS = [1, 0, 1, 1, 0, 0, 1]
 PARITIES = np.cumsum(BITS) % 2
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAQAAAAA3bvkkAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
 ASKED = {
     "forecast": {"values": [1.0, 2.0, 3.0], "horizon": 2},
     "sentiment": {"text": "a good film"},
@@ -36,7 +37,7 @@ ASKED = {
     "compose": {"steps": 2, "seed": 1},
     "transcribe": {"pcm16": "AAAAAA==", "rate": 8000},
     "translate": {"text": "a dog"},
-    "caption": {"images": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="},
+    "caption": {"images": DOT},
     "parity": {"bits": BITS},
 }
 

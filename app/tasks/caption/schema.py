@@ -26,7 +26,7 @@ class CaptionLimits(TextLimits):
     max_pixels: int = Field(
         25_000_000, ge=1, le=1_000_000_000, description="pixels of one picture; more are not decoded"
     )
-    max_beams: int = Field(16, ge=1, le=HARD_MAX_BEAMS, description="beams of one picture")
+    max_beams: int = Field(16, ge=1, le=HARD_MAX_BEAMS, description="beams of one sentence")
 
 
 class CaptionOptions(BaseModel):
