@@ -57,14 +57,16 @@ class Sight:
             UnsupportedMedia: the package that reads pictures is not installed.
             Overloaded: too many large pictures are being decoded.
         """
-        picture = self._opened(data, field)
-        try:
-            with _turn_for(picture):
-                return self._decoded(picture)
-        except Overloaded:
-            raise
-        except Exception as error:  # decoders fail in many ways on what is damaged
-            raise _unreadable(error, field) from None
+        canvas = _webp_canvas(data)
+        self._check_size(canvas, field)
+        with _turn_for(canvas):
+            picture = self._opened(data, field)
+            self._check_size(picture.size, field)
+            with _turn_for(None if canvas else picture.size):
+                try:
+                    return self._decoded(picture)
+                except Exception as error:  # decoders fail in many ways on what is damaged
+                    raise _unreadable(error, field) from None
 
     def pixels(self, small: Pixels) -> Pixels:
         """``[size, size, 3]`` of what :meth:`small` returned."""
@@ -84,16 +86,13 @@ class Sight:
         except ImportError:
             text = "a picture, which needs the package's extra image (pip install 'rnnserve[image]'),"
             raise UnsupportedMedia(text, ("application/json",)) from None
-        self._check_size(_webp_canvas(data), field)
         try:
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+            return Image.open(io.BytesIO(data), formats=FORMATS)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             text = f"the picture has far more pixels than the limit of {self.max_pixels}; make it smaller"
             raise over_limit(field, self.max_pixels, text) from None
         except Exception as error:  # as above
             raise _unreadable(error, field) from None
-        self._check_size(picture.size, field)
-        return picture
 
     def _check_size(self, size: tuple[int, int] | None, field: str) -> None:
         most = self.max_pixels
@@ -142,9 +141,9 @@ def from_base64(text: str, field: str) -> bytes:
 
 
 @contextmanager
-def _turn_for(picture: Image.Image) -> Iterator[None]:
+def _turn_for(size: tuple[int, int] | None) -> Iterator[None]:
     """Large pictures are decoded one at a time, for the memory that they take; raises Overloaded."""
-    if picture.size[0] * picture.size[1] < _MANY_PIXELS:
+    if size is None or size[0] * size[1] < _MANY_PIXELS:
         yield
         return
     if not _turn.acquire(timeout=_TURN_S):
