@@ -11,7 +11,7 @@ from app.core.numbers import rounded
 from app.core.sequence import FinishReason
 from app.features.text import TextCodec
 from app.tasks.caption import schema
-from app.tasks.caption.schema import Alternative, Attention, Caption, CaptionAnswer
+from app.tasks.caption.schema import Attention, Caption, CaptionAnswer, OtherCaption
 from app.tasks.caption.spec import CaptionSpec
 from app.tasks.decoded.schema import Usage
 
@@ -43,7 +43,7 @@ class Answers:
     def _caption(self, hypotheses: Sequence[Hypothesis], several: bool) -> Caption:
         best = hypotheses[0]
         others = [
-            Alternative.model_construct(text=self._codec.decode(other.tokens), score=_rounded(other.score))
+            OtherCaption.model_construct(text=self._codec.decode(other.tokens), score=_rounded(other.score))
             for other in hypotheses[1:]
         ]
         return Caption.model_construct(

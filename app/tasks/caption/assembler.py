@@ -9,7 +9,7 @@ from app.core.sequence import Event, Failed, Finished, Tokens
 from app.features.text import TextCodec
 from app.tasks.caption import schema
 from app.tasks.caption.answers import REASONS, Answers
-from app.tasks.caption.schema import Caption, CaptionAnswer, DoneFrame, Frame, TokenFrame
+from app.tasks.caption.schema import Caption, CaptionAnswer, CaptionsFrame, Frame, WordFrame
 from app.tasks.model import Summary
 
 
@@ -34,7 +34,7 @@ class CaptionAssembler:
         supplied = len(self._given) * self._answers.spec.places
         return Summary([reason or "stopped" for reason in self._reasons], supplied, sum(self._produced))
 
-    def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[TokenFrame]:
+    def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[WordFrame]:
         failure: RnnserveError | None = None
         gained: dict[int, str] = {}
         for index, event in events:
@@ -52,18 +52,18 @@ class CaptionAssembler:
         for index, text in gained.items():
             if text:
                 self._given[index] += text
-                yield TokenFrame.model_construct(type="token", text=text, index=index)
+                yield WordFrame.model_construct(type="token", text=text, index=index)
 
-    def stop(self) -> Iterator[TokenFrame]:
+    def stop(self) -> Iterator[WordFrame]:
         """Nothing is held back."""
         return iter(())
 
-    def done(self) -> DoneFrame:
+    def done(self) -> CaptionsFrame:
         captions = [
             Caption.model_construct(text=text, score=None, finish_reason=reason or "stopped")
             for text, reason in zip(self._given, self._reasons, strict=True)
         ]
-        return DoneFrame.model_construct(
+        return CaptionsFrame.model_construct(
             type="done",
             model=self._answers.reference,
             captions=captions,
@@ -72,5 +72,5 @@ class CaptionAssembler:
 
     def answer(self, frames: Sequence[Frame]) -> CaptionAnswer:
         done = frames[-1]
-        assert isinstance(done, DoneFrame)
+        assert isinstance(done, CaptionsFrame)
         return CaptionAnswer.model_construct(model=done.model, captions=done.captions, usage=done.usage)

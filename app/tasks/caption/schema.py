@@ -120,7 +120,7 @@ class Attention(Answer):
     weights: list[list[float]]
 
 
-class Alternative(Answer):
+class OtherCaption(Answer):
     """Another caption, less likely."""
 
     text: str
@@ -135,7 +135,7 @@ class Caption(Answer):
         default=None, description="log-probability by the length penalty; a stream has none"
     )
     finish_reason: FinishReason
-    alternatives: list[Alternative] | None = None
+    alternatives: list[OtherCaption] | None = None
     attention: Attention | None = None
 
 
@@ -147,7 +147,7 @@ class CaptionAnswer(Answer):
     usage: Usage
 
 
-class TokenFrame(Answer):
+class WordFrame(Answer):
     """What the caption of one picture has gained since its last frame."""
 
     type: Literal["token"] = "token"
@@ -155,7 +155,7 @@ class TokenFrame(Answer):
     index: int = Field(description="which of the pictures")
 
 
-class DoneFrame(Answer):
+class CaptionsFrame(Answer):
     """All captions have ended well."""
 
     type: Literal["done"] = "done"
@@ -164,34 +164,34 @@ class DoneFrame(Answer):
     usage: Usage
 
 
-Frame = TokenFrame | DoneFrame
+Frame = WordFrame | CaptionsFrame
 
 
-class HuggingFaceParameters(Request):
+class ImageToTextParameters(Request):
     """Of Hugging Face's image-to-text task."""
 
     max_new_tokens: int | None = Field(default=None, ge=1, le=4096)
     num_beams: int | None = Field(default=None, ge=1, le=HARD_MAX_BEAMS)
 
 
-class HuggingFaceRequest(Request):
+class ImageToTextRequest(Request):
     """A picture in base64; its clients send the file itself where there are no parameters."""
 
     inputs: Base64
-    parameters: HuggingFaceParameters | None = None
+    parameters: ImageToTextParameters | None = None
     options: dict[str, Any] | None = Field(
         default=None, description="ignored: nothing is cached or loaded here"
     )
     model: ModelReference = None
 
     def plain(self) -> CaptionRequest:
-        asked = self.parameters or HuggingFaceParameters()
+        asked = self.parameters or ImageToTextParameters()
         return CaptionRequest(
             images=[self.inputs], beams=asked.num_beams, max_tokens=asked.max_new_tokens, model=self.model
         )
 
 
-class HuggingFaceFile(BaseModel):
+class ImageToTextFile(BaseModel):
     """A picture that is the body itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -203,9 +203,9 @@ class HuggingFaceFile(BaseModel):
         return PictureFile(data=self.data, model=self.model)
 
 
-class HuggingFaceCaption(Answer):
+class GeneratedText(Answer):
     generated_text: str
 
 
-class HuggingFaceAnswer(RootModel[list[HuggingFaceCaption]]):
+class ImageToTextAnswer(RootModel[list[GeneratedText]]):
     """One for the one picture."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.tasks.caption.hugging_face import OPERATIONS
+from app.tasks.caption.image_to_text import OPERATIONS
 from app.tasks.caption.model import CaptionModel
 from app.tasks.caption.pictures import BEGINNINGS, MEDIA_TYPES
 from app.tasks.caption.schema import (
@@ -18,9 +18,9 @@ from app.tasks.caption.schema import (
     CaptionLimits,
     CaptionOptions,
     CaptionRequest,
-    DoneFrame,
+    CaptionsFrame,
     PictureFile,
-    TokenFrame,
+    WordFrame,
 )
 from app.tasks.caption.spec import CaptionSpec
 from app.tasks.task import BodyReader, Load, LoadOption, Task
@@ -51,7 +51,7 @@ _SMALL = _noise(4, random.Random(0))
 
 TASK = Task(
     name="caption",
-    doc="""Say in a sentence what is to be seen in a picture.
+    doc="""Caption a picture or several, a sentence each.
 
 The body is a picture file (JPEG, PNG, WebP or GIF, of which the first frame counts), with options in the
 query; or JSON with one or several in base64. Beams look for the likeliest sentence, and `n` gives the best
@@ -62,7 +62,7 @@ pictures are captioned beside it.""",
     open=CaptionModel,
     request=CaptionRequest,
     answer=CaptionAnswer,
-    frames=(TokenFrame, DoneFrame),
+    frames=(WordFrame, CaptionsFrame),
     whole=True,
     default_model="captioner",
     reads=(

@@ -12,14 +12,14 @@ from app.core.schema import ModelReference
 from app.tasks.caption.model import CaptionModel, PreparedPictures
 from app.tasks.caption.pictures import BEGINNINGS, MEDIA_TYPES
 from app.tasks.caption.schema import (
-    HuggingFaceAnswer,
-    HuggingFaceCaption,
-    HuggingFaceFile,
-    HuggingFaceRequest,
+    GeneratedText,
+    ImageToTextAnswer,
+    ImageToTextFile,
+    ImageToTextRequest,
 )
 from app.tasks.task import BodyReader, Operation
 
-Requests = HuggingFaceRequest | HuggingFaceFile
+Requests = ImageToTextRequest | ImageToTextFile
 
 
 class FileQuery(BaseModel):
@@ -27,7 +27,7 @@ class FileQuery(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class HuggingFaceSide:
+class ImageToText:
     """See :class:`app.tasks.model.Answering`."""
 
     model: CaptionModel
@@ -38,13 +38,13 @@ class HuggingFaceSide:
     def prepare(self, request: Requests) -> PreparedPictures:
         return self.model.prepare(request.plain())
 
-    def finish(self, prepared: PreparedPictures, outputs: Sequence[BeamResult]) -> HuggingFaceAnswer:
+    def finish(self, prepared: PreparedPictures, outputs: Sequence[BeamResult]) -> ImageToTextAnswer:
         answer = self.model.finish(prepared, outputs)
-        return HuggingFaceAnswer([HuggingFaceCaption(generated_text=item.text) for item in answer.captions])
+        return ImageToTextAnswer([GeneratedText(generated_text=item.text) for item in answer.captions])
 
 
-def _file(body: bytes, query: FileQuery, limits: object) -> HuggingFaceFile:
-    return HuggingFaceFile(data=body, model=query.model)
+def _file(body: bytes, query: FileQuery, limits: object) -> ImageToTextFile:
+    return ImageToTextFile(data=body, model=query.model)
 
 
 OPERATIONS = (
@@ -53,9 +53,9 @@ OPERATIONS = (
         doc="""Caption as Hugging Face's image-to-text task does.
 
 The body is a picture file, or JSON with the file in base64 as `inputs`.""",
-        request=HuggingFaceRequest,
-        answer=HuggingFaceAnswer,
-        of=HuggingFaceSide,
+        request=ImageToTextRequest,
+        answer=ImageToTextAnswer,
+        of=ImageToText,
         reads=(
             BodyReader(
                 name="picture", media_types=MEDIA_TYPES, read=_file, query=FileQuery, begins=BEGINNINGS
