@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from onnx import TensorProto
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -36,7 +38,7 @@ def read_both_ways(module: nn.RNNBase, x: Tensor, lengths: Tensor) -> tuple[Tens
 def emit_both_ways(g: Graph, module: nn.RNNBase, x: str, lengths: str) -> tuple[str, str]:
     """The same as ONNX nodes, of tensors of the same shapes."""
     cell, names = CELLS[type(module)], ["", "_reverse"][: 1 + module.bidirectional]
-    counts = g.op("Cast", lengths, to=6)  # int32, as the operators want it
+    counts = g.op("Cast", lengths, to=TensorProto.INT32)
     y, last = g.op("Transpose", x, perm=[1, 0, 2]), ""
     if cell == "rnn":
         # One row alone has other bits than two (training.cells): a copy of the first goes with the others.
@@ -51,3 +53,16 @@ def emit_both_ways(g: Graph, module: nn.RNNBase, x: str, lengths: str) -> tuple[
     if cell == "rnn":
         y, last = g.slice(y, 0, -1, axis=0), g.slice(last, 0, -1, axis=0)
     return y, last
+
+
+def mean_of(values: Tensor, lengths: Tensor) -> Tensor:
+    """The mean ``[batch, width]`` over positions ``[batch, length, width]``, zero behind ``lengths``."""
+    return values.sum(dim=1) / lengths[:, None].to(values.dtype)
+
+
+def emit_mean_of(g: Graph, values: str, lengths: str) -> str:
+    """The same as ONNX nodes, of tensors of the same shapes."""
+    # A running sum: ReduceSum adds in an order that depends on the size of the batch.
+    sums = g.op("CumSum", values, g.constant(np.asarray(1, np.int64)))
+    total = g.squeeze(g.slice(sums, -1, None, axis=1), axis=1)
+    return g.op("Div", total, g.unsqueeze(g.op("Cast", lengths, to=TensorProto.FLOAT), axis=1))

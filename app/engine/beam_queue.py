@@ -13,49 +13,46 @@ class BeamQueue:
     """Searches under way have ``max_rows`` rows together at most; the others wait until some of these end.
 
     So what has begun ends soon, and what waits holds nothing but its request.
+
+    Attributes:
+        waiting, under_way: by number.
     """
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
         # A heap of deadlines and numbers: an entry outlives its job until it comes to the top.
         self._order: list[tuple[float, int]] = []
-        self._waiting: dict[int, BeamJob] = {}
-        self._under_way: dict[int, BeamJob] = {}
+        self.waiting: dict[int, BeamJob] = {}
+        self.under_way: dict[int, BeamJob] = {}
         self._rows = 0  # of those under way
         self._starting: list[BeamJob] = []  # to take steps from the next tick on
         self._batches: deque[PlannedBeams] = deque()
         self._runs = 0  # as many batches as there should have been when they were formed
         self._changed = False
-        self.active = False
-        """Whether there is a search, under way or waiting."""
 
     def add(self, job: BeamJob) -> None:
-        self.active = True
-        self._waiting[job.number] = job
+        self.waiting[job.number] = job
         heapq.heappush(self._order, (job.deadline, job.number))
 
     def remove(self, job: BeamJob) -> None:
         """A job that is gone."""
-        if self._under_way.pop(job.number, None) is not None:
+        if self.under_way.pop(job.number, None) is not None:
             self._rows -= job.width
             self._changed = True
-        elif (
-            self._waiting.pop(job.number, None) is not None and len(self._order) > 2 * len(self._waiting) + 64
-        ):
-            self._order = [entry for entry in self._order if entry[1] in self._waiting]
+        elif self.waiting.pop(job.number, None) is not None and len(self._order) > 2 * len(self.waiting) + 64:
+            self._order = [entry for entry in self._order if entry[1] in self.waiting]
             heapq.heapify(self._order)
-        self.active = bool(self._under_way or self._waiting)
 
     def admit(self) -> list[BeamJob]:
         """Let searches begin, the earliest deadline first; of these, those that are fed something before."""
         fed: list[BeamJob] = []
         while self._order:
-            job = self._waiting.get(self._order[0][1])
+            job = self.waiting.get(self._order[0][1])
             if job is not None:
                 if self._rows and self._rows + job.width > self._max_rows:
                     break
-                del self._waiting[job.number]
-                self._under_way[job.number] = job
+                del self.waiting[job.number]
+                self.under_way[job.number] = job
                 self._rows += job.width
                 if job.supplied:
                     fed.append(job)

@@ -119,8 +119,8 @@ class Engine:
         self._next_number += 1
         self._intake.put([job])
         self._driver.wake()
-        silent = BeamDelivery(future, DeadlineExceeded(_SILENT))
-        overdue = asyncio.get_running_loop().call_later(deadline - now + _GRACE_S, silent.deliver)
+        expire = BeamDelivery(future, DeadlineExceeded(_SILENT)).deliver
+        overdue = asyncio.get_running_loop().call_later(deadline - now + _GRACE_S, expire)
 
         def done(future: asyncio.Future[BeamResult]) -> None:
             overdue.cancel()

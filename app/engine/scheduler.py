@@ -102,7 +102,7 @@ class Scheduler:
                 job.slot = self._free_slots.popleft()
                 self._prefill[job.number] = job
                 admitted.append(job)
-        if self._beams.active:
+        if self._beams.waiting:
             for search in self._beams.admit():
                 self._prefill[search.number] = search
         return admitted
@@ -120,9 +120,9 @@ class Scheduler:
             self._decode_batches.rotate(-1)
             planned.append(decode)
             batches.append(decode.batch)
-            if self._prefill or self._beams.active:
+            if self._prefill or self._beams.under_way:
                 seconds = self._beside(self._cost.estimate(len(decode.jobs), 1))
-        if self._beams.active:
+        if self._beams.under_way:
             beams = self._beams.next(seconds, 1 if planned else _FULL_ROWS, self._seconds_of_step)
             if beams is not None:
                 for search in beams.jobs:

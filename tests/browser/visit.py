@@ -22,6 +22,7 @@ PANELS = (
     "sequence",
     "compose",
     "transcribe",
+    "translate",
     "sessions",
     "models",
     "now",

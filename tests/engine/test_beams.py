@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -178,7 +179,7 @@ async def test_a_search_that_is_given_up_frees_its_rows(engine: Engine, executor
     assert told(await kept) == alone
     await idle(engine)
     assert engine._scheduler.jobs == {}
-    assert not engine._scheduler._beams.active
+    assert not engine._scheduler._beams.under_way
     runs = len(executor.runs)
     await asyncio.sleep(0.02)
     assert len(executor.runs) == runs
@@ -192,6 +193,19 @@ async def test_a_search_that_is_late_fails(engine: Engine) -> None:
         assert isinstance(result, DeadlineExceeded)
     await idle(engine)
     assert engine._scheduler.jobs == {}
+
+
+async def test_a_hung_run_does_not_hang_the_caller(
+    executor: Counting, start_thread: StartEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The future fails shortly after the deadline, though the engine says nothing."""
+    monkeypatch.setattr("app.engine.engine._GRACE_S", 0.05)
+    gate = threading.Event()
+    monkeypatch.setattr(executor, "run", lambda batch: gate.wait(10))
+    future = start_thread(executor).submit_beam(ask(4), soon(0.05))
+    with pytest.raises(DeadlineExceeded):
+        await future
+    gate.set()
 
 
 async def test_hypotheses_are_cut_off_at_the_maximum(engine: Engine) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.server import ServerProcess
 from tests.recall.network import VOCABULARY, pictures
+from tests.security.conftest import KeyFile
 
 NEIGHBOURS = 64
 models = pytest.mark.parametrize("model", ["recall", "recall-lstm", "recall-rnn"])
@@ -175,6 +176,25 @@ def test_its_encoder_is_counted_by_itself(server: ServerProcess) -> None:
         assert server.metric("rnnserve_engine_up", model=model) == 1
         assert server.metric("rnnserve_engine_up", model="recall@1") == 1
         assert server.metric("rnnserve_sequences", model=model) == 0
+
+
+def test_the_tokens_of_a_source_count_as_steps(recall_models: Path, tmp_path: Path) -> None:
+    """Against the rate of a key, of requests and of sessions; what is there already does not count."""
+    keys = KeyFile(tmp_path / "keys.toml")
+    headers = {"x-api-key": keys.add("thin", "steps_per_s = 2")}
+    other = {"x-api-key": keys.add("other", "steps_per_s = 2")}
+    asked_for, begun = {"sources": [[3] * 120], "max_tokens": 1}, {"sources": [[4] * 120], "max_tokens": 1}
+    with ServerProcess(recall_models, tasks="recall", keys=keys.path, key_burst_s=75) as running:
+        running.wait_until_ready()
+        with running.client() as client:
+            assert client.post("/recall", json=asked_for, headers=headers).status_code == 200
+            assert client.post("/recall", json=begun, headers=headers).status_code == 429
+            assert client.post("/recall", json=asked_for, headers=headers).status_code == 200
+            for id, source, status in (("a", [5] * 120, 200), ("b", [6] * 120, 429), ("c", [5] * 120, 200)):
+                body = {"id": id, "model": "recall", "options": {"source": source}}
+                assert client.post("/sessions", json=body, headers=other).status_code == 201
+                step = client.post(f"/sessions/{id}/steps", json={"inputs": 1}, headers=other)
+                assert step.status_code == status
 
 
 def test_an_engine_on_the_event_loop_gives_the_same(recall_models: Path, server: ServerProcess) -> None:

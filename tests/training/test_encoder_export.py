@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto
 from torch import Tensor, nn
 
 from app.bundle.reader import read_bundle
@@ -26,6 +27,7 @@ from tests.recall.network import (
 )
 from tests.recall.task import TASK
 from training.attention import MASKED
+from training.both_ways import emit_both_ways, emit_mean_of, mean_of, read_both_ways
 from training.cells import Cell, RecurrentStack
 from training.encoder_decoder import AttendingNet, TokenEncoder
 from training.graph import Graph
@@ -115,6 +117,60 @@ def test_attention_whose_bits_depend_on_others_is_refused(fault: str, dim: int, 
     with pytest.raises(ExportError, match=r"other bits for .*(row|step)"):
         export_recall(tmp_path, encoder=encoder, net=Broken(net, fault), golden_inputs=whole)
     assert not list(tmp_path.glob("*/*/manifest.json"))
+
+
+class OfAll(TokenEncoder):
+    """Begins with the mean of all positions."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """As the encoder, but for the row."""
+        assert lengths is not None
+        _, attended = super().forward(x, lengths)
+        values, _ = read_both_ways(self.layers, self.embedding(x), lengths)
+        return mean_of(values, lengths), attended
+
+    def emit(self, g: Graph, x: str, lengths: str) -> tuple[str, str | None]:
+        """The same as ONNX nodes."""
+        _, attended = super().emit(g, x, lengths)
+        features = g.op("Gather", g.constant(self.embedding.weight), x, axis=0)
+        values, _ = emit_both_ways(g, self.layers, features, lengths)
+        return self.mean(g, values, lengths), attended
+
+    def mean(self, g: Graph, values: str, lengths: str) -> str:
+        """Over the positions."""
+        return emit_mean_of(g, values, lengths)
+
+
+class Reduced(OfAll):
+    """The same by ONNX's operator for sums."""
+
+    def mean(self, g: Graph, values: str, lengths: str) -> str:
+        """Its order of additions depends on the batch."""
+        total = g.op("ReduceSum", values, g.ints(1), keepdims=0)
+        return g.op("Div", total, g.unsqueeze(g.op("Cast", lengths, to=TensorProto.FLOAT), axis=1))
+
+
+def large() -> tuple[dict[str, Any], AttendingNet]:
+    """Parts of an encoder of a size that reaches the kernels of real ones, and its decoder."""
+    torch.manual_seed(5)
+    recurrent = RecurrentStack("gru", 32, 512)
+    parts = {
+        "embedding": nn.Embedding(VOCABULARY, 64),
+        "layers": nn.GRU(64, 256, bidirectional=True, batch_first=True),
+        "keys": nn.Linear(512, 128),
+    }
+    net = AttendingNet(
+        nn.Embedding(VOCABULARY, 32), recurrent, nn.Linear(512, 128), nn.Linear(1024, VOCABULARY)
+    )
+    return parts, net
+
+
+def test_a_mean_over_an_input_keeps_its_bits(tmp_path: Path) -> None:
+    """As a running sum; as the sum of an operator it is refused."""
+    parts, net = large()
+    export_recall(tmp_path, encoder=OfAll(**parts), net=net)
+    with pytest.raises(ExportError, match=r"the encoder gives other bits for \d+ inputs together"):
+        export_recall(tmp_path, name="reduced", encoder=Reduced(**parts), net=net)
 
 
 class Leaking(TokenEncoder):

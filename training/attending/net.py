@@ -60,7 +60,7 @@ class AttendingConfig:
         return self.attention + self.values
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decoder:
     """What the manifest says of the recurrent layers."""
 

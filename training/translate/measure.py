@@ -93,16 +93,18 @@ def moses_bleu(told: Sequence[str], truth: Sequence[str], language: str) -> floa
     By sacrebleu with ``tok:none``; the tokenizer is Moses' own, so the references are what the authors of the
     data published as tokenised.
     """
+    texts, references = moses_tokens(told, language), moses_tokens(truth, language)
+    return float(sacrebleu.corpus_bleu(texts, [references], tokenize="none", force=True).score)
+
+
+def moses_tokens(texts: Sequence[str], language: str) -> list[str]:
+    """Lower-cased, normalised, and tokens with blanks between."""
     normaliser: Any = MosesPunctNormalizer(lang=language)
     tokeniser: Any = MosesTokenizer(lang=language)
 
-    def prepared(texts: Sequence[str]) -> list[str]:
-        return [
-            tokeniser.tokenize(normaliser.normalize(text.lower()), return_str=True, escape=True)
-            for text in texts
-        ]
-
-    return float(sacrebleu.corpus_bleu(prepared(told), [prepared(truth)], tokenize="none", force=True).score)
+    return [
+        tokeniser.tokenize(normaliser.normalize(text.lower()), return_str=True, escape=True) for text in texts
+    ]
 
 
 def beside(found: Sequence[Quality], folder: Path) -> list[Quality]:

@@ -103,11 +103,13 @@ class SessionQueue:
     def attends_to(self, source: Source) -> bool:
         return self.source is not None and np.array_equal(self.source, source)
 
-    def forget_source(self) -> None:
-        """Need what an encoder made no more."""
+    def let_go(self) -> None:
+        """Need neither the model nor what its encoder made any more."""
+        if self.pinned is not None:
+            self.pinned.uses -= 1
         if self.lease is not None:
             self.lease.close()
-        self.lease = self.source = None
+        self.pinned = self.lease = self.source = None
 
     def first(self) -> PendingCall | None:
         """The call that is due; those that nobody waits for are dropped."""

@@ -117,8 +117,8 @@ class StepQueue:
                     queue.fail(Draining("the server is shutting down"))
                 if queue.first() is None:
                     if queue.lease is not None:
-                        queue.forget_source()
-                    if queue.pinned is not None:
+                        queue.let_go()
+                    elif queue.pinned is not None:
                         queue.pinned.uses -= 1
                     del self._queues[queue.key]
                 elif queue.needed is not None and not self._closed:

@@ -145,8 +145,7 @@ class Stepper:
         deployment = self._access.deployment(record)
         if queue.pinned is not deployment:
             if queue.pinned is not None:
-                queue.pinned.uses -= 1
-                queue.forget_source()
+                queue.let_go()
             queue.pinned, deployment.uses = deployment, deployment.uses + 1
         if deployment.model is None:
             queue.needed = deployment.load
@@ -195,7 +194,8 @@ class Stepper:
         CURRENT.set(principal)
         inference = self._access.inference
         lease = await inference.encoded.lease(deployment, [source], inference.deadline())
-        queue.forget_source()
+        if queue.lease is not None:
+            queue.lease.close()
         queue.lease, queue.source = lease, source
 
     def _due(self, session: SessionRun, pending: PendingCall) -> EncodedInputs | bytes:
