@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.tasks.caption.task import TASK as CAPTION
 from app.tasks.compose.task import TASK as COMPOSE
 from app.tasks.forecast.task import TASK as FORECAST
 from app.tasks.generate.task import TASK as GENERATE
@@ -11,4 +12,4 @@ from app.tasks.task import Task
 from app.tasks.transcribe.task import TASK as TRANSCRIBE
 from app.tasks.translate.task import TASK as TRANSLATE
 
-TASKS: tuple[Task, ...] = (FORECAST, SENTIMENT, GENERATE, SEQUENCE, COMPOSE, TRANSCRIBE, TRANSLATE)
+TASKS: tuple[Task, ...] = (FORECAST, SENTIMENT, GENERATE, SEQUENCE, COMPOSE, TRANSCRIBE, TRANSLATE, CAPTION)

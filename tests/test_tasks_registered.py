@@ -23,10 +23,12 @@ from tests.bundles import (
 )
 from tests.e2e.server import ServerProcess
 from tests.parity.network import export_parity
+from tests.tasks.caption.network import tiny_captioner
 
 NAMES = tuple(task.name for task in TASKS)
 BITS = [1, 0, 1, 1, 0, 0, 1]
 PARITIES = np.cumsum(BITS) % 2
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAQAAAAA3bvkkAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
 ASKED = {
     "forecast": {"values": [1.0, 2.0, 3.0], "horizon": 2},
     "sentiment": {"text": "a good film"},
@@ -35,6 +37,7 @@ ASKED = {
     "compose": {"steps": 2, "seed": 1},
     "transcribe": {"pcm16": "AAAAAA==", "rate": 8000},
     "translate": {"text": "a dog"},
+    "caption": {"images": DOT},
     "parity": {"bits": BITS},
 }
 
@@ -50,6 +53,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_composer(folder)
     tiny_hearer(folder)
     tiny_translator(folder)
+    tiny_captioner(folder)
     export_parity(folder)
     return folder
 

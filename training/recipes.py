@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from training.caption.recipe import CaptionRecipe
 from training.compose.recipe import ComposeRecipe
 from training.forecast.recipe import ForecastRecipe
 from training.generate.recipe import GenerateRecipe
@@ -21,5 +22,6 @@ _ALL: tuple[type[Recipe[Any, Any]], ...] = (
     ComposeRecipe,
     TranscribeRecipe,
     TranslateRecipe,
+    CaptionRecipe,
 )
 RECIPES: dict[str, type[Recipe[Any, Any]]] = {recipe.task: recipe for recipe in _ALL}

@@ -61,13 +61,14 @@ def bpe_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
     return _without_added_tokens(tokenizer)
 
 
-def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1) -> str:
+def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1, pattern: str = _WORD) -> str:
     """Lower-cased words and marks of punctuation, the most frequent ones.
 
     Args:
         texts: what to count words in.
         vocabulary: tokens at most, ``<unk>`` included.
         min_count: words seen less often are unknown.
+        pattern: what a word is; a mark is one as well.
 
     Raises:
         TrainingError: the vocabulary has no room for a word, or no word is frequent enough.
@@ -84,7 +85,7 @@ def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1) ->
             normalizers.Replace(Regex("[\u201c\u201d]"), '"'),
         ]
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
     normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer
     counts: Counter[str] = Counter()
     for text in texts:

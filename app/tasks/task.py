@@ -40,12 +40,14 @@ class BodyReader:
         media_types: the first is the one that the document names.
         read: ``(body, query, limits) -> request``; raises InvalidInput.
         query: class of the URL's query, read from text; with a JSON body its fields belong into the body.
+        begins: first bytes of a body that tell it where its content type does not.
     """
 
     name: str
     media_types: tuple[str, ...]
     read: Callable[[bytes, Any, Any], BaseModel]
     query: type[BaseModel] | None = None
+    begins: tuple[bytes, ...] = ()
     examples: Examples = field(default_factory=dict)
     milliseconds_per_kib: float = 0.0
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.core.errors import DataError
+from training.data.flickr8k import FLICKR8K
 from training.data.multi30k import MULTI30K
 
 _RAW = "https://raw.githubusercontent.com"
@@ -326,6 +327,12 @@ CATALOGUE: dict[str, DataSet] = {
         "no licence stated; made to test speech recognisers for free",
         "speech/yesno/waves_yesno.zip",
         "26c6c3752ac7ec0169d851fbe931aa61bd92c774bce6cd1ffa6c158525798ec8",
+    ),
+    "flickr8k": DataSet(
+        "Flickr8k, pictures of 128 x 128 pixels",
+        "https://forms.illinois.edu/sec/1713398",
+        "non-commercial research and education (pictures of Flickr's users); cite Hodosh et al. 2013",
+        tuple(DataFile(f"captioning/flickr8k/{name}", content) for name, content in FLICKR8K.items()),
     ),
     "multi30k": DataSet(
         "Multi30k, task 1",

@@ -60,12 +60,16 @@ async def read_request(
 
 
 def _reader(readers: Readers, content_type: str, body: bytes, *, json: bool) -> BodyReader | None:
-    """Of the body. Untold, lines of something that is not JSON are for the first reader."""
+    """Of the body. Untold, it is told by how it begins; lines of something else are for the first reader."""
     for reader in readers:
         if content_type in reader.media_types:
             return reader
-    untold = content_type in UNTOLD_TYPES and not json and b"\n" in body.strip()
-    return readers[0] if untold and readers else None
+    if content_type not in UNTOLD_TYPES or json:
+        return None
+    for reader in readers:
+        if reader.begins and body.startswith(reader.begins):
+            return reader
+    return readers[0] if readers and b"\n" in body.strip() else None
 
 
 def _parameters(

@@ -17,8 +17,8 @@ from app.tasks.decoded.schema import Usage
 from app.tasks.translate import schema
 from app.tasks.translate.schema import (
     Alignment,
-    Alternative,
     Detected,
+    OtherTranslation,
     TranslateAnswer,
     TranslateRequest,
     Translation,
@@ -65,7 +65,7 @@ class Answers:
                 for rank in range(1, max((len(result.hypotheses) for result in found), default=1))
             ]
             alternatives = [
-                Alternative.model_construct(text=self._text(text, other)[0], score=total(other))
+                OtherTranslation.model_construct(text=self._text(text, other)[0], score=total(other))
                 for other in others
             ]
         aligned = request.alignments and all(hypothesis.attention is not None for hypothesis in best)

@@ -12,7 +12,7 @@ from app.features.text import TextCodec
 from app.tasks.model import Summary
 from app.tasks.translate import schema
 from app.tasks.translate.answers import detected, told, usage
-from app.tasks.translate.schema import DoneFrame, Frame, TokenFrame, TranslateAnswer, Translation
+from app.tasks.translate.schema import Frame, PartFrame, TranslateAnswer, Translation, TranslationsFrame
 
 if TYPE_CHECKING:
     from app.tasks.translate.answers import Answers
@@ -53,7 +53,7 @@ class TranslationAssembler:
         supplied = sum(len(sentence.tokens) for text in self._texts for sentence in text.sentences)
         return Summary(self._text_reasons(), supplied, sum(self._produced))
 
-    def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[TokenFrame]:
+    def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[PartFrame]:
         failure: RnnserveError | None = None
         touched: dict[int, None] = {}
         for number, event in events:
@@ -71,11 +71,11 @@ class TranslationAssembler:
         for index in touched:
             yield from self._release(index)
 
-    def stop(self) -> Iterator[TokenFrame]:
+    def stop(self) -> Iterator[PartFrame]:
         """Nothing is held back but what waits for an earlier sentence, which now never ends."""
         return iter(())
 
-    def done(self) -> DoneFrame:
+    def done(self) -> TranslationsFrame:
         translations = [
             Translation.model_construct(
                 text=self._given[index] if text.sentences else text.text,
@@ -88,7 +88,7 @@ class TranslationAssembler:
             )
             for index, (text, reason) in enumerate(zip(self._texts, self._text_reasons(), strict=True))
         ]
-        return DoneFrame.model_construct(
+        return TranslationsFrame.model_construct(
             type="done",
             model=self._answers.reference,
             translations=translations,
@@ -97,12 +97,12 @@ class TranslationAssembler:
 
     def answer(self, frames: Sequence[Frame]) -> TranslateAnswer:
         done = frames[-1]
-        assert isinstance(done, DoneFrame)
+        assert isinstance(done, TranslationsFrame)
         return TranslateAnswer.model_construct(
             model=done.model, translations=done.translations, usage=done.usage
         )
 
-    def _release(self, index: int) -> Iterator[TokenFrame]:
+    def _release(self, index: int) -> Iterator[PartFrame]:
         text, last = self._texts[index], self._first[index + 1]
         gained = ""
         while self._at[index] < last:
@@ -116,7 +116,7 @@ class TranslationAssembler:
                 gained += text.text[text.sentences[-1].span.end :]
         if gained:
             self._given[index] += gained
-            yield TokenFrame.model_construct(type="token", text=gained, index=index)
+            yield PartFrame.model_construct(type="token", text=gained, index=index)
 
     def _text_reasons(self) -> list[schema.FinishReason]:
         found: list[schema.FinishReason] = []

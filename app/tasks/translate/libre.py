@@ -214,7 +214,7 @@ def _form(kind: type[LibreRequest]) -> BodyReader:
 OPERATIONS = (
     Operation(
         path="/libretranslate/translate",
-        doc="Translate as LibreTranslate does: `q` is a text or several.",
+        doc="Translate as LibreTranslate does. `q` is a text or several.",
         request=LibreTranslateRequest,
         answer=LibreTranslation,
         of=LibreTranslator,
@@ -225,7 +225,7 @@ OPERATIONS = (
     ),
     Operation(
         path="/libretranslate/detect",
-        doc="The language of a text, told by its words.",
+        doc="Tell the language of a text by its words.",
         request=LibreDetectRequest,
         answer=LibreGuesses,
         of=_detect,

@@ -113,7 +113,7 @@ class Detected(Answer):
     confidence: float
 
 
-class Alternative(Answer):
+class OtherTranslation(Answer):
     """Another translation, less likely."""
 
     text: str
@@ -131,7 +131,7 @@ class Translation(Answer):
     source: str
     target: str
     detected: Detected | None = None
-    alternatives: list[Alternative] | None = None
+    alternatives: list[OtherTranslation] | None = None
     alignment: Alignment | None = None
     coverage: float | None = Field(
         default=None, description="share of the source that was attended to, 0 to 1"
@@ -147,7 +147,7 @@ class TranslateAnswer(Answer):
     usage: Usage
 
 
-class TokenFrame(Answer):
+class PartFrame(Answer):
     """What one translation has gained since its last frame."""
 
     type: Literal["token"] = "token"
@@ -155,7 +155,7 @@ class TokenFrame(Answer):
     index: int = Field(description="which of the texts")
 
 
-class DoneFrame(Answer):
+class TranslationsFrame(Answer):
     """All translations have ended well."""
 
     type: Literal["done"] = "done"
@@ -164,7 +164,7 @@ class DoneFrame(Answer):
     usage: Usage
 
 
-Frame = TokenFrame | DoneFrame
+Frame = PartFrame | TranslationsFrame
 
 
 class HuggingFaceParameters(Request):

@@ -13,13 +13,13 @@ from app.tasks.task import Load, LoadOption, Task
 from app.tasks.translate.libre import OPERATIONS
 from app.tasks.translate.model import Requests, TranslateModel
 from app.tasks.translate.schema import (
-    DoneFrame,
     HuggingFaceAnswer,
     HuggingFaceRequest,
-    TokenFrame,
+    PartFrame,
     TranslateAnswer,
     TranslateLimits,
     TranslateRequest,
+    TranslationsFrame,
 )
 from app.tasks.translate.spec import TranslateSpec
 from app.tasks.translate.tensors import EXAMPLES
@@ -73,7 +73,7 @@ shape of Hugging Face's translation task.""",
     request=Requests,
     answer=TranslateAnswer | HuggingFaceAnswer,
     parse=_parse,
-    frames=(TokenFrame, DoneFrame),
+    frames=(PartFrame, TranslationsFrame),
     whole=True,
     default_model="translate",
     operations=OPERATIONS,

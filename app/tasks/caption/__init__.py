@@ -1,0 +1,1 @@
+"""Captions: a picture in, a sentence about it out."""

@@ -1,0 +1,72 @@
+"""Sessions on a captioner: a picture; the words of a caption so far in, what may follow out.
+
+The picture is an option of the session and kept with it as it was sent, so it must be small: the server's
+limit on options holds. What the encoder makes of it is made again wherever the session goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.core.errors import InvalidInput
+from app.features.text import TextCodec, TextInputs, TextLimits
+from app.tasks.caption.pictures import Sight, from_base64
+from app.tasks.caption.spec import CaptionSpec
+from app.tasks.decoded.next_tokens import next_tokens
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
+
+_MAX_PIXELS = 1_000_000
+"""Few bytes can hold many pixels, and a session's picture is decoded in each call."""
+
+
+class SessionOptions(BaseModel):
+    """``image``: a picture file in base64."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image: str
+
+
+class PictureSession(TextInputs):
+    """See :class:`app.tasks.session.SessionTask`."""
+
+    def __init__(self, spec: CaptionSpec, codec: TextCodec, sight: Sight, limits: TextLimits) -> None:
+        super().__init__(codec, spec.vocabulary, limits)
+        self._spec, self._sight = spec, replace(sight, max_pixels=min(sight.max_pixels, _MAX_PIXELS))
+
+    def open(self, options: Context) -> Context:
+        try:
+            asked = SessionOptions.model_validate(options)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in ("options", *first["loc"]))
+            raise InvalidInput(
+                where, f"{first['msg']}; give the picture as options.image, in base64"
+            ) from None
+        self._seen(asked.image)
+        return {"image": asked.image}
+
+    def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
+        """A step for each word; the start is a step by itself, told where nothing else comes."""
+        seen = self._seen(context["image"])
+        lead = [] if step else [self._spec.start_token]
+        if inputs == "" and lead:
+            return EncodedInputs(np.array(lead, np.int64), (0,), context, lead, seen, keep_output=False)
+        ids = self.ids(inputs)
+        reported = tuple(range(len(lead), len(lead) + len(ids)))
+        steps = np.array([*lead, *ids], np.int64)
+        return EncodedInputs(steps, reported, context, ids, seen, keep_output=False)
+
+    def _seen(self, image: str) -> NDArray[np.float32]:
+        field = "options.image"
+        return self._sight.seen(self._sight.small(from_base64(image, field), field))
+
+    def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
+        """Word, id, how likely it was, and the likeliest that follow."""
+        return [next_tokens(call, self._codec) for call in calls]
