@@ -96,6 +96,16 @@ def test_the_colour_under_a_word_is_said_to_be_the_verdict_so_far(visit: Visit) 
     expect(word).to_have_css("color", text)
 
 
+def test_a_text_in_another_language_is_told(visit: Visit) -> None:
+    """Under the verdict, for as long as most of the words are unknown."""
+    open_sentiment(visit)
+    visit.at("mood-text").fill("Das ist ein sehr schöner Film.")
+    visit.says("mood-warning", r"^The model knows 3 of 7 tokens, .*\.$")
+    visit.at("mood-text").fill(f"{BETTER}.")
+    visit.says("mood-warning", "^$")
+    visit.check_clean()
+
+
 def test_the_score_follows_each_word_as_it_is_typed(visit: Visit, client: httpx2.Client) -> None:
     """The last word counts once the typing pauses, and the numbers are those of the whole text at once."""
     open_sentiment(visit)
