@@ -83,3 +83,10 @@ def test_the_examples_of_the_documentation_work_when_pressed(
     with shipped.client() as client:
         answer = client.post(path, content=body.encode(), headers={"content-type": kind})
     assert answer.status_code == 200, answer.text
+
+
+def test_each_of_the_seven_applications_answers_its_command(shipped: ServerProcess) -> None:
+    """The table's curls, one for each."""
+    commands = re.findall(r"^\| \[.*\| `(curl .*)` \|$", TEXT, re.MULTILINE)
+    answers = [json.loads(ask(command, shipped.port)) for command in commands]
+    assert len({answer["model"] for answer in answers}) == len(commands) == 7
