@@ -294,7 +294,7 @@ def tiny_translator(out: Path, name: str = "tiny-tongues", version: str = "1") -
     tokenizer = bpe_tokenizer(TONGUES, 300)
     vocabulary = Vocabulary(TextCodec(tokenizer), ("de", "en"))
     config = TranslatorConfig(
-        vocabulary=vocabulary.size, embedding=12, encoder=8, values=16, hidden=10, attention=8, max_length=24
+        vocabulary=vocabulary.size, embedding=12, encoder=8, values=16, hidden=10, attention=8, max_length=128
     )
     net = Translator(config)
     _unsettle(net)

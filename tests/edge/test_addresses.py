@@ -83,7 +83,8 @@ def test_a_socket_at_another_address_is_told_where_they_are(client: TestClient, 
         pass
     assert denied.value.status_code == 404
     told = denied.value.json()["detail"]
-    assert told.endswith("only at /compose, /generate, /sequence, /sessions, /sessions/{id}, /transcribe")
+    known = "/caption, /compose, /generate, /sequence, /sessions, /sessions/{id}, /transcribe, /translate"
+    assert told.endswith(f"only at {known}")
 
 
 @pytest.mark.parametrize("path", [path for path in BODIES if path.startswith(("/sessions", "/steps"))])

@@ -36,6 +36,7 @@ from app.core.sequence import (
 from app.engine.engine import Engine
 from app.engine.load import QueueLimits, SchedulerLimits
 from app.features.text import TextCodec
+from app.runtime.attended import gathered
 from app.runtime.executor import GraphExecutor
 from app.runtime.lanes import Lanes
 from app.runtime.session import GraphSession
@@ -76,6 +77,16 @@ class Subject:
         )
         return x
 
+    def run(
+        self, steps: np.ndarray, rows: np.ndarray, head_from: int
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Of a graph that attends, each row attends to what was recorded of one source."""
+        spec, sources = self.bundle.manifest.attended, self.bundle.golden.sources
+        if spec is None or sources is None:
+            return self.session.run(steps, rows, head_from)
+        attended = gathered([sources.encoded()[0].attended] * len(steps), spec)
+        return self.session.run(steps, rows, head_from, attended)
+
     def start(self, batch: int) -> np.ndarray:
         """Start rows."""
         return np.repeat(self.bundle.start[None], batch, axis=0)
@@ -115,10 +126,10 @@ def test_streamed_equals_whole(name: str, tiny_models: Path, data: st.DataObject
     subject = subject_of(name, tiny_models)
     batch, total = data.draw(st.integers(1, 3)), data.draw(st.sampled_from([2, 9, 40, 200]))
     steps, rows = subject.steps(data.draw(st.integers(0, 2**31)), batch, total), subject.start(batch)
-    whole, last = subject.session.run(steps, rows, 0)
+    whole, last = subject.run(steps, rows, 0)
     pieces, before = [], 0
     for cut in [*data.draw(cuts(total)), total]:
-        outputs, rows = subject.session.run(np.ascontiguousarray(steps[:, before:cut]), rows, 0)
+        outputs, rows = subject.run(np.ascontiguousarray(steps[:, before:cut]), rows, 0)
         pieces.append(outputs)
         before = cut
     for index, output in enumerate(whole):
@@ -135,11 +146,11 @@ def test_batched_equals_alone(name: str, tiny_models: Path, data: st.DataObject)
     batch, total = data.draw(st.sampled_from([2, 3, 7, 33])), data.draw(st.integers(1, 24))
     steps = subject.steps(data.draw(st.integers(0, 2**31)), batch, total)
     order = data.draw(st.permutations(range(batch)))
-    together, rows = subject.session.run(np.ascontiguousarray(steps[order]), subject.start(batch), 0)
+    together, rows = subject.run(np.ascontiguousarray(steps[order]), subject.start(batch), 0)
     head_from = data.draw(st.integers(0, total))
     for place in sorted({0, 1, batch - 1}):
         one = order[place]
-        alone, row = subject.session.run(steps[one : one + 1], subject.start(1), head_from)
+        alone, row = subject.run(steps[one : one + 1], subject.start(1), head_from)
         for output, single in zip(together, alone, strict=True):
             np.testing.assert_array_equal(output[place, head_from:], single[0])
         np.testing.assert_array_equal(rows[place], row[0])

@@ -225,7 +225,7 @@ OPERATIONS = (
     ),
     Operation(
         path="/libretranslate/detect",
-        doc="Tell the language of a text by its words.",
+        doc="Tell the language of a text. It is told by its words.",
         request=LibreDetectRequest,
         answer=LibreGuesses,
         of=_detect,
