@@ -225,7 +225,7 @@ OPERATIONS = (
     ),
     Operation(
         path="/libretranslate/detect",
-        doc="Tell the language of a text. It is told by its words.",
+        doc="Tell the language of a text.",
         request=LibreDetectRequest,
         answer=LibreGuesses,
         of=_detect,
@@ -234,7 +234,7 @@ OPERATIONS = (
     ),
     Operation(
         path="/libretranslate/languages",
-        doc="Languages, and into which each is translated.",
+        doc="Languages, each with what it goes to.",
         request=LibreLanguagesRequest,
         answer=LibreLanguages,
         of=_languages,
