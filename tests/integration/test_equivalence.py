@@ -77,9 +77,7 @@ class Subject:
         )
         return x
 
-    def run(
-        self, steps: np.ndarray, rows: np.ndarray, head_from: int
-    ) -> tuple[list[np.ndarray], np.ndarray]:
+    def run(self, steps: np.ndarray, rows: np.ndarray, head_from: int) -> tuple[list[np.ndarray], np.ndarray]:
         """Of a graph that attends, each row attends to what was recorded of one source."""
         spec, sources = self.bundle.manifest.attended, self.bundle.golden.sources
         if spec is None or sources is None:

@@ -28,19 +28,18 @@ from tests.bundles import (
     tiny_generator,
     tiny_hearer,
     tiny_reader,
+    tiny_translator,
 )
 from tests.e2e.server import REPOSITORY, ServerProcess
-from tests.reliability.meaning import INPUTS, MODELS, SESSION_OF
+from tests.reliability.meaning import INPUTS, MODELS, OPTIONS, SESSION_OF
 from tests.reliability.openapi_checks import NAMES
+from tests.tasks.caption.network import tiny_captioner
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 SPARE = "spare"
 SPARE_SESSIONS = [f"spare-{number}" for number in range(8)]
 DEFAULTS = ",".join(f"{task}={model}" for model, task in MODELS.items())
-SESSIONS = {
-    name: {"task": task, "options": {"freq": "h"} if task == "forecast" else {}}
-    for task, name in SESSION_OF.items()
-}
+SESSIONS = {name: {"task": task, "options": OPTIONS.get(task, {})} for task, name in SESSION_OF.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,8 @@ def write_models(folder: Path) -> None:
     tiny_reader(folder, name="sensors")
     tiny_composer(folder, name="music")
     tiny_hearer(folder, name="ears")
+    tiny_translator(folder, name="tongues")
+    tiny_captioner(folder, name="eyes")
     tiny_generator(folder, "gru", name=SPARE)
 
 

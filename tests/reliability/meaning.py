@@ -24,7 +24,12 @@ MODELS = {
     "sensors": "sequence",
     "music": "compose",
     "ears": "transcribe",
+    "tongues": "translate",
+    "eyes": "caption",
 }
+
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAQAAAAA3bvkkAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
+"""A picture of one pixel, in base64."""
 
 
 def _wave() -> str:
@@ -47,6 +52,8 @@ INPUTS: dict[str, Any] = {
     "machine": [[0.5, 20.0], [0.7, None]],
     "band": [[62, 50, 57], [64, None, 57]],
     "call": _SOUND,
+    "draft": "ein hund",
+    "album": "a dog",
 }
 SESSION_OF = {
     "forecast": "hourly",
@@ -55,7 +62,16 @@ SESSION_OF = {
     "sequence": "machine",
     "compose": "band",
     "transcribe": "call",
+    "translate": "draft",
+    "caption": "album",
 }
+_SENTENCE = {"text": "a dog and a cat", "source": "en", "target": "de"}
+OPTIONS: dict[str, Body] = {
+    "forecast": {"freq": "h"},
+    "translate": _SENTENCE,
+    "caption": {"image": DOT},
+}
+"""Of sessions, by task."""
 _TENSORS: dict[str, Body] = {
     "series": {"name": "values", "shape": [1, 4], "datatype": "FP32", "data": [112, 118, None, 129]},
     "mood": {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["a good film", "dull"]},
@@ -143,6 +159,34 @@ def transcription(body: Body, path: Body) -> Body:
     return body | {"file": _FILE, "model": "ears"}
 
 
+def translate(body: Body, path: Body) -> Body:
+    """A sentence of known words; a stream has one beam, and a prefix one sentence."""
+    if "inputs" in body:
+        return {"inputs": "a dog", "parameters": {"src_lang": "en", "tgt_lang": "de"}}
+    body = {**body, **_SENTENCE, "max_tokens": 1 + number_of(body) % 8, "n": 1, "model": None}
+    return body | (
+        {"beams": 1, "alignments": False} if body.get("stream") else {"beams": 1 + number_of(body) % 4}
+    )
+
+
+def libre_translate(body: Body, path: Body) -> Body:
+    """The same of LibreTranslate's shape."""
+    return {"q": "a dog", "source": "en", "target": "de", "alternatives": number_of(body) % 3}
+
+
+def libre_detect(body: Body, path: Body) -> Body:
+    """Words that are known."""
+    return {"q": "ein hund und eine katze"}
+
+
+def caption(body: Body, path: Body) -> Body:
+    """A small picture; a stream has one beam."""
+    body = {**body, "images": [DOT], "max_tokens": 1 + number_of(body) % 8, "n": 1, "model": None}
+    return body | (
+        {"beams": 1, "attention": False} if body.get("stream") else {"beams": 1 + number_of(body) % 4}
+    )
+
+
 def from_state(body: Body, path: Body) -> Body:
     """The same of a session that has observations."""
     path["id"] = "hourly"
@@ -171,7 +215,7 @@ def complete(body: Body, path: Body) -> Body:
 
 def create(body: Body, path: Body) -> Body:
     """At its start, on a model that there is, under an id that is free, for long enough."""
-    options = {"freq": "h"} if body.get("task") == "forecast" else {}
+    options = OPTIONS.get(str(body.get("task")), {})
     free = {"id": None, "model": None, "state": None, "options": options, "ttl_seconds": None}
     return {"task": "generate"} | body | free
 
@@ -198,7 +242,7 @@ def stateless(body: Body, path: Body) -> Body:
     """From the start of a task."""
     task = str(body.get("task"))
     task = task if task in SESSION_OF else "generate"
-    return {"task": task, "inputs": INPUTS[SESSION_OF[task]]}
+    return {"task": task, "inputs": INPUTS[SESSION_OF[task]], "options": OPTIONS.get(task, {})}
 
 
 def rewind(body: Body, path: Body) -> Body:
@@ -232,6 +276,10 @@ MEANING: dict[str, Callable[[Body, Body], Body]] = {
     "/compose": compose,
     "/compose/score": score,
     "/transcribe": transcribe,
+    "/translate": translate,
+    "/libretranslate/translate": libre_translate,
+    "/libretranslate/detect": libre_detect,
+    "/caption": caption,
     "/v1/audio/transcriptions": transcription,
     "/v1/completions": complete,
     "/sessions": create,

@@ -33,7 +33,7 @@ _Text = Annotated[str, Field(max_length=HARD_MAX_CHARS)]
 class LibreRequest(BaseModel):
     """Unknown fields are passed over, as LibreTranslate does; ``api_key`` is for its own servers."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     model: ModelReference = None
     api_key: str | None = None
@@ -205,7 +205,8 @@ def _form(kind: type[LibreRequest]) -> BodyReader:
             {
                 name: values if name == "q" and len(values) > 1 else values[-1]
                 for name, values in fields.items()
-            }
+            },
+            strict=False,
         )
 
     return BodyReader(name="form", media_types=(FORM,), read=read)
