@@ -15,7 +15,7 @@ NOTES = {
         "education, so these weights are too. The encoder is EfficientNet-Lite0 as trained on ImageNet "
         "(Apache-2.0), not changed. BLEU is by sacrebleu (no smoothing, closest reference) on lower-cased "
         "words without marks, against five captions; BLEU rewards bland captions, so CIDEr-D and the "
-        "share of different captions stand beside it."
+        "share of different captions stand beside it. The length penalty was chosen on the validation part."
     )
 }
 USER_NOTES = (

@@ -47,7 +47,7 @@ class CaptionSettings:
     vocab_size: Annotated[int, Option(min=3, help="Words, at most.")] = 8000
     min_count: Annotated[int, Option(min=1, help="Words seen less often are unknown.")] = 5
     embedding: options.Embedding = 256
-    hidden: options.Hidden = 320
+    hidden: options.Hidden = 256
     attention: Annotated[
         int, Option(min=1, max=128, help="Features that words and places of a picture are compared by.")
     ] = 128
@@ -59,7 +59,7 @@ class CaptionSettings:
     smoothing: Annotated[float, Option(min=0, max=0.5, help="Of the labels.")] = 0.1
     max_tokens: Annotated[int, Option(min=2, max=256, help="Words of a caption, at most.")] = 40
     batch: Annotated[int, Option(min=1, help="Pictures of a batch, each with all its captions.")] = 48
-    epochs: options.Epochs = 20
+    epochs: options.Epochs = 15
     patience: options.Patience = 6
     learning_rate: options.LearningRate = 2e-3
     weight_decay: options.WeightDecay = 0.01

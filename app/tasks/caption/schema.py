@@ -12,7 +12,7 @@ from app.features.text import TextLimits
 from app.tasks.decoded.schema import Usage
 
 BEAMS = 4
-LENGTH_PENALTY = 1.0
+LENGTH_PENALTY = 0.6
 NO_REPEAT = 3
 HARD_MAX_BEAMS = 64
 HARD_MAX_IMAGES = 1_000
