@@ -60,6 +60,8 @@ def test_the_bundles_that_the_defaults_name_are_served(shipped: ServerProcess) -
         "sequence": "surnames",
         "compose": "chorales",
         "transcribe": "digits",
+        "translate": "translate",
+        "caption": "captioner",
     }
 
 
