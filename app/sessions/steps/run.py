@@ -5,7 +5,7 @@ model and length.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from app.core.sequence import BlockRequest, BlockResult, Encoded, Read, Usage
 from app.service.catalog import Deployment
 from app.sessions.record import NO_ROW, SessionRecord
 from app.sessions.steps.calls import PendingCall, SessionQueue
-from app.tasks.session import AppliedInputs, Context, EncodedInputs
+from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
 _NOTHING = Usage()
 
@@ -145,7 +145,9 @@ def answers(runs: Sequence[tuple[SessionRun, Run]]) -> list[list[bytes]]:
             steps = outputs[call.start : call.start + len(call.encoded.steps)]
             said = AppliedInputs(call.encoded, before, steps, session.memory)
             applied.setdefault(session.deployment, []).append(said)
-    described = {each: iter(each.model.session.describe(inputs)) for each, inputs in applied.items()}
+    described: dict[Deployment, Iterator[list[Output]]] = {}
+    for deployment, inputs in applied.items():
+        described[deployment] = iter(deployment.model.session.describe(inputs))
     answered: list[list[bytes]] = []
     for session, _ in runs:
         answered.append([])

@@ -51,7 +51,7 @@ class Stepper:
         sessions = await self._open(queues)
         if not sessions:
             return
-        runs = [session.sequence() for session in sessions]
+        runs = [*map(SessionRun.sequence, sessions)]
         await run_all(runs, self._access.inference.deadline())
         applied: list[tuple[SessionRun, Run]] = []
         for session, run in zip(sessions, runs, strict=True):
