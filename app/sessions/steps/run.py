@@ -152,8 +152,8 @@ def answers(runs: Sequence[tuple[SessionRun, Run]]) -> list[list[bytes]]:
     for session, _ in runs:
         answered.append([])
         for call in session.calls:
-            step, outputs = call.seq - 1 + len(call.encoded.reported), next(described[session.deployment])
-            answered[-1].append(orjson.dumps({"seq": call.seq, "step": step, "outputs": outputs}))
+            step, told = call.seq - 1 + len(call.encoded.reported), next(described[session.deployment])
+            answered[-1].append(orjson.dumps({"seq": call.seq, "step": step, "outputs": told}))
     return answered
 
 
