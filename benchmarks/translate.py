@@ -140,7 +140,7 @@ def main() -> None:
             ratio = middle[f"served {name}"] / middle[f"raw {name}"]
             figures.append(
                 Figure(
-                    f"{what}, {connections} connections",
+                    f"{what}, {connections} connection{'s' if connections > 1 else ''}",
                     middle[f"served {name}"],
                     "sentences/s",
                     ratio,
