@@ -205,7 +205,7 @@ async def gaps(server: Server, seconds: float, *, busy: bool) -> float:
 
     async def stream() -> None:
         async with connect(f"{server.websocket}/translate", compression=None) as socket:
-            while time.perf_counter() < until:
+            while not found or time.perf_counter() < until:
                 await socket.send(orjson.dumps({"text": _LONG, "source": "en", "target": "de"}).decode())
                 last = None
                 async for message in socket:
