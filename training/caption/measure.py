@@ -16,15 +16,9 @@ from training.caption.cider import Cider
 from training.caption.corpus import Corpus, Picture, Vocabulary, words_of
 from training.caption.decoding import captions
 
-_REFERENCES = {
-    "Flickr8k": {
-        "BLEU-1": {"soft attention (Xu et al. 2015)": 67.0},
-        "BLEU-2": {"soft attention (Xu et al. 2015)": 44.8},
-        "BLEU-3": {"soft attention (Xu et al. 2015)": 29.9},
-        "BLEU-4": {"soft attention (Xu et al. 2015)": 19.5},
-    }
-}
-"""As published; the authors' encoder saw pictures of full size."""
+_ORDERS = (1, 2, 3, 4)
+_REFERENCES = {"Flickr8k": (67.0, 44.8, 29.9, 19.5)}
+"""BLEU of soft attention as Xu et al. 2015 published it; their encoder saw pictures of full size."""
 
 
 def figures(
@@ -53,11 +47,12 @@ def figures(
     truth = truth_of(corpus.test)
     cider = Cider(truth)
     measures: dict[str, Callable[[Sequence[str]], float]] = {
-        f"BLEU-{order}": partial(bleu, truth=truth, order=order) for order in (1, 2, 3, 4)
+        _name(f"BLEU-{order}", truth): partial(bleu, truth=truth, order=order) for order in _ORDERS
     }
-    measures["CIDEr-D"] = lambda found: cider.score([words_of(caption) for caption in found])
-    measures["different captions, %"] = lambda found: 100 * len(set(found)) / len(found)
-    human = _human(truth) if min(map(len, truth)) > 1 else {}
+    published = dict(zip(measures, _REFERENCES.get(corpus.name, ()), strict=False))
+    people = dict(zip(measures, _people(truth) if min(map(len, truth)) > 1 else (), strict=False))
+    measures[f"CIDEr-D, {BEAMS} beams"] = lambda found: cider.score([words_of(caption) for caption in found])
+    measures[f"different captions, {BEAMS} beams, %"] = lambda found: 100 * len(set(found)) / len(found)
     return [
         Quality(
             metric=metric,
@@ -65,11 +60,20 @@ def figures(
             split=corpus.split,
             value=measure(told[""]),
             higher_is_better=True,
-            baselines={name: measure(found) for name, found in told.items() if name},
-            references={**_REFERENCES.get(corpus.name, {}).get(metric, {}), **human.get(metric, {})},
+            baselines={
+                **{name: measure(found) for name, found in told.items() if name},
+                **({"a person against the others": people[metric]} if metric in people else {}),
+            },
+            references={"soft attention (Xu et al. 2015)": published[metric]} if metric in published else {},
         )
         for metric, measure in measures.items()
     ]
+
+
+def _name(measure: str, truth: Sequence[Sequence[Sequence[str]]]) -> str:
+    """With the parts of sacrebleu's signature that say how it was measured."""
+    most = max(map(len, truth))
+    return f"{measure}, {BEAMS} beams (nrefs:{most} case:lc eff:no tok:none smooth:none)"
 
 
 def truth_of(pictures: Sequence[Picture]) -> list[list[list[str]]]:
@@ -87,18 +91,18 @@ def bleu(found: Sequence[str], truth: Sequence[Sequence[Sequence[str]]], order: 
     return float(metric.corpus_score([" ".join(words_of(caption)) for caption in found], references).score)
 
 
-def _human(truth: Sequence[Sequence[Sequence[str]]]) -> dict[str, dict[str, float]]:
-    """What a person's caption gets against those of the others, the mean over the persons."""
-    count = min(map(len, truth))
-    found: dict[str, dict[str, float]] = {}
-    for order in (1, 2, 3, 4):
+def _people(truth: Sequence[Sequence[Sequence[str]]]) -> list[float]:
+    """What a person's caption gets against those of the others, the mean over the persons, for each order."""
+    persons = range(min(map(len, truth)))
+    found = []
+    for order in _ORDERS:
         scores = [
             bleu(
                 [" ".join(said[person]) for said in truth],
                 [[words for other, words in enumerate(said) if other != person] for said in truth],
                 order,
             )
-            for person in range(count)
+            for person in persons
         ]
-        found[f"BLEU-{order}"] = {"a person against the others": float(np.mean(scores))}
+        found.append(float(np.mean(scores)))
     return found
