@@ -69,6 +69,12 @@ def settle(visit: Visit, panel: str) -> None:
         case "transcribe":
             visit.at("hear-file").set_input_files(REPOSITORY / "examples/digits.wav")
             visit.says("hear-meta", "finished")
+        case "translate":
+            visit.at("translate-run").click()
+            visit.says("translate-meta", "tokens in")
+        case "caption":
+            visit.at("caption-file").set_input_files(REPOSITORY / "examples/photographer.jpg")
+            visit.says("caption-meta", "Score")
         case "sessions":
             visit.page.locator("#session-rows button").first.click()
             visit.says("session-figures", "Model")

@@ -23,6 +23,7 @@ PANELS = (
     "compose",
     "transcribe",
     "translate",
+    "caption",
     "sessions",
     "models",
     "now",
