@@ -47,7 +47,7 @@ def test_settings_cannot_be_changed() -> None:
         ({"max_batch": "0"}, "--max-batch: .*greater than or equal to 1.*got '0'"),
         ({"device": "tpu"}, "--device: .*'cpu' or 'cuda'.*got 'tpu'"),
         ({"request_timeout_s": "0"}, "--request-timeout-s"),
-        ({"default": "music=x"}, "--default: .*TASK one of compose, forecast, generate, sentiment"),
+        ({"default": "music=x"}, "--default: .*TASK one of caption, compose, forecast, generate, sentiment"),
         ({"default": "generate=a,generate=b"}, "named twice"),
         ({"port": "x", "max_batch": "0"}, "--port.*; --max-batch"),
     ],

@@ -106,7 +106,7 @@ def test_every_argument_of_the_page_is_one_of_the_export() -> None:
     names = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
     assert len(names) == 8
     assert names <= set(export_module.__annotations__)
-    assert len([kind for kind, _ in blocks(PAGE) if kind == "python"]) == 4
+    assert len([kind for kind, _ in blocks(PAGE) if kind == "python"]) == 5
 
 
 class Motion(nn.Module):

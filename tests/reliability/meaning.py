@@ -187,6 +187,11 @@ def caption(body: Body, path: Body) -> Body:
     )
 
 
+def image_to_text(body: Body, path: Body) -> Body:
+    """The same picture in Hugging Face's shape."""
+    return {"inputs": DOT}
+
+
 def from_state(body: Body, path: Body) -> Body:
     """The same of a session that has observations."""
     path["id"] = "hourly"
@@ -280,6 +285,7 @@ MEANING: dict[str, Callable[[Body, Body], Body]] = {
     "/libretranslate/translate": libre_translate,
     "/libretranslate/detect": libre_detect,
     "/caption": caption,
+    "/caption/hf": image_to_text,
     "/v1/audio/transcriptions": transcription,
     "/v1/completions": complete,
     "/sessions": create,

@@ -176,7 +176,7 @@ def test_every_file_of_the_catalogue_can_be_found_and_fetched() -> None:
         assert len(bytes.fromhex(entry.content)) == 32
         # Made from R packages, or packed again, so that nobody publishes the file that is read here.
         assert (entry.url is None) is entry.path.startswith(
-            ("forecasting/m1/", "forecasting/m3/", "forecasting/fpp/", "speech/")
+            ("forecasting/m1/", "forecasting/m3/", "forecasting/fpp/", "speech/", "captioning/")
         )
         assert (entry.url or "https://").startswith("https://")
         assert find_file(entry.path)[1] is entry
