@@ -84,7 +84,6 @@ pictures are captioned beside it.""",
         answered=b'"captions"',
         # Token ids that any vocabulary has.
         inputs=lambda number: b"[1]",
-        produced=lambda frame: int(frame["usage"]["completion_tokens"]) if frame["type"] == "done" else 0,
     ),
     page=Path(__file__).with_name("page"),
     examples={

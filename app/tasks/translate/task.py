@@ -84,7 +84,6 @@ shape of Hugging Face's translation task.""",
         answered=b'"translations"',
         # Token ids that any vocabulary has.
         inputs=lambda number: b"[%d]" % (2 + number % 8),
-        produced=lambda frame: int(frame["usage"]["completion_tokens"]) if frame["type"] == "done" else 0,
     ),
     page=Path(__file__).with_name("page"),
     examples={
