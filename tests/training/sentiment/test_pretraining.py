@@ -141,7 +141,7 @@ def test_what_it_learns_is_the_classifiers() -> None:
     for _ in range(60):
         for chunk in text_chunks(texts, 9, **SIZE):
             optimizer.zero_grad()
-            loss(net, chunk).backward()  # type: ignore[no-untyped-call]
+            loss(net, chunk).backward()  # type: ignore[no-untyped-call]  # torch left it untyped
             optimizer.step()
     assert nats_per_token(net.eval(), texts, **SIZE) < 0.2 < 2 < start
     changed = {
