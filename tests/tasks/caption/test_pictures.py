@@ -211,7 +211,7 @@ def test_large_pictures_wait_for_each_other_and_not_for_ever(monkeypatch: pytest
 
 def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(UnsupportedMedia, match=r"rnnserve\[image\]"):
+    with pytest.raises(UnsupportedMedia, match=r"'\.\[image\]'"):
         SIGHT.small(b"x", "body")
 
 
