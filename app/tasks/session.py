@@ -24,9 +24,11 @@ Examples = Mapping[str, Mapping[str, Any]]
 """OpenAPI examples: key to ``{"summary": ..., "value": ...}``."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class EncodedInputs:
-    """The inputs of one session call as steps of the network.
+    """The inputs of one session call as steps of the network; nobody changes it.
+
+    Like :class:`AppliedInputs` it is not frozen: every call makes both, and that would take longer.
 
     Attributes:
         steps: ``[time, ...]`` in the graph's input type.
@@ -50,7 +52,7 @@ class EncodedInputs:
     keep_output: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class AppliedInputs:
     """A session call, the outputs ``[time, ...]`` of its steps, and the one before it, if any.
 
