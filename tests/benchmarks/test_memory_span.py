@@ -25,6 +25,7 @@ from benchmarks.memory_problems import (
     train,
 )
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parent.parent.parent
 RECORDED = ROOT / "benchmarks/results/memory_span.json"
 

@@ -39,8 +39,10 @@ def many(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(many: Path) -> Iterator[ServerProcess]:
-    """With room for four models."""
+def server(many: Path, expected: Any) -> Iterator[ServerProcess]:
+    """With room for four models. It starts when no further link to the bundle's files is made, which would be
+    a change of all.
+    """
     flags = {"models_memory_bytes": ROOM_FOR_FEW, "metrics_models": 3, "models_poll_s": 0.2}
     with ServerProcess(many, load="on-demand", forked=False, **flags) as server:
         yield server
