@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel, ValidationError
 
+from app.batch.cluster import Cluster
 from app.batch.files import find_inputs
 from app.batch.job import described, held
 from app.batch.output import Output
@@ -52,6 +53,14 @@ _RESTART = Annotated[
 _WORKERS = Annotated[
     int | None,
     typer.Option(min=1, max=1024, help="processes; left out, one for each core", show_default=False),
+]
+_RAY = Annotated[
+    str | None,
+    typer.Option(
+        help="a Ray cluster to work on: auto, host:port or ray://host:port; its nodes see the same files",
+        metavar="ADDRESS",
+        show_default=False,
+    ),
 ]
 _PART = Annotated[
     float,
@@ -103,7 +112,12 @@ def _command(task: Task, batch: Batch) -> Callable[..., None]:
         kind: Any = bool if field.annotation is bool else str
         kinds[name] = (Annotated[kind | None, typer.Option(help=text, show_default=False)], None)
     kinds |= {"models": (_MODELS, None), "skip_bad": (_SKIP, False), "restart": (_RESTART, False)}
-    kinds |= {"workers": (_WORKERS, None), "part_mb": (_PART, 4.0), "format": (_FORMAT, None)}
+    kinds |= {
+        "workers": (_WORKERS, None),
+        "ray": (_RAY, None),
+        "part_mb": (_PART, 4.0),
+        "format": (_FORMAT, None),
+    }
     kinds |= {"encoding": (_ENCODING, "utf-8")}
     run.__name__, run.__doc__ = task.name, batch.doc
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads
@@ -126,12 +140,17 @@ def _run(
     skip_bad: bool,
     restart: bool,
     workers: int | None,
+    ray: str | None,
     part_mb: float,
     format: str | None,
     encoding: str,
 ) -> None:
     settings = load_settings(models=models or None)
     _check_encoding(encoding)
+    if ray is not None:
+        if workers is not None:
+            raise ConfigurationError("--workers are processes of this machine; with --ray give none")
+        input, out = input.resolve(), out.resolve()
     files = find_inputs(input)
     output = Output(out, format or files[0].kind)
     bundle, reference = _bundle(settings, task, getattr(options, "model", None))
@@ -143,13 +162,13 @@ def _run(
     total = sum(file.size for file in files)
     num = workers or (1 if total <= size else usable_cores())
     line = _Line(total)
-    work = Work(settings, bundle, options, output)
+    work = Work(settings, bundle.resolve(), options, output)
     try:
         with held(output, job, restart=restart) as begun:
             if begun and output.complete:
                 typer.echo(f"{out} is complete already; --restart makes it anew", err=True)
                 return
-            with Workers(work, num) as pool:
+            with Workers(work, num) if ray is None else Cluster(work, ray) as pool:
                 run = Run(
                     files, output, pool, size=size, encoding=encoding, skip_bad=skip_bad, tell=line.tell
                 )

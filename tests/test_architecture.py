@@ -37,7 +37,7 @@ fetched. 1,150 are encoders: a second engine and its graphs (300), what runs and
 sessions attend to (200), its bounded memory (250), the proofs at load and in ``verify`` (250), manifest and
 reader (150)."""
 MAX_LINES_OF_SERVICE = 1_300
-WINGS = {("app/batch/", "app/cli_batch.py", "app/tasks/batch.py"): 2_200}
+WINGS = {("app/batch/", "app/cli_batch.py", "app/tasks/batch.py"): 2_320}
 """Files of ``app`` that may be left out as a whole, with the lines that they may have. Nothing else imports a
 wing but the list of commands, and tasks the words in which they declare their side of it."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,7 +166,8 @@ class replaced:
     def __init__(self, path: Path, *, durable: bool = False) -> None:
         self._path = path
         self._durable = durable
-        self._written = path.with_name(f"_tmp-{os.getpid()}-{path.name}")
+        # Of no other process, on whichever machine.
+        self._written = path.with_name(f"_tmp-{secrets.token_hex(8)}-{path.name}")
 
     def __enter__(self) -> Path:
         return self._written

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from app.batch.cluster import Cluster
 from app.batch.files import InputFile, open_rows
 from app.batch.output import Note, Output
 from app.batch.partition import Partition
-from app.batch.workers import Failure, Workers, result
+from app.batch.workers import Failure, Workers
 from app.core.errors import InvalidInput, RnnserveError
 from app.tasks.batch import Reject
 
@@ -43,7 +44,7 @@ class Run:
         self,
         files: Sequence[InputFile],
         output: Output,
-        workers: Workers,
+        workers: Workers | Cluster,
         *,
         size: int,
         encoding: str,
@@ -116,7 +117,7 @@ class Run:
         finished, _ = wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
         for future in finished:
             number = running.pop(future)
-            said = result(future)
+            said = self._workers.result(future)
             if isinstance(said, Failure):
                 raise RnnserveError(said.message)
             self._book(number, said)

@@ -46,10 +46,10 @@ class Workers:
 
     def __init__(self, work: Work, num: int) -> None:
         self.num = num
-        self._here: _Worker | None = None
+        self._here: Worker | None = None
         self._pool: ProcessPoolExecutor | None = None
         if num == 1:
-            self._here = _Worker(work)
+            self._here = Worker(work)
         else:
             # Imports are done once, by a process without threads that the workers are copied from.
             context = multiprocessing.get_context("forkserver")
@@ -67,14 +67,21 @@ class Workers:
 
     def plan(self, file: InputFile, size: int, encoding: str) -> Plan:
         """Raises InvalidInput: the file cannot be read as what it is; RnnserveError: nothing can go on."""
-        said = result(self._submit(_plan, file, size, encoding))
-        if isinstance(said, Failure):
-            raise InvalidInput(said.field, said.message) if said.field else RnnserveError(said.message)
-        return said
+        return planned(self.result(self._submit(_plan, file, size, encoding)))
 
     def answer(self, partition: Partition) -> Future[Note | Failure]:
         """Answer a partition, and write the part."""
         return self._submit(_answer, partition)
+
+    def result(self, future: Future[T]) -> T:
+        """Raises RnnserveError: a process was killed."""
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise RnnserveError(
+                "a process of this run was killed, as where memory is short; the same command goes on from "
+                "what is done, and --workers or --part-mb make it need less"
+            ) from error
 
     def _submit(self, call: Callable[..., T], *given: Any) -> Future[T]:
         if self._pool is not None:
@@ -84,19 +91,15 @@ class Workers:
         return future
 
 
-def result(future: Future[T]) -> T:
-    """Raises RnnserveError: a process was killed."""
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise RnnserveError(
-            "a process of this run was killed, as where memory is short; the same command goes on from what "
-            "is done, and --workers or --part-mb make it need less"
-        ) from error
+def planned(said: Plan | Failure) -> Plan:
+    """Raises InvalidInput and RnnserveError, as :meth:`Workers.plan`."""
+    if isinstance(said, Failure):
+        raise InvalidInput(said.field, said.message) if said.field else RnnserveError(said.message)
+    return said
 
 
-class _Worker:
-    """One process' side. What cannot be opened is told to whoever asks first."""
+class Worker:
+    """One process' side of a run. What cannot be opened is told to whoever asks first."""
 
     def __init__(self, work: Work) -> None:
         self._output = work.output
@@ -136,7 +139,7 @@ class _Worker:
             return Failure(f"cannot write {str(self._output.folder)!r}: {error.strerror or error}")
 
 
-_worker: _Worker | None = None
+_worker: Worker | None = None
 
 
 def _begin(work: Work) -> None:
@@ -146,7 +149,7 @@ def _begin(work: Work) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _worker = _Worker(work)
+    _worker = Worker(work)
 
 
 def _end_with(parent: Any) -> None:
@@ -154,13 +157,13 @@ def _end_with(parent: Any) -> None:
     os._exit(1)
 
 
-def _plan(file: InputFile, size: int, encoding: str, worker: _Worker | None = None) -> Plan | Failure:
+def _plan(file: InputFile, size: int, encoding: str, worker: Worker | None = None) -> Plan | Failure:
     here = worker or _worker
     assert here is not None
     return here.plan(file, size, encoding)
 
 
-def _answer(partition: Partition, worker: _Worker | None = None) -> Note | Failure:
+def _answer(partition: Partition, worker: Worker | None = None) -> Note | Failure:
     here = worker or _worker
     assert here is not None
     return here.answer(partition)

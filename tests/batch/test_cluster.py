@@ -1,0 +1,124 @@
+"""Batch work on a Ray cluster of two nodes, real ones on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.batch.conftest import Batch, daily
+from tests.e2e.server import REPOSITORY
+
+ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+
+WORDS = ("--horizon", "6", "--part-mb", "0.05")
+WAIT_S = 180
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head that takes no work, and a node with one core; its processes find this checkout."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = {"include_dashboard": False, "object_store_memory": 80 << 20}
+    found: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **quiet})
+    try:
+        found.add_node(num_cpus=1, object_store_memory=80 << 20)
+        yield found
+    finally:
+        found.shutdown()
+
+
+def start(batch: Batch, given: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    command = [
+        sys.executable,
+        "-m",
+        "app",
+        "batch",
+        "forecast",
+        str(given),
+        "--out",
+        str(out),
+        *WORDS,
+        *words,
+    ]
+    return subprocess.Popen(
+        [*command, "--models", str(batch.models)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    )
+
+
+def until_some_are_done(parts: Path, process: subprocess.Popen[str]) -> None:
+    """A few parts, and not all."""
+    until = time.monotonic() + WAIT_S
+    while len(list(parts.glob("_part-*.json"))) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_node_is_killed_and_nothing_is_missing_or_doubled(batch: Batch, cluster: Any) -> None:
+    """The file is byte for byte that of a run on this machine; a run that was ended goes on anywhere."""
+    given = batch.write("big.csv", daily([f"s{number}" for number in range(1500)]))
+    whole = batch.folder / "whole.csv"
+    assert batch("forecast", given, whole, *WORDS) == 0, batch.said
+    out = batch.folder / "out.csv"
+    process = start(batch, given, out, "--ray", cluster.address)
+    until_some_are_done(batch.folder / ".out.csv.parts", process)
+    (node,) = cluster.worker_nodes
+    cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    cluster.remove_node(node, allow_graceful=False)
+    said = process.communicate(timeout=WAIT_S)[1]
+    assert process.returncode == 0, said
+    assert out.read_bytes() == whole.read_bytes()
+    assert said.startswith(f"{out}: 1,500 sequences, 9,000 rows"), "and Ray prints nothing beside it"
+    assert len(said.splitlines()) == 1
+
+    again = batch.folder / "again.csv"
+    process = start(batch, given, again, "--ray", cluster.address)
+    until_some_are_done(batch.folder / ".again.csv.parts", process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert batch("forecast", given, again, *WORDS) == 0, batch.said
+    assert "done before" in batch.said
+    assert again.read_bytes() == whole.read_bytes()
+
+
+def test_mistakes_are_one_line(batch: Batch) -> None:
+    """No cluster at the address; processes of this machine beside a cluster's; Ray is not installed."""
+    given = batch.write("few.csv", daily(["a"]))
+    out = batch.folder / "out.csv"
+    assert batch("forecast", given, out, "--ray", "auto", "--workers", 2) == 2
+    assert "--workers are processes of this machine" in batch.said
+    told = start(batch, given, out, "--ray", "auto")
+    said = told.communicate(timeout=WAIT_S)[1]
+    assert told.returncode == 2
+    (line,) = said.splitlines()
+    assert line.startswith("rnnserve: --ray auto: ")
+    assert "ray start --head" in line
+    process = "from app.cli import main; import sys; sys.modules['ray'] = None; main()"
+    words = [
+        "batch",
+        "forecast",
+        str(given),
+        "--out",
+        str(out),
+        "--models",
+        str(batch.models),
+        "--ray",
+        "auto",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", process, *words], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "pip install '.[ray]'" in done.stderr
