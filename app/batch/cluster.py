@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import secrets
+import socket
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 _TRIES = 3
 """That a part is sent again when its process or node has gone: one that ends each process would not end."""
 
+_KNOCK_S = 5.0
+
 
 class Cluster:
     """As :class:`app.batch.workers.Workers`; ``address`` is Ray's: ``auto``, ``host:port``, ``ray://host:port``.
@@ -33,6 +36,7 @@ class Cluster:
     def __init__(self, work: Work, address: str) -> None:
         self._ray = _installed()
         try:
+            _knock(address)
             self._ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL)
         except Exception as error:  # of many kinds, some of them not Ray's own
             raise ConfigurationError(
@@ -86,6 +90,13 @@ def _installed() -> Any:
         raise ConfigurationError(
             "--ray needs one more package here: pip install '.[ray]' in a checkout"
         ) from None
+
+
+def _knock(address: str) -> None:
+    """Ray itself would try for minutes; raises OSError and ValueError."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), _KNOCK_S).close()
 
 
 def _line(error: Exception) -> str:

@@ -9,33 +9,26 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.batch.conftest import Batch, daily
+from tests.batch.ray_cluster import RayCluster
 from tests.e2e.server import REPOSITORY
 
-ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 WORDS = ("--horizon", "6", "--part-mb", "0.05")
 WAIT_S = 180
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head that takes no work, and a node with one core; its processes find this checkout."""
-    from ray.cluster_utils import Cluster
-
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayCluster]:
+    """One whose processes find this checkout."""
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    quiet = {"include_dashboard": False, "object_store_memory": 80 << 20}
-    found: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **quiet})
-    try:
-        found.add_node(num_cpus=1, object_store_memory=80 << 20)
+    with RayCluster() as found:
         yield found
-    finally:
-        found.shutdown()
 
 
 def start(batch: Batch, given: Path, out: Path, *words: str) -> subprocess.Popen[str]:
@@ -66,7 +59,7 @@ def until_some_are_done(parts: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def test_a_node_is_killed_and_nothing_is_missing_or_doubled(batch: Batch, cluster: Any) -> None:
+def test_a_node_is_killed_and_nothing_is_missing_or_doubled(batch: Batch, cluster: RayCluster) -> None:
     """The file is byte for byte that of a run on this machine; a run that was ended goes on anywhere."""
     given = batch.write("big.csv", daily([f"s{number}" for number in range(1500)]))
     whole = batch.folder / "whole.csv"
@@ -74,9 +67,8 @@ def test_a_node_is_killed_and_nothing_is_missing_or_doubled(batch: Batch, cluste
     out = batch.folder / "out.csv"
     process = start(batch, given, out, "--ray", cluster.address)
     until_some_are_done(batch.folder / ".out.csv.parts", process)
-    (node,) = cluster.worker_nodes
-    cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
-    cluster.remove_node(node, allow_graceful=False)
+    cluster.tell("add")
+    cluster.tell("kill")
     said = process.communicate(timeout=WAIT_S)[1]
     assert process.returncode == 0, said
     assert out.read_bytes() == whole.read_bytes()
@@ -99,11 +91,11 @@ def test_mistakes_are_one_line(batch: Batch) -> None:
     out = batch.folder / "out.csv"
     assert batch("forecast", given, out, "--ray", "auto", "--workers", 2) == 2
     assert "--workers are processes of this machine" in batch.said
-    told = start(batch, given, out, "--ray", "auto")
+    told = start(batch, given, out, "--ray", "127.0.0.1:1")
     said = told.communicate(timeout=WAIT_S)[1]
     assert told.returncode == 2
     (line,) = said.splitlines()
-    assert line.startswith("rnnserve: --ray auto: ")
+    assert line.startswith("rnnserve: --ray 127.0.0.1:1: ")
     assert "ray start --head" in line
     process = "from app.cli import main; import sys; sys.modules['ray'] = None; main()"
     words = [
