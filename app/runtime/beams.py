@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.beam import BeamRequest, Hypothesis
+from app.core.repeats import Repeats
 from app.core.sequence import FinishReason
-from app.runtime.repeats import Repeats
 
 _NEVER = -math.inf
 
@@ -79,9 +79,7 @@ class BeamSearch:
         """So many continuations have ``width`` among them that are no ends, as far as there are any."""
         return self.width * (1 + len(self._request.end_tokens))
 
-    def advance(
-        self, logprobs: Sequence[float], beams: Sequence[int], tokens: Sequence[int]
-    ) -> list[int]:
+    def advance(self, logprobs: Sequence[float], beams: Sequence[int], tokens: Sequence[int]) -> list[int]:
         """Go on with the best of these, which come best first; the row that each row goes on from.
 
         They are ``num_candidates`` or more, besides those that are banned.
@@ -140,6 +138,8 @@ class BeamSearch:
 
     def _bans(self) -> list[tuple[int, ...]]:
         banned, ends = self._request.banned, self._request.end_tokens
+        if self.length < self._request.min_tokens:
+            banned = (*banned, *ends)
         if not self._repeats:
             return [banned] * self.width
         said = [repeats.next() for repeats in self._repeats]

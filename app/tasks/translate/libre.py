@@ -12,13 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from app.core.beam import BeamResult
 from app.core.errors import InvalidInput
 from app.core.schema import Answer, ModelReference
+from app.tasks.decoded.beams import BEAMS, HARD_MAX_BEAMS
 from app.tasks.model import Prepared
 from app.tasks.task import BodyReader, Operation
 from app.tasks.translate.languages import AUTO
 from app.tasks.translate.model import PreparedTranslation, TranslateModel
 from app.tasks.translate.schema import (
-    BEAMS,
-    HARD_MAX_BEAMS,
     HARD_MAX_CHARS,
     HARD_MAX_TEXTS,
     TranslateAnswer,

@@ -86,7 +86,7 @@ def test_attention_sums_to_one_over_the_grid_for_each_word(http: httpx2.Client) 
 
 def test_a_stream_gives_the_greedy_caption_word_by_word(server: ServerProcess, http: httpx2.Client) -> None:
     """Over server-sent events, of a file as well, and over a socket, several times."""
-    whole = [found["text"] for found in captions(http, FILES[:3], beams=1, no_repeat_ngram=0)]
+    whole = [found["text"] for found in captions(http, FILES[:3], beams=1)]
     body = {"images": [encoded(data) for data in FILES[:3]], "stream": True}
     assert_streamed(events(http.post("/caption", json=body).text), whole)
     headers = {"content-type": "image/png"}
@@ -99,6 +99,22 @@ def test_a_stream_gives_the_greedy_caption_word_by_word(server: ServerProcess, h
             while frames[-1]["type"] == "token":
                 frames.append(json.loads(socket.recv(timeout=30)))
             assert_streamed(frames, whole)
+
+
+def test_min_tokens_bounds_a_caption_and_its_stream(http: httpx2.Client) -> None:
+    """At its length a caption stays as it is; to be longer by one it changes; streams do the same."""
+    borders = 0
+    for data in FILES:
+        (free,) = captions(http, [data], beams=1, attention=True)
+        length = len(free["attention"]["tokens"])
+        for least in (length, length + 1) if free["finish_reason"] == "end" else ():
+            (found,) = captions(http, [data], beams=1, attention=True, min_tokens=least)
+            assert (found == free) == (least == length)
+            assert len(found["attention"]["tokens"]) >= least
+            body = {"images": encoded(data), "min_tokens": least, "stream": True}
+            assert_streamed(events(http.post("/caption", json=body).text), [found["text"]])
+            borders += 1
+    assert borders
 
 
 def events(text: str) -> list[dict[str, Any]]:
@@ -150,6 +166,8 @@ def test_max_tokens_bounds_a_caption(http: httpx2.Client) -> None:
         ({"images": [encoded(FILES[0])], "stream": True, "beams": 4}, "beams", "stream"),
         ({"images": [encoded(FILES[0])], "stream": True, "attention": True}, "attention", "stream"),
         ({"images": [encoded(FILES[0])], "max_tokens": MAX_TOKENS + 1}, "max_tokens", str(MAX_TOKENS)),
+        ({"images": [encoded(FILES[0])], "min_tokens": MAX_TOKENS + 1}, "min_tokens", str(MAX_TOKENS)),
+        ({"images": [encoded(FILES[0])], "min_tokens": 4, "max_tokens": 3}, "min_tokens", "3"),
         ({"images": [encoded(FILES[0])], "colour": 1}, "colour", ""),
     ],
 )
