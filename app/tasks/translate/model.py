@@ -104,10 +104,12 @@ class TranslateModel:
         return milliseconds_to_encode(sum(map(len, request.texts)))
 
     def prepare(self, request: Requests) -> PreparedTranslation:
-        field = "text"
-        asked = request
-        if isinstance(asked, HuggingFaceRequest):
-            field, asked = "inputs", asked.plain()
+        if isinstance(request, HuggingFaceRequest):
+            return self.prepare_as("inputs", request.plain(), request)
+        return self.prepare_as("text", request, request)
+
+    def prepare_as(self, field: str, asked: TranslateRequest, request: Requests) -> PreparedTranslation:
+        """``field``: where the client's own request has its texts."""
         texts = self._texts(asked, field)
         wanted = [sentence for text in texts for sentence in text.sentences]
         return PreparedTranslation(
