@@ -18,6 +18,7 @@ from app.core.errors import DataError, ExportError
 from app.features.text import TextCodec, codec_of
 from app.tasks.caption.pictures import as_input
 from app.tasks.caption.spec import CaptionSpec
+from training.attending.fitting import fitted
 from training.attending.search import MeasuredBundle, MeasuredNet
 from training.caption.baselines import consensus, constant
 from training.caption.batches import PAD, Batch, batches
@@ -84,7 +85,9 @@ class CaptionRecipe(Recipe[Captioner, Batch]):
         settings = dataclasses.replace(settings, size=settings.size or usual)
         if settings.size % step:
             raise DataError(f"--size {settings.size} is no multiple of {step}")
-        return cls(options, settings, load(options, data, settings.seed))
+        recipe = cls(options, settings, load(options, data, settings.seed))
+        recipe.settings = fitted(settings, recipe.batches_per_epoch, given)
+        return recipe
 
     def bundle_name(self) -> str:
         return "captioner"

@@ -18,6 +18,7 @@ from app.registry.verification import verify
 from app.tasks.caption.spec import CaptionSpec
 from tests.e2e.server import ServerProcess
 from tests.rig import REGISTERED
+from training.attending.fitting import LEAST_STEPS
 from training.caption.corpus import Vocabulary, caption_tokenizer
 from training.caption.data import load
 from training.caption.recipe import CaptionRecipe
@@ -145,6 +146,14 @@ def test_what_cannot_be_trained_on_is_said_in_one_line(
         )
     assert words in refused.value.message
     assert "\n" not in refused.value.message
+
+
+def test_few_pictures_are_gone_over_more_often(table: Path) -> None:
+    """Unless it is said how often."""
+    options = CaptionOptions(csv=table, image="path", caption="text")
+    recipe = CaptionRecipe.load(options, {**SMALL, "epochs": None}, None)
+    assert recipe.settings.epochs * recipe.batches_per_epoch >= LEAST_STEPS
+    assert CaptionRecipe.load(options, SMALL, None).settings.epochs == SMALL["epochs"]
 
 
 def test_parts_share_no_picture(table: Path) -> None:
