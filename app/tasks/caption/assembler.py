@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from app.core.sequence import Event
 from app.features.text import TextCodec
 from app.tasks.caption.answers import Answers
-from app.tasks.caption.schema import Caption, CaptionAnswer, CaptionsFrame, Frame, WordFrame
+from app.tasks.caption.schema import Caption, CaptionAnswer, CaptionsFrame, Frame
 from app.tasks.decoded.beams import ENDINGS, Ending
-from app.tasks.decoded.draft import Drafts
+from app.tasks.decoded.draft import Drafts, PartFrame
 from app.tasks.model import Summary
 
 
@@ -36,13 +36,13 @@ class CaptionAssembler:
     def _endings(self) -> list[Ending]:
         return ["stopped" if reason is None else ENDINGS[reason] for reason in self._drafts.reasons]
 
-    def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[WordFrame]:
+    def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[PartFrame]:
         for index, text in self._drafts.push(events).items():
             if text:
                 self._given[index] += text
-                yield WordFrame.model_construct(type="token", text=text, index=index)
+                yield PartFrame.model_construct(type="token", text=text, index=index)
 
-    def stop(self) -> Iterator[WordFrame]:
+    def stop(self) -> Iterator[PartFrame]:
         """Nothing is held back."""
         return iter(())
 

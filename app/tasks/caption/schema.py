@@ -17,6 +17,7 @@ from app.tasks.decoded.beams import (
     NoRepeat,
     OtherText,
 )
+from app.tasks.decoded.draft import PartFrame
 from app.tasks.decoded.schema import Usage
 
 LENGTH_PENALTY = 0.6
@@ -106,14 +107,6 @@ class CaptionAnswer(Answer):
     usage: Usage
 
 
-class WordFrame(Answer):
-    """What the caption of one picture has gained since its last frame."""
-
-    type: Literal["token"] = "token"
-    text: str
-    index: int = Field(description="which of the pictures")
-
-
 class CaptionsFrame(Answer):
     """All captions have ended well."""
 
@@ -123,7 +116,7 @@ class CaptionsFrame(Answer):
     usage: Usage
 
 
-Frame = WordFrame | CaptionsFrame
+Frame = PartFrame | CaptionsFrame
 
 
 class ImageToTextParameters(Request):

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from app.core.errors import RnnserveError
+from app.core.schema import Answer
 from app.core.sequence import Event, Failed, Finished, FinishReason, Source, Tokens
 from app.features.text import TextCodec, TextInputs
 from app.tasks.session import Context, EncodedInputs
+
+
+class PartFrame(Answer):
+    """What one text has gained since its last frame."""
+
+    type: Literal["token"] = "token"
+    text: str
+    index: int = Field(description="which of the texts that were asked for")
 
 
 class Drafts:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from app.core.sequence import Event
 from app.features.text import TextCodec
 from app.tasks.decoded.beams import Ending
-from app.tasks.decoded.draft import Drafts
+from app.tasks.decoded.draft import Drafts, PartFrame
 from app.tasks.model import Summary
 from app.tasks.translate.answers import detected, told, usage
-from app.tasks.translate.schema import Frame, PartFrame, TranslateAnswer, Translation, TranslationsFrame
+from app.tasks.translate.schema import Frame, TranslateAnswer, Translation, TranslationsFrame
 
 if TYPE_CHECKING:
     from app.tasks.translate.answers import Answers

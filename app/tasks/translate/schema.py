@@ -17,6 +17,7 @@ from app.tasks.decoded.beams import (
     NoRepeat,
     OtherText,
 )
+from app.tasks.decoded.draft import PartFrame
 from app.tasks.decoded.schema import Usage
 from app.tasks.translate.languages import AUTO
 
@@ -108,14 +109,6 @@ class TranslateAnswer(Answer):
     model: str
     translations: list[Translation]
     usage: Usage
-
-
-class PartFrame(Answer):
-    """What one translation has gained since its last frame."""
-
-    type: Literal["token"] = "token"
-    text: str
-    index: int = Field(description="which of the texts")
 
 
 class TranslationsFrame(Answer):
