@@ -156,6 +156,19 @@ def test_few_pictures_are_gone_over_more_often(table: Path) -> None:
     assert CaptionRecipe.load(options, SMALL, None).settings.epochs == SMALL["epochs"]
 
 
+def test_a_network_that_has_hardly_learned_is_not_the_best(table: Path) -> None:
+    """However well words at random score: each epoch is better than the one before."""
+    recipe = CaptionRecipe.load(CaptionOptions(csv=table, image="path", caption="text"), SMALL, None)
+    net = recipe.build_net().eval()
+    scores = []
+    for epoch in range(-(-100 // recipe.batches_per_epoch)):
+        next(iter(recipe.batches(epoch)))
+        scores.append(recipe.validate(net))
+    assert scores == sorted(scores, reverse=True)
+    assert len({*scores}) == len(scores) > 2
+    assert scores[-2] > 0 >= scores[-1]
+
+
 def test_parts_share_no_picture(table: Path) -> None:
     """All captions of a picture are in one part; the same seed parts alike."""
     options = CaptionOptions(csv=table, image="path", caption="text")
