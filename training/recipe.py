@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from app.bundle.manifest import Quality, Source, Spec
 from app.bundle.reader import Bundle
-from app.core.errors import DataError
+from app.core.errors import DataError, InvalidInput
 from app.features.text import TextCodec
 from training.data.download import DataStore
 from training.exportable import ExportableEncoder
@@ -171,16 +172,25 @@ def check_choice(dataset: str | None, file: Path | None, flag: str, known: Colle
         raise DataError(f"unknown data set {dataset!r}; allowed: {', '.join(known)}")
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What is wrong with a file of the user's own, and with its columns, as DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot read {path.name!r}: {error.strerror}") from error
+    except InvalidInput as error:
+        raise DataError(f"{path.name!r}, {error.field}: {error.message}") from error
+
+
 def file_source(path: Path) -> Source:
     """What a manifest records of a file of the user's own.
 
     Raises:
         DataError: it cannot be read.
     """
-    try:
+    with reading(path):
         return Source(name=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    except OSError as error:
-        raise DataError(f"cannot read {path.name!r}: {error.strerror}") from error
 
 
 def first_tokens(sequences: Iterable[Iterable[int]]) -> NDArray[np.int64]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +61,7 @@ def write_bundle(
             staging.chmod(0o755)
             for name, data in contents.items():
                 (staging / name).write_bytes(data)
-            (staging / MANIFEST_FILE).write_text(final.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            (staging / MANIFEST_FILE).write_text(_written(final), encoding="utf-8")
             if target.exists():
                 shutil.rmtree(target)
             staging.rename(target)
@@ -68,3 +70,22 @@ def write_bundle(
     except OSError as error:
         raise BundleError(f"cannot write the bundle {manifest.reference}: {error.strerror}") from error
     return target
+
+
+def _written(manifest: Manifest) -> str:
+    """Without fields that say nothing: a server of an earlier version refuses those that it does not know."""
+    whole, told = manifest.model_dump(mode="json"), manifest.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps(_telling(whole, told), indent=2, ensure_ascii=False) + "\n"
+
+
+def _telling(whole: Any, told: Any) -> Any:
+    """``whole`` without the null, false and empty values that are not in ``told`` as well."""
+    if isinstance(whole, dict):
+        return {
+            name: _telling(value, told.get(name, value))
+            for name, value in whole.items()
+            if name in told or not (value is None or value is False or value in ([], {}))
+        }
+    if isinstance(whole, list):
+        return [_telling(*pair) for pair in zip(whole, told, strict=True)]
+    return whole

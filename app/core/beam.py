@@ -19,6 +19,7 @@ class BeamRequest:
             It is neither scored nor reported.
         width: hypotheses that advance together.
         max_tokens: of a hypothesis, the end token included.
+        min_tokens: before so many tokens no hypothesis ends.
         n_best: hypotheses in the result, at most ``width``.
         length_penalty: the exponent of Wu et al. 2016, at least 0; see :func:`app.runtime.beams.score`.
         end_tokens: end a hypothesis. They are scored and not reported.
@@ -40,6 +41,7 @@ class BeamRequest:
     start: NDArray[np.float32] | None = None
     attended: NDArray[np.float32] | None = None
     attention: bool = False
+    min_tokens: int = 0
 
     @property
     def num_steps(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -12,9 +12,14 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     StringConstraints,
+    ValidationError,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from app.core.errors import InvalidInput
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 ModelReference = Annotated[
     str | None,
@@ -61,6 +66,16 @@ _set = object.__setattr__
 
 # One for all that have the same fields: nobody changes it, since they are frozen.
 _given = cache(lambda *names: set(names))
+
+
+def read(kind: type[ModelT], given: Any, field: str) -> ModelT:
+    """A model of what a client gave as ``field``; raises InvalidInput, which names the first wrong part."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join([field, *map(str, first["loc"])])
+        raise InvalidInput(where, first["msg"], allowed=[*kind.model_fields]) from None
 
 
 class OneOrMany:

@@ -31,10 +31,13 @@ def gathered(arrays: Sequence[NDArray[np.float32] | None], spec: AttendedSpec) -
     """
     lengths = np.array([1 if array is None else len(array) for array in arrays], np.int64)
     most = spec.length or -(-int(lengths.max()) // _MULTIPLE) * _MULTIPLE
-    values = np.zeros((len(arrays), most, spec.width), np.float32)
-    for row, array in enumerate(arrays):
+    values = np.empty((len(arrays), most, spec.width), np.float32)
+    for array, row in zip(arrays, values, strict=True):
+        length = 0
         if array is not None:
-            values[row, : len(array)] = array
+            length = len(array)
+            row[:length] = array
+        row[length:] = 0
     return Attended(values, lengths)
 
 

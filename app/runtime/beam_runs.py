@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -42,8 +43,9 @@ class BeamRuns:
                 part.rows = self._first_rows(part)
             searches.append(part.search)
             rows.append(part.rows)
-        steps = np.concatenate([search.tokens for search in searches])
-        run = self._runner.run(steps[:, None], np.concatenate(rows), 0, self._attended_by(batch))
+        fed = list(chain.from_iterable([search.tokens for search in searches]))
+        steps = np.array(fed, np.int64)[:, None]
+        run = self._runner.run(steps, np.concatenate(rows), 0, self._attended_by(batch))
         logits = run.outputs[0][:, 0]
         errors = row_errors(run, [run.rows, logits])
         if errors:

@@ -6,16 +6,19 @@ in any company. Ties go to the lower beam, then to the more likely token, then t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.core.beam import BeamRequest, Hypothesis
+from app.core.repeats import Repeats
 from app.core.sequence import FinishReason
 
-_NONE = np.empty(0, np.int64)
+_NEVER = -math.inf
 
 
 def score(logprob: float, length: int, length_penalty: float) -> float:
@@ -41,24 +44,23 @@ class BeamSearch:
     or at ``max_tokens``, where those that are left are cut off.
 
     Attributes:
-        bans_any: whether there may be :meth:`bans`.
-        logprobs: ``[width]`` of the live hypotheses, the best first; minus infinity for rows without one.
-        tokens: ``[width]``, what the rows are fed next.
+        width: its rows.
+        logprobs: of the live hypotheses, the best first; minus infinity for rows without one.
+        tokens: what the rows are fed next.
+        bans: of each row, the tokens with which it must not go on.
         length: tokens of each live hypothesis.
     """
 
     __slots__ = (
-        *("_attention", "_ended", "_fixed_bans", "_history", "_parents", "_request", "_tokens"),
-        *("bans_any", "done", "length", "logprobs", "tokens"),
+        *("_attention", "_ended", "_parents", "_repeats", "_request", "_tokens"),
+        *("bans", "done", "length", "logprobs", "tokens", "width"),
     )
 
     def __init__(self, request: BeamRequest) -> None:
         self._request = request
-        width = request.width
-        self.bans_any = bool(request.banned or request.no_repeat_ngram)
-        self.logprobs = np.full(width, -np.inf)
-        self.logprobs[0] = 0.0
-        self.tokens = np.full(width, request.steps[-1], np.int64)
+        self.width = width = request.width
+        self.logprobs = [0.0] + [_NEVER] * (width - 1)
+        self.tokens: list[int] = [int(request.steps[-1])] * width
         self.length = 0
         self.done = False
         self._ended: list[_Ended] = []
@@ -66,38 +68,22 @@ class BeamSearch:
         self._parents: list[list[int]] = []
         self._tokens: list[list[int]] = []
         self._attention: list[NDArray[np.float32]] = []
-        self._history = np.tile(request.steps, (width, 1)) if request.no_repeat_ngram else None
-        banned = np.array(request.banned, np.int64)
-        self._fixed_bans = np.repeat(np.arange(width), banned.size), np.tile(banned, width)
-
-    @property
-    def width(self) -> int:
-        return self._request.width
+        self._repeats: list[Repeats] = []  # of each row, if there may be none
+        if request.no_repeat_ngram:
+            said = Repeats(request.no_repeat_ngram, request.steps.tolist())
+            self._repeats = [said.copy() for _ in range(width)]
+        self.bans = self._bans()
 
     @property
     def num_candidates(self) -> int:
         """So many continuations have ``width`` among them that are no ends, as far as there are any."""
         return self.width * (1 + len(self._request.end_tokens))
 
-    def bans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and the tokens with which they must not go on, as pairs."""
-        rows, tokens = self._fixed_bans
-        size = self._request.no_repeat_ngram
-        history = self._history
-        if history is None or history.shape[1] < size:
-            return rows, tokens
-        # Where the last tokens of a row occur earlier in it, it must not go on as it did there.
-        found = np.ones((self.width, history.shape[1] - size + 1), np.bool_)
-        for place in range(size - 1):
-            last = history[:, history.shape[1] - size + 1 + place, None]
-            found &= history[:, place : place + found.shape[1]] == last
-        repeating, places = np.nonzero(found)
-        repeated = history[repeating, places + size - 1]
-        keep = [token not in self._request.end_tokens for token in repeated.tolist()]
-        return np.concatenate([rows, repeating[keep]]), np.concatenate([tokens, repeated[keep]])
+    def advance(self, logprobs: Sequence[float], beams: Sequence[int], tokens: Sequence[int]) -> list[int]:
+        """Go on with the best of these, which come best first; the row that each row goes on from.
 
-    def advance(self, logprobs: list[float], beams: list[int], tokens: list[int]) -> list[int]:
-        """Go on with the best of ``num_candidates``, the best first; the row that each row goes on from."""
+        They are ``num_candidates`` or more, besides those that are banned.
+        """
         request = self._request
         width, ends = request.width, request.end_tokens
         self.length += 1
@@ -105,9 +91,12 @@ class BeamSearch:
         parents: list[int] = []
         chosen: list[int] = []
         num_ended = len(self._ended)
-        for rank, (logprob, beam, token) in enumerate(zip(logprobs, beams, tokens, strict=True)):
-            if logprob == -np.inf:
+        rank = 0
+        for logprob, beam, token in zip(logprobs, beams, tokens, strict=True):
+            if logprob == _NEVER:
                 break
+            if token in self.bans[beam]:
+                continue
             if token not in ends:
                 live.append(logprob)
                 parents.append(beam)
@@ -116,20 +105,22 @@ class BeamSearch:
                     break
             elif rank < width:  # an end that is not among the best is no better than what goes on
                 self._end(logprob, beam, FinishReason.END)
+            rank += 1
         if not live and len(self._ended) == num_ended:
             # All is banned: what there is stays as it was.
             self.length -= 1
             self._cut_off()
             return list(range(width))
         missing = width - len(live)
-        self.logprobs = np.array(live + [-np.inf] * missing)
+        self.logprobs = live + [_NEVER] * missing
         parents += parents[:1] * missing or [0] * missing
         chosen += chosen[:1] * missing or [0] * missing
-        self.tokens = np.array(chosen, np.int64)
+        self.tokens = chosen
         self._parents.append(parents)
         self._tokens.append(chosen)
-        if self._history is not None:
-            self._history = np.concatenate([self._history[parents], self.tokens[:, None]], axis=1)
+        if self._repeats:
+            self._say(parents, chosen)
+        self.bans = self._bans()
         if len(self._ended) >= width or not live or not self._may_improve(live[0]):
             self.done = True
         elif self.length == request.max_tokens:
@@ -145,14 +136,33 @@ class BeamSearch:
         best = sorted(self._ended, key=lambda ended: -ended.score)[: self._request.n_best]
         return [self._hypothesis(ended) for ended in best]
 
+    def _bans(self) -> list[tuple[int, ...]]:
+        banned, ends = self._request.banned, self._request.end_tokens
+        if self.length < self._request.min_tokens:
+            banned = (*banned, *ends)
+        if not self._repeats:
+            return [banned] * self.width
+        said = [repeats.next() for repeats in self._repeats]
+        return [(*banned, *[token for token in row if token not in ends]) if row else banned for row in said]
+
+    def _say(self, parents: list[int], chosen: list[int]) -> None:
+        """Of the rows that go on from one row the first takes over what it has said, the others copies."""
+        before = self._repeats
+        self._repeats = [
+            before[parent] if parents.index(parent) == row else before[parent].copy()
+            for row, parent in enumerate(parents)
+        ]
+        for repeats, token in zip(self._repeats, chosen, strict=True):
+            repeats.add(token)
+
     def _end(self, logprob: float, beam: int, reason: FinishReason) -> None:
         scored = score(logprob, self.length, self._request.length_penalty)
         self._ended.append(_Ended(scored, logprob, self.length, beam, reason))
 
     def _cut_off(self) -> None:
         self.done = True
-        for beam, logprob in enumerate(self.logprobs.tolist()):
-            if logprob > -np.inf:
+        for beam, logprob in enumerate(self.logprobs):
+            if logprob > _NEVER:
                 self._end(logprob, beam, FinishReason.LENGTH)
 
     def _may_improve(self, best: float) -> bool:
@@ -201,53 +211,37 @@ def advance(
     Returns:
         ``[rows]``: the row that each row goes on from, itself or one of the same search.
     """
-    banned_rows, banned_tokens = _bans(searches)
-    count = max([search.num_candidates for search in searches])
-    if banned_rows.size:  # so that enough are left
-        count += int(np.bincount(banned_rows).max())
+    num_banned = max([len(banned) for search in searches for banned in search.bans])
+    count = max([search.num_candidates for search in searches]) + num_banned  # so that enough are left
     found, ids = likeliest(logits, min(count, logits.shape[1]))
-    values = found.astype(np.float64)
-    if banned_rows.size:
-        pairs, places = np.nonzero(ids[banned_rows] == banned_tokens[:, None])
-        values[banned_rows[pairs], places] = -np.inf
-    values += np.concatenate([search.logprobs for search in searches])[:, None]
-    parents = np.empty(len(logits), np.intp)
-    alike: dict[tuple[int, int], list[tuple[int, BeamSearch]]] = {}
+    before = list(chain.from_iterable([search.logprobs for search in searches]))
+    values = found.astype(np.float64) + np.array(before)[:, None]
+    parents = [0] * len(logits)
+    alike: dict[int, list[tuple[int, BeamSearch]]] = {}
     first = 0
     for search in searches:
-        alike.setdefault((search.width, search.num_candidates), []).append((first, search))
+        alike.setdefault(search.width, []).append((first, search))
         first += search.width
-    for (width, count), members in alike.items():
+    for width, members in alike.items():
         rows = np.array([first for first, _ in members])[:, None] + np.arange(width)
-        for (first, search), best in zip(members, _best(values[rows], ids[rows], count), strict=True):
-            parents[first : first + width] = [first + beam for beam in search.advance(*best)]
-    return parents
+        best = _best(values[rows], ids[rows], count + width * num_banned)
+        for (first, search), candidates in zip(members, best, strict=True):
+            parents[first : first + width] = [first + beam for beam in search.advance(*candidates)]
+    return np.array(parents, np.intp)
 
 
-def _best(
-    values: NDArray[np.float64], ids: NDArray[np.int64], count: int
-) -> Iterator[tuple[list[float], list[int], list[int]]]:
-    """Of each search the ``count`` best log-probabilities, with beams and tokens, from ``[n, width, k]``."""
-    num, _, per_beam = values.shape
+Candidates = tuple[Sequence[float], Sequence[int], Sequence[int]]
+"""Log-probabilities, the best first, with beams and tokens."""
+
+
+def _best(values: NDArray[np.float64], ids: NDArray[np.int64], count: int) -> Iterator[Candidates]:
+    """Of each search the ``count`` best, from ``[n, width, k]``, where those of each beam are in order."""
+    num, width, per_beam = values.shape
     values, ids = values.reshape(num, -1), ids.reshape(num, -1)
+    if width == 1:
+        return zip(values.tolist(), repeat([0] * per_beam), ids.tolist(), strict=False)
     order = np.argsort(-values, axis=1, kind="stable")[:, :count]
     each = np.arange(num)[:, None]
     return zip(
         values[each, order].tolist(), (order // per_beam).tolist(), ids[each, order].tolist(), strict=True
     )
-
-
-def _bans(searches: Sequence[BeamSearch]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows, and tokens with which they must not go on, as pairs."""
-    rows: list[NDArray[np.int64]] = []
-    tokens: list[NDArray[np.int64]] = []
-    first = 0
-    for search in searches:
-        if search.bans_any:
-            own_rows, own_tokens = search.bans()
-            rows.append(own_rows + first)
-            tokens.append(own_tokens)
-        first += search.width
-    if not rows:
-        return _NONE, _NONE
-    return np.concatenate(rows), np.concatenate(tokens)

@@ -200,10 +200,11 @@ class Drawing:
         """The next token of each, and by row what it ended; a failed stop rule is added to ``errors``."""
         drawn = self._sampler.num_drawn
         open_to_all = logits
-        if self._avoided:
+        avoided = [(place, found) for place, ask in self._avoided if (found := ask())]
+        if avoided:
             logits = logits.copy()
-            for place, avoided in self._avoided:
-                logits[place, avoided()] = -np.inf
+            for place, found in avoided:
+                logits[place, found] = -np.inf
         ids = self.last = self._sampler.draw(logits)
         for place, tokens in self._forced:
             if drawn < len(tokens) and tokens[drawn] >= 0:

@@ -31,6 +31,7 @@ from app.engine.engine import Engine
 from app.engine.load import QueueLimits, SchedulerLimits
 from app.runtime.executor import GraphExecutor
 from app.runtime.session import GraphSession
+from app.tasks.decoded.beams import streamed
 from tests.engine.driving import StartEngine, drain, idle, soon, until
 
 END = 3
@@ -93,6 +94,7 @@ def many(num: int) -> list[BeamRequest]:
             n_best=1,
             banned=(0, 1) if index % 2 else (),
             no_repeat_ngram=index % 4,
+            min_tokens=index % 5,
         )
         for index in range(num)
     ]
@@ -145,14 +147,36 @@ async def test_a_beam_of_one_is_the_stream_of_the_likeliest_tokens(engine: Engin
     for first in range(4, 30):
         result = await engine.submit_beam(ask(first, 5, width=1, max_tokens=20), soon())
         feedback = Feedback(20, Sampling(temperature=0), end_tokens=frozenset([END]))
-        events = await drain(
-            engine.submit([SequenceRequest(np.array([first, 5]), feedback=feedback)], soon())
-        )
-        tokens = [token.id for _, event in events if isinstance(event, Tokens) for token in event.tokens]
-        assert result.hypotheses[0].tokens == tokens
-        last = events[-1][1]
-        assert isinstance(last, Finished)
-        assert result.hypotheses[0].reason is last.reason
+        tokens, reason = await written(engine, SequenceRequest(np.array([first, 5]), feedback=feedback))
+        assert (result.hypotheses[0].tokens, result.hypotheses[0].reason) == (tokens, reason)
+
+
+async def test_a_stream_is_held_to_what_a_beam_of_one_is(engine: Engine) -> None:
+    """The same tokens and end; at the border of the fewest tokens nothing changes, and one behind it does."""
+    borders = 0
+    for first in range(4, 30):
+        for ngram in (0, 1, 3):
+            free = ask(first, 5, width=1, max_tokens=20, banned=(2,), no_repeat_ngram=ngram)
+            said = (await engine.submit_beam(free, soon())).hypotheses[0].tokens
+            ended = replace(free, end_tokens=frozenset(said[6:7]))  # where this network comes to an end
+            natural = (await engine.submit_beam(ended, soon())).hypotheses[0]
+            length = len(natural.tokens)
+            for least in (0, length, length + 1):
+                request = replace(ended, min_tokens=least)
+                found = (await engine.submit_beam(request, soon())).hypotheses[0]
+                assert await written(engine, streamed(request)) == (found.tokens, found.reason)
+                assert len(found.tokens) >= least
+                assert (found.tokens == natural.tokens) == (least <= length)
+            borders += natural.reason is FinishReason.END and length > 2
+    assert borders > 10
+
+
+async def written(engine: Engine, request: SequenceRequest) -> tuple[list[int], FinishReason]:
+    """The tokens of a sequence, and why it ended."""
+    events = [event for _, event in await drain(engine.submit([request], soon()))]
+    last = events[-1]
+    assert isinstance(last, Finished)
+    return [token.id for event in events if isinstance(event, Tokens) for token in event.tokens], last.reason
 
 
 async def test_a_search_goes_on_from_the_row_it_is_given(engine: Engine) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tests.recall.task import MAX_LENGTH, RecallSpec
+from tests.recall.schema import MAX_LENGTH, RecallSpec
 from training.cells import Cell, RecurrentStack
 from training.encoder_decoder import AttendingNet, TokenEncoder
 from training.export import describe_run, export_bundle

@@ -15,7 +15,7 @@ from app.core.sequence import Encoded
 from app.tasks.model import Prepared
 
 if TYPE_CHECKING:
-    from tests.recall.task import RecallModel
+    from tests.recall.model import RecallModel
 
 END = 1
 

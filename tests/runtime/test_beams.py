@@ -107,7 +107,7 @@ def brute_force(toy: Toy, request: BeamRequest) -> list[tuple[float, list[int], 
             [*tokens, token]
             for tokens in live
             for token in allowed
-            if token == END or not repeats([*steps, *tokens, token], request.no_repeat_ngram)
+            if may_follow(token, [*steps, *tokens], request)
         ]
         for tokens in longer:
             if tokens[-1] == END:
@@ -121,6 +121,13 @@ def brute_force(toy: Toy, request: BeamRequest) -> list[tuple[float, list[int], 
                 end(tokens, FinishReason.LENGTH)
             live = []
     return sorted(found, key=lambda one: -one[0])
+
+
+def may_follow(token: int, before: list[int], request: BeamRequest) -> bool:
+    """Whether a sequence goes on with a token, or ends: an end is no repetition, and may come too soon."""
+    if token == END:
+        return len(before) - len(request.steps) >= request.min_tokens
+    return not repeats([*before, token], request.no_repeat_ngram)
 
 
 def repeats(tokens: list[int], size: int) -> bool:
@@ -139,6 +146,7 @@ toys = st.builds(Toy, st.integers(0, 10_000), st.integers(2, 5))
     length_penalty=st.sampled_from([0.0, 0.6, 1.0, 2.0]),
     ngram=st.sampled_from([0, 0, 1, 2, 3]),
     banned=st.sampled_from([(), (), (1,)]),
+    min_tokens=st.sampled_from([0, 0, 1, 3]),
     steps=st.lists(st.integers(1, 1), min_size=1, max_size=3),
 )
 def test_a_beam_that_holds_everything_finds_the_best(
@@ -147,6 +155,7 @@ def test_a_beam_that_holds_everything_finds_the_best(
     length_penalty: float,
     ngram: int,
     banned: tuple[int, ...],
+    min_tokens: int,
     steps: list[int],
 ) -> None:
     """As wide as there are hypotheses, it gives those of brute force, in their order."""
@@ -159,6 +168,7 @@ def test_a_beam_that_holds_everything_finds_the_best(
         length_penalty=length_penalty,
         no_repeat_ngram=ngram,
         banned=banned,
+        min_tokens=min_tokens,
     )
     (found,) = find(toy, [request])
     wanted = brute_force(toy, request)[: request.n_best]
@@ -221,10 +231,15 @@ def test_a_narrow_beam_finds_what_the_textbook_does(
 
 
 @settings(max_examples=60, deadline=None)
-@given(toy=toys, ngram=st.sampled_from([0, 2]), max_tokens=st.integers(1, 12))
-def test_a_beam_of_one_is_greedy(toy: Toy, ngram: int, max_tokens: int) -> None:
-    """The likeliest token at each step, until the end token or the maximum."""
-    request = ask(1, max_tokens, no_repeat_ngram=ngram)
+@given(
+    toy=st.builds(Toy, st.integers(0, 10_000), st.integers(4, 8)),
+    ngram=st.sampled_from([0, 2, 3]),
+    min_tokens=st.sampled_from([0, 0, 2, 5]),
+    max_tokens=st.integers(1, 12),
+)
+def test_a_beam_of_one_is_greedy(toy: Toy, ngram: int, min_tokens: int, max_tokens: int) -> None:
+    """The likeliest token that is allowed at each step, until the end token or the maximum."""
+    request = ask(1, max_tokens, no_repeat_ngram=ngram, min_tokens=min_tokens)
     (found,) = find(toy, [request])
     row, history, total = np.zeros((1, 3)), [START], 0.0
     reason = FinishReason.LENGTH
@@ -232,7 +247,7 @@ def test_a_beam_of_one_is_greedy(toy: Toy, ngram: int, max_tokens: int) -> None:
         logits, row = toy.step(row, np.array(history[-1:]))
         logprobs = log_softmax(logits)[0]
         order = sorted(range(toy.vocabulary), key=lambda token: (-logits[0, token], token))
-        allowed = [token for token in order if token == END or not repeats([*history, token], ngram)]
+        allowed = [token for token in order if may_follow(token, history, request)]
         total += logprobs[allowed[0]]
         if allowed[0] == END:
             reason = FinishReason.END
@@ -260,8 +275,14 @@ def test_scores_are_sorted_and_are_those_of_forced_decoding(toy: Toy, width: int
 
 
 searches = st.builds(
-    lambda width, max_tokens, steps, n_best, ngram, banned: ask(
-        width, max_tokens, *steps, n_best=min(n_best, width), no_repeat_ngram=ngram, banned=banned
+    lambda width, max_tokens, steps, n_best, ngram, banned, min_tokens: ask(
+        width,
+        max_tokens,
+        *steps,
+        n_best=min(n_best, width),
+        no_repeat_ngram=ngram,
+        banned=banned,
+        min_tokens=min_tokens,
     ),
     st.integers(1, 6),
     st.integers(1, 10),
@@ -269,6 +290,7 @@ searches = st.builds(
     st.integers(1, 6),
     st.sampled_from([0, 0, 1, 2]),
     st.sampled_from([(), (2,), (2, 3)]),
+    st.sampled_from([0, 0, 4]),
 )
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from tests.e2e.server import ServerProcess
-from tests.recall.task import RecallSpec
+from tests.recall.schema import RecallSpec
 from training.cells import RecurrentStack
 from training.encoder_decoder import TokenEncoder
 from training.export import describe_run, export_bundle

@@ -7,14 +7,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from app.core.errors import DataError, InvalidInput
+from app.core.errors import DataError
 from app.features.table import read_table
+from training.attending.parts import parted
 from training.caption.corpus import Corpus, Picture
 from training.caption.settings import FLICKR8K, CaptionOptions
 from training.data.download import DataStore
-from training.recipe import check_choice, file_source
+from training.recipe import check_choice, file_source, reading
 
 FOLDER = "captioning/flickr8k"
 _PARTS = ("trainImages", "devImages", "testImages")
@@ -74,10 +73,7 @@ def _of_csv(options: CaptionOptions, csv: Path, seed: int) -> Corpus:
             f"{csv.name!r} has {len(found)} pictures with a caption; at least {_LEAST} are needed"
         )
     pictures = [Picture(name, tuple(captions)) for name, captions in found.items()]
-    order = np.random.default_rng(seed).permutation(len(pictures)).tolist()
-    count = max(10, round(_SHARE * len(pictures)))
-    parts = (order[2 * count :], order[count : 2 * count], order[:count])
-    train, validation, test = ([pictures[index] for index in part] for part in parts)
+    train, validation, test = parted(pictures, _SHARE, seed)
 
     def read(name: str) -> bytes:
         try:
@@ -90,14 +86,10 @@ def _of_csv(options: CaptionOptions, csv: Path, seed: int) -> Corpus:
 
 
 def _rows(options: CaptionOptions, csv: Path) -> Iterator[tuple[str, str]]:
-    try:
+    with reading(csv):
         table = read_table(csv.read_bytes())
         image = table.index_of(options.image, "--image")
         caption = table.index_of(options.caption, "--caption")
-    except OSError as error:
-        raise DataError(f"cannot read {csv.name!r}: {error.strerror}") from error
-    except InvalidInput as error:
-        raise DataError(f"{csv.name!r}, {error.field}: {error.message}") from error
     for row in table.rows:
         if row.cells[image].strip() and row.cells[caption].strip():
             yield row.cells[image].strip(), row.cells[caption].strip()

@@ -10,7 +10,7 @@ import sacrebleu
 from numpy.typing import NDArray
 
 from app.bundle.manifest import Quality
-from app.tasks.caption.schema import BEAMS
+from app.tasks.decoded.beams import BEAMS
 from training.attending.search import Measured
 from training.caption.cider import Cider
 from training.caption.corpus import Corpus, Picture, Vocabulary, words_of

@@ -7,13 +7,13 @@ picture --encoder--> grid of features --linear--> values --linear--> keys       
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
+from training.attending.encoder import PartOfNet
 from training.attending.net import AttendingConfig, AttendingDecoder
 from training.caption.lite0 import Lite0
 from training.caption.scratch import Scratch
@@ -77,30 +77,15 @@ class Captioner(AttendingDecoder):
         return torch.cat([keys, locked_dropout(values, config.dropout / 2, self.training)], dim=2)
 
 
-class Encoder:
+class Encoder(PartOfNet[Captioner]):
     """The encoder of a :class:`Captioner`, of the exportable form."""
 
     max_length: int | None = None
 
     def __init__(self, net: Captioner) -> None:
-        self._net = net
+        super().__init__(net)
         self.input_shape: tuple[int, ...] = (3, net.config.size, net.config.size)
         self.attended_length: int | None = net.config.positions(net.seeing.stride)
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        return self._net.named_parameters()
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        return self._net.parameters()
-
-    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        return self._net.named_buffers()
-
-    def eval(self) -> nn.Module:
-        return self._net.eval()
-
-    def cpu(self) -> nn.Module:
-        return self._net.cpu()
 
     def __call__(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return self._net.encode(self._net.see(x))

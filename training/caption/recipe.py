@@ -18,6 +18,8 @@ from app.core.errors import DataError, ExportError
 from app.features.text import TextCodec, codec_of
 from app.tasks.caption.pictures import as_input
 from app.tasks.caption.spec import CaptionSpec
+from app.tasks.decoded.beams import BEAMS
+from training.attending.fitting import fitted
 from training.attending.search import MeasuredBundle, MeasuredNet
 from training.caption.baselines import consensus, constant
 from training.caption.batches import PAD, Batch, batches
@@ -39,6 +41,8 @@ from training.recipe import Recipe, UserModule, first_tokens
 
 _JUDGED = 600
 """Pictures by which an epoch is judged, at most."""
+_LEARNED_STEPS = 100
+"""Of an optimiser, before what a network says is more than words at random."""
 
 
 class CaptionRecipe(Recipe[Captioner, Batch]):
@@ -61,6 +65,7 @@ class CaptionRecipe(Recipe[Captioner, Batch]):
             for picture in corpus.train
         ]
         self.sources = corpus.sources
+        self._epoch = 0
         self._seeing: Any = Scratch()
         self._weights = ""
         if settings.encoder == "lite0":
@@ -84,7 +89,9 @@ class CaptionRecipe(Recipe[Captioner, Batch]):
         settings = dataclasses.replace(settings, size=settings.size or usual)
         if settings.size % step:
             raise DataError(f"--size {settings.size} is no multiple of {step}")
-        return cls(options, settings, load(options, data, settings.seed))
+        recipe = cls(options, settings, load(options, data, settings.seed))
+        recipe.settings = fitted(settings, recipe.batches_per_epoch, given)
+        return recipe
 
     def bundle_name(self) -> str:
         return "captioner"
@@ -104,7 +111,7 @@ class CaptionRecipe(Recipe[Captioner, Batch]):
         return -(-len(self._captions) // self.settings.batch)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        settings = self.settings
+        self._epoch, settings = epoch, self.settings
         random = np.random.default_rng((settings.seed, epoch))
         args = (self._train, self._captions, settings.batch, self._unknown, random)
         return batches(*args, mirror=settings.mirror)
@@ -122,9 +129,20 @@ class CaptionRecipe(Recipe[Captioner, Batch]):
         return net.loss(torch.cat(said), torch.cat(wanted), self.settings.smoothing).mean()
 
     def validate(self, net: Captioner) -> float:
-        """CIDEr-D of greedy captions, below zero: the likelihood is at its best long before captions are."""
-        indices = np.arange(min(_JUDGED, len(self._validation)))[:, None]
-        told = captions(_Seen(net, self._validation), self.vocabulary, indices, 1, self.settings.max_tokens)
+        """CIDEr-D below zero: the likelihood is at its best long before captions are.
+
+        Many pictures are judged by greedy captions, which are quick, and few by beams, as they will be
+        captioned. Of few pictures words at random may score well, so before ``_LEARNED_STEPS`` the network
+        that has learned for longer is the better one.
+        """
+        steps = (self._epoch + 1) * self.batches_per_epoch
+        if steps < _LEARNED_STEPS:
+            return 1.0 - steps / _LEARNED_STEPS
+        count = min(_JUDGED, len(self._validation))
+        width = 1 if count == _JUDGED else BEAMS
+        indices = np.arange(count)[:, None]
+        seen = _Seen(net, self._validation)
+        told = captions(seen, self.vocabulary, indices, width, self.settings.max_tokens)
         return -self._cider.score([words_of(caption) for caption in told])
 
     def measure(self, net: Captioner) -> list[Quality]:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.manifest import Source
-from app.core.errors import DataError, InvalidInput
+from app.core.errors import DataError
 from app.features.table import MISSING, Table, number_of, read_table
 from app.features.text import TextCodec
 from app.features.times import read_times
 from app.tasks.sequence.schema import LARGEST_VALUE
 from training.data.download import DataStore
-from training.recipe import file_source
+from training.recipe import file_source, reading
 from training.sequence.series import MIN_GROUPS, Corpus, Series, by_group, by_time
 from training.sequence.settings import SequenceOptions
 from training.sequence.surnames import read_surnames
@@ -31,15 +31,11 @@ def load(options: SequenceOptions, data: Path | None, seed: int) -> Corpus:
         texts, languages, sources = read_surnames(DataStore.open(data))
         split = "a random 15 % of the distinct names"
         return _of_texts("surnames by language", split, "language", texts, languages, sources, seed)
-    try:
+    with reading(options.csv):
         table = read_table(options.csv.read_bytes())
         if options.text is not None:
             return _texts_of_table(table, options, options.text, seed)
         return _readings_of_table(table, options, seed)
-    except OSError as error:
-        raise DataError(f"cannot read {options.csv.name!r}: {error.strerror}") from error
-    except InvalidInput as error:
-        raise DataError(f"{options.csv.name!r}, {error.field}: {error.message}") from error
 
 
 def _texts_of_table(table: Table, options: SequenceOptions, text: str, seed: int) -> Corpus:

@@ -15,7 +15,7 @@ from app.core.errors import DataError, InvalidInput
 from app.features.table import read_table
 from app.tasks.transcribe.audio import read_sound
 from training.data.download import DataStore
-from training.recipe import file_source
+from training.recipe import file_source, reading
 from training.transcribe.clips import Clip, Corpus, corpus
 from training.transcribe.settings import DIGITS, TranscribeOptions
 from training.transcribe.units import Units, cleaned
@@ -92,14 +92,10 @@ def _archive(path: Path, names: re.Pattern[str]) -> Iterator[tuple[re.Match[str]
 
 
 def _of_csv(options: TranscribeOptions, csv: Path, seed: int) -> Corpus:
-    try:
+    with reading(csv):
         table = read_table(csv.read_bytes())
         audio, text = table.index_of(options.audio, "--audio"), table.index_of(options.text, "--text")
         group = None if options.group is None else table.index_of(options.group, "--group")
-    except OSError as error:
-        raise DataError(f"cannot read {csv.name!r}: {error.strerror}") from error
-    except InvalidInput as error:
-        raise DataError(f"{csv.name!r}, {error.field}: {error.message}") from error
     clips = []
     for row in table.rows:
         said = cleaned(row.cells[text])

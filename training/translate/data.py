@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from app.core.errors import DataError, InvalidInput
+from app.core.errors import DataError
 from app.features.table import read_table
+from training.attending.parts import parted
 from training.data.download import DataStore
-from training.recipe import file_source
+from training.recipe import file_source, reading
 from training.translate.corpus import Corpus, Pair
 from training.translate.settings import TranslateOptions
 
@@ -84,35 +83,27 @@ def _own(options: TranslateOptions, directions: tuple[tuple[str, str], ...], see
     kept = [(source, target) for source, target in found if source and target]
     if len(kept) < _LEAST:
         raise DataError(f"there are {len(kept)} sentences with a translation; at least {_LEAST} are needed")
-    order = np.random.default_rng(seed).permutation(len(kept))
-    count = max(10, round(_SHARE * len(kept)))
 
-    def pairs(part: np.ndarray) -> list[Pair]:
-        chosen = [kept[index] for index in part]
+    def pairs(chosen: list[tuple[str, str]]) -> list[Pair]:
         return [
             Pair(source, target, *direction) if direction == first else Pair(target, source, *direction)
             for direction in directions
             for source, target in chosen
         ]
 
-    parts = (order[2 * count :], order[count : 2 * count], order[:count])
-    train, validation, test = map(pairs, parts)
+    train, validation, test = map(pairs, parted(kept, _SHARE, seed))
     sources = tuple(file_source(path) for path in files)
     return Corpus(files[0].name, directions, train, validation, {"test": test}, sources)
 
 
 def _own_lines(options: TranslateOptions) -> tuple[list[tuple[str, str]], list[Path]]:
     if options.csv is not None:
-        try:
+        with reading(options.csv):
             table = read_table(options.csv.read_bytes())
             columns = [
                 table.index_of(options.source_column, "--source-column"),
                 table.index_of(options.target_column, "--target-column"),
             ]
-        except OSError as error:
-            raise DataError(f"cannot read {options.csv.name!r}: {error.strerror}") from error
-        except InvalidInput as error:
-            raise DataError(f"{options.csv.name!r}, {error.field}: {error.message}") from error
         cells = [[row.cells[column].strip() for column in columns] for row in table.rows]
         return [(source, target) for source, target in cells], [options.csv]
     if options.source is None or options.target is None:

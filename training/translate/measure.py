@@ -11,12 +11,12 @@ from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 from app.bundle.manifest import MANIFEST_FILE, Manifest, Quality
 from app.core.errors import DataError
+from app.tasks.decoded.beams import BEAMS
 from training.attending.search import Measured
 from training.translate.baselines import nearest
 from training.translate.corpus import Corpus, Vocabulary
 from training.translate.decoding import translations
 
-BEAMS = 4
 REFERENCES = {
     ("en-de", "test_2016_flickr"): {
         "conditional GRU (LIUM-CVC 2017)": 38.1,

@@ -5,13 +5,13 @@ source --embedding, both directions--> values --linear--> keys        attended: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from training.attending.encoder import PartOfNet
 from training.attending.net import AttendingConfig, AttendingDecoder, full_precision
 from training.both_ways import emit_both_ways, read_both_ways
 from training.regularise import locked_dropout
@@ -65,30 +65,15 @@ class Translator(AttendingDecoder):
         return row, torch.cat([self.keys(values).float() * config.attention**-0.5, values], dim=2)
 
 
-class Encoder:
+class Encoder(PartOfNet[Translator]):
     """The encoder of a :class:`Translator`, of the exportable form."""
 
     input_shape: tuple[int, ...] = ()
     attended_length = None
 
     def __init__(self, net: Translator) -> None:
-        self._net = net
+        super().__init__(net)
         self.max_length = net.config.max_length
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        return self._net.named_parameters()
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        return self._net.parameters()
-
-    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        return self._net.named_buffers()
-
-    def eval(self) -> nn.Module:
-        return self._net.eval()
-
-    def cpu(self) -> nn.Module:
-        return self._net.cpu()
 
     def __call__(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         assert lengths is not None

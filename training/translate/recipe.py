@@ -16,6 +16,7 @@ from app.bundle.reader import Bundle
 from app.core.errors import DataError, ExportError
 from app.features.text import TextCodec, codec_of
 from app.tasks.translate.spec import Language, TranslateSpec
+from training.attending.fitting import fitted
 from training.attending.search import MeasuredBundle, MeasuredNet
 from training.data.download import DataStore
 from training.options import override, pick
@@ -69,7 +70,9 @@ class TranslateRecipe(Recipe[Translator, Batch]):
         if options.dataset is not None and options.dataset not in BUILT_IN:
             raise DataError(f"unknown data set {options.dataset!r}; allowed: {', '.join(BUILT_IN)}")
         settings = override(PRESETS.get(options.dataset or "", TranslateSettings()), given)
-        return cls(options, settings, load(options, data, settings.seed))
+        recipe = cls(options, settings, load(options, data, settings.seed))
+        recipe.settings = fitted(settings, recipe.batches_per_epoch, given)
+        return recipe
 
     def bundle_name(self) -> str:
         return "translate"

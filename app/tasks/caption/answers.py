@@ -8,22 +8,18 @@ import numpy as np
 
 from app.core.beam import BeamResult, Hypothesis
 from app.core.numbers import rounded
-from app.core.sequence import FinishReason
-from app.features.text import TextCodec
-from app.tasks.caption import schema
-from app.tasks.caption.schema import Attention, Caption, CaptionAnswer, OtherCaption
+from app.tasks.caption.schema import Attention, Caption, CaptionAnswer
 from app.tasks.caption.spec import CaptionSpec
+from app.tasks.decoded.beams import ENDINGS, Decoder, score_of, usage_of
 from app.tasks.decoded.schema import Usage
-
-REASONS: dict[FinishReason, schema.FinishReason] = {FinishReason.END: "end", FinishReason.LENGTH: "length"}
 
 
 class Answers:
     """Of one model, ``name@version``."""
 
-    def __init__(self, reference: str, codec: TextCodec, spec: CaptionSpec) -> None:
+    def __init__(self, reference: str, decoder: Decoder, spec: CaptionSpec) -> None:
         self.reference, self.spec = reference, spec
-        self._codec = codec
+        self._decoder = decoder
 
     def whole(self, found: Sequence[BeamResult], *, several: bool) -> CaptionAnswer:
         """``several``: with the hypotheses behind the best."""
@@ -35,22 +31,15 @@ class Answers:
         )
 
     def usage(self, pictures: int, produced: int) -> Usage:
-        supplied = pictures * self.spec.places
-        return Usage.model_construct(
-            prompt_tokens=supplied, completion_tokens=produced, total_tokens=supplied + produced
-        )
+        return usage_of(pictures * self.spec.places, produced)
 
     def _caption(self, hypotheses: Sequence[Hypothesis], several: bool) -> Caption:
         best = hypotheses[0]
-        others = [
-            OtherCaption.model_construct(text=self._codec.decode(other.tokens), score=_rounded(other.score))
-            for other in hypotheses[1:]
-        ]
         return Caption.model_construct(
-            text=self._codec.decode(best.tokens),
-            score=_rounded(best.score),
-            finish_reason=REASONS[best.reason],
-            alternatives=others if several else None,
+            text=self._decoder.codec.decode(best.tokens),
+            score=score_of([best]),
+            finish_reason=ENDINGS[best.reason],
+            alternatives=self._decoder.others(hypotheses[1:]) if several else None,
             attention=self._attention(best),
         )
 
@@ -61,10 +50,6 @@ class Answers:
         weights = hypothesis.attention[:, : self.spec.places].astype(np.float64)
         return Attention.model_construct(
             grid=self.spec.grid,
-            tokens=[self._codec.token(token) for token in hypothesis.tokens],
+            tokens=[self._decoder.codec.token(token) for token in hypothesis.tokens],
             weights=rounded(weights).tolist(),
         )
-
-
-def _rounded(score: float) -> float:
-    return float(rounded(np.array(score)))

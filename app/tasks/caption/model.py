@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from app.bundle.reader import Bundle
 from app.core.beam import BeamRequest, BeamResult
-from app.core.errors import InvalidManifest, over_limit
-from app.core.sequence import Encoded, Feedback, Sampling, SequenceRequest
+from app.core.errors import InvalidInput, InvalidManifest, over_limit
+from app.core.sequence import Encoded, SequenceRequest
 from app.features.text import codec_of
 from app.tasks.caption.answers import Answers
 from app.tasks.caption.assembler import CaptionAssembler
@@ -28,6 +28,7 @@ from app.tasks.caption.schema import (
 from app.tasks.caption.session import PictureSession
 from app.tasks.caption.spec import CaptionSpec
 from app.tasks.caption.tensors import caption_tensors
+from app.tasks.decoded.beams import Decoder, check_beams, check_stream, streamed
 from app.tasks.model import Prepared, StreamStart
 
 _DECODING_MS = 20.0
@@ -51,9 +52,10 @@ class CaptionModel:
         if attended is None or attended.length != spec.places:
             raise InvalidManifest(f"the grid has {spec.places} places, and the encoder gives another number")
         self._limits, self._sight = limits, Sight(spec.size, spec.detail, limits.max_pixels)
-        self._codec = codec_of(bundle, spec.vocabulary)
-        self._answers = Answers(manifest.reference, self._codec, spec)
-        self.session = PictureSession(spec, self._codec, self._sight, limits)
+        codec = codec_of(bundle, spec.vocabulary)
+        self._decoder = Decoder(codec, (spec.start_token,), spec.end_token)
+        self._answers = Answers(manifest.reference, self._decoder, spec)
+        self.session = PictureSession(spec, codec, self._sight, limits)
         self.tensors = caption_tensors(manifest.reference, spec, limits)
         self.inputs = {
             "formats": list(FORMATS),
@@ -67,9 +69,6 @@ class CaptionModel:
             "max_beams": limits.max_beams,
             "max_tokens": spec.max_tokens,
         }
-        unknown = self._codec.unknown
-        self._banned = (spec.start_token, *(() if unknown is None else (unknown,)))
-        self._ends = frozenset([spec.end_token])
         self._steps = np.array([spec.start_token], np.int64)
 
     def milliseconds(self, request: CaptionOptions) -> float:
@@ -92,22 +91,24 @@ class CaptionModel:
 
     def start(self, request: CaptionOptions, point: None = None) -> StreamStart:
         """The likeliest word at each step, given out as it comes."""
+        check_stream(request)
+        if request.attention:
+            raise InvalidInput("attention", "a stream has none; ask for the whole answer")
         pictures = self._pictures(request)
         return StreamStart(
             sequences=[],
-            assembler=CaptionAssembler(self._codec, self._answers, len(pictures)),
+            assembler=CaptionAssembler(self._decoder.codec, self._answers, len(pictures)),
             sources=pictures,
             begin=partial(self._sequences, request),
         )
 
     def _pictures(self, request: CaptionOptions) -> list[NDArray[np.float32]]:
         """Raises InvalidInput, which names the picture."""
-        if request.width > self._limits.max_beams:
-            most = self._limits.max_beams
-            raise over_limit("beams", most, f"at most {most} beams, got {request.width}")
-        if request.max_tokens is not None and request.max_tokens > self._spec.max_tokens:
-            most = self._spec.max_tokens
-            raise over_limit("max_tokens", most, f"a caption has at most {most} tokens here")
+        check_beams(request, self._limits)
+        most = self._spec.max_tokens
+        for field in ("min_tokens", "max_tokens"):
+            if (getattr(request, field) or 0) > most:
+                raise over_limit(field, most, f"a caption has at most {most} tokens here")
         if isinstance(request, PictureFile):
             return [self._picture(request.data, "body")]
         if isinstance(request, PictureArrays):
@@ -129,31 +130,11 @@ class CaptionModel:
         return self._sight.seen(self._sight.small(data, field))
 
     def _searches(self, request: CaptionOptions, encoded: Sequence[Encoded]) -> list[BeamRequest]:
+        most, attention = self._spec.max_tokens, request.attention
         return [
-            BeamRequest(
-                self._steps,
-                width=request.width,
-                max_tokens=request.max_tokens or self._spec.max_tokens,
-                n_best=request.n,
-                length_penalty=request.length_penalty,
-                end_tokens=self._ends,
-                banned=self._banned,
-                no_repeat_ngram=request.no_repeat_ngram,
-                start=seen.row,
-                attended=seen.attended,
-                attention=request.attention,
-            )
+            self._decoder.search(request, self._steps, seen, max_tokens=most, attention=attention)
             for seen in encoded
         ]
 
     def _sequences(self, request: CaptionOptions, encoded: Sequence[Encoded]) -> list[SequenceRequest]:
-        most = request.max_tokens or self._spec.max_tokens
-        return [
-            SequenceRequest(
-                self._steps,
-                feedback=Feedback(most, Sampling(temperature=0.0), self._ends, banned=self._banned),
-                start=seen.row,
-                attended=seen.attended,
-            )
-            for seen in encoded
-        ]
+        return list(map(streamed, self._searches(request, encoded)))

@@ -4,77 +4,44 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, WithJsonSchema
 
-from app.core.errors import InvalidInput
 from app.core.schema import Answer, ModelReference, Request
-from app.features.text import TextLimits
+from app.tasks.decoded.beams import (
+    BeamLimits,
+    BeamOptions,
+    Beams,
+    Ending,
+    LengthPenalty,
+    MaxTokens,
+    NoRepeat,
+    OtherText,
+)
+from app.tasks.decoded.draft import PartFrame
 from app.tasks.decoded.schema import Usage
 
-BEAMS = 4
 LENGTH_PENALTY = 0.6
 NO_REPEAT = 3
-HARD_MAX_BEAMS = 64
 HARD_MAX_IMAGES = 1_000
-FinishReason = Literal["end", "length", "stopped"]
-"""``end``: the caption is over; ``length``: max_tokens reached; ``stopped``: by the client."""
 Base64 = Annotated[str, WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
 
 
-class CaptionLimits(TextLimits):
+class CaptionLimits(BeamLimits):
     max_images: int = Field(16, ge=1, le=HARD_MAX_IMAGES, description="pictures of one request")
     max_pixels: int = Field(
         25_000_000, ge=1, le=1_000_000_000, description="pixels of one picture; more are not decoded"
     )
-    max_beams: int = Field(16, ge=1, le=HARD_MAX_BEAMS, description="beams of one sentence")
 
 
-class CaptionOptions(BaseModel):
+class CaptionOptions(BeamOptions):
     """What is asked of pictures; in the query where a file is the body itself."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    beams: int | None = Field(
-        default=None,
-        ge=1,
-        le=HARD_MAX_BEAMS,
-        description=f"captions that are followed at once; left out, {BEAMS}, of a stream 1",
-    )
-    n: int = Field(
-        default=1, ge=1, le=HARD_MAX_BEAMS, description="captions of each picture, at most `beams`"
-    )
-    length_penalty: float = Field(
-        default=LENGTH_PENALTY,
-        ge=0,
-        le=5,
-        description="exponent of Wu et al. 2016: more than 1 prefers long ones",
-    )
-    no_repeat_ngram: int = Field(
-        default=NO_REPEAT, ge=0, le=100, description="so many words in a row occur once; 0: at will"
-    )
-    max_tokens: int | None = Field(
-        default=None, ge=1, le=4096, description="of a caption; left out, the most that the model learned"
-    )
+    length_penalty: LengthPenalty = LENGTH_PENALTY
+    no_repeat_ngram: NoRepeat = NO_REPEAT
+    max_tokens: Annotated[
+        MaxTokens, Field(description="of a caption; left out, the most that the model learned")
+    ] = None
     attention: bool = Field(default=False, description="give what each word attended to")
-    stream: bool = Field(default=False, description="answer with server-sent events")
-    model: ModelReference = None
-
-    @property
-    def width(self) -> int:
-        return self.beams or (1 if self.stream else max(BEAMS, self.n))
-
-    @model_validator(mode="after")
-    def _fits(self) -> CaptionOptions:
-        if self.stream and self.width > 1:
-            text = "a stream goes word by word, and beams are decided between at the end; give one of both"
-            raise InvalidInput("beams", text, allowed={"max": 1})
-        if self.n > self.width:
-            raise InvalidInput(
-                "n", f"of {self.width} beams there are no {self.n} captions", allowed={"max": self.width}
-            )
-        if self.stream and self.attention:
-            raise InvalidInput("attention", "a stream has none; ask for the whole answer")
-        return self
 
 
 def _images(value: object) -> object:
@@ -120,13 +87,6 @@ class Attention(Answer):
     weights: list[list[float]]
 
 
-class OtherCaption(Answer):
-    """Another caption, less likely."""
-
-    text: str
-    score: float
-
-
 class Caption(Answer):
     """Of one picture."""
 
@@ -134,8 +94,8 @@ class Caption(Answer):
     score: float | None = Field(
         default=None, description="log-probability by the length penalty; a stream has none"
     )
-    finish_reason: FinishReason
-    alternatives: list[OtherCaption] | None = None
+    finish_reason: Ending
+    alternatives: list[OtherText] | None = None
     attention: Attention | None = None
 
 
@@ -147,14 +107,6 @@ class CaptionAnswer(Answer):
     usage: Usage
 
 
-class WordFrame(Answer):
-    """What the caption of one picture has gained since its last frame."""
-
-    type: Literal["token"] = "token"
-    text: str
-    index: int = Field(description="which of the pictures")
-
-
 class CaptionsFrame(Answer):
     """All captions have ended well."""
 
@@ -164,14 +116,14 @@ class CaptionsFrame(Answer):
     usage: Usage
 
 
-Frame = WordFrame | CaptionsFrame
+Frame = PartFrame | CaptionsFrame
 
 
 class ImageToTextParameters(Request):
     """Of Hugging Face's image-to-text task."""
 
-    max_new_tokens: int | None = Field(default=None, ge=1, le=4096)
-    num_beams: int | None = Field(default=None, ge=1, le=HARD_MAX_BEAMS)
+    max_new_tokens: MaxTokens = None
+    num_beams: Beams = None
 
 
 class ImageToTextRequest(Request):

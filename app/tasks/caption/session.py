@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from app.core.errors import InvalidInput
+from app.core.schema import read
 from app.features.text import TextCodec, TextInputs, TextLimits
 from app.tasks.caption.pictures import Sight, from_base64
 from app.tasks.caption.spec import CaptionSpec
+from app.tasks.decoded.draft import chosen
 from app.tasks.decoded.next_tokens import next_tokens
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 
@@ -41,27 +42,15 @@ class PictureSession(TextInputs):
         self._spec, self._sight = spec, replace(sight, max_pixels=min(sight.max_pixels, _MAX_PIXELS))
 
     def open(self, options: Context) -> Context:
-        try:
-            asked = SessionOptions.model_validate(options)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in ("options", *first["loc"]))
-            raise InvalidInput(
-                where, f"{first['msg']}; give the picture as options.image, in base64"
-            ) from None
+        asked = read(SessionOptions, options, "options")
         self._seen(asked.image)
         return {"image": asked.image}
 
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """A step for each word; the start is a step by itself, told where nothing else comes."""
         seen = self._seen(context["image"])
-        lead = [] if step else [self._spec.start_token]
-        if inputs == "" and lead:
-            return EncodedInputs(np.array(lead, np.int64), (0,), context, lead, seen, keep_output=False)
-        ids = self.ids(inputs)
-        reported = tuple(range(len(lead), len(lead) + len(ids)))
-        steps = np.array([*lead, *ids], np.int64)
-        return EncodedInputs(steps, reported, context, ids, seen, keep_output=False)
+        start = self._spec.start_token
+        return chosen(self, inputs, start=start, step=step, context=context, source=seen)
 
     def _seen(self, image: str) -> NDArray[np.float32]:
         field = "options.image"

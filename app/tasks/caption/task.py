@@ -20,9 +20,9 @@ from app.tasks.caption.schema import (
     CaptionRequest,
     CaptionsFrame,
     PictureFile,
-    WordFrame,
 )
 from app.tasks.caption.spec import CaptionSpec
+from app.tasks.decoded.draft import PartFrame
 from app.tasks.task import BodyReader, Load, LoadOption, Task
 
 
@@ -62,7 +62,7 @@ pictures are captioned beside it.""",
     open=CaptionModel,
     request=CaptionRequest,
     answer=CaptionAnswer,
-    frames=(WordFrame, CaptionsFrame),
+    frames=(PartFrame, CaptionsFrame),
     whole=True,
     default_model="captioner",
     reads=(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import Field
 
 from app.core.errors import InvalidInput
 from app.core.schema import Request
-from app.tasks.caption.schema import HARD_MAX_BEAMS, LENGTH_PENALTY, CaptionLimits, PictureArrays
+from app.tasks.caption.schema import LENGTH_PENALTY, CaptionLimits, PictureArrays
 from app.tasks.caption.spec import CaptionSpec
+from app.tasks.decoded.beams import Beams, LengthPenalty
 from app.tasks.tensor_table import ANY, Row, TensorInput, TensorOutput, TensorTable
 
 _LARGEST = 16.0
@@ -19,8 +19,8 @@ _LARGEST = 16.0
 class CaptionParameters(Request):
     """Of a captioner, as in ``POST /caption``."""
 
-    beams: int | None = Field(default=None, ge=1, le=HARD_MAX_BEAMS)
-    length_penalty: float = Field(default=LENGTH_PENALTY, ge=0, le=5)
+    beams: Beams = None
+    length_penalty: LengthPenalty = LENGTH_PENALTY
 
 
 def caption_tensors(reference: str, spec: CaptionSpec, limits: CaptionLimits) -> TensorTable:

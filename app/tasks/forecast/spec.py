@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import ConfigDict, Field, field_validator
 
 from app.bundle.manifest import GraphInput, GraphSpec, Section, Spec
 from app.tasks.forecast.covariate_spec import CovariateSpec
@@ -39,14 +39,6 @@ class ForecastSpec(Spec):
         if any(not 0 < level < 1 for level in value) or list(value) != sorted(set(value)):
             raise ValueError("quantile levels must ascend strictly inside (0, 1)")
         return value
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without covariates a manifest is as it was before there were any."""
-        fields: dict[str, Any] = handler(self)
-        if self.covariates is None:
-            del fields["covariates"]
-        return fields
 
     def check(self, graph: GraphSpec, tokenizer: str | None) -> None:
         steps = GraphInput(name="x", dtype="float32", shape=(len(self.columns),))

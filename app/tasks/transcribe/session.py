@@ -9,13 +9,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from app.core.errors import InvalidInput, over_limit
-from app.core.schema import Request
+from app.core.schema import Request, read
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 from app.tasks.transcribe.answers import segment_answer, text_of
 from app.tasks.transcribe.audio import NONE, Encoding, Samples, Thinner, check_rate, raw_samples
@@ -23,8 +22,6 @@ from app.tasks.transcribe.ctc import Segment, Word, WordReader
 from app.tasks.transcribe.schema import PAUSE_MS, PauseMs, TranscribeLimits, from_base64
 from app.tasks.transcribe.spec import TranscribeSpec
 from app.tasks.transcribe.steps import as_steps, pause_steps, silence
-
-RequestT = TypeVar("RequestT", bound=Request)
 
 
 class SessionOptions(Request):
@@ -61,7 +58,7 @@ class HearingSession:
         self._limits = limits
 
     def open(self, options: Context) -> Context:
-        asked = _read(SessionOptions, options, "options")
+        asked = read(SessionOptions, options, "options")
         rate = self._spec.sample_rate if asked.rate is None else asked.rate
         check_rate(rate, self._spec.sample_rate, "options.rate")
         return {"rate": rate, "encoding": asked.encoding, "endpoint_ms": asked.endpoint_ms, "samples": 0}
@@ -121,7 +118,7 @@ class HearingSession:
     def _inputs(self, inputs: Any) -> SoundInputs:
         """Also a list of samples between -1 and 1, as the Open Inference Protocol sends them."""
         if isinstance(inputs, dict):
-            return _read(SoundInputs, inputs, "inputs")
+            return read(SoundInputs, inputs, "inputs")
         return SoundInputs(pcm16=_packed(samples_of(inputs, "inputs")) or "")
 
 
@@ -134,16 +131,6 @@ def samples_of(values: Any, field: str) -> Samples:
     if numbers.ndim != 1 or not np.isfinite(numbers).all() or np.abs(numbers).max(initial=0.0) > 1.0:
         raise InvalidInput(field, 'send {"pcm16": base64}, or a list of samples between -1 and 1')
     return np.clip(np.round(numbers * 32768), -32768, 32767).astype(np.int16)
-
-
-def _read(kind: type[RequestT], given: Any, field: str) -> RequestT:
-    """A model of what a client gave; raises InvalidInput, which names the first field that is wrong."""
-    try:
-        return kind.model_validate(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join([field, *map(str, first["loc"])])
-        raise InvalidInput(where, first["msg"], allowed=[*kind.model_fields]) from None
 
 
 def _packed(samples: Samples) -> str | None:

@@ -13,22 +13,13 @@ from app.core.beam import BeamResult, Hypothesis
 from app.core.numbers import rounded
 from app.core.sequence import FinishReason
 from app.features.text import TextCodec
+from app.tasks.decoded.beams import ENDINGS, Ending, OtherText, score_of, usage_of
 from app.tasks.decoded.schema import Usage
-from app.tasks.translate import schema
-from app.tasks.translate.schema import (
-    Alignment,
-    Detected,
-    OtherTranslation,
-    TranslateAnswer,
-    TranslateRequest,
-    Translation,
-)
+from app.tasks.translate.schema import Alignment, Detected, TranslateAnswer, TranslateRequest, Translation
 from app.tasks.translate.sentences import Span, joined, trimmed
 
 if TYPE_CHECKING:
     from app.tasks.translate.model import Sentence, SourceText
-
-REASONS: dict[FinishReason, schema.FinishReason] = {FinishReason.END: "end", FinishReason.LENGTH: "length"}
 
 
 class Answers:
@@ -65,14 +56,14 @@ class Answers:
                 for rank in range(1, max((len(result.hypotheses) for result in found), default=1))
             ]
             alternatives = [
-                OtherTranslation.model_construct(text=self._text(text, other)[0], score=total(other))
+                OtherText.model_construct(text=self._text(text, other)[0], score=score_of(other))
                 for other in others
             ]
         aligned = request.alignments and all(hypothesis.attention is not None for hypothesis in best)
         alignment = self._alignment(text, best, whole, places) if aligned else None
         return Translation.model_construct(
             text=whole,
-            score=total(best),
+            score=score_of(best),
             finish_reason=told(hypothesis.reason for hypothesis in best),
             source=text.source,
             target=text.target,
@@ -119,13 +110,9 @@ class Answers:
         return spans
 
 
-def total(found: Sequence[Hypothesis]) -> float:
-    return float(rounded(np.array(sum(hypothesis.score for hypothesis in found))))
-
-
-def told(reasons: Iterable[FinishReason]) -> schema.FinishReason:
+def told(reasons: Iterable[FinishReason]) -> Ending:
     """``length`` where one sentence was cut off."""
-    return "length" if any(REASONS[item] == "length" for item in reasons) else "end"
+    return "length" if any(ENDINGS[item] == "length" for item in reasons) else "end"
 
 
 def detected(text: SourceText) -> Detected | None:
@@ -155,6 +142,4 @@ def _attention(sentence: Sentence, hypothesis: Hypothesis) -> NDArray[np.float32
 
 def usage(texts: Sequence[SourceText], produced: int) -> Usage:
     supplied = sum(len(sentence.tokens) for text in texts for sentence in text.sentences)
-    return Usage.model_construct(
-        prompt_tokens=supplied, completion_tokens=produced, total_tokens=supplied + produced
-    )
+    return usage_of(supplied, produced)

@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from app.core.errors import RnnserveError
-from app.core.sequence import Event, Failed, Finished, FinishReason, Tokens
+from app.core.sequence import Event
 from app.features.text import TextCodec
+from app.tasks.decoded.beams import Ending
+from app.tasks.decoded.draft import Drafts, PartFrame
 from app.tasks.model import Summary
-from app.tasks.translate import schema
 from app.tasks.translate.answers import detected, told, usage
-from app.tasks.translate.schema import Frame, PartFrame, TranslateAnswer, Translation, TranslationsFrame
+from app.tasks.translate.schema import Frame, TranslateAnswer, Translation, TranslationsFrame
 
 if TYPE_CHECKING:
     from app.tasks.translate.answers import Answers
@@ -28,9 +28,7 @@ class TranslationAssembler:
         self._answers, self._texts = answers, texts
         self._of = [index for index, text in enumerate(texts) for _ in text.sentences]
         self._first = [0, *itertools.accumulate(len(text.sentences) for text in texts)]
-        self._decoded = [codec.stream() for _ in self._of]
-        self._produced = [0] * len(self._of)
-        self._reasons: list[FinishReason | None] = [None] * len(self._of)
+        self._drafts = Drafts(codec, len(self._of))
         self._given = [""] * len(texts)
         self._at = self._first[:-1]
         """Of each text, the number of the sentence that is being given out."""
@@ -39,35 +37,24 @@ class TranslationAssembler:
         for text in texts:
             end = 0
             for sentence in text.sentences:
-                decoded = self._decoded[len(self._waiting)]
-                prefix = "".join([decoded(token) for token in sentence.steps[1:].tolist()])
+                prefix = self._drafts.begin(len(self._waiting), sentence.steps[1:].tolist())
                 self._waiting.append(text.text[end : sentence.span.start] + prefix)
                 end = sentence.span.end
 
     @property
     def ended(self) -> bool:
-        return None not in self._reasons
+        return self._drafts.ended
 
     @property
     def summary(self) -> Summary:
         supplied = sum(len(sentence.tokens) for text in self._texts for sentence in text.sentences)
-        return Summary(self._text_reasons(), supplied, sum(self._produced))
+        return Summary(self._text_reasons(), supplied, self._drafts.produced)
 
     def push(self, events: Sequence[tuple[int, Event]]) -> Iterator[PartFrame]:
-        failure: RnnserveError | None = None
         touched: dict[int, None] = {}
-        for number, event in events:
+        for number, text in self._drafts.push(events).items():
             touched[self._of[number]] = None
-            if isinstance(event, Tokens):
-                self._produced[number] += len(event.tokens)
-                decoded = self._decoded[number]
-                self._waiting[number] += "".join([decoded(token.id) for token in event.tokens])
-            elif isinstance(event, Finished):
-                self._reasons[number] = event.reason
-            elif isinstance(event, Failed):
-                failure = failure or event.error
-        if failure is not None:
-            raise failure
+            self._waiting[number] += text
         for index in touched:
             yield from self._release(index)
 
@@ -92,7 +79,7 @@ class TranslationAssembler:
             type="done",
             model=self._answers.reference,
             translations=translations,
-            usage=usage(self._texts, sum(self._produced)),
+            usage=usage(self._texts, self._drafts.produced),
         )
 
     def answer(self, frames: Sequence[Frame]) -> TranslateAnswer:
@@ -109,7 +96,7 @@ class TranslationAssembler:
             number = self._at[index]
             gained += self._waiting[number]
             self._waiting[number] = ""
-            if self._reasons[number] is None:
+            if self._drafts.reasons[number] is None:
                 break
             self._at[index] += 1
             if self._at[index] == last:
@@ -118,9 +105,9 @@ class TranslationAssembler:
             self._given[index] += gained
             yield PartFrame.model_construct(type="token", text=gained, index=index)
 
-    def _text_reasons(self) -> list[schema.FinishReason]:
-        found: list[schema.FinishReason] = []
+    def _text_reasons(self) -> list[Ending]:
+        found: list[Ending] = []
         for first, last in itertools.pairwise(self._first):
-            known = [reason for reason in self._reasons[first:last] if reason is not None]
+            known = [reason for reason in self._drafts.reasons[first:last] if reason is not None]
             found.append(told(known) if len(known) == last - first else "stopped")
         return found

@@ -7,27 +7,40 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
 
 from app.core.beam import BeamResult
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, over_limit
 from app.core.schema import Answer, ModelReference
+from app.tasks.decoded.beams import BEAMS, HARD_MAX_BEAMS
 from app.tasks.model import Prepared
 from app.tasks.task import BodyReader, Operation
 from app.tasks.translate.languages import AUTO
 from app.tasks.translate.model import PreparedTranslation, TranslateModel
 from app.tasks.translate.schema import (
-    BEAMS,
-    HARD_MAX_BEAMS,
     HARD_MAX_CHARS,
     HARD_MAX_TEXTS,
     TranslateAnswer,
     TranslateRequest,
+    Translation,
 )
 
 FORM = "application/x-www-form-urlencoded"
 _NAMES = {"en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "nl": "Dutch"}
 _Text = Annotated[str, Field(max_length=HARD_MAX_CHARS)]
+
+
+def _one_or_many(value: object) -> object:
+    listed = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in listed):
+        raise InvalidInput("q", "should be a string, or a list of strings")
+    return value
+
+
+def _text_only(value: object) -> object:
+    if value == "html":
+        raise InvalidInput("format", "HTML is not translated; send its plain text", allowed=["text"])
+    return value
 
 
 class LibreRequest(BaseModel):
@@ -40,10 +53,12 @@ class LibreRequest(BaseModel):
 
 
 class LibreTranslateRequest(LibreRequest):
-    q: Annotated[_Text | list[_Text], Field(description="a text, or several")]
+    q: Annotated[_Text | list[_Text], BeforeValidator(_one_or_many), Field(description="a text, or several")]
     source: str = Field(max_length=16)
     target: str = Field(max_length=16)
-    format: Literal["text"] = Field(default="text", description="HTML is not translated")
+    format: Annotated[Literal["text"], BeforeValidator(_text_only)] = Field(
+        default="text", description="HTML is not translated"
+    )
     alternatives: int = Field(default=0, ge=0, lt=HARD_MAX_BEAMS)
 
     @property
@@ -65,7 +80,7 @@ class LibreGuess(Answer):
 
 
 class LibreTranslation(Answer):
-    """Each is a list where ``q`` is one."""
+    """Each is a list where ``q`` is one. What was not asked for is left out."""
 
     translatedText: str | list[str]
     detectedLanguage: LibreGuess | list[LibreGuess] | None = None
@@ -103,18 +118,19 @@ class LibreTranslator:
 
     def prepare(self, request: LibreTranslateRequest) -> PreparedLibre:
         if len(request.texts) > HARD_MAX_TEXTS:
-            raise InvalidInput("q", f"a request may hold at most {HARD_MAX_TEXTS} texts")
-        n = 1 + request.alternatives
-        plain = self._model.prepare(
-            TranslateRequest(
-                text=request.texts or [""],
-                source=request.source,
-                target=request.target,
-                beams=max(n, BEAMS),
-                n=n,
-                model=request.model,
-            )
+            raise over_limit("q", HARD_MAX_TEXTS, f"a request may hold at most {HARD_MAX_TEXTS} texts")
+        n, most = 1 + request.alternatives, self._model.limits["max_beams"]
+        if n > most:
+            raise over_limit("alternatives", most - 1, f"at most {most - 1} alternatives, got {n - 1}")
+        asked = TranslateRequest(
+            text=request.texts or [""],
+            source=request.source,
+            target=request.target,
+            beams=min(max(n, BEAMS), most),
+            n=n,
+            model=request.model,
         )
+        plain = self._model.prepare_as("q", asked, asked)
         return PreparedLibre(
             blocks=plain.blocks,
             members=plain.members,
@@ -127,22 +143,31 @@ class LibreTranslator:
 
     def finish(self, prepared: PreparedLibre, outputs: Sequence[BeamResult]) -> LibreTranslation:
         request = prepared.request
-        answer = self._model.finish(prepared.plain, outputs)
-        assert isinstance(answer, TranslateAnswer)
-        found = answer.translations
+        plain = self._model.finish(prepared.plain, outputs)
+        assert isinstance(plain, TranslateAnswer)
+        found = plain.translations[: len(request.texts)]
         guesses = [
             LibreGuess(
                 language=item.source, confidence=100 * item.detected.confidence if item.detected else 100.0
             )
             for item in found
         ]
-        others = [[other.text for other in item.alternatives or ()] for item in found]
-        auto, several = request.source == AUTO, isinstance(request.q, list)
-        return LibreTranslation(
-            translatedText=[item.text for item in found] if several else found[0].text,
-            detectedLanguage=(guesses if several else guesses[0]) if auto else None,
-            alternatives=(others if several else others[0]) if request.alternatives else None,
-        )
+        others = [_others(item) for item in found]
+        several = isinstance(request.q, list)
+        answer: dict[str, Any] = {
+            "translatedText": [item.text for item in found] if several else found[0].text
+        }
+        if request.source == AUTO:
+            answer["detectedLanguage"] = guesses if several else guesses[0]
+        if request.alternatives:
+            answer["alternatives"] = others if several else others[0]
+        return LibreTranslation.made(**answer)
+
+
+def _others(found: Translation) -> list[str]:
+    """Of several sentences some alternatives may be the same text."""
+    texts = [found.text, *(other.text for other in found.alternatives or ())]
+    return list(dict.fromkeys(texts))[1:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from app.bundle.reader import Bundle
 from app.core.beam import BeamRequest, BeamResult
 from app.core.errors import InvalidInput, over_limit
-from app.core.sequence import Encoded, Feedback, Sampling, SequenceRequest
+from app.core.sequence import Encoded, SequenceRequest
 from app.features.text import check_text, codec_of, milliseconds_to_encode
+from app.tasks.decoded.beams import Decoder, check_beams, check_stream, streamed
 from app.tasks.model import Prepared, StreamStart
 from app.tasks.translate.answers import Answers
 from app.tasks.translate.assembler import TranslationAssembler
@@ -44,6 +45,7 @@ class Sentence:
         tokens: for the encoder, the end included.
         spans: characters of the text that each token but the end is made of.
         steps: what its translation goes on from: the language's token, and a prefix.
+        max_tokens: of its translation, where the request says nothing.
     """
 
     span: Span
@@ -96,18 +98,18 @@ class TranslateModel:
             "max_beams": limits.max_beams,
         }
         starts = tuple(language.start_token for language in spec.languages)
-        unknown = self.codec.unknown
-        self._banned = (*starts, *(() if unknown is None else (unknown,)))
-        self._ends = frozenset([spec.end_token])
+        self._decoder = Decoder(self.codec, starts, spec.end_token)
 
     def milliseconds(self, request: Requests) -> float:
         return milliseconds_to_encode(sum(map(len, request.texts)))
 
     def prepare(self, request: Requests) -> PreparedTranslation:
-        field = "text"
-        asked = request
-        if isinstance(asked, HuggingFaceRequest):
-            field, asked = "inputs", asked.plain()
+        if isinstance(request, HuggingFaceRequest):
+            return self.prepare_as("inputs", request.plain(), request)
+        return self.prepare_as("text", request, request)
+
+    def prepare_as(self, field: str, asked: TranslateRequest, request: Requests) -> PreparedTranslation:
+        """``field``: where the client's own request has its texts."""
         texts = self._texts(asked, field)
         wanted = [sentence for text in texts for sentence in text.sentences]
         return PreparedTranslation(
@@ -133,10 +135,7 @@ class TranslateModel:
         """The likeliest token at each step, given out as it comes."""
         if isinstance(request, HuggingFaceRequest):
             request = request.plain()
-        for field in ("beams", "n"):
-            if getattr(request, field) not in (None, 1):
-                text = "a stream goes word by word, and several translations are decided between at its end"
-                raise InvalidInput(field, text, allowed={"max": 1})
+        check_stream(request)
         if request.alignments:
             raise InvalidInput("alignments", "a stream has none; ask for the whole answer")
         texts = self._texts(request, "text")
@@ -147,7 +146,7 @@ class TranslateModel:
             sequences=[],
             assembler=TranslationAssembler(self.codec, self._answers, texts),
             sources=[sentence.tokens for sentence in wanted],
-            begin=partial(self._sequences, wanted),
+            begin=partial(self._sequences, request, wanted),
         )
 
     def _texts(self, request: TranslateRequest, field: str) -> list[SourceText]:
@@ -158,10 +157,7 @@ class TranslateModel:
             raise over_limit(
                 field, most, f"a request may hold at most {most} texts, got {len(request.texts)}"
             )
-        if request.width > limits.max_beams:
-            raise over_limit(
-                "beams", limits.max_beams, f"at most {limits.max_beams} beams, got {request.width}"
-            )
+        check_beams(request, limits)
         found, count = [], 0
         for index, text in enumerate(request.texts):
             name = f"{field}.{index}" if several else field
@@ -181,7 +177,7 @@ class TranslateModel:
         source, target, guess = self.languages.choose(text, field, request.source, request.target)
         prefix = self._prefix(request, len(spans))
         steps = np.array([self._spec.start(target), *prefix], np.int64)
-        made = [self._sentence(text, span, steps, field, request.max_tokens) for span in spans]
+        made = [self._sentence(text, span, steps, field) for span in spans]
         return SourceText(text, source, target, guess, self.languages.warning(text, source), made)
 
     def _named(self, request: TranslateRequest) -> tuple[str, str]:
@@ -205,9 +201,7 @@ class TranslateModel:
             raise over_limit("prefix", most, f"the prefix has {len(prefix)} tokens, more than {most}")
         return prefix
 
-    def _sentence(
-        self, text: str, span: Span, steps: NDArray[np.int64], field: str, max_tokens: int | None
-    ) -> Sentence:
+    def _sentence(self, text: str, span: Span, steps: NDArray[np.int64], field: str) -> Sentence:
         ids, offsets = self.codec.encode_with_offsets(text[span.start : span.end])
         most = self._spec.max_tokens
         if len(ids) > most:
@@ -219,37 +213,20 @@ class TranslateModel:
             )
         spans = [trimmed(text, span.start + start, span.start + end) for start, end in offsets]
         tokens = np.array([*ids, self._spec.end_token], np.int64)
-        return Sentence(span, tokens, spans, steps, max_tokens or 2 * len(ids) + _SPARE_TOKENS)
+        return Sentence(span, tokens, spans, steps, 2 * len(ids) + _SPARE_TOKENS)
 
     def _searches(
         self, request: TranslateRequest, wanted: list[Sentence], encoded: Sequence[Encoded]
     ) -> list[BeamRequest]:
+        attention = request.alignments and self._spec.attention
         return [
-            BeamRequest(
-                sentence.steps,
-                width=request.width,
-                max_tokens=sentence.max_tokens,
-                n_best=request.n,
-                length_penalty=request.length_penalty,
-                end_tokens=self._ends,
-                banned=self._banned,
-                no_repeat_ngram=request.no_repeat_ngram,
-                start=source.row,
-                attended=source.attended,
-                attention=request.alignments and self._spec.attention,
+            self._decoder.search(
+                request, sentence.steps, source, max_tokens=sentence.max_tokens, attention=attention
             )
             for sentence, source in zip(wanted, encoded, strict=True)
         ]
 
-    def _sequences(self, wanted: list[Sentence], encoded: Sequence[Encoded]) -> list[SequenceRequest]:
-        return [
-            SequenceRequest(
-                sentence.steps,
-                feedback=Feedback(
-                    sentence.max_tokens, Sampling(temperature=0.0), self._ends, banned=self._banned
-                ),
-                start=source.row,
-                attended=source.attended,
-            )
-            for sentence, source in zip(wanted, encoded, strict=True)
-        ]
+    def _sequences(
+        self, request: TranslateRequest, wanted: list[Sentence], encoded: Sequence[Encoded]
+    ) -> list[SequenceRequest]:
+        return list(map(streamed, self._searches(request, wanted, encoded)))

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, RootModel, model_validator
+from pydantic import BeforeValidator, Field, RootModel
 
-from app.core.errors import InvalidInput
 from app.core.schema import Answer, ModelReference, Request
-from app.features.text import TextLimits
+from app.tasks.decoded.beams import (
+    BeamLimits,
+    BeamOptions,
+    Beams,
+    Ending,
+    LengthPenalty,
+    MaxTokens,
+    NoRepeat,
+    OtherText,
+)
+from app.tasks.decoded.draft import PartFrame
 from app.tasks.decoded.schema import Usage
 from app.tasks.translate.languages import AUTO
 
 HARD_MAX_TEXTS = 100_000
 HARD_MAX_CHARS = 10_000_000
-BEAMS = 4
 LENGTH_PENALTY = 1.0
 NO_REPEAT = 6
-HARD_MAX_BEAMS = 64
-FinishReason = Literal["end", "length", "stopped"]
-"""``end``: the sentence is over; ``length``: max_tokens reached; ``stopped``: by the client."""
 
 
-class TranslateLimits(TextLimits):
-    max_beams: int = Field(16, ge=1, le=HARD_MAX_BEAMS, description="beams of one sentence")
+class TranslateLimits(BeamLimits):
     max_sentences: int = Field(2_000, ge=1, le=100_000, description="sentences of one request")
 
 
@@ -42,56 +46,23 @@ Texts = Annotated[
 ]
 
 
-class TranslateRequest(Request):
+class TranslateRequest(BeamOptions, Request):
     """Texts are cut into sentences, each translated by itself. Line breaks stay where they are."""
 
     text: Texts
     source: Code | None = Field(default=None, description=f"left out or `{AUTO}`: told by the text's words")
     target: Code | None = Field(default=None, description="left out where there is only one direction")
-    beams: int | None = Field(
-        default=None,
-        ge=1,
-        le=HARD_MAX_BEAMS,
-        description=f"hypotheses of a sentence that advance together; left out, {BEAMS}, of a stream 1",
-    )
-    n: int = Field(
-        default=1, ge=1, le=HARD_MAX_BEAMS, description="translations of each text, at most `beams`"
-    )
-    length_penalty: float = Field(
-        default=LENGTH_PENALTY,
-        ge=0,
-        le=5,
-        description="exponent of Wu et al. 2016: more than 1 prefers long ones",
-    )
-    no_repeat_ngram: int = Field(
-        default=NO_REPEAT,
-        ge=0,
-        le=100,
-        description="so many tokens in a row occur once in a sentence; 0: at will",
-    )
-    max_tokens: int | None = Field(
-        default=None, ge=1, le=4096, description="of a sentence; left out, twice those of its source and 16"
-    )
+    length_penalty: LengthPenalty = LENGTH_PENALTY
+    no_repeat_ngram: NoRepeat = NO_REPEAT
+    max_tokens: Annotated[
+        MaxTokens, Field(description="of a sentence; left out, twice those of its source and 16")
+    ] = None
     prefix: str = Field(default="", max_length=10_000, description="what the translation begins with")
     alignments: bool = Field(default=False, description="give what each word was translated from")
-    stream: bool = Field(default=False, description="answer with server-sent events")
-    model: ModelReference = None
 
     @property
     def texts(self) -> list[str]:
         return self.text
-
-    @property
-    def width(self) -> int:
-        return self.beams or (1 if self.stream else max(BEAMS, self.n))
-
-    @model_validator(mode="after")
-    def _fits(self) -> TranslateRequest:
-        if self.n > self.width:
-            raise InvalidInput(
-                "n", f"of {self.width} beams there are no {self.n} translations", allowed={"max": self.width}
-            )
-        return self
 
 
 class Alignment(Answer):
@@ -113,13 +84,6 @@ class Detected(Answer):
     confidence: float
 
 
-class OtherTranslation(Answer):
-    """Another translation, less likely."""
-
-    text: str
-    score: float
-
-
 class Translation(Answer):
     """Of one text; ``score`` is the sum over its sentences."""
 
@@ -127,11 +91,11 @@ class Translation(Answer):
     score: float | None = Field(
         default=None, description="log-probability by the length penalty; a stream has none"
     )
-    finish_reason: FinishReason
+    finish_reason: Ending
     source: str
     target: str
     detected: Detected | None = None
-    alternatives: list[OtherTranslation] | None = None
+    alternatives: list[OtherText] | None = None
     alignment: Alignment | None = None
     coverage: float | None = Field(
         default=None, description="share of the source that was attended to, 0 to 1"
@@ -145,14 +109,6 @@ class TranslateAnswer(Answer):
     model: str
     translations: list[Translation]
     usage: Usage
-
-
-class PartFrame(Answer):
-    """What one translation has gained since its last frame."""
-
-    type: Literal["token"] = "token"
-    text: str
-    index: int = Field(description="which of the texts")
 
 
 class TranslationsFrame(Answer):
@@ -175,8 +131,8 @@ class HuggingFaceParameters(Request):
     clean_up_tokenization_spaces: bool | None = Field(default=None, description="ignored: there are none")
     truncation: str | None = Field(default=None, description="ignored: a text is never cut")
     generate_parameters: dict[str, Any] | None = None
-    num_beams: int | None = Field(default=None, ge=1, le=HARD_MAX_BEAMS)
-    max_new_tokens: int | None = Field(default=None, ge=1, le=4096)
+    num_beams: Beams = None
+    max_new_tokens: MaxTokens = None
 
 
 class HuggingFaceRequest(Request):

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from app.core.errors import InvalidInput, over_limit
+from app.core.schema import read
 from app.features.text import TextCodec, TextInputs, TextLimits, check_text
+from app.tasks.decoded.draft import chosen
 from app.tasks.decoded.next_tokens import next_tokens
 from app.tasks.session import AppliedInputs, Context, EncodedInputs, Output
 from app.tasks.translate.languages import Languages
@@ -40,12 +42,7 @@ class PrefixSession(TextInputs):
         self._spec, self._languages = spec, languages
 
     def open(self, options: Context) -> Context:
-        try:
-            asked = SessionOptions.model_validate(options)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in ("options", *first["loc"]))
-            raise InvalidInput(where, f"{first['msg']}; give the sentence as options.text") from None
+        asked = read(SessionOptions, options, "options")
         check_text("options.text", asked.text, self._limits)
         found = sentences(asked.text)
         if len(found) != 1:
@@ -61,13 +58,8 @@ class PrefixSession(TextInputs):
     def encode(self, context: Context, step: int, inputs: Any) -> EncodedInputs:
         """A step for each token; the language's token is a step by itself, told where nothing else comes."""
         sentence = np.array([*context["sentence"], self._spec.end_token], np.int64)
-        lead = [] if step else [self._spec.start(context["target"])]
-        if inputs == "" and lead:
-            return EncodedInputs(np.array(lead, np.int64), (0,), context, lead, sentence, keep_output=False)
-        ids = self.ids(inputs)
-        reported = tuple(range(len(lead), len(lead) + len(ids)))
-        steps = np.array([*lead, *ids], np.int64)
-        return EncodedInputs(steps, reported, context, ids, sentence, keep_output=False)
+        start = self._spec.start(context["target"])
+        return chosen(self, inputs, start=start, step=step, context=context, source=sentence)
 
     def describe(self, calls: Sequence[AppliedInputs]) -> list[list[Output]]:
         """Token, id, how likely it was, and the likeliest that follow."""

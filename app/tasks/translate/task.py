@@ -9,13 +9,13 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from app.tasks.decoded.draft import PartFrame
 from app.tasks.task import Load, LoadOption, Task
 from app.tasks.translate.libre import OPERATIONS
 from app.tasks.translate.model import Requests, TranslateModel
 from app.tasks.translate.schema import (
     HuggingFaceAnswer,
     HuggingFaceRequest,
-    PartFrame,
     TranslateAnswer,
     TranslateLimits,
     TranslateRequest,

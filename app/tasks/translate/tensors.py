@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import Field
-
 from app.core.schema import Request
+from app.tasks.decoded.beams import Beams, LengthPenalty
 from app.tasks.session import Examples
 from app.tasks.tensor_table import ANY, Row, TensorInput, TensorOutput, TensorTable
-from app.tasks.translate.schema import HARD_MAX_BEAMS, LENGTH_PENALTY, TranslateLimits, TranslateRequest
+from app.tasks.translate.schema import LENGTH_PENALTY, TranslateLimits, TranslateRequest
 from app.tasks.translate.spec import TranslateSpec
 
 EXAMPLES: Examples = {
@@ -30,8 +29,8 @@ class TranslateParameters(Request):
 
     source: str | None = None
     target: str | None = None
-    beams: int | None = Field(default=None, ge=1, le=HARD_MAX_BEAMS)
-    length_penalty: float = Field(default=LENGTH_PENALTY, ge=0, le=5)
+    beams: Beams = None
+    length_penalty: LengthPenalty = LENGTH_PENALTY
 
 
 def translate_tensors(reference: str, spec: TranslateSpec, limits: TranslateLimits) -> TensorTable:

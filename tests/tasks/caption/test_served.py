@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 
 from tests.e2e.server import ServerProcess
 from tests.tasks.caption.network import MAX_TOKENS, SIZE, as_file, picture
+from tests.tasks.streamed import assert_streamed, events
 
 FILES = [as_file(picture(seed)) for seed in range(8)]
 
@@ -86,34 +87,35 @@ def test_attention_sums_to_one_over_the_grid_for_each_word(http: httpx2.Client) 
 
 def test_a_stream_gives_the_greedy_caption_word_by_word(server: ServerProcess, http: httpx2.Client) -> None:
     """Over server-sent events, of a file as well, and over a socket, several times."""
-    whole = [found["text"] for found in captions(http, FILES[:3], beams=1, no_repeat_ngram=0)]
+    whole = [found["text"] for found in captions(http, FILES[:3], beams=1)]
     body = {"images": [encoded(data) for data in FILES[:3]], "stream": True}
-    assert_streamed(events(http.post("/caption", json=body).text), whole)
+    assert_streamed(events(http.post("/caption", json=body).text), "captions", whole)
     headers = {"content-type": "image/png"}
     text = http.post("/caption?stream=true", content=FILES[0], headers=headers).text
-    assert_streamed(events(text), whole[:1])
+    assert_streamed(events(text), "captions", whole[:1])
     with connect(f"{server.url.replace('http', 'ws', 1)}/caption") as socket:
         for _ in range(2):
             socket.send(json.dumps({"images": body["images"]}))
             frames = [json.loads(socket.recv(timeout=30))]
             while frames[-1]["type"] == "token":
                 frames.append(json.loads(socket.recv(timeout=30)))
-            assert_streamed(frames, whole)
+            assert_streamed(frames, "captions", whole)
 
 
-def events(text: str) -> list[dict[str, Any]]:
-    """The frames of server-sent events."""
-    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
-
-
-def assert_streamed(frames: list[dict[str, Any]], whole: list[str]) -> None:
-    """Token frames add up to the captions, of which the last frame has all."""
-    said = [""] * len(whole)
-    for frame in frames[:-1]:
-        said[frame["index"]] += frame["text"]
-    assert said == whole
-    assert frames[-1]["type"] == "done"
-    assert [item["text"] for item in frames[-1]["captions"]] == whole
+def test_min_tokens_bounds_a_caption_and_its_stream(http: httpx2.Client) -> None:
+    """At its length a caption stays as it is; to be longer by one it changes; streams do the same."""
+    borders = 0
+    for data in FILES:
+        (free,) = captions(http, [data], beams=1, attention=True)
+        length = len(free["attention"]["tokens"])
+        for least in (length, length + 1) if free["finish_reason"] == "end" else ():
+            (found,) = captions(http, [data], beams=1, attention=True, min_tokens=least)
+            assert (found == free) == (least == length)
+            assert len(found["attention"]["tokens"]) >= least
+            body = {"images": encoded(data), "min_tokens": least, "stream": True}
+            assert_streamed(events(http.post("/caption", json=body).text), "captions", [found["text"]])
+            borders += 1
+    assert borders
 
 
 def test_a_form_s_file_and_a_file_of_an_untold_type_are_read(http: httpx2.Client) -> None:
@@ -150,6 +152,8 @@ def test_max_tokens_bounds_a_caption(http: httpx2.Client) -> None:
         ({"images": [encoded(FILES[0])], "stream": True, "beams": 4}, "beams", "stream"),
         ({"images": [encoded(FILES[0])], "stream": True, "attention": True}, "attention", "stream"),
         ({"images": [encoded(FILES[0])], "max_tokens": MAX_TOKENS + 1}, "max_tokens", str(MAX_TOKENS)),
+        ({"images": [encoded(FILES[0])], "min_tokens": MAX_TOKENS + 1}, "min_tokens", str(MAX_TOKENS)),
+        ({"images": [encoded(FILES[0])], "min_tokens": 4, "max_tokens": 3}, "min_tokens", "3"),
         ({"images": [encoded(FILES[0])], "colour": 1}, "colour", ""),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from huggingface_hub import InferenceClient
@@ -48,11 +50,48 @@ def test_libretranslate_s_json_has_alternatives_and_what_was_detected(translator
     body = {"q": [TEXT, ""], "source": "auto", "target": "de", "alternatives": 2}
     with translator.client() as client:
         answer = client.post("/libretranslate/translate", json=body).json()
-        refused = client.post("/libretranslate/translate", json={**body, "format": "html"})
+        assert client.post("/libretranslate/translate", json={**body, "q": []}).json()["translatedText"] == []
     assert [len(others) for others in answer["alternatives"]] == [2, 0]
     assert answer["translatedText"][1] == ""
     assert answer["detectedLanguage"][0]["language"] == "en"
-    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "format")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"format": "html"}, "format", "plain text"),
+        ({"format": "xml"}, "format", "text"),
+        ({"alternatives": 16}, "alternatives", "15"),
+        ({"q": [TEXT, "dog " * 200]}, "q.1", "127"),
+        ({"q": 3}, "q", "string"),
+        ({"q": [TEXT, 3]}, "q", "string"),
+        ({"target": "fr"}, "target", "en-de"),
+    ],
+)
+def test_what_libretranslate_s_clients_cannot_have_is_said_of_their_own_fields(
+    translator: ServerProcess, fields: dict[str, Any], field: str, words: str
+) -> None:
+    """In JSON and, where it holds one text, in a form."""
+    body = {"q": TEXT, "source": "en", "target": "de", **fields}
+    with translator.client() as client:
+        answers = [client.post("/libretranslate/translate", json=body)]
+        if isinstance(body["q"], str):
+            answers.append(client.post("/libretranslate/translate", data=body))
+    for answer in answers:
+        assert answer.status_code == 422
+        error = answer.json()["errors"][0]
+        assert error["field"] == field
+        assert words in error["message"] + str(error.get("allowed"))
+
+
+def test_libretranslate_s_form_has_alternatives_as_json_has(translator: ServerProcess, expected: str) -> None:
+    """Each another text, and none of them the best one."""
+    body = {"q": f"{TEXT} A dog.", "source": "en", "target": "de", "format": "text", "alternatives": 3}
+    with translator.client() as client:
+        found = client.post("/libretranslate/translate", json=body).json()
+        assert client.post("/libretranslate/translate", data=body).json() == found
+    assert len({found["translatedText"], *found["alternatives"]}) == 1 + len(found["alternatives"]) > 2
+    assert "detectedLanguage" not in found
 
 
 def test_triton_s_client_translates_a_batch(translator: ServerProcess, expected: str) -> None:

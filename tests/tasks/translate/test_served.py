@@ -10,6 +10,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.e2e.server import ServerProcess
+from tests.tasks.streamed import assert_streamed, events
 from tests.tasks.translate.conftest import Ask
 
 ENGLISH = "A man in a red jacket rides a bicycle."
@@ -115,23 +116,12 @@ def test_a_stream_gives_the_greedy_translation_word_by_word(translator: ServerPr
     whole = [item["text"] for item in ask(text=texts, source="en", beams=1)["translations"]]
     body = {"text": texts, "source": "en", "stream": True}
     with translator.client() as client:
-        events = client.post("/translate", json=body).text
-    frames = [json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: ")]
-    assert_streamed(frames, whole)
+        frames = events(client.post("/translate", json=body).text)
+    assert_streamed(frames, "translations", whole)
     with connect(f"{translator.url.replace('http', 'ws', 1)}/translate") as socket:
         for _ in range(2):
             socket.send(json.dumps({"text": texts, "source": "en"}))
             frames = [json.loads(socket.recv(timeout=30))]
             while frames[-1]["type"] == "token":
                 frames.append(json.loads(socket.recv(timeout=30)))
-            assert_streamed(frames, whole)
-
-
-def assert_streamed(frames: list[dict[str, Any]], whole: list[str]) -> None:
-    """Token frames add up to the texts, of which the last frame has all."""
-    said = [""] * len(whole)
-    for frame in frames[:-1]:
-        said[frame["index"]] += frame["text"]
-    assert said == whole
-    assert frames[-1]["type"] == "done"
-    assert [item["text"] for item in frames[-1]["translations"]] == whole
+            assert_streamed(frames, "translations", whole)

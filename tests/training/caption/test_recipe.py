@@ -18,6 +18,7 @@ from app.registry.verification import verify
 from app.tasks.caption.spec import CaptionSpec
 from tests.e2e.server import ServerProcess
 from tests.rig import REGISTERED
+from training.attending.fitting import LEAST_STEPS
 from training.caption.corpus import Vocabulary, caption_tokenizer
 from training.caption.data import load
 from training.caption.recipe import CaptionRecipe
@@ -145,6 +146,27 @@ def test_what_cannot_be_trained_on_is_said_in_one_line(
         )
     assert words in refused.value.message
     assert "\n" not in refused.value.message
+
+
+def test_few_pictures_are_gone_over_more_often(table: Path) -> None:
+    """Unless it is said how often."""
+    options = CaptionOptions(csv=table, image="path", caption="text")
+    recipe = CaptionRecipe.load(options, {**SMALL, "epochs": None}, None)
+    assert recipe.settings.epochs * recipe.batches_per_epoch >= LEAST_STEPS
+    assert CaptionRecipe.load(options, SMALL, None).settings.epochs == SMALL["epochs"]
+
+
+def test_a_network_that_has_hardly_learned_is_not_the_best(table: Path) -> None:
+    """However well words at random score: each epoch is better than the one before."""
+    recipe = CaptionRecipe.load(CaptionOptions(csv=table, image="path", caption="text"), SMALL, None)
+    net = recipe.build_net().eval()
+    scores = []
+    for epoch in range(-(-100 // recipe.batches_per_epoch)):
+        next(iter(recipe.batches(epoch)))
+        scores.append(recipe.validate(net))
+    assert scores == sorted(scores, reverse=True)
+    assert len({*scores}) == len(scores) > 2
+    assert scores[-2] > 0 >= scores[-1]
 
 
 def test_parts_share_no_picture(table: Path) -> None:

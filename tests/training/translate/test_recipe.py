@@ -17,6 +17,7 @@ from app.tasks.translate.spec import TranslateSpec
 from tests.e2e.server import ServerProcess
 from tests.public_data import data_folder
 from tests.rig import REGISTERED
+from training.attending.fitting import LEAST_STEPS
 from training.attending.search import MeasuredBundle, MeasuredNet
 from training.data.download import DataStore
 from training.run import run
@@ -107,7 +108,10 @@ def test_a_csv_is_read_and_both_graphs_give_what_pytorch_gives(tmp_path: Path) -
         "pairs": "en-de",
     }
     settings = {**SMALL, "attention": 0, "cell": "gru", "epochs": 1}
+    often = TranslateRecipe.load(TranslateOptions(**given), {**settings, "epochs": None}, None)
+    assert often.settings.epochs * often.batches_per_epoch >= LEAST_STEPS
     recipe = TranslateRecipe.load(TranslateOptions(**given), settings, None)
+    assert recipe.settings.epochs == 1
     torch.manual_seed(0)
     net = recipe.build_net().eval()
     bundle = read_bundle(run(TranslateRecipe, {**given, "out": tmp_path / "models", **settings}))
