@@ -85,7 +85,7 @@ class Http:
                 return _decoded(response)
             failure = _problem(response.status_code, response.content)
             failure.attempts = attempt + 1
-            if response.status_code not in AGAIN:
+            if not _may_pass(failure):
                 raise failure
             asked_s = asked_pause_s(response.headers)
         raise self._given_up(f"{method} {path}", failure) from failure
@@ -113,7 +113,7 @@ class Http:
                 ) as response:
                     if not response.is_success:
                         failure = _problem(response.status_code, await response.aread())
-                        if response.status_code not in AGAIN:
+                        if not _may_pass(failure):
                             raise failure
                         asked_s = asked_pause_s(response.headers)
                         continue
@@ -137,6 +137,11 @@ class Http:
             return failure
         why = f": {failure}" if str(failure or "") else ""
         return Unreachable(f"{self.url}: {request} was not answered in {self.retry.attempts} attempts{why}")
+
+
+def _may_pass(problem: Problem) -> bool:
+    """A proxy that has lost a server may say 500; a server's own 500 is a problem with a name."""
+    return problem.status in AGAIN or (problem.status >= 500 and not problem.name)
 
 
 def _json(path: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,17 @@ def test_the_last_refusal_is_raised(scripted: Scripted, client: SyncClient) -> N
     assert (raised.value.name, raised.value.status, raised.value.attempts) == ("overloaded", 503, 3)
 
 
+def test_a_proxys_word_for_a_lost_server_is_tried_again(scripted: Scripted, client: SyncClient) -> None:
+    """A 500 that is no problem of the service; its own is raised."""
+    scripted.say(500, {"message": "Internal Server Error"})
+    scripted.say(200, {"models": []})
+    assert client.models() == []
+    scripted.say(500, {"type": "urn:rnnserve:problem:internal", "detail": "", "status": 500})
+    with pytest.raises(Problem) as raised:
+        client.models()
+    assert (raised.value.name, raised.value.attempts) == ("internal", 1)
+
+
 def test_what_trying_again_cannot_mend_is_raised_at_once(scripted: Scripted, client: SyncClient) -> None:
     """One request each."""
     for status, kind in ((422, Problem), (409, Conflict), (410, Gone)):

@@ -73,8 +73,9 @@ class Asker:
                 if answer.status_code == 200:
                     return answer.content
                 self.again[str(answer.status_code)] += 1
-                # Anything else than "not now" is no reason to try again.
-                assert answer.status_code in (502, 503), answer.text
+                # Anything else than "not now", or a proxy's word for a server that is gone, is no reason.
+                theirs = answer.headers["content-type"] != "application/problem+json"
+                assert answer.status_code in (502, 503) or (answer.status_code == 500 and theirs), answer.text
             await asyncio.sleep(_PAUSE_S)
         raise AssertionError(f"{question} was not answered in {MAX_ATTEMPTS} attempts: {self.again}")
 
