@@ -25,9 +25,9 @@ class View(Generic[T]):
     from; ``scale`` to divide by, ``unit`` to multiply with (zero where nothing has varied), ``noise``,
     the error of the best forecast by rule so far in units of ``scale``; how many scales a step is wide;
     ``age``; the two seasons; the errors of all rules, in the same units; and what candidates are made
-    of, in the series' unit: the last value from the anchor, the state (levels, lines, slopes, growths,
-    drifts) relative to it, and the latest growths of one season and of the median of three. ``buffer``
-    ``[batch, 732 + time]`` and ``position`` in it.
+    of, in the series' unit: the last step and the differences to four averages of seasons, the state (levels,
+    lines, slopes, growths, drifts) relative to the last value, that from the anchor, and the median of three
+    growths from season to season. ``buffer`` ``[batch, 732 + time]`` and ``position`` in it.
     ``odd`` features change their sign with the series, ``even`` ones, side by side, do not.
     ``covariates`` are the columns behind those of the series, and ``passed``, of those known ahead,
     ``[batch, 366 + time, known]`` up to each step; see :mod:`training.forecast.beside`.

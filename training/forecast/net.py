@@ -234,29 +234,31 @@ class Forecaster(nn.Module):
             sign: 1 or -1, or one for each series, ``[batch, 1, 1]``.
         """
         with torch.no_grad():
-            told, position = (_at(each, steps) for each in (view.told, view.position))
+            told, position = (_at(each, steps)[:, :, None, None] for each in (view.told, view.position))
             ops = TorchOps(hidden.device)
             found = candidates(ops, told, position, view.buffer, self.config.horizon)
-            heard = known(ops, found)
-            flips = sign if isinstance(sign, float) else sign.unsqueeze(3)
-            parts = [heard[..., :NUM_CANDIDATES] * flips, heard[..., NUM_CANDIDATES:]]
+            flips = sign if isinstance(sign, float) else sign[..., None, None]
+            parts = [known(ops, found) * flips, found.found]
             if view.passed is not None and view.covariates is not None:
-                here = _at(view.covariates, steps)
+                here = _at(view.covariates, steps)[:, :, None, None]
                 more = self.config.beside.hear(
                     ops, here, view.passed, told, position, found.found, self.config.horizon
                 )
                 parts += _by_sign(more, flips)
-            heard = torch.cat(parts, 3)
+            heard = torch.cat(parts, 4).squeeze(3)
+            values, doubt, noise, *rest = (
+                each.squeeze(3)
+                for each in (found.values, found.doubt, found.noise, found.anchor, found.scale, found.unit)
+            )
         mixed = self.context(_at(hidden, steps)).unsqueeze(2) + self.known(heard) + self.place
         sizes = [NUM_CANDIDATES, 1, len(self.config.levels) - 1]
-        logits, rest, gaps = torch.split(self.local(torch.relu(mixed)), sizes, dim=3)
-        noise = found.noise
+        logits, more, gaps = torch.split(self.local(torch.relu(mixed)), sizes, dim=3)
         said = [
-            torch.softmax(logits - found.doubt, 3) * found.values,
-            rest * (noise * (noise * SURE).clamp_max(1.0)),
+            torch.softmax(logits - doubt, 3) * values,
+            more * (noise * (noise * SURE).clamp_max(1.0)),
             (squareplus(gaps) + MIN_GAP) * noise,
         ]
-        return Prediction(torch.cat(said, 3), found.anchor, found.scale, found.unit)
+        return Prediction(torch.cat(said, 3), *rest)
 
     def emit(self, g: Graph, x: str, state: str, head_from: str) -> tuple[dict[str, str], str]:
         """Write the same computation as ONNX nodes; see ``training.forecast.emit``."""
