@@ -20,7 +20,7 @@ from training.forecast.ops import Ops, T
 # Of each horizon and covariate: as it is, from the present, from one season and from one long season before.
 _HEARD = 4
 # Where the two seasons are in what a view has told.
-_SEASONS = (sum(TOLD[:6]), sum(TOLD[:7]))
+_SEASONS = (sum(TOLD[:7]), sum(TOLD[:8]))
 # Of the lags that candidates look for (see training.forecast.memory), those one season back.
 _SEASONS_BACK = np.eye(5)[:, [0, 3]]
 

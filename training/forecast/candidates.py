@@ -83,7 +83,7 @@ class Candidates(Generic[T]):
 _NEAREST = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]], np.float64)
 _FURTHER = np.array([[0, 1, 2, 0, 0], [0, 0, 0, 0, 1]], np.float64)
 _NUM_MADE_OF = TOLD[-1]
-# Of what candidates are made of: where the last value, the state, and the latest and the smoothed growths are.
+# Of what candidates are made of: where the last value, the state, and the latest and smoothed growths are.
 _LAST, _STATE = 25, 5
 _GROWN = (1, *(_STATE + index for index in (10, 11, 12, 13)), 26, *(_STATE + index for index in (14, 16, 17)))
 _PLACES = (_LAST, *range(_STATE, _STATE + 7))
@@ -133,7 +133,8 @@ def candidates(ops: Ops[T], told: T, position: T, buffer: T, horizon: int) -> Ca
     """
     ahead = np.arange(1.0, horizon + 1)[:, None, None]
     far = ops.constant(ahead)
-    anchor, scale, unit, noise, wide, age, seasons, errors, made_of = ops.split(told, TOLD)
+    anchor, unit, noise, width, scale, age, _, seasons, errors, made_of = ops.split(told, TOLD)
+    wide = width / scale
     rounds = ops.ceil(far / seasons)
     # Steps from the nearest value of the horizon's phase to the origin, and on to those before it.
     nearest = rounds * seasons - far

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from onnx import TensorProto
 
 from app.features import series as columns
 from training.cells import emit_time_major
-from training.forecast.candidates import NUM_CANDIDATES, NUM_KNOWN, candidates, known
+from training.forecast.candidates import NUM_CANDIDATES, candidates, known
 from training.forecast.look_back import View
-from training.forecast.memory import NUM_EVEN, NUM_ODD, Memory, observe
+from training.forecast.memory import Memory, observe
 from training.forecast.net import SURE
 from training.forecast.ops import GraphOps, Node
 from training.forecast.quantiles import MIN_GAP
@@ -52,8 +50,7 @@ def emit_forecaster(
             passed, past = beside.remember(ops, covariates, Node(g, memory[num_parts]))
             carried.append(past.name)
         view = view.with_covariates(covariates, passed)
-    index = g.op("Gather", x, g.constant(np.asarray(columns.FREQUENCY)), axis=2)
-    index = g.op("Cast", index, to=TensorProto.INT64)
+    index = g.op("Cast", g.squeeze(view.frequency.name, 2), to=TensorProto.INT64)
     embedded = Node(g, g.op("Gather", g.constant(net.frequency.weight), index, axis=0))
     even = ops.concat([*view.even, embedded])
     more = None if view.covariates is None else ops.part(view.covariates, 0, beside.num)
@@ -119,6 +116,6 @@ def _quantiles(net: Forecaster, ops: GraphOps, hidden: str, view: View[Node], he
     parts = ops.concat([weights * found.values, rest * sure, gaps * found.noise])
     mixing = torch.cat([net.mixing, net.mirrored]) * 0.5
     mixing[[row for row in range(len(mixing)) if row % len(net.mixing) > NUM_CANDIDATES]] *= 0.5
-    joined = Node(g, g.op("Reshape", parts.name, g.ints(0, 0, horizon, 1, len(mixing))))
-    offsets = joined @ ops.constant(mixing)
-    return g.squeeze((found.anchor + found.unit * offsets).name, 3)
+    joined = Node(g, g.op("Reshape", parts.name, g.ints(0, 0, horizon, len(mixing))))
+    anchor, unit = (Node(g, g.squeeze(each.name, 3)) for each in (found.anchor, found.unit))
+    return (anchor + unit * (joined @ ops.constant(mixing))).name

@@ -45,9 +45,10 @@ _SEASONS_BACK = np.array([[1, 2, 3, 1, 2]], np.float64).T
 
 # What each forgetting sum adds up (a name of _ADDED, or nothing), and how it forgets.
 _ADDED = (
-    *("begun", "size", "swing", "stepped", "turned", "moving", "swinging", "root", "swing root", "step"),
-    *(f"growth {index}" for index in range(4)),
+    *("begun", "size", "swing", "stepped"),
     *(f"grown {index}" for index in range(4)),
+    *("moving", "swinging", "root", "swing root", "step"),
+    *(f"growth {index}" for index in range(4)),
 )
 _SUMS: dict[str, tuple[str, float]] = {
     **{f"weight {i}": ("begun", decay) for i, decay in enumerate(LEVEL_DECAYS)},
@@ -56,7 +57,9 @@ _SUMS: dict[str, tuple[str, float]] = {
     "short size": ("size", SHORT),
     "short stepped": ("stepped", SHORT),
     **{name: (name, LONG) for name in ("size", "stepped", "moving", "root")},
-    **{name: (name, LONG) for name in ("swing", "turned", "swinging", "swing root")},
+    "swing": ("swing", LONG),
+    "turned": ("grown 0", LONG),
+    **{name: (name, LONG) for name in ("swinging", "swing root")},
     "short step": ("step", LINE_DECAYS[0]),
     "step": ("step", LONG),
     **{f"growth {i} {d}": (f"growth {i}", SEASONAL_DECAYS[d]) for i in range(4) for d in range(2)},
@@ -194,7 +197,8 @@ def _errors_taken(columns: Sequence[str]) -> Matrix:
 _RULE_NAMES = tuple(f"rule {i}" for i in range(_NUM_RULES))
 _COUNTS = ("stepped", "grown 0", "grown 2")
 # The first average is of one season, which lies as many seasons back as it has values.
-_MOVED_BACK = np.array([[1, 1, 1, 1, 1, 1, 1, 0, 1], [0, 0, 0, 0, 0, 0, 0, 1, 0], [0] * 9, [0] * 9], np.float64)
+_MOVED_BACK = np.zeros((4, _NUM_RULES))
+_MOVED_BACK[0], _MOVED_BACK[:2, 7] = 1.0, (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +225,7 @@ class Memory(Generic[T]):
 
 
 # Columns of ``View.told``: see there.
-TOLD = (1, 1, 1, 1, 1, 1, 2, _NUM_RULES, 5 + _NUM_STATE + 2)
+TOLD = (1, 1, 1, 1, 1, 1, 2, 2, _NUM_RULES, 5 + _NUM_STATE + 2)
 
 
 def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]:
@@ -231,13 +235,14 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]
         What each step sees, and what is remembered after the last: ``past``, and the other parts of
         :class:`Memory` side by side.
     """
-    value, seen, _, seasons, timing = ops.split(x, [1, 1, 1, 2, columns.NUM_COLUMNS - 5])
+    value, seen, frequency, seasons, timing = ops.split(x, [1, 1, 1, 2, columns.NUM_COLUMNS - 5])
     earliest, before_last, *growths_before = ops.split(ops.axis(memory.recent, 1), [1] * 4)
     last, number_seen = ops.latest(before_last, value, seen)
     age_before = ops.axis(memory.age, 1)
     begun = ops.least(number_seen + age_before, 1.0)
     age = ops.least(ops.count(begun) + age_before, OLDEST)
-    buffer = ops.concat([memory.past, ops.flat(ops.where(seen, value, MISSING))])
+    hidden = value * seen + (seen * -MISSING + MISSING)
+    buffer = ops.concat([memory.past, ops.flat(hidden)])
     position = ops.count(ops.most(seen, 1.0)) + (BUFFER - 1.0)
 
     # The values before, as if a series had always been what it was first.
@@ -265,16 +270,8 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]
     counted = ops.concat([later * seen, grown])
     masks = ops.part(counted, 0, 2)
     sizes = ops.abs(ops.part(change, 0, 2)) * masks
-    added = [
-        begun,
-        sizes,
-        masks,
-        ops.above(sizes, 0.0),
-        ops.sqrt(ops.sqrt(ops.sqrt(sizes))),
-        step,
-        growth,
-        grown,
-    ]
+    roots = ops.sqrt(ops.sqrt(ops.sqrt(sizes)))
+    added = [begun, sizes, counted, ops.above(sizes, 0.0), roots, step, growth]
     adding = _chosen(_ADDED, [name for name, _ in _SUMS.values()]).T
     sums = ops.scan(ops.concat(added), adding, _SUMS_MATRIX, memory.sums)
     sums = ops.concat([ops.axis(memory.sums, 1), sums], 1)
@@ -337,10 +334,10 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]
         seen,
         timing,
     )
-    numbers_told = [age, seasons, expected]
-    told = ops.concat([last - origin, scale, unit, noise, wide / scale, *numbers_told, read, settled])
-    divisors = ops.concat([wide, scale]) @ ops.constant(_divisors())
-    view = View(told, position, buffer, squash(ops, odd / divisors), even)
+    widths = ops.concat([wide, scale])
+    told = ops.concat([last - origin, unit, noise, widths, numbers, expected, read, settled])
+    divisors = widths @ ops.constant(_divisors())
+    view = View(told, position, frequency, buffer, squash(ops, odd / divisors), even)
     recent = ops.axis(ops.flat(ops.concat([ops.cut(joined, -2, None), ops.cut(settling, -2, None)], 1)), 1)
     age, summed, errors = (ops.cut(each, -1, None) for each in (age, summed, errors))
     after = ops.flat(ops.concat([age, recent, summed, errors]))

@@ -193,9 +193,9 @@ class Forecaster(nn.Module):
                 view = view.with_covariates(covariates, passed)
         return view, rows
 
-    def features(self, x: Tensor, view: View[Tensor], sign: Tensor | float) -> Tensor:
+    def features(self, view: View[Tensor], sign: Tensor | float) -> Tensor:
         """What the recurrent layers read of a series, or of its mirror image (``sign`` -1)."""
-        embedded = self.frequency(x[..., columns.FREQUENCY].long())
+        embedded = self.frequency(view.frequency[..., 0].long())
         read = [view.odd * sign, *view.even, embedded]
         if view.covariates is not None:
             read += _by_sign(view.covariates[..., : self.config.beside.num], sign)
@@ -206,7 +206,7 @@ class Forecaster(nn.Module):
         size = self.recurrent.size
         rows = torch.cat([state[:, :size], state[:, size : 2 * size]])
         view, after = self.observe(x, state[:, 2 * size :])
-        both = torch.cat([self.features(x, view, sign) for sign in (1.0, -1.0)])
+        both = torch.cat([self.features(view, sign) for sign in (1.0, -1.0)])
         hidden, recurrent = self.recurrent(both, rows)
         return hidden, view, torch.cat([*recurrent.chunk(2), after], 1)
 

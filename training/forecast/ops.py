@@ -50,7 +50,6 @@ class Ops(Protocol[T]):
     def above(self, x: T, y: T | float) -> T:
         """1 where ``x > y``."""
 
-    def where(self, mask: T, x: T, y: T | float) -> T: ...
     def concat(self, parts: Sequence[T], axis: int = -1) -> T: ...
     def split(self, x: T, sizes: Sequence[int]) -> list[T]: ...
     def part(self, x: T, begin: int, end: int) -> T:
@@ -119,9 +118,6 @@ class TorchOps:
 
     def above(self, x: Tensor, y: Tensor | float) -> Tensor:
         return (x > y).float()
-
-    def where(self, mask: Tensor, x: Tensor, y: Tensor | float) -> Tensor:
-        return torch.where(mask > 0, x, y)
 
     def concat(self, parts: Sequence[Tensor], axis: int = -1) -> Tensor:
         return torch.cat(list(parts), axis)
@@ -210,6 +206,7 @@ class GraphOps:
 
     def __init__(self, g: Graph) -> None:
         self.g = g
+        self._scanned: tuple[str, str] | None = None
 
     def _op(self, kind: str, *inputs: Node, **attributes: Any) -> Node:
         return Node(self.g, self.g.op(kind, *(each.name for each in inputs), **attributes))
@@ -238,9 +235,6 @@ class GraphOps:
 
     def above(self, x: Node, y: Node | float) -> Node:
         return self._op("Cast", self._op("Greater", x, _node(self.g, y)), to=TensorProto.FLOAT)
-
-    def where(self, mask: Node, x: Node, y: Node | float) -> Node:
-        return self._op("Where", self._op("Greater", mask, _node(self.g, 0.0)), x, _node(self.g, y))
 
     def concat(self, parts: Sequence[Node], axis: int = -1) -> Node:
         return self._op("Concat", *parts, axis=axis)
@@ -280,8 +274,7 @@ class GraphOps:
         order = g.op("Cast", number.name, to=TensorProto.INT64)
         # Observed values are packed behind the carried one, missing ones go to the last place, which nobody
         # reads; the n-th packed value is then the latest at every step up to the next observation.
-        nowhere = g.constant(np.full((1, 1, 1), -1, np.int64))
-        target = g.op("Where", g.op("Greater", seen.name, _node(g, 0.0).name), order, nowhere)
+        target = g.op("Cast", ((number + 1.0) * seen - 1.0).name, to=TensorProto.INT64)
         packed = g.op("Concat", carried.name, value.name, carried.name, axis=1)
         packed = g.op("ScatterElements", packed, target, value.name, axis=1)
         return Node(g, g.op("GatherElements", packed, order, axis=1)), number
@@ -293,9 +286,7 @@ class GraphOps:
         g, size = self.g, len(matrix)
         # A row of zeros beside the batch keeps ONNX Runtime on one kernel; see training.cells. Being of no
         # length, it costs half of what another row does.
-        time, num = (g.op("Shape", x.name, start=axis, end=axis + 1) for axis in (1, 0))
-        lengths = g.op("Expand", g.op("Cast", time, to=TensorProto.INT32), num)
-        lengths = g.op("Concat", lengths, g.constant(np.zeros(1, np.int32)), axis=0)
+        time, lengths = self._scanned = self._scanned or self._lengths(x)
         nothing = g.op("ConstantOfShape", g.op("Concat", time, g.ints(1, taken.shape[1]), axis=0))
         steps = g.op("Concat", g.op("Transpose", x.name, perm=[1, 0, 2]), nothing, axis=1)
         start_of_nothing = g.constant(np.zeros((1, 1, size), np.float32))
@@ -315,3 +306,10 @@ class GraphOps:
         )[0]
         y = g.slice(g.squeeze(y, 1), 0, -1, axis=1)
         return Node(g, g.op("Transpose", y, perm=[1, 0, 2]))
+
+    def _lengths(self, x: Node) -> tuple[str, str]:
+        """How many steps there are, ``[1]``, and how long each row of a scan is; the same in all scans."""
+        g = self.g
+        time, num = (g.op("Shape", x.name, start=axis, end=axis + 1) for axis in (1, 0))
+        lengths = g.op("Expand", g.op("Cast", time, to=TensorProto.INT32), num)
+        return time, g.op("Concat", lengths, g.constant(np.zeros(1, np.int32)), axis=0)
