@@ -104,6 +104,21 @@ def test_a_year_is_seen_in_days() -> None:
     assert np.abs(median(noisy[:800], "D") - wave[800:848]).mean() < 0.15
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_weekdays_stay_weekdays_when_a_year_is_known(closed: bool) -> None:
+    """Of two years of days with a weekly pattern, Sundays closed or not, better than the week before."""
+    random = np.random.default_rng(1)
+    time = np.arange(740)
+    sales = 1000 + 300 * np.sin(time * 2 * np.pi / 7) + random.normal(0, 50, len(time))
+    sales[closed & (time % 7 == 6)] = 0.0
+    model, naive = [], []
+    for origin in range(500, 692, 24):
+        ahead = sales[origin : origin + 48]
+        model.append(np.abs(median(sales[:origin], "D") - ahead).mean())
+        naive.append(np.abs(np.resize(sales[origin - 7 : origin], 48) - ahead).mean())
+    assert np.mean(model) < np.mean(naive)
+
+
 @given(
     st.lists(st.floats(-100, 100, width=32), min_size=3, max_size=40),
     st.floats(-50, 50).filter(lambda factor: abs(factor) > 0.01),
