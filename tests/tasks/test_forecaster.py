@@ -5,6 +5,7 @@ Its figures stand on the model card; here is what no figure says.
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -117,6 +118,19 @@ def test_weekdays_stay_weekdays_when_a_year_is_known(closed: bool) -> None:
         model.append(np.abs(median(sales[:origin], "D") - ahead).mean())
         naive.append(np.abs(np.resize(sales[origin - 7 : origin], 48) - ahead).mean())
     assert np.mean(model) < np.mean(naive)
+
+
+@pytest.mark.parametrize("length", [14, 60])
+def test_the_month_that_a_series_starts_in_decides_nothing(length: int) -> None:
+    """Without a season in it the calendar helps little, and it must not mislead."""
+    random = np.random.default_rng(5)
+    values = 100 + random.normal(size=(3, length)).cumsum(axis=1)
+    middle = forecaster().quantile_levels.index(0.5)
+    starts = [None, *(datetime(2000, month, 1) for month in range(1, 13))]
+    for each in values:
+        histories = [History(each, start, kind("MS")) for start in starts]
+        medians = np.stack([one[:24, middle] for one in forecast_after(forecaster(), histories)])
+        assert np.abs(medians - medians[0]).max() < 0.1 * each.std()
 
 
 @given(
