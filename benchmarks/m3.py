@@ -21,12 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bundle.reader import read_bundle
+from app.features.series import SeriesKind
 from benchmarks.forecast_work import BUNDLE
 from benchmarks.report import Figure, publish
 from training.data.download import DataStore
 from training.forecast.backtest import GraphForecaster, History, forecast_after
 from training.forecast.baselines import seasonal_naive
-from training.forecast.metrics import mase, smape
+from training.forecast.benchmark import SHORT
+from training.forecast.metrics import mase, pinball, smape
 from training.forecast.shelf import M3, PERIODS, Competitor, competition
 
 DOCS = Path(__file__).parent.parent / "docs/your-data.md"
@@ -71,7 +73,9 @@ def main() -> None:
     rows = competition(DataStore.open(options.data), M3)
     chosen = {period: [row for row in rows if row.period == period][:: options.every] for period in PERIODS}
     scores = measure(chosen)
-    print(table(scores))
+    losses = short(chosen)
+    tables = f"{table(scores)}\n\n{table_of_short(losses)}"
+    print(tables)
     figures = [
         Figure(f"{name.replace('`', '')}, {what}", value, unit, group=name.replace("`", ""))
         for name, each in scores.items()
@@ -81,11 +85,16 @@ def main() -> None:
             ("time of a series", each.milliseconds, "ms"),
         )
     ]
+    figures += [
+        Figure(f"{name.replace('`', '')}, pinball loss after {length}", loss, "", group=name.replace("`", ""))
+        for name, each in losses.items()
+        for length, loss in each.items()
+    ]
     publish("m3", figures, {"series": {period: len(each) for period, each in chosen.items()}})
     if options.docs:
         marked = re.compile(r"(<!-- m3: .*?-->\n).*?(<!-- end of m3 -->)", re.DOTALL)
         page = DOCS.read_text()
-        DOCS.write_text(marked.sub(lambda match: f"{match[1]}{table(scores)}\n{match[2]}", page))
+        DOCS.write_text(marked.sub(lambda match: f"{match[1]}{tables}\n{match[2]}", page))
 
 
 def measure(chosen: Mapping[str, Sequence[Competitor]]) -> dict[str, Scores]:
@@ -111,6 +120,67 @@ def measure(chosen: Mapping[str, Sequence[Competitor]]) -> dict[str, Scores]:
                 if interval is not None:
                     found.inside.append((interval[0] <= row.asked) & (row.asked <= interval[1]))
     return scores
+
+
+def short(chosen: Mapping[str, Sequence[Competitor]]) -> dict[str, dict[int, float]]:
+    """Scaled pinball loss of all quantiles by method and by how many of the last values are known."""
+    net = GraphForecaster(read_bundle(BUNDLE))
+    levels = net.quantile_levels
+    makers: dict[str, Callable[[Array, SeriesKind, int, int], Array]] = {
+        "`forecaster@3`": lambda given, kind, horizon, season: forecast_after(
+            net, [History(given, None, kind)]
+        )[0][:horizon],
+        "seasonal naive": lambda given, kind, horizon, season: np.repeat(
+            seasonal_naive(given, horizon, season)[:, None], len(levels), 1
+        ),
+    }
+    ets = quantiles_of_ets(levels)
+    if ets is not None:
+        makers["AutoETS"] = ets
+    losses: dict[str, dict[int, float]] = {}
+    for name, said in makers.items():
+        for length in SHORT:
+            found = []
+            for period, rows in chosen.items():
+                kind, horizon, season = PERIODS[period]
+                for row in rows:
+                    scale = float(np.mean(np.abs(row.given[season:] - row.given[:-season])))
+                    quantiles = said(row.given[-length:], kind, horizon, season)
+                    found.append(2.0 * pinball(row.asked, quantiles, levels) / scale)
+            losses.setdefault(name, {})[length] = float(np.mean(found))
+    return losses
+
+
+def quantiles_of_ets(levels: Sequence[float]) -> Callable[[Array, SeriesKind, int, int], Array] | None:
+    """AutoETS, whose mean is its median; without a season where fewer than two are known, and Naive of the
+    same package where that has too few values for it.
+    """
+    try:
+        from statsforecast.models import AutoETS, Naive
+    except ModuleNotFoundError:
+        return None
+    percents = [round(100.0 * (1.0 - 2.0 * level), 6) for level in levels if level < 0.5]
+
+    def said(given: Array, kind: SeriesKind, horizon: int, season: int) -> Array:
+        model = AutoETS(season_length=season if len(given) >= 2 * season else 1)
+        try:
+            answer = model.forecast(y=given, h=horizon, level=percents)
+        except NotImplementedError:
+            answer = Naive().forecast(y=given, h=horizon, level=percents)
+        low = [answer[f"lo-{percent}"] for percent in percents]
+        high = [answer[f"hi-{percent}"] for percent in reversed(percents)]
+        return np.stack([*low, answer["mean"], *high], axis=1)
+
+    return said
+
+
+def table_of_short(losses: Mapping[str, Mapping[int, float]]) -> str:
+    """Markdown."""
+    lines = ["| scaled pinball loss | " + " | ".join(f"after {length} values" for length in SHORT) + " |"]
+    lines.append("|---|" + "---:|" * len(SHORT))
+    for name, each in losses.items():
+        lines.append(f"| {name} | " + " | ".join(f"{each[length]:.3f}" for length in SHORT) + " |")
+    return "\n".join(lines)
 
 
 def shipped(net: GraphForecaster) -> Callable[[Competitor], Said]:

@@ -9,7 +9,7 @@ import pytest
 
 from app.bundle.reader import read_bundle
 from benchmarks.forecast_work import BUNDLE
-from benchmarks.m3 import ALL, DOCS, Scores, measure, naive, table
+from benchmarks.m3 import ALL, DOCS, Scores, measure, naive, short, table, table_of_short
 from benchmarks.sentences import ROOT
 from training.forecast.shelf import PERIODS, Competitor
 
@@ -48,6 +48,16 @@ def test_the_table_has_a_row_for_each_method() -> None:
     assert table(scores).splitlines()[2] == "| a | 1.000 | 3.000 | 2.000 | 2.000 | 2.000 | 10.00 |  | 0 |"
 
 
+def test_the_loss_after_few_values_is_that_of_what_they_say() -> None:
+    """A line goes on; the naive forecast knows no quantiles, so that its loss is its absolute error."""
+    losses = short(competitors(1))
+    assert list(losses["seasonal naive"]) == [6, 10, 16]
+    assert losses["`forecaster@3`"][16] < 0.2
+    # Where no season is known the last value is repeated, else the last season.
+    assert losses["seasonal naive"][6] > losses["`forecaster@3`"][6]
+    assert "| seasonal naive |" in table_of_short(losses)
+
+
 def test_what_is_recorded_is_on_the_card_and_in_the_docs() -> None:
     """The same series and the same graph give the card's figures."""
     figures = {one["name"]: one["value"] for one in json.loads(RECORDED.read_text())["figures"]}
@@ -58,5 +68,11 @@ def test_what_is_recorded_is_on_the_card_and_in_the_docs() -> None:
     }
     for group in (*PERIODS, ALL):
         assert figures[f"forecaster@3, MASE {group}"] == pytest.approx(card[group], rel=1e-3)
+    for quality in read_bundle(BUNDLE).manifest.quality:
+        if quality.metric.startswith("scaled pinball loss"):
+            length = quality.metric.split()[4]
+            assert figures[f"forecaster@3, pinball loss after {length}"] == pytest.approx(
+                quality.value, rel=1e-3
+            )
     row = next(line for line in DOCS.read_text().splitlines() if line.startswith("| AutoTheta | "))
     assert f"{figures[f'AutoTheta, MASE {ALL}']:.3f}" in row
