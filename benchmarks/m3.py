@@ -228,7 +228,7 @@ def table(scores: Mapping[str, Scores]) -> str:
     for name, each in scores.items():
         cells = [f"{each.means[group]:.3f}" for group in groups]
         covered = "" if each.coverage is None else f"{100 * each.coverage:.1f} %"
-        cells += [f"{np.mean(each.smape):.2f}", covered, f"{each.milliseconds:.2g}"]
+        cells += [f"{np.mean(each.smape):.2f}", covered, f"{each.milliseconds:.3g}"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
