@@ -46,10 +46,13 @@ class Measure:
 
 @dataclass(slots=True)
 class Results:
-    """Rounds of everything: measures by subject and connections, raw rates by name."""
+    """Rounds of everything: measures by subject and connections, raw rates by name, and by version how long
+    one forecast takes.
+    """
 
     measures: dict[tuple[str, int], list[Measure]] = field(default_factory=dict)
     raw: dict[str, list[float]] = field(default_factory=dict)
+    micros: dict[str, list[float]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
     def of(self, name: str, connections: int, what: str) -> list[float]:
@@ -96,6 +99,7 @@ def main() -> None:
             for one in rounds
         ],
         "raw": results.raw,
+        "micros": results.micros,
     }  # fmt: skip
     publish("forecast", figures(results, connections), notes)
 
@@ -130,6 +134,9 @@ def _raw(results: Results, bundle: Bundle, seconds: float) -> None:
     for name, (batch, lanes) in RAW.items():
         rate = work.raw(bundle, batch, min(seconds, 1.5), lanes)
         results.raw.setdefault(name, []).append(rate)
+    versions = [bundle, work.load(work.FIRST)]
+    for one, micros in zip(versions, work.micros(versions, seconds), strict=True):
+        results.micros.setdefault(one.manifest.reference, []).append(micros)
 
 
 async def _ours(
@@ -208,6 +215,8 @@ def figures(results: Results, connections: Sequence[int]) -> list[Figure]:
     found = [
         plain(f"raw ONNX Runtime, batch {name}", rates, "sequences/s") for name, rates in results.raw.items()
     ]
+    (ours, micros), (first, of_first) = results.micros.items()
+    found.append(against(f"one forecast, {ours}", micros, of_first, "us, raw", first, most=1.5))
     for number in connections:
         for name in names:
             found.append(plain(f"{name}, {_count(number)}", results.of(name, number, "per_s"), "requests/s"))

@@ -17,6 +17,8 @@ from app.tasks.forecast.spec import ForecastSpec
 
 POINTS, HORIZON = 168, 24
 BUNDLE = Path(__file__).parent.parent / "models" / "forecaster" / "3"
+FIRST = BUNDLE.parent / "1"
+"""The first version, whose time others are held against."""
 _NUM_BODIES = 32
 
 
@@ -32,9 +34,9 @@ def bodies(num: int = _NUM_BODIES, points: int = POINTS) -> list[bytes]:
     return made
 
 
-def load() -> Bundle:
-    """The shipped forecaster."""
-    return read_bundle(BUNDLE)
+def load(folder: Path = BUNDLE) -> Bundle:
+    """The shipped forecaster, or another version of it."""
+    return read_bundle(folder)
 
 
 def export_plain(bundle: Bundle, folder: Path) -> Path:
@@ -79,6 +81,22 @@ def raw(bundle: Bundle, batch: int, seconds: float, lanes: int = 1, points: int 
     for thread in threads:
         thread.join()
     return sum(counts) / (time.perf_counter() - started)
+
+
+def micros(bundles: Sequence[Bundle], seconds: float) -> list[float]:
+    """Microseconds of one forecast by bare ONNX Runtime with one thread, of bundles that take turns.
+
+    The tenth percentile of each: what else runs on a machine makes runs longer, never shorter.
+    """
+    ready = [(one_thread_session(each.graph), _feeds(each, 1)) for each in bundles]
+    taken: list[list[float]] = [[] for _ in ready]
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or len(taken[0]) < 10:
+        for (session, feeds), times in zip(ready, taken, strict=True):
+            started = time.perf_counter()
+            session.run(None, feeds)
+            times.append(time.perf_counter() - started)
+    return [1e6 * float(np.quantile(times, 0.1)) for times in taken]
 
 
 def expected(bundle: Bundle) -> NDArray[np.float32]:

@@ -154,13 +154,29 @@ def emit_layers(g: Graph, module: nn.Module, x: str, parts: Sequence[str]) -> tu
     Returns:
         The outputs ``[batch, time, hidden]`` and the next parts.
     """
-    cell = CELLS[type(module)]
-    y, rest, after = g.op("Transpose", x, perm=[1, 0, 2]), iter(parts), []
+    initial = [g.unsqueeze(part, axis=0) for part in parts]
+    y, after = emit_time_major(g, module, g.op("Transpose", x, perm=[1, 0, 2]), initial)
+    return g.op("Transpose", y, perm=[1, 0, 2]), [g.squeeze(part, axis=0) for part in after]
+
+
+def emit_time_major(g: Graph, module: nn.Module, x: str, parts: Sequence[str]) -> tuple[str, list[str]]:
+    """The same, laid out as the operators have it.
+
+    Args:
+        g: the graph under construction.
+        module: the layers.
+        x: tensor ``[time, batch, features]``.
+        parts: of the state, ``[1, batch, hidden]`` each.
+
+    Returns:
+        The outputs ``[time, batch, hidden]`` and the next parts.
+    """
+    cell, rest, after = CELLS[type(module)], iter(parts), []
     for suffix in suffixes(module):
         state = [next(rest) for _ in PARTS[cell]]
-        y, state = emit_layer(g, module, suffix, y, state, cell)
+        x, state = emit_layer(g, module, suffix, x, state, cell)
         after += state
-    return g.op("Transpose", y, perm=[1, 0, 2]), after
+    return x, after
 
 
 def suffixes(module: nn.Module) -> list[str]:
@@ -178,24 +194,22 @@ def emit_layer(
         module: where the weights are.
         suffix: of the names of the layer's weights.
         x: tensor ``[time, batch, features]`` (ONNX Runtime implements only this layout).
-        state: tensors ``[batch, hidden]``: ``h`` and, for an LSTM, ``c``.
+        state: tensors ``[1, batch, hidden]``: ``h`` and, for an LSTM, ``c``.
         cell: which operator.
 
     Returns:
-        The outputs ``[time, batch, hidden]`` and the next ``h`` (and ``c``), each ``[batch, hidden]``.
+        The outputs ``[time, batch, hidden]`` and the next ``h`` (and ``c``), each ``[1, batch, hidden]``.
     """
     weights, attributes = operator_of(g, module, [suffix], cell)
     if cell == "rnn":
         # ONNX Runtime multiplies a single row by another kernel than two or more, and the results
         # differ in the last bit. One row of zeros beside the batch keeps it on the same kernel.
-        x, state = pad_row(g, x, axis=1), [pad_row(g, part, axis=0) for part in state]
-    initial = [g.unsqueeze(part, axis=0) for part in state]
-    y, *after = g.ops(cell.upper(), x, *weights, "", *initial, num=1 + len(state), **attributes)
+        x, state = pad_row(g, x, axis=1), [pad_row(g, part, axis=1) for part in state]
+    y, *after = g.ops(cell.upper(), x, *weights, "", *state, num=1 + len(state), **attributes)
     y = g.squeeze(y, axis=1)
-    parts = [g.squeeze(part, axis=0) for part in after]
     if cell == "rnn":
-        y, parts = g.slice(y, 0, -1, axis=1), [g.slice(part, 0, -1, axis=0) for part in parts]
-    return y, parts
+        y, *after = (g.slice(each, 0, -1, axis=1) for each in (y, *after))
+    return y, after
 
 
 def operator_of(

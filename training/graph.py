@@ -91,9 +91,9 @@ class Graph:
         """``x[start:end]`` along ``axis``; ``None`` means to the end."""
         return self.op("Slice", x, self.ints(start), self.ints(_END if end is None else end), self.ints(axis))
 
-    def slice_time(self, x: str, start: str) -> str:
+    def slice_time(self, x: str, start: str, axis: int = 1) -> str:
         """``x[:, start:]`` where ``start`` is an int64 ``[1]`` tensor."""
-        return self.op("Slice", x, start, self.ints(_END), self.ints(1))
+        return self.op("Slice", x, start, self.ints(_END), self.ints(axis))
 
     def unsqueeze(self, x: str, axis: int) -> str:
         """Insert an axis of length one."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from app.core.errors import InvalidInput, over_limit
 from app.features.frequency import Frequency, infer_frequency, parse_frequency
 from app.features.grid import OffGrid, place, snap_note
-from app.features.layout import Layout, Roles, roles_of
+from app.features.layout import Layout, Roles, columns_of_words, roles_of
 from app.features.table import MISSING, Table
 from app.features.times import read_times
 
@@ -223,11 +223,15 @@ def _gridded(
 
 def _one_step(table: Table, each: _Raw, row: int, later: int, moment: datetime, of: str = "") -> InvalidInput:
     lines = f"lines {table.rows[row].line} and {table.rows[later].line}"
+    words = columns_of_words(table)
+    cells, others = table.rows[row].cells, table.rows[later].cells
+    told = ",".join(table.header[column] for column in words)
+    hint = f", as in id={told}" if any(cells[column] != others[column] for column in words) else ""
     return InvalidInput(
         "time",
         f"{lines} are one step{of} in {each.name!r}, {moment.isoformat()}; "
-        "where a column tells series apart, name it with id; where clocks were set back, write times with "
-        "their offset; otherwise merge the rows",
+        f"where a column tells series apart, name it with id{hint}; where clocks were set back, write times "
+        "with their offset; otherwise merge the rows",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.core.errors import InvalidInput
 from app.features.table import MISSING, Table, number_of
-from app.features.times import is_clock, is_nameless, is_time, looks_like_times, names_times
+from app.features.times import hint_of, is_clock, is_nameless, is_time, looks_like_times, names_times
 
 ID_NAMES = frozenset({"unique_id", "item_id", "series_id", "ts_id"})
 # Of the rows: a table of one series has as many times as rows.
@@ -138,11 +138,13 @@ def _time_column(table: Table, identifier: Sequence[int]) -> tuple[int | None, i
         if first and is_nameless(name) and _counts_up(cells) and len(table.header) > 1:
             index = column
             continue
-        if first and names_times(name) and len(table.header) > 1:
+        hint = hint_of(cells[0]) if names_times(name) or not cells[0].isdigit() else ""
+        if len(table.header) > 1 and ((first and names_times(name)) or hint):
+            named = "is named as times are" if names_times(name) else "seems to hold times"
             raise InvalidInput(
                 "time",
-                f"column {name!r} is named as times are, but {cells[0][:40]!r} is none that is read; "
-                "name the time column with time=, or rename this one",
+                f"column {name!r} {named}, but {cells[0][:40]!r} is none that is read; "
+                + (hint or "name the time column with time=, or rename this one"),
             )
         first = first and bool(identifier)
     return None, index
@@ -180,6 +182,12 @@ def _holds_words(table: Table, column: int) -> bool:
     cells = (row.cells[column] for row in table.rows)
     known = [cell for cell in cells if cell.lower() not in MISSING]
     return bool(known) and all(number_of(cell, decimal_comma=table.decimal_comma) is None for cell in known)
+
+
+def columns_of_words(table: Table) -> list[int]:
+    """What may tell series apart: columns that hold neither numbers nor times."""
+    first = table.rows[0].cells
+    return [column for column, cell in enumerate(first) if _holds_words(table, column) and not is_time(cell)]
 
 
 def _counts_up(cells: Sequence[str]) -> bool:

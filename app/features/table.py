@@ -43,6 +43,12 @@ BINARY = (
     ((b"PK\x03\x04", b"\xd0\xcf\x11\xe0"), "a spreadsheet or an archive; save the sheet as CSV"),
     ((b"\x1f\x8b",), "compressed with gzip; send it with content-encoding: gzip, or unpack it"),
 )
+# What a text is that is no table, by how it begins.
+_OTHER_TEXTS = (
+    (re.compile(r'\s*(\{\s*["}]|\[\s*[\[{"\d-])'), "JSON; send it with content-type: application/json"),
+    (re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "a web page or XML"),
+)
+_SIGNS = re.compile("[\u20ac$\u00a3\u00a5%]")
 SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _MAX_SHOWN = 40
 _SNIFFED_LINES = 20
@@ -80,11 +86,11 @@ class Table:
         value = number_of(cell, decimal_comma=self.decimal_comma)
         name = self.header[column]
         if value is None:
-            raise InvalidInput(
-                name,
-                f"line {row.line}: {cell[:_MAX_SHOWN]!r} is not a number; if the column holds no values, "
-                "name those that do as targets, or this one as id if it tells series apart",
+            what = (
+                "if the column holds no values, name those that do as targets, or this one as id if it tells "
             )
+            what = "write it without the sign" if _SIGNS.search(cell) else f"{what}series apart"
+            raise InvalidInput(name, f"line {row.line}: {cell[:_MAX_SHOWN]!r} is not a number; {what}")
         if not abs(value) <= largest:
             raise InvalidInput(
                 name,
@@ -156,13 +162,17 @@ def _decoded(data: bytes) -> str:
     else:
         encoding, name = "utf-8-sig", "UTF-8"
     try:
-        return data.decode(encoding)
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise InvalidInput(
             "body",
             f"the CSV is not {name}: byte {error.start} is not valid there; save it as UTF-8"
             + (", or convert it: iconv -f WINDOWS-1252 -t UTF-8" if name == "UTF-8" else ""),
         ) from error
+    for beginning, what in _OTHER_TEXTS:
+        if beginning.match(text):
+            raise InvalidInput("body", f"this is no CSV but {what}")
+    return text
 
 
 def delimiter_of(text: str) -> str:

@@ -18,12 +18,13 @@ from app.features.frequency import MONTH_NAMES
 
 READ: Final = (
     "2024-01-31, 2024-01-31T13:00+01:00, 2024-01, 2024, 20240131, 202401, 31.01.2024, 31/01/2024, "
-    "01/31/2024, 01/31/2024 1:00 PM, 2024Q1, Jan 2024, 31 Jan 2024, Unix seconds and milliseconds"
+    "01/31/2024, 01/31/2024 1:00 PM, 01/2024, 2024Q1, Jan 2024, 31 Jan 2024, Unix seconds and milliseconds"
 )
 _MONTHS = {name: month for month, name in enumerate(MONTH_NAMES, start=1)}
 _CLOCK = r"(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?)?"
 _THREE = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})" + _CLOCK)
 _YEAR_FIRST = re.compile(r"(\d{4})([./-])(\d{1,2})\2(\d{1,2})" + _CLOCK)
+_MONTH_FIRST = re.compile(r"(\d{1,2})[./-](\d{4})")
 _QUARTER = re.compile(r"(\d{4})[ -]?[Qq]([1-4])|[Qq]([1-4])[ /-]?(\d{4})")
 _NAMED = re.compile(
     r"(?:(\d{1,2})[ .-]+)?([A-Za-z]{3,9})\.?[ -]+(?:(\d{1,2})(?:st|nd|rd|th)?,[ ]*)?(\d{4})" + _CLOCK
@@ -35,6 +36,7 @@ _TIME_NAMES = re.compile(
 _CLOCK_NAMES = re.compile(r"(time|hour|clock)", re.IGNORECASE)
 _CLOCK_ALONE = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?")
 _NO_NAME = re.compile(r"(unnamed: ?\d+|index)?", re.IGNORECASE)
+_ZONE = re.compile(r"(.*\d:\d{2})\s+[A-Z]{3,4}")
 _MAX_SHOWN = 40
 # From 1973 to 2603 in seconds, and the same in milliseconds.
 _SECONDS = (10**8, 2 * 10**10)
@@ -52,6 +54,17 @@ def is_nameless(header: str) -> bool:
 def is_time(cell: str) -> bool:
     """Whether a cell is a time by its form, whatever its column is called; numbers are not."""
     return not cell.lstrip("+-").replace(".", "", 1).isdigit() and _form_of(cell) is not None
+
+
+def hint_of(cell: str) -> str:
+    """What to do with a cell that is nearly a time; empty where it is far from one."""
+    zone = _ZONE.fullmatch(cell)
+    if zone is not None and _form_of(zone[1]) is not None:
+        return "names of time zones are not read: write the offset from UTC, as in 2024-01-31T13:00+01:00"
+    # From 1954 to 2064.
+    if re.fullmatch(r"[2-5]\d{4}", cell):
+        return "if it is a spreadsheet's number of a day, have the column written as dates"
+    return ""
 
 
 def is_clock(header: str, cells: Sequence[str]) -> bool:
@@ -107,7 +120,7 @@ Form = Callable[[str], datetime | None]
 
 
 def _form_of(cell: str) -> Form | None:
-    forms: tuple[Form, ...] = (_iso, _year_first, _quarter, _named, _day_month)
+    forms: tuple[Form, ...] = (_iso, _year_first, _month_first, _quarter, _named, _day_month)
     return next((form for form in forms if form(cell) is not None), None)
 
 
@@ -123,6 +136,11 @@ def _iso(cell: str) -> datetime | None:
 def _year_first(cell: str) -> datetime | None:
     match = _YEAR_FIRST.fullmatch(cell)
     return None if match is None else _moment(match[1], match[3], match[4], match.groups()[4:])
+
+
+def _month_first(cell: str) -> datetime | None:
+    match = _MONTH_FIRST.fullmatch(cell)
+    return None if match is None else _moment(match[2], match[1], "1", (None,) * 4)
 
 
 def _quarter(cell: str) -> datetime | None:
@@ -195,6 +213,10 @@ def _numeric(cells: Sequence[str]) -> list[datetime] | None:
     compact = _compact(cells)
     if compact is not None:
         return compact
+    months = [_month_first(cell) for cell in cells]
+    known = [month for month in months if month is not None and 1000 <= month.year < 3000]
+    if len(known) == len(cells):
+        return known
     try:
         numbers = [float(cell) for cell in cells]
     except ValueError:

@@ -50,6 +50,13 @@ def test_raw_loops_run() -> None:
     assert work.raw(bundle, 2, 0.05, lanes=2) > 0
 
 
+def test_versions_are_timed_in_turns() -> None:
+    """Each version by its own row, on the same series; the quick one is told from the slow one."""
+    versions = [work.load(), work.load(work.FIRST)]
+    newest, first = work.micros(versions, 0.5)
+    assert 0 < first < newest
+
+
 @pytest.mark.parametrize("peer", [*catalogue.NAIVE[:1], *catalogue.OTHERS], ids=lambda peer: peer.folder)
 async def test_a_peer_answers_the_same_forecast(peer: Peer, tmp_path: Path) -> None:
     """Started as it is measured, its first answer has the numbers of bare ONNX Runtime."""

@@ -200,7 +200,7 @@ def test_the_page_says_which_season_was_found(visit: Visit) -> None:
     visit.at("paste").locator("summary").click()
     visit.at("csv-text").fill("\n".join(["sales", *(str(10 + 5 * (k % 7) + k % 3) for k in range(63))]))
     visit.at("use-paste").click()
-    visit.says("forecast-meta", "Season 7 and 365, nothing below 0")
+    visit.says("forecast-meta", "Season 7 and 364, nothing below 0")
     visit.at("season").fill("7, 21")
     visit.at("forecast-run").click()
     visit.says("forecast-meta", "Season 7 and 21")

@@ -300,6 +300,19 @@ def test_what_a_model_reads_is_told_and_others_are_as_they_were(client: TestClie
     assert read_bundle(bundle).manifest.row.fields[-1].name == "errors"
 
 
+@pytest.mark.parametrize("sequence", [{}, {"sequence_id": 3, "sequence_start": True}])
+def test_tensors_carry_no_covariates_and_say_what_does(client: TestClient, sequence: dict[str, Any]) -> None:
+    """Of whole series and of sequences, in the shape of the protocol."""
+    values = {"name": "values", "shape": [1, 1], "datatype": "FP32", "data": [1]}
+    body = {"inputs": [values], "parameters": {"freq": "D", "start": "2024-01-01", **sequence}}
+    answer = client.post("/v2/models/shop/infer", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == (
+        "shop@1 reads covariates, which tensors do not carry: send series to POST /forecast, or values "
+        "to a session, with what GET /models/shop@1 lists under covariates"
+    )
+
+
 def test_a_request_for_a_wide_model_may_hold_less(tmp_path: Path) -> None:
     """A step with covariates takes more memory, so there may be fewer, in histories, paths and tables."""
     tiny_covariate_forecaster(tmp_path, "shop")

@@ -5,6 +5,7 @@ Its figures stand on the model card; here is what no figure says.
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -102,6 +103,34 @@ def test_a_year_is_seen_in_days() -> None:
     wave = np.sin(np.arange(900) * 2 * np.pi / 365)
     noisy = wave + np.random.default_rng(3).normal(size=900) * 0.05
     assert np.abs(median(noisy[:800], "D") - wave[800:848]).mean() < 0.15
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_weekdays_stay_weekdays_when_a_year_is_known(closed: bool) -> None:
+    """Of two years of days with a weekly pattern, Sundays closed or not, better than the week before."""
+    random = np.random.default_rng(1)
+    time = np.arange(740)
+    sales = 1000 + 300 * np.sin(time * 2 * np.pi / 7) + random.normal(0, 50, len(time))
+    sales[closed & (time % 7 == 6)] = 0.0
+    model, naive = [], []
+    for origin in range(500, 692, 24):
+        ahead = sales[origin : origin + 48]
+        model.append(np.abs(median(sales[:origin], "D") - ahead).mean())
+        naive.append(np.abs(np.resize(sales[origin - 7 : origin], 48) - ahead).mean())
+    assert np.mean(model) < np.mean(naive)
+
+
+@pytest.mark.parametrize("length", [24, 60])
+def test_the_month_that_a_series_starts_in_decides_nothing(length: int) -> None:
+    """From two years on, the calendar of a series without a season does not mislead."""
+    random = np.random.default_rng(5)
+    values = 100 + random.normal(size=(3, length)).cumsum(axis=1)
+    middle = forecaster().quantile_levels.index(0.5)
+    starts = [None, *(datetime(2000, month, 1) for month in range(1, 13))]
+    for each in values:
+        histories = [History(each, start, kind("MS")) for start in starts]
+        medians = np.stack([one[:24, middle] for one in forecast_after(forecaster(), histories)])
+        assert np.abs(medians - medians[0]).max() < 0.15 * each.std()
 
 
 @given(

@@ -147,6 +147,9 @@ def test_a_name_with_a_comma_is_one_target() -> None:
             "2024-01-31T00:00:00",
         ),
         ("d,v\n2024-02-01,1\n2024-05-01,2\n2024-08-01,3\n2024-11-01,3\n", "QS", "2024-02-01T00:00:00"),
+        ("month,v\n11/2023,1\n12/2023,2\n01/2024,3\n", "MS", "2023-11-01T00:00:00"),
+        ("Monat;v\n11-2023;1\n12-2023;2\n1-2024;3\n", "MS", "2023-11-01T00:00:00"),
+        ("month;v\n11.2023;1\n12.2023;2\n01.2024;3\n", "MS", "2023-11-01T00:00:00"),
     ],
 )
 def test_times_wherever_and_however_they_stand(text: str, code: str, start: str) -> None:
@@ -242,12 +245,28 @@ def test_whatever_comes_is_read_or_refused(
         (b"PK\x03\x04\x14\x00", "body", "spreadsheet or an archive; save the sheet as CSV"),
         (b"\x1f\x8b\x08\x00", "body", "gzip"),
         ("day,gr\u00f6\u00dfe\n2024-01-01,1\n".encode("latin-1"), "body", "not UTF-8: byte 6 .* iconv"),
+        ('{"values": [1, 2, 3]}', "body", "no CSV but JSON; send it with content-type: application/json"),
+        ("<!DOCTYPE html>\n<html>\n<body>\n", "body", "no CSV but a web page or XML"),
         ("2024-01-01,5\n2024-01-02,6\n", "body", "must name the columns"),
         ("# from the till\ndate,v\n2024-01-01,1\n", "body", "line 2 has 2 cells.* above the header"),
         ("date,v,v\n2024-01-01,1,2\n", "body", "same name, 'v'"),
         ("date,v\n2024-01-01,1\n02.01.2024,2\n", "date", "line 3: '02.01.2024' is written in another form"),
         ("date,v\n2024-01-01,1\n,2\n", "date", "line 3 has no time"),
         ("date,v\n2024-01-01,1\n2024-01-02,2\nTotal,3\n", "date", "line 4: 'Total' is not"),
+        ("date,v\n44562,1\n44563,2\n", "time", "'44562' is none .* spreadsheet's number of a day"),
+        ("t,v\n2024-01-01 01:00 CET,1\n2024-01-01 02:00 CET,2\n", "time", "names of time zones .* offset"),
+        ("v,t\n1,2024-01-01 01:00 CET\n2,2024-01-01 02:00 CET\n", "time", "names of time zones .* offset"),
+        (
+            "date,v\n2024-01-01,1.5 \u20ac\n",
+            "v",
+            "line 2: '1.5 \u20ac' is not a number; write it without the",
+        ),
+        (
+            "shop,ware,day,sold\nA,x,2024-01-01,1\nA,y,2024-01-01,2\nB,x,2024-01-01,3\nB,y,2024-01-01,4\n"
+            "A,x,2024-01-02,1\nA,y,2024-01-02,2\nB,x,2024-01-02,3\nB,y,2024-01-02,4\n",
+            "time",
+            "lines 2 and 3 are one step .* as in id=shop,ware; where",
+        ),
         (
             "ts,v\n" + "".join(f"2024-10-27 {hour:02d}:00,1\n" for hour in (0, 1, 2, 2, 3, 4)),
             "time",

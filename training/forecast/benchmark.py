@@ -27,7 +27,7 @@ _THETA = {
     "other": (4.410, 1.904),
     "all": (12.762, 1.395),
 }
-_SHORT = (6, 10, 16)
+SHORT = (6, 10, 16)
 
 
 def m3_quality(net: QuantileNet, files: Files) -> list[Quality]:
@@ -42,7 +42,7 @@ def m3_quality(net: QuantileNet, files: Files) -> list[Quality]:
     report: list[Quality] = []
     for name, pairs in scored.items():
         report += _group(net.quantile_levels, name, pairs)
-    return [*report, *(_short(net, rows, length) for length in _SHORT)]
+    return [*report, *(_short(net, rows, length) for length in SHORT)]
 
 
 def _group(levels: Sequence[float], name: str, pairs: Sequence[tuple[Competitor, Array]]) -> list[Quality]:

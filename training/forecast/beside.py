@@ -20,7 +20,7 @@ from training.forecast.ops import Ops, T
 # Of each horizon and covariate: as it is, from the present, from one season and from one long season before.
 _HEARD = 4
 # Where the two seasons are in what a view has told.
-_SEASONS = (sum(TOLD[:6]), sum(TOLD[:7]))
+_SEASONS = (sum(TOLD[:7]), sum(TOLD[:8]))
 # Of the lags that candidates look for (see training.forecast.memory), those one season back.
 _SEASONS_BACK = np.eye(5)[:, [0, 3]]
 
@@ -67,22 +67,22 @@ class Beside:
         return passed, ops.flat(ops.cut(passed, -WINDOW, None))
 
     def hear(self, ops: Ops[T], covariates: T, passed: T, told: T, position: T, found: T, horizon: int) -> T:
-        """What the head is told of each horizon, ``[batch, num, horizon, 4 known]``.
+        """What the head is told of each horizon, ``[batch, num, horizon, 1, 4 known]``.
 
         Args:
-            covariates, told, position: of the origins, ``[batch, num, k]``; see
+            covariates, told, position: of the origins, ``[batch, num, 1, 1, k]``; see
                 :class:`training.forecast.look_back.View`.
             passed: as :meth:`remember` gives it.
-            found: which lags there were, ``[batch, num, horizon, 5]``.
+            found: which lags there were, ``[batch, num, horizon, 1, 5]``.
             horizon: how many steps ahead.
         """
-        now = ops.axis(ops.part(covariates, 0, self.known), 2)
+        now = ops.part(covariates, 0, self.known)
         ahead = ops.part(covariates, self.num, self.num + horizon * self.known)
         ahead = ops.fold(ahead, horizon, self.known)
-        far = ops.constant(np.arange(1.0, horizon + 1)[:, None])
-        seasons = ops.axis(ops.part(told, *_SEASONS), 2)
+        far = ops.constant(np.arange(1.0, horizon + 1)[:, None, None])
+        seasons = ops.part(told, *_SEASONS)
         nearest = ops.ceil(far / seasons) * seasons - far
-        index = ops.axis(position, 2) - nearest - float(BUFFER - WINDOW)
+        index = position - nearest - float(BUFFER - WINDOW)
         there = found @ ops.constant(_SEASONS_BACK)
         differences = []
         for column in range(self.known):

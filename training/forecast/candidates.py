@@ -63,7 +63,7 @@ _REACH, _REACH_A_STEP = 10.0, 1.5
 
 @dataclass(frozen=True, slots=True)
 class Candidates(Generic[T]):
-    """``[batch, num, horizon, k]``, the horizon 1 where it makes no difference.
+    """``[batch, num, horizon, 1, k]``, the horizon 1 where it makes no difference.
 
     ``values`` from the ``anchor`` in scales; which lags were ``found``; how much each value is in ``doubt``,
     to be taken off its logit; how many scales a step is ``wide``; ``unit`` and ``noise`` as in
@@ -82,11 +82,12 @@ class Candidates(Generic[T]):
 
 _NEAREST = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]], np.float64)
 _FURTHER = np.array([[0, 1, 2, 0, 0], [0, 0, 0, 0, 1]], np.float64)
-_NUM_MADE_OF = 23
-# Of what candidates are made of: where the latest growths and the smoothed ones are.
-_GROWN = (21, 11, 12, 13, 14, 22, 15, 17, 18)
-_PLACES = (0, *range(1, 8))
-_SLOPES = (8, 9, 10, 19, 20)
+_NUM_MADE_OF = TOLD[-1]
+# Of what candidates are made of: where the last value, the state, and the latest and smoothed growths are.
+_LAST, _STATE = 25, 5
+_GROWN = (1, *(_STATE + index for index in (10, 11, 12, 13)), 26, *(_STATE + index for index in (14, 16, 17)))
+_PLACES = (_LAST, *range(_STATE, _STATE + 7))
+_SLOPES = tuple(_STATE + index for index in (7, 8, 9, 18, 19))
 
 
 def _mixing() -> tuple[Matrix, Matrix, Matrix]:
@@ -101,7 +102,7 @@ def _mixing() -> tuple[Matrix, Matrix, Matrix]:
         for row, weight in places.items():
             levels[_PLACES[row], column] = weight
             # Levels are known from the last value, not from the anchor.
-            levels[0, column] = weight
+            levels[_LAST, column] = weight
         for row, weight in rises.items():
             slopes[_SLOPES[row], column] = weight
     return changing, levels, slopes
@@ -125,22 +126,24 @@ def candidates(ops: Ops[T], told: T, position: T, buffer: T, horizon: int) -> Ca
     """The candidates of every origin.
 
     Args:
-        told, position: of the origins, ``[batch, num, k]``; see :class:`training.forecast.look_back.View`.
+        told, position: of the origins, ``[batch, num, 1, 1, k]``; see
+            :class:`training.forecast.look_back.View`.
         buffer: ``[batch, length]``.
         horizon: how many steps ahead.
     """
-    ahead = np.arange(1.0, horizon + 1)[:, None]
+    ahead = np.arange(1.0, horizon + 1)[:, None, None]
     far = ops.constant(ahead)
-    anchor, scale, unit, noise, wide, age, seasons, errors, made_of = ops.split(ops.axis(told, 2), TOLD)
+    anchor, unit, noise, width, scale, age, _, seasons, errors, made_of = ops.split(told, TOLD)
+    wide = width / scale
     rounds = ops.ceil(far / seasons)
     # Steps from the nearest value of the horizon's phase to the origin, and on to those before it.
     nearest = rounds * seasons - far
     lags = nearest @ ops.constant(_NEAREST) + seasons @ ops.constant(_FURTHER)
-    values, found = look_back(ops, buffer, ops.axis(position, 2), age, lags)
+    values, found = look_back(ops, buffer, position, age, lags)
     moves = ops.bound((values - anchor) / scale, FARTHEST) * found
     back = rounds @ ops.constant(_NEAREST) + ops.constant(_FURTHER.sum(0))
     made_of = ops.bound(made_of / scale, FARTHEST)
-    last = ops.part(made_of, 0, 1)
+    last = ops.part(made_of, _LAST, _LAST + 1)
 
     number = found @ ops.constant(np.hstack([_NEAREST.T, _NEAREST.T]))
     both = ops.concat([moves, found * back]) @ ops.constant(np.kron(np.eye(2), _NEAREST.T))
@@ -181,7 +184,7 @@ _DIFFERENCES = np.delete(
 
 
 def known(ops: Ops[T], found: Candidates[T]) -> T:
-    """What the head is told of each horizon: where the candidates lie, and which seasons there were."""
+    """What the head is told of each horizon, besides which seasons there were: where the candidates lie."""
     naive = ops.part(found.values, SEASONAL_NAIVE, SEASONAL_NAIVE + 1)
     others = found.values @ ops.constant(_DIFFERENCES)
-    return ops.concat([squash(ops, ops.concat([naive / found.wide, others])), found.found])
+    return squash(ops, ops.concat([naive / found.wide, others]))

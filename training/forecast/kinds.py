@@ -26,7 +26,7 @@ FREQUENCY_INDEX: dict[str, int] = {
 NUM_FREQUENCIES = 13
 # Where the network knows longer seasons than are usual: a year of days, a day of minutes.
 _SEASONS: dict[str, tuple[int, int]] = {
-    "D": (7, 365),
+    "D": (7, 364),
     "30min": (48, 336),
     "15min": (96, 96),
     "10min": (144, 144),

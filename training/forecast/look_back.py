@@ -22,19 +22,21 @@ class View(Generic[T]):
     """What the steps of one call see, ``[batch, time, k]``.
 
     ``told``: the ``anchor``, which is the median of the last three values and which forecasts start
-    from; ``scale`` to divide by, ``unit`` to multiply with (zero where nothing has varied), ``noise``,
-    the error of the best forecast by rule so far in units of ``scale``; how many scales a step is wide;
-    ``age``; the two seasons; the errors of all rules, in the same units; and what candidates are made
-    of, in the series' unit: the last value from the anchor, the state (levels, lines, slopes, growths,
-    drifts) relative to it, and the latest growths of one season and of the median of three. ``buffer``
-    ``[batch, 732 + time]`` and ``position`` in it.
-    ``odd`` features change their sign with the series, ``even`` ones, side by side, do not.
+    from; ``unit`` to multiply with (zero where nothing has varied), ``noise``, the error of the best
+    forecast by rule so far in units of ``scale``; how wide a step is; ``scale`` to divide by; ``age``,
+    and what else is counted; the two seasons; the errors of all rules, in scales; and what candidates are
+    made of, in the series' unit: the last step and the differences to four averages of seasons, the state
+    (levels, lines, slopes, growths, drifts) relative to the last value, that from the anchor, and the
+    median of three growths from season to season. ``buffer`` ``[batch, 732 + time]`` and ``position`` in
+    it; ``frequency`` is a row of the embedding. ``odd`` features change their sign with the series,
+    ``even`` ones, side by side, do not.
     ``covariates`` are the columns behind those of the series, and ``passed``, of those known ahead,
     ``[batch, 366 + time, known]`` up to each step; see :mod:`training.forecast.beside`.
     """
 
     told: T
     position: T
+    frequency: T
     buffer: T
     odd: T
     even: tuple[T, ...]

@@ -27,6 +27,8 @@ Matrix = NDArray[np.float64]
 # Variation below this part of the level is float32 noise.
 RELATIVE_FLOOR = 3e-7
 ABSOLUTE_FLOOR = 1e-30
+# Ages are whole numbers of float32: beyond twice this, adding one would change nothing.
+OLDEST = 2.0**23
 
 # Forgetting of the levels, the last three of them also of lines; of growths from season to season; of the
 # mean absolute steps, and of the errors of forecasts by rule.
@@ -43,9 +45,10 @@ _SEASONS_BACK = np.array([[1, 2, 3, 1, 2]], np.float64).T
 
 # What each forgetting sum adds up (a name of _ADDED, or nothing), and how it forgets.
 _ADDED = (
-    *("begun", "size", "swing", "stepped", "turned", "moving", "swinging", "root", "swing root", "step"),
-    *(f"growth {index}" for index in range(4)),
+    *("begun", "size", "swing", "stepped"),
     *(f"grown {index}" for index in range(4)),
+    *("moving", "swinging", "root", "swing root", "step"),
+    *(f"growth {index}" for index in range(4)),
 )
 _SUMS: dict[str, tuple[str, float]] = {
     **{f"weight {i}": ("begun", decay) for i, decay in enumerate(LEVEL_DECAYS)},
@@ -54,7 +57,9 @@ _SUMS: dict[str, tuple[str, float]] = {
     "short size": ("size", SHORT),
     "short stepped": ("stepped", SHORT),
     **{name: (name, LONG) for name in ("size", "stepped", "moving", "root")},
-    **{name: (name, LONG) for name in ("swing", "turned", "swinging", "swing root")},
+    "swing": ("swing", LONG),
+    "turned": ("grown 0", LONG),
+    **{name: (name, LONG) for name in ("swinging", "swing root")},
     "short step": ("step", LINE_DECAYS[0]),
     "step": ("step", LONG),
     **{f"growth {i} {d}": (f"growth {i}", SEASONAL_DECAYS[d]) for i in range(4) for d in range(2)},
@@ -68,9 +73,9 @@ _ALL = (*_SUMS, *_MOMENTS)
 # Forecasts whose one-step errors are remembered: last value, level, three lines; the value of a season
 # before, the same moved by its smoothed growth, the mean of three seasons moved so, and of the long one.
 # Each with the mask of the steps where it counts.
-_RULES = ("stepped",) * 5 + ("turned",) * 3 + ("grown 2",)
+_RULES = ("stepped",) * 5 + ("grown 0",) * 3 + ("grown 2",)
 _NUM_RULES = len(_RULES)
-_MASKS = ("stepped", "turned", "grown 0", "grown 1", "grown 2", "grown 3")
+_MASKS = ("stepped", "grown 0", "grown 1", "grown 2", "grown 3")
 
 # Columns of the quotients: numerator, denominator (of _ALL, scaled and moved, or 1).
 _Quotient = tuple[str, str, float, float]
@@ -190,9 +195,10 @@ def _errors_taken(columns: Sequence[str]) -> Matrix:
 
 
 _RULE_NAMES = tuple(f"rule {i}" for i in range(_NUM_RULES))
-_COUNTS = ("stepped", "turned", "grown 2")
-_MOVED_BACK = np.array([[0.0] * 7 + [1.0, 0.0]]) * np.array([[0], [1], [0], [0]])
-_STAYS = np.array([1.0] * 7 + [0.0, 1.0])
+_COUNTS = ("stepped", "grown 0", "grown 2")
+# The first average is of one season, which lies as many seasons back as it has values.
+_MOVED_BACK = np.zeros((4, _NUM_RULES))
+_MOVED_BACK[0], _MOVED_BACK[:2, 7] = 1.0, (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +225,7 @@ class Memory(Generic[T]):
 
 
 # Columns of ``View.told``: see there.
-TOLD = (1, 1, 1, 1, 1, 1, 2, _NUM_RULES, 1 + _NUM_STATE + 2)
+TOLD = (1, 1, 1, 1, 1, 1, 2, 2, _NUM_RULES, 5 + _NUM_STATE + 2)
 
 
 def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]:
@@ -229,14 +235,15 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]
         What each step sees, and what is remembered after the last: ``past``, and the other parts of
         :class:`Memory` side by side.
     """
-    value, seen, _, seasons, timing = ops.split(x, [1, 1, 1, 2, columns.NUM_COLUMNS - 5])
+    value, seen, frequency, seasons, timing = ops.split(x, [1, 1, 1, 2, columns.NUM_COLUMNS - 5])
     earliest, before_last, *growths_before = ops.split(ops.axis(memory.recent, 1), [1] * 4)
-    last, some = ops.latest(before_last, value, seen)
-    begun = ops.most(some, ops.axis(ops.above(memory.age, 0.0), 1))
-    age = ops.count(memory.age, begun)
-    hidden = ops.flat(value * seen + (seen * -MISSING + MISSING))
-    buffer = ops.concat([memory.past, hidden])
-    position = ops.clock(value, BUFFER)
+    last, number_seen = ops.latest(before_last, value, seen)
+    age_before = ops.axis(memory.age, 1)
+    begun = ops.least(number_seen + age_before, 1.0)
+    age = ops.least(ops.count(begun) + age_before, OLDEST)
+    hidden = value * seen + (seen * -MISSING + MISSING)
+    buffer = ops.concat([memory.past, ops.flat(hidden)])
+    position = ops.count(ops.most(seen, 1.0)) + (BUFFER - 1.0)
 
     # The values before, as if a series had always been what it was first.
     joined = ops.concat([earliest, before_last, last], 1)
@@ -251,26 +258,20 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]
     # Of a step that was not seen, the last value is of another phase.
     here = found * seen
     apart = (last - before) * here
-    both = here @ ops.constant(np.hstack([_AVERAGES, _AVERAGES * _SEASONS_BACK]))
-    number, back = ops.split(ops.most(both, 1.0), [4, 4])
-    grown = ops.least(ops.part(both, 0, 4), 1.0)
+    number = here @ ops.constant(_AVERAGES)
+    grown = ops.least(number, 1.0)
+    number = ops.most(number, 1.0)
+    back = ops.most(here @ ops.constant(_AVERAGES * _SEASONS_BACK), 1.0)
     total = apart @ ops.constant(_AVERAGES)
     growth = total / back
-    average = total / number
 
-    turn, turned = (ops.part(each, 0, 1) for each in (total, grown))
-    masks = ops.concat([later * seen, turned])
-    sizes = ops.abs(ops.concat([step, turn])) * masks
-    added = [
-        begun,
-        sizes,
-        masks,
-        ops.above(sizes, 0.0),
-        ops.sqrt(ops.sqrt(ops.sqrt(sizes))),
-        step,
-        growth,
-        grown,
-    ]
+    # The first average is of one season alone.
+    change = ops.concat([step, total / number])
+    counted = ops.concat([later * seen, grown])
+    masks = ops.part(counted, 0, 2)
+    sizes = ops.abs(ops.part(change, 0, 2)) * masks
+    roots = ops.sqrt(ops.sqrt(ops.sqrt(sizes)))
+    added = [begun, sizes, counted, ops.above(sizes, 0.0), roots, step, growth]
     adding = _chosen(_ADDED, [name for name, _ in _SUMS.values()]).T
     sums = ops.scan(ops.concat(added), adding, _SUMS_MATRIX, memory.sums)
     sums = ops.concat([ops.axis(memory.sums, 1), sums], 1)
@@ -278,21 +279,19 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]
     moments = ops.scan(falling, np.eye(len(_MOMENTS)), _MOMENTS_MATRIX, memory.moments)
     moments = ops.concat([ops.axis(memory.moments, 1), moments], 1)
 
-    chosen = ops.concat([sums, moments]) @ ops.constant(_OPERANDS)
+    summed = ops.concat([sums, moments])
+    chosen = summed @ ops.constant(_OPERANDS)
     parts, wholes, zeroth, first, squares, ages = ops.split(chosen, [len(_QUOTIENTS)] * 2 + [3] * 4)
     quotients = parts / ops.most(wholes + ops.constant(_MOVED), 1e-9)
-    levels, mean_ages, growths, drifts, means = ops.split(quotients, [4, 3, 8, 2, 8])
+    nearest, levels, mean_ages, growths, means = ops.split(quotients, [1, 3, 3, 10, 8])
     slopes = (mean_ages * zeroth - first) / ops.most(squares - ages * mean_ages, 1e-3)
-    lines = ops.part(levels, 1, 4) + slopes * mean_ages
-    states = ops.concat([levels, lines, slopes, growths, drifts])
+    states = ops.concat([nearest, levels, levels + slopes * mean_ages, slopes, growths])
     state = ops.cut(states, 1, None)
 
     # Errors of what was forecast for this step one step before.
-    change = ops.concat([step, average])
     # Where no season was found, nothing is counted.
-    back_then = (back / number) @ ops.constant(_MOVED_BACK) + ops.constant(_STAYS)
+    back_then = (back / number) @ ops.constant(_MOVED_BACK)
     foreseen = (ops.cut(states, 0, -1) @ ops.constant(_foreseen())) * back_then
-    counted = ops.concat([masks, grown])
     counts = counted @ ops.constant(_chosen(_MASKS, _RULES))
     missed = ops.abs(change @ ops.constant(_happened()) - foreseen) * counts
     taken = _errors_taken((*_RULE_NAMES, *_COUNTS))
@@ -318,10 +317,11 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]
     expected = expected / scale
     noise = ops.least(ops.smallest(expected), 2.0)
 
-    settling = ops.concat([*growths_before, ops.part(growth, 1, 2)], 1)
-    latest = ops.cut(settling, 2, None)
+    latest = ops.part(growth, 1, 2)
+    settling = ops.concat([*growths_before, latest], 1)
     settled = middle(ops, latest, ops.cut(settling, 1, -1), ops.cut(settling, 0, -2))
-    odd = ops.concat([change, state, origin]) @ ops.constant(_features())
+    read = ops.concat([change, state, origin])
+    odd = read @ ops.constant(_features())
     numbers = ops.concat([age, age, swing_count, seasons])
     variations = ops.concat([single, recent, swing])
     even = (
@@ -334,13 +334,13 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]
         seen,
         timing,
     )
-    made_of = [origin, state, turn, settled]
-    told = ops.concat([last - origin, scale, unit, noise, wide / scale, age, seasons, expected, *made_of])
-    divisors = ops.concat([wide, scale]) @ ops.constant(_divisors())
-    view = View(told, position, buffer, squash(ops, odd / divisors), even)
+    widths = ops.concat([wide, scale])
+    told = ops.concat([last - origin, unit, noise, widths, numbers, expected, read, settled])
+    divisors = widths @ ops.constant(_divisors())
+    view = View(told, position, frequency, buffer, squash(ops, odd / divisors), even)
     recent = ops.axis(ops.flat(ops.concat([ops.cut(joined, -2, None), ops.cut(settling, -2, None)], 1)), 1)
-    age, sums, moments, errors = (ops.cut(each, -1, None) for each in (age, sums, moments, errors))
-    after = ops.flat(ops.concat([age, recent, sums, moments, errors]))
+    age, summed, errors = (ops.cut(each, -1, None) for each in (age, summed, errors))
+    after = ops.flat(ops.concat([age, recent, summed, errors]))
     return view, (ops.cut(buffer, -BUFFER, None), after)
 
 

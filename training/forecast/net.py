@@ -193,9 +193,9 @@ class Forecaster(nn.Module):
                 view = view.with_covariates(covariates, passed)
         return view, rows
 
-    def features(self, x: Tensor, view: View[Tensor], sign: Tensor | float) -> Tensor:
+    def features(self, view: View[Tensor], sign: Tensor | float) -> Tensor:
         """What the recurrent layers read of a series, or of its mirror image (``sign`` -1)."""
-        embedded = self.frequency(x[..., columns.FREQUENCY].long())
+        embedded = self.frequency(view.frequency[..., 0].long())
         read = [view.odd * sign, *view.even, embedded]
         if view.covariates is not None:
             read += _by_sign(view.covariates[..., : self.config.beside.num], sign)
@@ -206,7 +206,7 @@ class Forecaster(nn.Module):
         size = self.recurrent.size
         rows = torch.cat([state[:, :size], state[:, size : 2 * size]])
         view, after = self.observe(x, state[:, 2 * size :])
-        both = torch.cat([self.features(x, view, sign) for sign in (1.0, -1.0)])
+        both = torch.cat([self.features(view, sign) for sign in (1.0, -1.0)])
         hidden, recurrent = self.recurrent(both, rows)
         return hidden, view, torch.cat([*recurrent.chunk(2), after], 1)
 
@@ -234,29 +234,31 @@ class Forecaster(nn.Module):
             sign: 1 or -1, or one for each series, ``[batch, 1, 1]``.
         """
         with torch.no_grad():
-            told, position = (_at(each, steps) for each in (view.told, view.position))
+            told, position = (_at(each, steps)[:, :, None, None] for each in (view.told, view.position))
             ops = TorchOps(hidden.device)
             found = candidates(ops, told, position, view.buffer, self.config.horizon)
-            heard = known(ops, found)
-            flips = sign if isinstance(sign, float) else sign.unsqueeze(3)
-            parts = [heard[..., :NUM_CANDIDATES] * flips, heard[..., NUM_CANDIDATES:]]
+            flips = sign if isinstance(sign, float) else sign[..., None, None]
+            parts = [known(ops, found) * flips, found.found]
             if view.passed is not None and view.covariates is not None:
-                here = _at(view.covariates, steps)
+                here = _at(view.covariates, steps)[:, :, None, None]
                 more = self.config.beside.hear(
                     ops, here, view.passed, told, position, found.found, self.config.horizon
                 )
                 parts += _by_sign(more, flips)
-            heard = torch.cat(parts, 3)
+            heard = torch.cat(parts, 4).squeeze(3)
+            values, doubt, noise, *rest = (
+                each.squeeze(3)
+                for each in (found.values, found.doubt, found.noise, found.anchor, found.scale, found.unit)
+            )
         mixed = self.context(_at(hidden, steps)).unsqueeze(2) + self.known(heard) + self.place
         sizes = [NUM_CANDIDATES, 1, len(self.config.levels) - 1]
-        logits, rest, gaps = torch.split(self.local(torch.relu(mixed)), sizes, dim=3)
-        noise = found.noise
+        logits, more, gaps = torch.split(self.local(torch.relu(mixed)), sizes, dim=3)
         said = [
-            torch.softmax(logits - found.doubt, 3) * found.values,
-            rest * (noise * (noise * SURE).clamp_max(1.0)),
+            torch.softmax(logits - doubt, 3) * values,
+            more * (noise * (noise * SURE).clamp_max(1.0)),
             (squareplus(gaps) + MIN_GAP) * noise,
         ]
-        return Prediction(torch.cat(said, 3), found.anchor, found.scale, found.unit)
+        return Prediction(torch.cat(said, 3), *rest)
 
     def emit(self, g: Graph, x: str, state: str, head_from: str) -> tuple[dict[str, str], str]:
         """Write the same computation as ONNX nodes; see ``training.forecast.emit``."""

@@ -50,7 +50,6 @@ class Ops(Protocol[T]):
     def above(self, x: T, y: T | float) -> T:
         """1 where ``x > y``."""
 
-    def where(self, mask: T, x: T, y: T) -> T: ...
     def concat(self, parts: Sequence[T], axis: int = -1) -> T: ...
     def split(self, x: T, sizes: Sequence[int]) -> list[T]: ...
     def part(self, x: T, begin: int, end: int) -> T:
@@ -72,22 +71,19 @@ class Ops(Protocol[T]):
         """``[batch, n * size]`` as ``[batch, n, size]``."""
 
     def fold(self, x: T, num: int, size: int) -> T:
-        """``[batch, time, num * size]`` as ``[batch, time, num, size]``."""
-
-    def clock(self, like: T, begin: int) -> T:
-        """``[1, time, 1]``, counting from ``begin`` along the time of ``like``."""
+        """``[batch, time, 1, 1, num * size]`` as ``[batch, time, num, 1, size]``."""
 
     def gather(self, buffer: T, index: T) -> T:
         """``buffer[b, index[b, ...]]`` of ``[batch, length]``."""
 
     def latest(self, carried: T, value: T, seen: T) -> tuple[T, T]:
-        """The last value seen up to each step, ``carried`` where none was, and whether one was.
+        """The last value seen up to each step, ``carried`` where none was, and how many were.
 
         ``carried`` is ``[batch, 1, 1]``, the others are ``[batch, time, 1]``.
         """
 
-    def count(self, carried: T, x: T) -> T:
-        """Running sum along time of ``[batch, time, 1]``, from ``carried`` ``[batch, 1]`` on."""
+    def count(self, x: T) -> T:
+        """Running sum of whole numbers along time."""
 
     def scan(self, x: T, taken: Matrix, matrix: Matrix, start: T) -> T:
         """``h[t] = taken @ x[t] + matrix @ h[t-1]``, from ``start`` ``[batch, k]`` on."""
@@ -123,9 +119,6 @@ class TorchOps:
     def above(self, x: Tensor, y: Tensor | float) -> Tensor:
         return (x > y).float()
 
-    def where(self, mask: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        return torch.where(mask > 0, x, y)
-
     def concat(self, parts: Sequence[Tensor], axis: int = -1) -> Tensor:
         return torch.cat(list(parts), axis)
 
@@ -151,10 +144,7 @@ class TorchOps:
         return x.reshape(len(x), x.shape[1] // size, size)
 
     def fold(self, x: Tensor, num: int, size: int) -> Tensor:
-        return x.reshape(*x.shape[:2], num, size)
-
-    def clock(self, like: Tensor, begin: int) -> Tensor:
-        return torch.arange(begin, begin + like.shape[1], device=like.device).float()[None, :, None]
+        return x.reshape(*x.shape[:2], num, 1, size)
 
     def gather(self, buffer: Tensor, index: Tensor) -> Tensor:
         index = index.expand(len(buffer), *index.shape[1:])
@@ -163,10 +153,10 @@ class TorchOps:
     def latest(self, carried: Tensor, value: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         steps = torch.arange(1, value.shape[1] + 1, device=value.device)[None, :, None]
         order = (steps * (seen > 0)).cummax(1).values
-        return torch.cat([carried, value], 1).gather(1, order), (order > 0).float()
+        return torch.cat([carried, value], 1).gather(1, order), seen.cumsum(1)
 
-    def count(self, carried: Tensor, x: Tensor) -> Tensor:
-        return torch.cat([carried.unsqueeze(1), x], 1).cumsum(1)[:, 1:]
+    def count(self, x: Tensor) -> Tensor:
+        return x.cumsum(1)
 
     def scan(self, x: Tensor, taken: Matrix, matrix: Matrix, start: Tensor) -> Tensor:
         h = torch.cat([start.unsqueeze(1), x @ self.constant(taken.T)], 1)
@@ -186,8 +176,7 @@ class Node:
         self.g, self.name = g, name
 
     def _with(self, kind: str, other: Node | float) -> Node:
-        name = other.name if isinstance(other, Node) else self.g.scalar(other)
-        return Node(self.g, self.g.op(kind, self.name, name))
+        return Node(self.g, self.g.op(kind, self.name, _node(self.g, other).name))
 
     def __add__(self, other: Node | float) -> Node:
         return self._with("Add", other)
@@ -205,17 +194,22 @@ class Node:
         return self._with("MatMul", other)
 
 
+def _node(g: Graph, value: Node | float) -> Node:
+    """A number gets three axes: what it is added to has as many or more, and where the last one is of length
+    one, ONNX Runtime takes six times as long for a number without axes.
+    """
+    return value if isinstance(value, Node) else Node(g, g.constant(np.full((1, 1, 1), value, np.float32)))
+
+
 class GraphOps:
     """As ONNX nodes; see :class:`Ops`."""
 
     def __init__(self, g: Graph) -> None:
         self.g = g
+        self._scanned: tuple[str, str] | None = None
 
     def _op(self, kind: str, *inputs: Node, **attributes: Any) -> Node:
         return Node(self.g, self.g.op(kind, *(each.name for each in inputs), **attributes))
-
-    def _node(self, value: Node | float) -> Node:
-        return value if isinstance(value, Node) else Node(self.g, self.g.scalar(value))
 
     def constant(self, values: ArrayLike) -> Node:
         return Node(self.g, self.g.constant(np.asarray(values, np.float32)))
@@ -230,19 +224,17 @@ class GraphOps:
         return self._op("Ceil", x)
 
     def least(self, x: Node, y: Node | float) -> Node:
-        return self._op("Min", x, self._node(y))
+        return self._op("Min", x, _node(self.g, y))
 
     def most(self, x: Node, y: Node | float) -> Node:
-        return self._op("Max", x, self._node(y))
+        return self._op("Max", x, _node(self.g, y))
 
     def bound(self, x: Node, limit: float) -> Node:
-        return self._op("Clip", x, self._node(-limit), self._node(limit))
+        low, high = (Node(self.g, self.g.scalar(each)) for each in (-limit, limit))
+        return self._op("Clip", x, low, high)
 
     def above(self, x: Node, y: Node | float) -> Node:
-        return self._op("Cast", self._op("Greater", x, self._node(y)), to=TensorProto.FLOAT)
-
-    def where(self, mask: Node, x: Node, y: Node) -> Node:
-        return self._op("Where", self._op("Greater", mask, self._node(0.0)), x, y)
+        return self._op("Cast", self._op("Greater", x, _node(self.g, y)), to=TensorProto.FLOAT)
 
     def concat(self, parts: Sequence[Node], axis: int = -1) -> Node:
         return self._op("Concat", *parts, axis=axis)
@@ -269,58 +261,43 @@ class GraphOps:
         return Node(self.g, self.g.op("Reshape", x.name, self.g.ints(0, -1, size)))
 
     def fold(self, x: Node, num: int, size: int) -> Node:
-        return Node(self.g, self.g.op("Reshape", x.name, self.g.ints(0, 0, num, size)))
-
-    def clock(self, like: Node, begin: int) -> Node:
-        g = self.g
-        time = g.squeeze(g.op("Shape", like.name, start=1, end=2), 0)
-        end = g.op("Add", time, g.constant(np.asarray(begin, np.int64)))
-        one = g.constant(np.asarray(1, np.int64))
-        steps = g.op("Range", g.constant(np.asarray(begin, np.int64)), end, one)
-        floats = g.op("Cast", steps, to=TensorProto.FLOAT)
-        return Node(g, g.op("Reshape", floats, g.ints(1, -1, 1)))
+        return Node(self.g, self.g.op("Reshape", x.name, self.g.ints(0, 0, num, 1, size)))
 
     def gather(self, buffer: Node, index: Node) -> Node:
         g = self.g
         whole = g.op("Cast", index.name, to=TensorProto.INT64)
-        flat = g.op("Reshape", whole, g.ints(0, -1))
-        return Node(
-            g, g.op("Reshape", g.op("GatherElements", buffer.name, flat, axis=1), g.op("Shape", whole))
-        )
+        found = g.op("GatherElements", buffer.name, g.op("Reshape", whole, g.ints(0, -1)), axis=1)
+        return Node(g, g.op("Reshape", found, g.op("Shape", whole)))
 
     def latest(self, carried: Node, value: Node, seen: Node) -> tuple[Node, Node]:
-        g = self.g
-        order = g.op("Cast", seen.name, to=TensorProto.INT64)
-        order = g.op("CumSum", order, g.constant(np.asarray(1, np.int64)))
-        time = g.op("Shape", value.name, start=1, end=2)
-        # Observed values are packed behind the carried one, missing ones go to a place nobody reads;
-        # the n-th packed value is then the latest at every step up to the next observation.
-        room = g.op("Sub", value.name, value.name)
-        first = carried.name
-        packed = g.op("Concat", first, room, g.op("Sub", first, first), axis=1)
-        dump = g.op("Add", time, g.ints(1))
-        target = g.op("Where", g.op("Greater", seen.name, g.scalar(0.0)), order, dump)
+        g, number = self.g, self.count(seen)
+        order = g.op("Cast", number.name, to=TensorProto.INT64)
+        # Observed values are packed behind the carried one, missing ones go to the last place, which nobody
+        # reads; the n-th packed value is then the latest at every step up to the next observation.
+        target = g.op("Cast", ((number + 1.0) * seen - 1.0).name, to=TensorProto.INT64)
+        packed = g.op("Concat", carried.name, value.name, carried.name, axis=1)
         packed = g.op("ScatterElements", packed, target, value.name, axis=1)
-        some = g.op("Cast", g.op("Greater", order, g.ints(0)), to=TensorProto.FLOAT)
-        return Node(g, g.op("GatherElements", packed, order, axis=1)), Node(g, some)
+        return Node(g, g.op("GatherElements", packed, order, axis=1)), number
 
-    def count(self, carried: Node, x: Node) -> Node:
-        g = self.g
-        joined = g.op("Concat", g.unsqueeze(carried.name, 2), x.name, axis=1)
-        return Node(g, g.slice(g.op("CumSum", joined, g.constant(np.asarray(1, np.int64))), 1, None, axis=1))
+    def count(self, x: Node) -> Node:
+        return self._op("CumSum", x, Node(self.g, self.g.constant(np.asarray(1, np.int64))))
 
     def scan(self, x: Node, taken: Matrix, matrix: Matrix, start: Node) -> Node:
         g, size = self.g, len(matrix)
-        # A row of zeros beside the batch keeps ONNX Runtime on one kernel; see training.cells.
-        steps = g.op("Pad", g.op("Transpose", x.name, perm=[1, 0, 2]), g.ints(0, 0, 0, 0, 1, 0))
+        # A row of zeros beside the batch keeps ONNX Runtime on one kernel; see training.cells. Being of no
+        # length, it costs half of what another row does.
+        time, lengths = self._scanned = self._scanned or self._lengths(x)
+        nothing = g.op("ConstantOfShape", g.op("Concat", time, g.ints(1, taken.shape[1]), axis=0))
+        steps = g.op("Concat", g.op("Transpose", x.name, perm=[1, 0, 2]), nothing, axis=1)
+        start_of_nothing = g.constant(np.zeros((1, 1, size), np.float32))
         y = g.ops(
             "RNN",
             steps,
             g.constant(taken.astype(np.float32)[None]),
             g.constant(matrix.astype(np.float32)[None]),
             "",
-            "",
-            g.op("Pad", g.unsqueeze(start.name, 0), g.ints(0, 0, 0, 0, 1, 0)),
+            lengths,
+            g.op("Concat", g.unsqueeze(start.name, 0), start_of_nothing, axis=1),
             num=1,
             hidden_size=size,
             activations=["Affine"],
@@ -329,3 +306,10 @@ class GraphOps:
         )[0]
         y = g.slice(g.squeeze(y, 1), 0, -1, axis=1)
         return Node(g, g.op("Transpose", y, perm=[1, 0, 2]))
+
+    def _lengths(self, x: Node) -> tuple[str, str]:
+        """How many steps there are, ``[1]``, and how long each row of a scan is; the same in all scans."""
+        g = self.g
+        time, num = (g.op("Shape", x.name, start=axis, end=axis + 1) for axis in (1, 0))
+        lengths = g.op("Expand", g.op("Cast", time, to=TensorProto.INT32), num)
+        return time, g.op("Concat", lengths, g.constant(np.zeros(1, np.int32)), axis=0)

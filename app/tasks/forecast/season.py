@@ -29,7 +29,7 @@ _LEAST_CORRELATION = 0.2
 # Seasons that people's series have: quarters and days of a week, months, hours; then rarer ones. They need
 # less evidence than any other lag, of which there are hundreds to go wrong with.
 _COMMON = (4, 7, 12, 24)
-_KNOWN = (*_COMMON, 5, 48, 52, 96, 144, 168, 288, 336, 365)
+_KNOWN = (*_COMMON, 5, 48, 52, 96, 144, 168, 288, 336, 364)
 # Standard errors above the surroundings that a common, a known and any other lag needs.
 _AGAINST_NOISE = (2.4, 3.0, 4.5)
 _AGAINST_SMOOTH = (1.9, 2.3, 2.7)

@@ -84,6 +84,14 @@ def forecast_tensors(
     trained = {"levels": ",".join(f"{level:g}" for level in spec.quantiles)}
     unknown = [np.nan] * len(spec.quantiles)
 
+    def refuse_covariates() -> None:
+        if spec.covariates is not None:
+            raise InvalidInput(
+                "inputs",
+                f"{reference} reads covariates, which tensors do not carry: send series to POST /forecast, "
+                f"or values to a session, with what GET /models/{reference} lists under covariates",
+            )
+
     def request(series: list[SeriesInput], parameters: ForecastParameters) -> ForecastRequest:
         if parameters.quantiles is not None and parameters.levels is not None:
             raise InvalidInput("levels", "give either quantiles or levels, not both")
@@ -95,6 +103,7 @@ def forecast_tensors(
         )
 
     def requests(rows: Sequence[Row], parameters: ForecastParameters) -> list[ForecastRequest]:
+        refuse_covariates()
         start, freq = parameters.start, parameters.freq
         series = [SeriesInput.model_construct(values=row, start=start, freq=freq) for row in rows]
         return [request(series, parameters)]
@@ -113,6 +122,7 @@ def forecast_tensors(
         return wanted(parameters)
 
     def options(parameters: ForecastParameters) -> dict[str, Any]:
+        refuse_covariates()
         return parameters.model_dump(include={"freq", "season", "start"}, exclude_none=True)
 
     return TensorTable(

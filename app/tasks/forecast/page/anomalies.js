@@ -2,15 +2,15 @@
 
 import { send } from "../../js/api.js";
 import { moment } from "../../js/format.js";
+import { query } from "./covariates.js";
 
 /** Values of which a thousandth may be wrong, as the API has it where nothing else is asked for. */
-export function anomalyPath({ season, model }, { name, target }, many) {
+export function anomalyPath({ season, model, covariates }, { name, target }, many) {
   const parameters = new URLSearchParams();
   if (season !== null) parameters.set("season", season);
   if (model) parameters.set("model", model);
   if (target && many) parameters.set("targets", name);
-  const query = String(parameters).replaceAll("%40", "@").replaceAll("%2C", ",");
-  return query ? `/anomalies?${query}` : "/anomalies";
+  return `/anomalies${query(parameters, covariates)}`;
 }
 
 /**

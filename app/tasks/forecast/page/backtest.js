@@ -2,6 +2,7 @@
 
 import { send } from "../../js/api.js";
 import { byId, fillTable } from "../../js/dom.js";
+import { query } from "./covariates.js";
 import { parseTime } from "./csv.js";
 
 const MOST_ORIGINS = 20;
@@ -10,7 +11,7 @@ const MOST_ORIGINS = 20;
  * Ask for a backtest whose forecasts follow on each other.
  *
  * @param {string} text - a table
- * @param {object} wanted - horizon, levels, season, model
+ * @param {object} wanted - horizon, levels, season, model, covariates
  * @param {object} column - the series of the table
  * @param {boolean} many - whether the table has others
  * @returns {Promise<{model: string, one: object}>} one: of that series
@@ -22,7 +23,7 @@ export async function askBacktest(text, wanted, { name, target }, many) {
   if (wanted.season !== null) parameters.set("season", wanted.season);
   if (wanted.model) parameters.set("model", wanted.model);
   if (target && many) parameters.set("targets", name);
-  const answer = await send(`/forecast/backtest?${parameters}`, { body: text, type: "text/csv" });
+  const answer = await send(`/forecast/backtest${query(parameters, wanted.covariates)}`, { body: text, type: "text/csv" });
   const { model, series } = await answer.json();
   return { model, one: series.find(({ id }) => id === name) };
 }

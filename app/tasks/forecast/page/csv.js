@@ -1,6 +1,7 @@
 // A table as the API reads it, for the chart; and a CSV's cells.
 
 import { ask } from "../../js/api.js";
+import { query } from "./covariates.js";
 
 /** What is wrong with a file, in words. */
 export class CsvProblem extends Error {}
@@ -14,20 +15,27 @@ export const parseTime = (text) => Date.parse(`${text.slice(0, 19)}Z`) / 1000;
 /**
  * The series of a table.
  *
- * @returns {Promise<{columns: {name: string, values: (number|null)[], labels: string[]|null, times: number[]|null, target: boolean}[],
- *   freq: {code: string, words: string, season: number}|null, notes: string[]}>}
+ * @param {Object<string, string>} covariates - which columns are none, as parameters
+ * @returns {Promise<{columns: {name: string, values: (number|null)[], ahead: number, labels: string[]|null, times: number[]|null,
+ *   target: boolean}[], freq: {code: string, words: string, season: number}|null, notes: string[]}>}
  *   target: whether the series is a column of that name, which can be asked for alone
+ *   ahead: steps behind the last value of which covariates are told
  */
-export async function readSeries(text) {
-  const { series, freq, season, ids, targets, notes } = await ask("/forecast/series", { body: text, type: "text/csv" });
+export async function readSeries(text, covariates) {
+  const path = `/forecast/series${query(new URLSearchParams(), covariates)}`;
+  const { series, freq, season, ids, targets, notes } = await ask(path, { body: text, type: "text/csv" });
   return {
-    columns: series.map(({ id, values, timestamps }) => ({
-      name: id,
-      values,
-      labels: timestamps,
-      times: timestamps && timestamps.map(parseTime),
-      target: !ids.length && targets.includes(id),
-    })),
+    columns: series.map(({ id, values, timestamps }) => {
+      const known = covariates.future ? values.findLastIndex((one) => one !== null) + 1 : values.length;
+      return {
+        name: id,
+        values: values.slice(0, known),
+        ahead: values.length - known,
+        labels: timestamps?.slice(0, known) ?? null,
+        times: timestamps && timestamps.slice(0, known).map(parseTime),
+        target: !ids.length && targets.includes(id),
+      };
+    }),
     freq: freq && { code: freq, words: inWords(freq), season },
     notes: Object.entries(notes).map(([name, note]) => `${name}: ${note}`),
   };

@@ -4,6 +4,7 @@ import { models, send, serverTiming } from "../../js/api.js";
 import { chartsInstalled } from "../../js/chart.js";
 import { anomalyPath, findAnomalies } from "./anomalies.js";
 import { along, askBacktest, showScores } from "./backtest.js";
+import { covariatesOf, query } from "./covariates.js";
 import { CsvProblem, asCell, naive, parseTime, readSeries } from "./csv.js";
 import { byId, copy, download, dropZone, fill, fillSelect, make, number } from "../../js/dom.js";
 import { Fan } from "./fan.js";
@@ -26,7 +27,9 @@ export function panel() {
   const form = byId("forecast-form");
   const error = byId("forecast-error");
   const fan = new Fan(byId("forecast-chart"), byId("forecast-legend"), byId("forecast-readout"));
-  let series = null; // {name, text, encoding, table}
+  let series = null; // {name, text, encoding, table, covariates}
+  let chosen = null; // what was to be loaded last, {read, name, covariates}
+  let own = []; // the forecasters that are served
   let result = null; // what can be saved: {name, rows, header}
   let loading = 0; // the number of the last file that was chosen
   let asked = 0; // the number of the last forecast that was asked for
@@ -34,24 +37,30 @@ export function panel() {
 
   const column = () => series.table.columns[Number(byId("column").value) || 0];
   const streaming = () => byId("stream-switch").checked;
+  const covariates = () => {
+    const { value } = byId("forecast-model");
+    return covariatesOf(own.find((one) => (value ? `${one.name}@${one.version}` === value : one.default)));
+  };
   const levels = () => [...byId("levels").querySelectorAll("input:checked")].map((one) => one.value);
 
   async function load({ text, encoding = null }, name, horizon = null) {
     hush(error, form);
     const mine = (loading += 1);
+    const { parameters } = covariates();
+    chosen = { read: { text, encoding }, name, covariates: parameters };
     let table;
     try {
-      table = await readSeries(text);
+      table = await readSeries(text, parameters);
     } catch (problem) {
       tell(error, problem, { again: problem.kind === "unreachable" ? () => load({ text, encoding }, name, horizon) : null });
       return;
     }
     if (mine !== loading) return; // another file was chosen meanwhile
-    series = { name, text, encoding, table };
+    series = { name, text, encoding, table, covariates: parameters };
     const { columns, freq, notes } = table;
     fillSelect(byId("column"), columns.map((one, at) => ({ value: String(at), label: one.name })), "0");
     byId("season").value = "";
-    if (horizon) byId("horizon").value = horizon;
+    if (horizon ?? columns[0].ahead) byId("horizon").value = columns[0].ahead || horizon;
     const rows = columns[0].values.length;
     const spacing = freq ? `, ${freq.words} (${freq.code})` : ", without times";
     const read = encoding === null ? "" : `, read as ${encoding}`;
@@ -91,8 +100,17 @@ export function panel() {
     }
   }
 
-  /** The controls as a query; null when something is missing, and said. */
-  function query() {
+  /** What a model reads besides the series is said, and the table read again where that is something else. */
+  function modelChanged() {
+    const { parameters, words } = covariates();
+    byId("covariates").textContent = words && `${words} Streams are for models that read the series alone.`;
+    if (words && streaming()) byId("stream-switch").click();
+    byId("stream-switch").disabled = words !== "";
+    if (chosen && JSON.stringify(parameters) !== JSON.stringify(chosen.covariates)) load(chosen.read, chosen.name);
+  }
+
+  /** The controls; null when something is missing, and said. */
+  function controls() {
     hush(error, form);
     const horizon = number(byId("horizon"));
     if (horizon === null || !Number.isInteger(horizon) || horizon < 1) {
@@ -108,7 +126,9 @@ export function panel() {
       tell(error, { title: "No interval is chosen", detail: "Choose at least one under “Intervals”.", errors: [] });
       return null;
     }
-    return { horizon, levels: levels().map(Number), season, model: byId("forecast-model").value || null };
+    return {
+      horizon, levels: levels().map(Number), season, model: byId("forecast-model").value || null, covariates: series.covariates,
+    };
   }
 
   async function run() {
@@ -118,7 +138,7 @@ export function panel() {
       return;
     }
     running?.abort();
-    const wanted = query();
+    const wanted = controls();
     if (!wanted) return;
     if (streaming()) await stream(wanted);
     else await once(wanted);
@@ -133,7 +153,7 @@ export function panel() {
 
   async function backtest() {
     running?.abort();
-    const wanted = series ? query() : null;
+    const wanted = series ? controls() : null;
     if (!wanted) return;
     byId("backtest-run").disabled = true;
     try {
@@ -162,7 +182,7 @@ export function panel() {
   async function anomalies() {
     running?.abort();
     byId("backtest-scores").hidden = true;
-    const wanted = series ? query() : null;
+    const wanted = series ? controls() : null;
     if (!wanted) return;
     byId("anomaly-run").disabled = true;
     try {
@@ -200,7 +220,7 @@ export function panel() {
     if (wanted.season !== null) parameters.set("season", wanted.season);
     if (wanted.model) parameters.set("model", wanted.model);
     if (target && series.table.columns.length > 1) parameters.set("targets", name);
-    const path = `/forecast?${String(parameters).replaceAll("%2C", ",").replaceAll("%40", "@")}`;
+    const path = `/forecast${query(parameters, wanted.covariates)}`;
     try {
       const answer = await send(path, { body: series.text, type: "text/csv" });
       const { model, forecasts } = await answer.json();
@@ -312,10 +332,11 @@ export function panel() {
 
   async function fillModels() {
     try {
-      const own = (await models()).filter((one) => one.task === "forecast");
+      own = (await models()).filter((one) => one.task === "forecast");
       fillSelect(byId("forecast-model"), own.map((one) => ({ value: one.default ? "" : `${one.name}@${one.version}`, label: `${one.name}@${one.version}` })), "");
       const most = own.find((one) => one.default)?.limits.max_horizon ?? own[0]?.limits.max_horizon;
       if (most) byId("horizon-max").textContent = `up to ${most}`;
+      modelChanged();
       if (!own.length) tell(error, { title: "No forecaster is served here", detail: "The folder of models holds none.", errors: [] });
     } catch (problem) {
       if (problem.status !== 401) tell(error, problem, { again: start });
@@ -334,6 +355,10 @@ export function panel() {
   dropZone(byId("drop"), byId("csv-file"), readFile);
   byId("use-paste").addEventListener("click", () => load({ text: byId("csv-text").value }, "pasted rows"));
   byId("column").addEventListener("change", run);
+  byId("forecast-model").addEventListener("change", () => {
+    hush(error, form);
+    modelChanged();
+  });
   byId("levels").addEventListener("change", () => !streaming() && run());
   byId("stream-switch").addEventListener("change", () => {
     byId("pace-field").hidden = !streaming();
