@@ -36,8 +36,8 @@ and how tasks and keys see it (135). 100 are what sessions on token models say, 
 fetched. 1,150 are encoders: a second engine and its graphs (300), what runs and
 sessions attend to (200), its bounded memory (250), the proofs at load and in ``verify`` (250), manifest and
 reader (150). 300 came from the folders of tasks that write by beams: options, searches, streams and texts of
-these (250), and the n-grams that must not come twice (40). 45 say what is wrong with a table that is none, and
-read months as people write them."""
+these (250), and the n-grams that must not come twice (40). 45 say what is wrong with a table that is none,
+and read months as people write them."""
 MAX_LINES_OF_SERVICE = 1_300
 WINGS = {("app/batch/", "app/cli_batch.py", "app/tasks/batch.py"): 2_320}
 """Files of ``app`` that may be left out as a whole, with the lines that they may have. Nothing else imports a
