@@ -8,7 +8,7 @@ ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 # The libraries: this layer stays while pyproject.toml does.
 FROM ${PYTHON_IMAGE} AS libraries
 # Of pyproject.toml: what settings may turn on, since nothing is installed into a running container.
-ARG EXTRAS=midi,otel,remote
+ARG EXTRAS=audio,image,midi,otel,remote
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
 COPY deploy/docker/requirements.py pyproject.toml ./

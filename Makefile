@@ -86,12 +86,12 @@ bench-peers: | $(BIN)/python
 clean:
 	rm -rf $(VENV) build *.egg-info client/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-# Stamps: pip runs again only when a pyproject.toml has changed.
-$(VENV)/.serving: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --editable '.[midi,page]'
+# Stamps: pip runs again only when a pyproject.toml has changed, or the extras named here.
+$(VENV)/.serving: pyproject.toml Makefile | $(BIN)/python
+	$(PIP) install --quiet --editable '.[audio,image,midi,page]'
 	@touch $@
 
-$(VENV)/.testing: pyproject.toml client/pyproject.toml | $(BIN)/python
+$(VENV)/.testing: pyproject.toml client/pyproject.toml Makefile | $(BIN)/python
 	$(PIP) install --quiet --editable '.[training,test]' --editable './client[bench]'
 	@touch $@ $(VENV)/.serving
 

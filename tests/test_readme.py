@@ -31,6 +31,15 @@ def test_a_command_gives_what_is_shown(shipped: ServerProcess, example: Example)
     assert same(json.loads(example.answer), got), json.dumps(got)
 
 
+def test_make_serve_and_the_image_read_sounds_and_pictures() -> None:
+    """Else what a newcomer copies from here first is refused."""
+    (serving,) = re.findall(r"\.serving: .*\n.*'\.\[(\S+)\]'", (README.parent / "Makefile").read_text())
+    (image,) = re.findall(r"^ARG EXTRAS=(\S+)$", (README.parent / "Dockerfile").read_text(), re.MULTILINE)
+    media = {"audio", "image", "midi"}
+    assert media <= set(serving.split(","))
+    assert media <= set(image.split(","))
+
+
 def test_the_figures_are_those_of_the_manifests() -> None:
     """The table is made from them by ``make readme``."""
     assert rewritten(TEXT, [example.answer for example in examples(TEXT)], figures(SHIPPED)) == TEXT

@@ -101,10 +101,13 @@ class PayloadTooLarge(CallerError):
 
 
 class UnsupportedMedia(CallerError):
-    """The content type is not one the route reads."""
+    """The content type is not one the route reads, or ``extra`` of the package is needed for what was got."""
 
-    def __init__(self, got: str, allowed: tuple[str, ...]) -> None:
-        super().__init__(f"content type {got!r} is not read here; allowed: {', '.join(allowed)}")
+    def __init__(self, got: str, allowed: tuple[str, ...], extra: str = "") -> None:
+        what = f"content type {got!r} is not read here"
+        if extra:
+            what = f"{got} is not read without the extra {extra} (pip install '.[{extra}]' in a checkout)"
+        super().__init__(f"{what}; allowed: {', '.join(allowed)}" if allowed else what)
         self.allowed = allowed
 
 

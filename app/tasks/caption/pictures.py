@@ -84,8 +84,7 @@ class Sight:
         try:
             from PIL import Image
         except ImportError:
-            text = "a picture, which needs one more package here (pip install '.[image]' in a checkout),"
-            raise UnsupportedMedia(text, ("application/json",)) from None
+            raise UnsupportedMedia("a picture", (), "image") from None
         try:
             return Image.open(io.BytesIO(data), formats=FORMATS)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):

@@ -92,8 +92,7 @@ def read_sound(data: bytes, rate: int, max_seconds: float, field: str = "body") 
     try:
         import soundfile
     except ImportError:
-        text = "a sound file, for which the extra audio of the package is needed,"
-        raise UnsupportedMedia(text, ("audio/pcm",)) from None
+        raise UnsupportedMedia("a sound file", ("audio/pcm",), "audio") from None
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             given = file.samplerate
