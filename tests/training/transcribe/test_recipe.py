@@ -19,13 +19,15 @@ from app.tasks.transcribe.spec import TranscribeSpec
 from tests.public_data import data_folder
 from tests.rig import REGISTERED
 from training.run import run
-from training.transcribe.batches import UNTOLD, batch_of
+from training.transcribe.batches import UNTOLD, batch_of, steps_of
 from training.transcribe.data import load
 from training.transcribe.figures import unseen
+from training.transcribe.front import HOPS
 from training.transcribe.measure import edits, word_errors
+from training.transcribe.net import Hearer, HearerConfig
 from training.transcribe.recipe import TranscribeRecipe
 from training.transcribe.settings import TranscribeOptions, TranscribeSettings
-from training.transcribe.strings import training_strings
+from training.transcribe.spectra import powers_of, training_strings
 from training.transcribe.units import Unit, Units, cleaned
 
 RATE = 8000
@@ -36,13 +38,12 @@ SMALL: dict[str, Any] = {
     "epochs": 12,
     "flat_epochs": 8,
     "batch": 4,
-    "copies": 2,
     "join": 2,
     "learning_rate": 0.02,
     "dropout": 0.0,
     "noise": 0.0,
     "colour": 0.0,
-    "speed": 0.05,
+    "tempo": 0.05,
     "warp": 0.0,
     "mask": 0,
     "warmup_steps": 5,
@@ -191,16 +192,35 @@ def test_errors_are_shares_of_all_words() -> None:
     assert word_errors([""], [""]) == 0.0
 
 
-def test_strings_hold_each_sound_once_and_alignments_lie_in_it(clips: Path) -> None:
-    """In every epoch; some hold nothing, and are silent or noise."""
+def test_strings_hold_each_sound_once_and_may_tell_it_in_its_place(clips: Path) -> None:
+    """Some hold nothing, and are silent or noise. Other labels are possible nowhere, alignments are."""
     corpus = load(TranscribeOptions(csv=clips), None, 0)
-    strings = [*training_strings(corpus.train, RATE, TranscribeSettings(), np.random.default_rng(0))]
-    counted = np.bincount([label for string in strings for label in string.labels], minlength=3)
-    expected = np.bincount([label for clip in corpus.train for label in clip.labels], minlength=3)
+    labels = 1 + len(corpus.units.texts)
+    net = Hearer(HearerConfig(labels))
+    heard = [(clip, powers_of(net, clip)) for clip in corpus.train]
+    strings = [*training_strings(heard, TranscribeSettings(), np.random.default_rng(0))]
+    counted = np.bincount([label for string in strings for label in string.labels], minlength=labels)
+    expected = np.bincount([label for clip in corpus.train for label in clip.labels], minlength=labels)
     np.testing.assert_array_equal(counted, expected)
-    batch = batch_of(strings, 320, aligned=True)
-    assert batch.aligned is not None
+    batch = batch_of(strings, labels)
+    told = batch.aligned != UNTOLD
+    assert batch.possible[told].gather(1, batch.aligned[told][:, None]).all()
     for row, string in enumerate(strings):
-        told = [int(label) for label in torch.unique_consecutive(batch.aligned[row]) if label > 0]
-        assert sorted(set(told)) == sorted(set(string.labels))
-        assert (batch.aligned[row, int(batch.lengths[row]) :] == UNTOLD).all()
+        steps = batch.aligned[row][told[row]]
+        assert torch.unique(steps).tolist() == sorted(set(string.labels))
+        silent = torch.ones(batch.possible.shape[1], dtype=torch.bool)
+        for first, last, _ in string.spans:
+            silent[first // HOPS : last // HOPS + 4] = False
+        assert not batch.possible[row][silent][:, 1:].any()
+
+
+def test_spectra_of_training_are_those_of_the_network(clips: Path) -> None:
+    """Of a sound without change, frame by frame."""
+    clip = load(TranscribeOptions(csv=clips), None, 0).train[0]
+    net = Hearer(HearerConfig(3))
+    steps, lengths = steps_of([np.pad(clip.wave, (0, 2 * net.step_samples))], net.step_samples)
+    expected = net.powers(steps, torch.zeros(1, net.tail))[0].numpy()
+    found = powers_of(net, clip)
+    assert len(found) <= lengths[0] * HOPS
+    np.testing.assert_allclose(found, expected[: len(found)], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(expected[len(found) :], 0)
