@@ -33,19 +33,16 @@ from training.transcribe.notes import NOTES, USER_NOTES
 from training.transcribe.settings import (
     BUILT_IN,
     DIGITS,
-    PRESETS,
     YESNO,
     TranscribeOptions,
     TranscribeSettings,
 )
-from training.transcribe.spectra import Heard, Spoken, powers_of, training_strings
+from training.transcribe.spectra import Heard, Spoken, training_strings
 from training.transcribe.strings import plain_strings
 
 _SETTLED_ON = 256
 """Strings whose features say how features are normalised."""
 _LOSS_SHARE = 0.1
-_LEAST_LABELS = 2000
-"""Of an epoch."""
 
 
 class TranscribeRecipe(Recipe[Hearer, Batch]):
@@ -73,7 +70,7 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
     @classmethod
     def load(cls, options: TranscribeOptions, given: Mapping[str, Any], data: Path | None) -> Self:
         check_choice(options.dataset, options.csv, "--csv", BUILT_IN)
-        settings = override(PRESETS.get(options.dataset or "", TranscribeSettings()), given)
+        settings = override(TranscribeSettings(), given)
         return cls(options, settings, load(options, data, settings.seed))
 
     def bundle_name(self) -> str:
@@ -87,7 +84,8 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
             sample_rate=self._corpus.rate,
         )
         net = Hearer(config)
-        self._heard = [(clip, powers_of(net, clip)) for clip in self._corpus.train if clip.labels]
+        known = [clip for clip in self._corpus.train if clip.labels]
+        self._heard = [each for clip in known for each in Heard.of(net, clip)]
         random = np.random.default_rng(self.settings.seed)
         strings = itertools.islice(self._strings(self.settings.flat_epochs, random), _SETTLED_ON)
         net.settle(torch.from_numpy(np.concatenate([string.powers for string in strings])))
@@ -102,7 +100,7 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
     @property
     def _passes(self) -> int:
         """Little data is gone over again within an epoch, changed anew."""
-        return max(1, round(_LEAST_LABELS / sum(len(clip.labels) for clip, _ in self._heard)))
+        return max(1, round(self.settings.sounds / len(self._heard)))
 
     def _join(self, epoch: int) -> int:
         return min(self.settings.join, 1 + epoch // 2)
@@ -174,8 +172,7 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
             return []
         spec = bundle.manifest.spec_as(TranscribeSpec)
         corpus = load(TranscribeOptions(dataset=names[0]), store.folder, bundle.manifest.provenance.seed)
-        settings = PRESETS[names[0]]
-        return figures(GraphNet(bundle), corpus, spec.step_samples, settings, baselines=False)
+        return figures(GraphNet(bundle), corpus, spec.step_samples, TranscribeSettings(), baselines=False)
 
     @property
     def spec(self) -> TranscribeSpec:

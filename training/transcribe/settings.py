@@ -50,8 +50,9 @@ class TranscribeSettings:
     hidden: options.Hidden = 128
     dropout: options.HeadDropout = 0.2
     recurrent_dropout: options.RecurrentDropout = 0.0
-    join: Annotated[int, Option(min=1, help="Sounds that are joined in training, at most.")] = 3
-    gap_s: Annotated[float, Option(min=0, max=10, help="Longest silence between joined sounds.")] = 0.6
+    join: Annotated[int, Option(min=1, help="Sounds that are joined in training, at most.")] = 4
+    sounds: Annotated[int, Option(min=1, help="Of an epoch, at least; fewer are gone over again.")] = 2000
+    gap_s: Annotated[float, Option(min=0, max=10, help="Longest silence between joined sounds.")] = 0.5
     tempo: Annotated[float, Option(min=0, max=0.5, help="Faster or slower by up to this share.")] = 0.25
     warp: Annotated[float, Option(min=0, max=0.5, help="Vocal tracts longer or shorter by this share.")] = 0.2
     colour: Annotated[
@@ -63,8 +64,8 @@ class TranscribeSettings:
         int, Option(min=0, help="First epochs that are told where about a label stands.")
     ] = 2
     batch: Annotated[int, Option(min=1, help="Joined sounds of a batch.")] = 16
-    epochs: options.Epochs = 18
-    patience: options.Patience = 18
+    epochs: options.Epochs = 24
+    patience: options.Patience = 24
     learning_rate: options.LearningRate = 3e-3
     weight_decay: options.WeightDecay = 0.01
     clip_norm: options.ClipNorm = 5.0
@@ -73,6 +74,3 @@ class TranscribeSettings:
     precision: options.PrecisionName = "float32"
     seed: options.Seed = 0
     device: options.Device = "cpu"
-
-
-PRESETS = {DIGITS: TranscribeSettings(join=4, gap_s=0.5), YESNO: TranscribeSettings(hidden=96, join=2)}

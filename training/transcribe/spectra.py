@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -16,12 +17,12 @@ from numpy.typing import NDArray
 from training.transcribe.clips import Clip
 from training.transcribe.front import HOPS
 from training.transcribe.net import HOP_S, Hearer
+from training.transcribe.places import Place, places
 from training.transcribe.settings import TranscribeSettings
 from training.transcribe.strings import BEHIND_S, LEAD_S, TIGHT, TIGHT_S, groups
 
 Powers = NDArray[np.float32]
 """Of the frequencies of frames: ``[frames, bins]``."""
-Heard = tuple[Clip, Powers]
 _QUIET = 0.03
 """Share of strings without a word: silence and noise say nothing."""
 _QUIET_S = (0.5, 3.0)
@@ -31,7 +32,7 @@ _BEND = 0.2
 """Nepers by which the pace changes within a word."""
 _OWN_PACE, _OWN_LEVEL = 0.08, 0.7
 """Nepers by which the words of a string differ."""
-_GAIN_DB, _NOISE_DB = (-18.0, 10.0), (5.0, 40.0)
+_GAIN_DB, _NOISE_DB = (-18.0, 10.0), (10.0, 40.0)
 _NARROW = 0.3
 """Share of strings that a narrow channel, such as a telephone, has passed."""
 _SHORTEST = 6
@@ -44,35 +45,49 @@ class Spoken:
     Attributes:
         warp: factor of the axis of frequencies.
         colour: how much louder or softer bands are, in nepers; 0 for not at all.
-        spans: first and last frame of each clip, and its labels.
+        spans: where its labels are said.
     """
 
     powers: Powers
     warp: float
     colour: float
-    spans: tuple[tuple[int, int, tuple[int, ...]], ...]
+    spans: tuple[Place, ...]
 
     @property
     def labels(self) -> list[int]:
         return [label for _, _, labels in self.spans for label in labels]
 
 
-@torch.no_grad()
-def powers_of(net: Hearer, clip: Clip) -> Powers:
-    """Of all frames that hear a part of a clip."""
-    padded = np.pad(clip.wave, (0, net.frame + -len(clip.samples) % net.hop))
-    samples = torch.from_numpy(padded[: len(padded) // net.hop * net.hop])[None, None]
-    return net.powers(samples, torch.zeros(1, net.tail))[0].numpy()
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """The spectra of a sound, or of a word that stands alone in it, and where its labels are said."""
+
+    powers: Powers
+    spans: tuple[Place, ...]
+    speaker: str
+
+    @staticmethod
+    @torch.no_grad()
+    def of(net: Hearer, clip: Clip) -> list[Heard]:
+        """A sound cut in its pauses, of all frames that hear a part of it."""
+        padded = np.pad(clip.wave, (0, net.frame + -len(clip.samples) % net.hop))
+        samples = torch.from_numpy(padded[: len(padded) // net.hop * net.hop])[None, None]
+        powers = net.powers(samples, torch.zeros(1, net.tail))[0].numpy()
+        found = places(powers, clip.labels)
+        cuts = [0, *((one[1] + other[0]) // 2 for one, other in pairwise(found)), len(powers)]
+        return [
+            Heard(powers[begin:end], ((first - begin, last - begin, labels),), clip.speaker)
+            for (begin, end), (first, last, labels) in zip(pairwise(cuts), found, strict=True)
+        ]
 
 
 def training_strings(
     heard: Sequence[Heard], settings: TranscribeSettings, random: np.random.Generator
 ) -> Iterator[Spoken]:
-    """Each clip once, joined with others of its speaker, and changed."""
-    powers = dict(heard)
-    bins = heard[0][1].shape[1]
-    for group in groups([clip for clip, _ in heard], settings.join, random):
-        yield _changed([(clip, powers[clip]) for clip in group], bins, settings, random)
+    """Each once, joined with others of its speaker, and changed."""
+    bins = heard[0].powers.shape[1]
+    for group in groups(heard, settings.join, random):
+        yield _changed(group, bins, settings, random)
         if random.random() < _QUIET:
             yield _changed([], bins, settings, random)
 
@@ -84,12 +99,14 @@ def _changed(
     pace = random.uniform(-settings.tempo, settings.tempo)
     parts = [_silence(random.uniform(*(LEAD_S if group else _QUIET_S)), bins)]
     at, spans = len(parts[0]), []
-    for clip, own in group:
+    for each in group:
         factor = np.exp(share * (pace + random.uniform(-_OWN_PACE, _OWN_PACE)))
-        part = _stretched(own, factor, share * _BEND, random)
+        part, frames = _stretched(each.powers, factor, share * _BEND, random)
         gap = random.uniform(0, settings.gap_s) if random.random() > TIGHT else TIGHT_S
         parts += [part * np.exp(share * random.uniform(-_OWN_LEVEL, _OWN_LEVEL)), _silence(gap, bins)]
-        spans.append((at, at + len(part), clip.labels))
+        for first, last, labels in each.spans:
+            begin, end = np.searchsorted(frames, (first, last))
+            spans.append((at + int(begin), at + int(end), labels))
         at += len(part) + len(parts[-1])
     found = np.concatenate([*parts, _silence(random.uniform(*BEHIND_S), bins)])
     found = found * np.float32(10 ** (random.uniform(*_GAIN_DB) / 10))
@@ -106,16 +123,17 @@ def _silence(seconds: float, bins: int) -> Powers:
     return np.zeros((int(seconds / HOP_S), bins), np.float32)
 
 
-def _stretched(powers: Powers, factor: float, bend: float, random: np.random.Generator) -> Powers:
-    """So much longer, and within it now faster, now slower."""
+def _stretched(
+    powers: Powers, factor: float, bend: float, random: np.random.Generator
+) -> tuple[Powers, NDArray[np.float64]]:
+    """So much longer, and within it now faster, now slower; and the frame that each was."""
     count = max(_SHORTEST, round(len(powers) * factor))
-    places = np.cumsum(np.exp(_curve(count, bend, random)))
-    places = (places - places[0]) / (places[-1] - places[0]) * (len(powers) - 1)
-    before = places.astype(int)
+    frames = np.cumsum(np.exp(_curve(count, bend, random)))
+    frames = (frames - frames[0]) / (frames[-1] - frames[0]) * (len(powers) - 1)
+    before = frames.astype(int)
     after = np.minimum(before + 1, len(powers) - 1)
-    share = (places - before)[:, None].astype(np.float32)
-    found: Powers = powers[before] * (1 - share) + powers[after] * share
-    return found
+    share = (frames - before)[:, None].astype(np.float32)
+    return powers[before] * (1 - share) + powers[after] * share, frames
 
 
 def _curve(count: int, size: float, random: np.random.Generator) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,14 @@ LEAD_S, BEHIND_S = (0.0, 0.8), (0.25, 0.6)
 """Silence in front of a string and behind it."""
 TIGHT, TIGHT_S = 1 / 3, 0.02
 """Share of gaps that are next to nothing, and how long these are."""
+
+
+class _Spoken(Protocol):
+    @property
+    def speaker(self) -> str: ...
+
+
+SpokenT = TypeVar("SpokenT", bound=_Spoken)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,9 +52,9 @@ def plain_strings(
     return found
 
 
-def groups(clips: Sequence[Clip], most: int, random: np.random.Generator) -> Iterator[list[Clip]]:
-    """All clips once, in groups of one to ``most`` of one speaker, in random order."""
-    found: list[list[Clip]] = []
+def groups(clips: Sequence[SpokenT], most: int, random: np.random.Generator) -> Iterator[list[SpokenT]]:
+    """All once, in groups of one to ``most`` of one speaker, in random order."""
+    found: list[list[SpokenT]] = []
     for speaker in sorted({clip.speaker for clip in clips}):
         own = [clip for clip in clips if clip.speaker == speaker]
         order, first = random.permutation(len(own)), 0

@@ -27,7 +27,7 @@ from training.transcribe.measure import edits, word_errors
 from training.transcribe.net import Hearer, HearerConfig
 from training.transcribe.recipe import TranscribeRecipe
 from training.transcribe.settings import TranscribeOptions, TranscribeSettings
-from training.transcribe.spectra import powers_of, training_strings
+from training.transcribe.spectra import Heard, training_strings
 from training.transcribe.units import Unit, Units, cleaned
 
 RATE = 8000
@@ -36,7 +36,8 @@ SMALL: dict[str, Any] = {
     "hidden": 16,
     "layers": 1,
     "epochs": 12,
-    "flat_epochs": 8,
+    "flat_epochs": 4,
+    "sounds": 60,
     "batch": 4,
     "join": 2,
     "learning_rate": 0.02,
@@ -197,7 +198,7 @@ def test_strings_hold_each_sound_once_and_may_tell_it_in_its_place(clips: Path) 
     corpus = load(TranscribeOptions(csv=clips), None, 0)
     labels = 1 + len(corpus.units.texts)
     net = Hearer(HearerConfig(labels))
-    heard = [(clip, powers_of(net, clip)) for clip in corpus.train]
+    heard = [each for clip in corpus.train for each in Heard.of(net, clip)]
     strings = [*training_strings(heard, TranscribeSettings(), np.random.default_rng(0))]
     counted = np.bincount([label for string in strings for label in string.labels], minlength=labels)
     expected = np.bincount([label for clip in corpus.train for label in clip.labels], minlength=labels)
@@ -220,7 +221,7 @@ def test_spectra_of_training_are_those_of_the_network(clips: Path) -> None:
     net = Hearer(HearerConfig(3))
     steps, lengths = steps_of([np.pad(clip.wave, (0, 2 * net.step_samples))], net.step_samples)
     expected = net.powers(steps, torch.zeros(1, net.tail))[0].numpy()
-    found = powers_of(net, clip)
+    found = np.concatenate([each.powers for each in Heard.of(net, clip)])
     assert len(found) <= lengths[0] * HOPS
     np.testing.assert_allclose(found, expected[: len(found)], rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(expected[len(found) :], 0)
