@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from app.bundle.reader import read_bundle
 from app.core.errors import DataError
 from app.registry.verification import verify
+from app.tasks.transcribe.ctc import BLANK
 from app.tasks.transcribe.spec import TranscribeSpec
 from tests.public_data import data_folder
 from tests.rig import REGISTERED
@@ -23,11 +24,12 @@ from training.transcribe.batches import UNTOLD, batch_of, steps_of
 from training.transcribe.data import load
 from training.transcribe.figures import unseen
 from training.transcribe.front import HOPS
+from training.transcribe.losses import told_elsewhere
 from training.transcribe.measure import edits, word_errors
 from training.transcribe.net import Hearer, HearerConfig
 from training.transcribe.recipe import TranscribeRecipe
 from training.transcribe.settings import TranscribeOptions, TranscribeSettings
-from training.transcribe.spectra import Heard, training_strings
+from training.transcribe.spectra import Heard, Spoken, training_strings
 from training.transcribe.units import Unit, Units, cleaned
 
 RATE = 8000
@@ -213,6 +215,33 @@ def test_strings_hold_each_sound_once_and_may_tell_it_in_its_place(clips: Path) 
         for first, last, _ in string.spans:
             silent[first // HOPS : last // HOPS + 4] = False
         assert not batch.possible[row][silent][:, 1:].any()
+
+
+def test_a_label_is_told_from_the_last_third_of_its_sound_until_a_little_behind_it() -> None:
+    """Two share a sound evenly at first, and may be told anywhere behind the first's last third."""
+    spans = ((20, 60, (2,)), (80, 160, (1, 2)))
+    batch = batch_of([Spoken(np.zeros((200, 5), np.float32), 1.0, 0.0, spans)], 3)
+
+    def steps(where: torch.Tensor) -> list[int]:
+        return torch.nonzero(where)[:, 0].tolist()
+
+    assert batch.possible[0, :, BLANK].all()
+    assert steps(batch.possible[0, :, 1]) == [*range(26, 44)]
+    assert steps(batch.possible[0, :, 2]) == [*range(11, 19), *range(26, 44)]
+    assert steps(batch.aligned[0] == 1) == [*range(28, 32)]
+    assert steps(batch.aligned[0] == 2) == [*range(13, 17), *range(38, 42)]
+
+
+def test_what_is_told_elsewhere_is_wrong() -> None:
+    """Blank everywhere is not; nor is a label in its place."""
+    batch = batch_of([Spoken(np.zeros((80, 5), np.float32), 1.0, 0.0, ((20, 60, (2,)),))], 3)
+    logs = torch.full((1, 20, 3), -20.0)
+    logs[..., BLANK] = 0.0
+    assert float(told_elsewhere(logs, batch)) == pytest.approx(0.0, abs=1e-4)
+    for step, wrong in ((12, False), (3, True)):
+        told = logs.clone()
+        told[0, step] = torch.tensor([-20.0, -20.0, 0.0])
+        assert (float(told_elsewhere(told, batch)) > 0.1) == wrong
 
 
 def test_spectra_of_training_are_those_of_the_network(clips: Path) -> None:
