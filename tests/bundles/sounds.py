@@ -26,15 +26,17 @@ TINY_VOICES = (
 def tiny_hearer(out: Path, cell: Cell = "gru", name: str = "tiny-ears", version: str = "1") -> Path:
     """Hears the letters a, b, c and spaces in anything, often enough to have words of several letters."""
     torch.manual_seed(6)
-    net = Hearer(HearerConfig(5, cell=cell, hidden=12, layers=2))
+    net = Hearer(HearerConfig(5, cell=cell, hidden=12, layers=2, channels=3))
     unsettle(net)
-    with torch.no_grad():
-        net.mean.fill_(1.0)
-        net.mean[-1] = 0.6
-        net.deviation.fill_(0.1)
-        net.head.weight.mul_(25.0)
-        net.head.bias.copy_(torch.tensor([0.5, 0.0, 0.0, 0.0, 0.0]))
     steps = np.random.default_rng(0).normal(0, 0.1, (3, 24, net.step_samples)).astype(np.float32)
+    with torch.no_grad():
+        samples = torch.from_numpy(steps)
+        net.settle(net.powers(samples, torch.zeros(3, net.tail)).flatten(0, 1))
+        net.front.joined.weight.mul_(0.1)
+        net.head.weight.mul_(25.0)
+        logits = net(samples, net.start_row().expand(3, -1).contiguous())[0]["logits"]
+        net.head.bias.sub_(logits.mean(dim=(0, 1)))
+        net.head.bias[0] += 1
     return export_bundle(
         net,
         out=out,

@@ -24,6 +24,11 @@ class Clip:
     speaker: str
     labels: tuple[int, ...] = ()
 
+    @property
+    def wave(self) -> NDArray[np.float32]:
+        """Samples between -1 and 1."""
+        return self.samples.astype(np.float32) / np.float32(32768)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Corpus:

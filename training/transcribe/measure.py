@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from app.tasks.transcribe.ctc import BLANK, FLUSH_S, new_labels
 from training.graph_net import MeasuredNet
-from training.transcribe.batches import batch_of
+from training.transcribe.batches import steps_of
 from training.transcribe.clips import Clip
 from training.transcribe.net import OUTPUT
 from training.transcribe.strings import String
@@ -30,13 +30,13 @@ def log_probabilities(
     order = np.argsort([len(string.samples) for string in strings], kind="stable")
     for first in range(0, len(order), _BATCH):
         group = order[first : first + _BATCH]
-        longer = [String(np.concatenate([strings[at].samples, flush]), ()) for at in group]
-        batch = batch_of(longer, step)
-        steps = batch.steps.to(net.device)
+        longer = [np.concatenate([strings[at].samples, flush]) for at in group]
+        padded, lengths = steps_of(longer, step)
+        steps = padded.to(net.device)
         outputs, _ = net(steps, net.start_row().expand(len(steps), -1).contiguous())
         logs = torch.log_softmax(outputs[OUTPUT].float(), dim=2).cpu().numpy()
         for row, at in enumerate(group):
-            found[at] = logs[row, : int(batch.lengths[row])]
+            found[at] = logs[row, : lengths[row]]
     return found
 
 
@@ -52,7 +52,7 @@ def word_errors(said: Sequence[str], told: Sequence[str]) -> float:
     return errors / max(1, sum(len(text.split()) for text in said))
 
 
-def edits(said: Sequence[str], told: Sequence[str]) -> int:
+def edits(said: Sequence[object], told: Sequence[object]) -> int:
     """Levenshtein 1966."""
     row = list(range(len(told) + 1))
     for index, word in enumerate(said):
@@ -69,10 +69,7 @@ def texts(logs: Sequence[NDArray[np.float32]], units: Units) -> list[str]:
 
 
 def as_strings(clips: Sequence[Clip]) -> list[String]:
-    return [
-        String(clip.samples.astype(np.float32) / np.float32(32768), clip.labels, text=clip.text)
-        for clip in clips
-    ]
+    return [String(clip.wave, clip.labels, clip.text) for clip in clips]
 
 
 def single_words(logs: Sequence[NDArray[np.float32]], num_labels: int) -> NDArray[np.intp]:

@@ -1,6 +1,6 @@
-"""Samples to logits of labels: spectrum, mel bands and recurrent layers in one graph.
+"""Samples to logits of labels: spectrum, mel bands, convolutions and recurrent layers in one graph.
 
-    samples [batch, time, step] --frames, spectrum, mel--> features --linear--> layers --head--> logits
+    samples [batch, time, step] --frames, spectrum, mel--> features --front, layers, head--> logits
 
 A frame reaches back into the step before, whose last samples are a part of the row. So any cut of a sound
 gives the same bits. The eighth root stands for the logarithm: square roots alone are exact.
@@ -19,17 +19,13 @@ from torch.nn import functional
 
 from training.cells import Cell, Nonlinearity, RecurrentStack
 from training.regularise import dropped_recurrent_weights, locked_dropout
+from training.transcribe.front import BANDS, FEATURES, HOPS, Front
 
 if TYPE_CHECKING:
     from training.graph import Graph
 
 FRAME_S, HOP_S = 0.025, 0.01
-HOPS = 4
-"""Frames of a step."""
 STEP_S = HOPS * HOP_S
-BANDS = 40
-FEATURES = BANDS + 1
-"""Of a frame: its mel bands by their mean, so that loud and soft speech are alike, and the mean."""
 _LOWEST_HZ = 60.0
 _FLOOR = 1e-6
 _ROOTS = 3
@@ -45,6 +41,7 @@ class HearerConfig:
     sample_rate: int = 8000
     cell: Cell = "gru"
     nonlinearity: Nonlinearity = "tanh"
+    channels: int = 24
     hidden: int = 160
     layers: int = 2
     dropout: float = 0.0
@@ -71,7 +68,7 @@ class Hearer(nn.Module):
         self.register_buffer("averaging", torch.full((BANDS, 1), 1 / BANDS), persistent=False)
         self.register_buffer("mean", torch.zeros(FEATURES))
         self.register_buffer("deviation", torch.ones(FEATURES))
-        self.inputs = nn.Linear(HOPS * FEATURES, config.hidden)
+        self.front = Front(config.channels, config.hidden)
         self.recurrent = RecurrentStack(
             config.cell, config.hidden, config.hidden, config.layers, config.dropout, config.nonlinearity
         )
@@ -104,36 +101,41 @@ class Hearer(nn.Module):
     def start_row(self) -> Tensor:
         return torch.cat([self.recurrent.start, self.recurrent.start.new_zeros(self.tail)])
 
-    def features(self, x: Tensor, tail: Tensor, mel: Tensor | None = None) -> Tensor:
-        """``[batch, time, HOPS, FEATURES]``, not normalised.
+    def powers(self, x: Tensor, tail: Tensor) -> Tensor:
+        """Of the frequencies of frames, ``[batch, time * HOPS, bins]``.
 
         Args:
             x: samples ``[batch, time, step_samples]``.
             tail: those before them, ``[batch, tail]``.
-            mel: in place of the usual one, ``[batch, bins, BANDS]``: another for each sequence.
         """
         samples = torch.cat([tail, x.flatten(1)], dim=1)
-        frames = samples.unfold(1, self.frame, self.hop)
-        parts = frames @ self.spectrum
+        parts = samples.unfold(1, self.frame, self.hop) @ self.spectrum
         real, imaginary = (parts * parts).chunk(2, dim=2)
-        found = (real + imaginary) @ (self.mel if mel is None else mel) + _FLOOR
+        return real + imaginary
+
+    def bands(self, powers: Tensor, mel: Tensor | None = None) -> Tensor:
+        """``[batch, frames, FEATURES]``; ``mel`` may be of each sequence another."""
+        found = powers @ (self.mel if mel is None else mel) + _FLOOR
         for _ in range(_ROOTS):
             found = found.sqrt()
         level = found @ self.averaging
-        return torch.cat([found / level, level], dim=2).reshape(*x.shape[:2], HOPS, FEATURES)
+        return torch.cat([found / level, level], dim=2)
+
+    def features(self, powers: Tensor, mel: Tensor | None = None) -> Tensor:
+        """Bands, normalised, ``[batch, time, HOPS, FEATURES]``."""
+        found = (self.bands(powers, mel) - self.mean) / self.deviation
+        return found.reshape(len(found), -1, HOPS, FEATURES)
 
     @torch.no_grad()
-    def settle(self, features: Tensor) -> None:
-        """Normalise by these features ``[..., FEATURES]`` from now on."""
-        rows = features.reshape(-1, FEATURES)
+    def settle(self, powers: Tensor) -> None:
+        """Normalise by these, ``[frames, bins]``, from now on."""
+        rows = self.bands(powers[None])[0]
         self.mean.copy_(rows.mean(dim=0))
         self.deviation.copy_(rows.std(dim=0).clamp(min=_LEAST_DEVIATION))
 
     def heard(self, features: Tensor, state: Tensor, head_from: int = 0) -> tuple[Tensor, Tensor]:
         """Features and recurrent state to logits and state."""
-        features = ((features - self.mean) / self.deviation).flatten(2)
-        features = functional.relu(self.inputs(features))
-        features = locked_dropout(features, self.config.dropout / 2, self.training)
+        features = locked_dropout(self.front(features), self.config.dropout / 2, self.training)
         with dropped_recurrent_weights(self.recurrent.layers, self.config.recurrent_dropout, self.training):
             hidden, state = self.recurrent(features, state)
         hidden = functional.dropout(hidden[:, head_from:], self.config.dropout, self.training)
@@ -142,7 +144,7 @@ class Hearer(nn.Module):
     def forward(self, x: Tensor, state: Tensor, head_from: int = 0) -> tuple[dict[str, Tensor], Tensor]:
         """Samples and rows ``[batch, row_size]`` to ``logits [batch, read, labels]`` and rows."""
         before, tail = torch.split(state, [self.recurrent.size, self.tail], dim=1)
-        logits, after = self.heard(self.features(x, tail), before, head_from)
+        logits, after = self.heard(self.features(self.powers(x, tail)), before, head_from)
         return {OUTPUT: logits}, torch.cat([after, x[:, -1, -self.tail :]], dim=1)
 
     def emit(self, g: Graph, x: str, state: str, head_from: str) -> tuple[dict[str, str], str]:
@@ -162,9 +164,7 @@ class Hearer(nn.Module):
         level = g.op("MatMul", found, g.constant(self.averaging))
         found = g.op("Concat", g.op("Div", found, level), level, axis=3)
         found = g.op("Div", g.op("Sub", found, g.constant(self.mean)), g.constant(self.deviation))
-        features = g.op("Reshape", found, g.ints(0, 0, HOPS * FEATURES))
-        features = g.op("Relu", g.linear(features, self.inputs.weight, self.inputs.bias))
-        hidden, after = self.recurrent.emit(g, features, before)
+        hidden, after = self.recurrent.emit(g, self.front.emit(g, found), before)
         logits = g.linear(g.slice_time(hidden, head_from), self.head.weight, self.head.bias)
         last = g.squeeze(g.slice(tails, -1, None, axis=1), axis=1)
         return {OUTPUT: logits}, g.op("Concat", after, last, axis=1)

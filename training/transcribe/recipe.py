@@ -12,33 +12,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from app.bundle.manifest import Quality
 from app.bundle.reader import Bundle
 from app.core.errors import ExportError
-from app.tasks.transcribe.ctc import BLANK
 from app.tasks.transcribe.spec import TranscribeSpec
 from training.data.download import DataStore
 from training.graph_net import GraphNet
 from training.options import override, pick
 from training.recipe import Recipe, UserModule, check_choice
-from training.transcribe.batches import UNTOLD, Batch, batch_of, batches
+from training.transcribe.batches import Batch, batches
 from training.transcribe.clips import Corpus
 from training.transcribe.data import FSDD, YESNO_FILE, load
 from training.transcribe.figures import figures, unseen
-from training.transcribe.measure import edits, written
-from training.transcribe.net import BANDS, FEATURES, OUTPUT, STEP_S, Hearer, HearerConfig, mel_matrix
+from training.transcribe.front import BANDS, FEATURES
+from training.transcribe.losses import ctc, ctc_of, flat_start, told_elsewhere
+from training.transcribe.measure import edits, log_probabilities, written
+from training.transcribe.net import STEP_S, Hearer, HearerConfig, mel_matrix
 from training.transcribe.notes import NOTES, USER_NOTES
 from training.transcribe.settings import (
     BUILT_IN,
     DIGITS,
-    PRESETS,
     YESNO,
     TranscribeOptions,
     TranscribeSettings,
 )
-from training.transcribe.strings import String, plain_strings, training_strings
+from training.transcribe.spectra import Heard, Spoken, training_strings
+from training.transcribe.strings import plain_strings
 
 _SETTLED_ON = 256
 """Strings whose features say how features are normalised."""
@@ -61,15 +61,16 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
             names = (*names, "audio", "text", "group", "unit", "vocab_size", "rate")
         self.recorded = {name: getattr(options, name) for name in names}
         self._options, self._corpus = options, corpus
-        self._validation = batch_of(
-            plain_strings(corpus.validation, corpus.rate, settings.join, settings.gap_s, 0.5, settings.seed),
-            round(STEP_S * corpus.rate),
+        self._heard: list[Heard] = []
+        known = [clip for clip in corpus.validation if clip.labels]
+        self._validation = plain_strings(
+            known, corpus.rate, settings.join, settings.gap_s, 0.5, settings.seed
         )
 
     @classmethod
     def load(cls, options: TranscribeOptions, given: Mapping[str, Any], data: Path | None) -> Self:
         check_choice(options.dataset, options.csv, "--csv", BUILT_IN)
-        settings = override(PRESETS.get(options.dataset or "", TranscribeSettings()), given)
+        settings = override(TranscribeSettings(), given)
         return cls(options, settings, load(options, data, settings.seed))
 
     def bundle_name(self) -> str:
@@ -83,90 +84,79 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
             sample_rate=self._corpus.rate,
         )
         net = Hearer(config)
-        strings = [
-            *itertools.islice(
-                self._strings(np.random.default_rng(self.settings.seed), self.settings.flat_epochs),
-                _SETTLED_ON,
-            )
-        ]
-        batch = batch_of(strings, net.step_samples)
-        features = net.features(batch.steps, torch.zeros(len(strings), net.tail))
-        net.settle(torch.cat([row[:length] for row, length in zip(features, batch.lengths, strict=True)]))
+        known = [clip for clip in self._corpus.train if clip.labels]
+        self._heard = [each for clip in known for each in Heard.of(net, clip)]
+        random = np.random.default_rng(self.settings.seed)
+        strings = itertools.islice(self._strings(self.settings.flat_epochs, random), _SETTLED_ON)
+        net.settle(torch.from_numpy(np.concatenate([string.powers for string in strings])))
         return net
 
     @property
     def batches_per_epoch(self) -> int:
-        settings = self.settings
-        clips = len(self._corpus.train) * settings.copies
-        strings = [2 * clips / (1 + self._join(epoch)) for epoch in range(settings.epochs)]
-        return max(1, round(sum(strings) / len(strings) / settings.batch))
+        clips = len(self._heard) * self._passes
+        strings = [2 * clips / (1 + self._join(epoch)) for epoch in range(self.settings.epochs)]
+        return max(1, round(sum(strings) / len(strings) / self.settings.batch))
+
+    @property
+    def _passes(self) -> int:
+        """Little data is gone over again within an epoch, changed anew."""
+        return max(1, round(self.settings.sounds / len(self._heard)))
 
     def _join(self, epoch: int) -> int:
-        return min(self.settings.join, 1 + epoch // 3)
+        return min(self.settings.join, 1 + epoch // 2)
 
-    def _strings(self, random: np.random.Generator, epoch: int) -> Iterator[String]:
+    def _strings(self, epoch: int, random: np.random.Generator) -> Iterator[Spoken]:
         """At first few sounds are joined, and they are changed little: that is learned fastest."""
-        settings = self.settings
-        share = min(1.0, epoch / max(1, 2 * settings.flat_epochs))
-        noise = {name: getattr(settings, name) * share for name in ("speed", "warp", "noise")}
-        changed = dataclasses.replace(settings, join=self._join(epoch), **noise)
-        return training_strings(self._corpus.train, self._corpus.rate, changed, random)
+        share = min(1.0, epoch / max(1, 2 * self.settings.flat_epochs))
+        changes = {
+            name: getattr(self.settings, name) * share for name in ("tempo", "warp", "colour", "noise")
+        }
+        changed = dataclasses.replace(self.settings, join=self._join(epoch), **changes)
+        for _ in range(self._passes):
+            yield from training_strings(self._heard, changed, random)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         random = np.random.default_rng((self.settings.seed, epoch))
-        strings = self._strings(random, epoch)
-        step, aligned = round(STEP_S * self._corpus.rate), epoch < self.settings.flat_epochs
-        return batches(strings, self.settings.batch, step, random, aligned=aligned)
+        strings = self._strings(epoch, random)
+        labels = 1 + len(self._corpus.units.texts)
+        flat = epoch < self.settings.flat_epochs
+        return batches(strings, self.settings.batch, labels, random, flat=flat)
 
     def loss(self, net: Hearer, batch: Batch) -> Tensor:
-        """Connectionist temporal classification (Graves et al. 2006), of warped, masked features."""
-        steps = batch.steps.to(net.device)
+        """A flat start at first, then CTC; and always what is told where it is not said."""
         with torch.no_grad():
-            rate = self._corpus.rate
-            mels = np.stack([mel_matrix(net.frame, rate, warp) for warp in batch.warps])
-            mels *= self._coloured(len(mels))
-            tail = steps.new_zeros(len(steps), net.tail)
-            features = net.features(steps, tail, torch.from_numpy(mels).to(net.device))
-            if batch.aligned is None:
-                features = self._masked(net, features)
-        before = net.recurrent.start.expand(len(steps), -1).contiguous()
-        logits = net.heard(features, before)[0]
-        if batch.aligned is None:
-            return self._ctc(logits, batch)
-        aligned = batch.aligned.to(net.device).flatten()
-        return functional.cross_entropy(logits.flatten(0, 1), aligned, ignore_index=UNTOLD)
+            powers, mels = batch.powers.to(net.device), self._mels(net, batch).to(net.device)
+            features = self._masked(net.features(powers, mels))
+        before = net.recurrent.start.expand(len(features), -1).contiguous()
+        logs = torch.log_softmax(net.heard(features, before)[0].float(), dim=2)
+        found = flat_start(logs, batch) if batch.flat else ctc(logs, batch)
+        return found + told_elsewhere(logs, batch)
 
-    def _coloured(self, count: int) -> NDArray[np.float32]:
-        """Factors of the bands ``[count, 1, BANDS]``, as of another microphone or voice: smooth curves."""
-        waves = np.cos(np.pi * np.outer(np.arange(1, 5), np.arange(BANDS) / BANDS))
-        sizes = torch.randn(count, 4).numpy() * (self.settings.colour / np.arange(1, 5))
-        return np.exp(sizes @ waves)[:, None].astype(np.float32)
+    def _mels(self, net: Hearer, batch: Batch) -> Tensor:
+        """Warped, ``[batch, bins, BANDS]``, and coloured by smooth curves, as of another microphone."""
+        mels = np.stack([mel_matrix(net.frame, self._corpus.rate, warp) for warp in batch.warps])
+        waves = np.arange(1, 5)
+        curves = np.cos(np.pi * np.outer(waves, np.arange(BANDS) / BANDS))
+        sizes = torch.randn(len(mels), len(waves)).numpy() * np.outer(batch.colours, 1 / waves)
+        return torch.from_numpy(mels * np.exp(sizes @ curves)[:, None].astype(np.float32))
 
-    def _ctc(self, logits: Tensor, batch: Batch) -> Tensor:
-        logs = torch.log_softmax(logits.float(), dim=2).transpose(0, 1)
-        return functional.ctc_loss(
-            logs, batch.labels, batch.lengths, batch.label_lengths, blank=BLANK, zero_infinity=True
-        )
-
-    def _masked(self, net: Hearer, features: Tensor) -> Tensor:
+    def _masked(self, features: Tensor) -> Tensor:
         """Two stretches of bands of each string are hidden behind their mean (Park et al. 2019)."""
-        if not self.settings.mask:
-            return features
         places = torch.arange(FEATURES, device=features.device)
         hidden = torch.zeros(len(features), FEATURES, dtype=torch.bool, device=features.device)
         for _ in range(2):
             width = torch.randint(0, self.settings.mask + 1, (len(features), 1), device=features.device)
             first = torch.randint(0, FEATURES, (len(features), 1), device=features.device)
             hidden |= (places >= first) & (places < first + width)
-        return torch.where(hidden[:, None, None], net.mean, features)
+        return features.masked_fill(hidden[:, None, None], 0.0)
 
     def validate(self, net: Hearer) -> float:
         """Share of labels that are wrong, and a little of the loss, which tells equal shares apart."""
-        batch = self._validation
-        start = net.start_row().expand(len(batch.steps), -1).contiguous()
-        logits = net(batch.steps.to(net.device), start)[0][OUTPUT].detach().cpu()
-        wrong = label_errors(logits, batch)
-        return wrong + _LOSS_SHARE * float(self._ctc(logits, batch))
+        strings, rate = self._validation, self._corpus.rate
+        found = log_probabilities(net, strings, rate, net.step_samples)
+        wrong = sum(edits(string.labels, written(logs)) for string, logs in zip(strings, found, strict=True))
+        loss = sum(ctc_of(logs, string.labels) for string, logs in zip(strings, found, strict=True))
+        return (wrong + _LOSS_SHARE * loss) / sum(len(string.labels) for string in strings)
 
     def measure(self, net: Hearer) -> list[Quality]:
         found = figures(net, self._corpus, net.step_samples, self.settings)
@@ -182,8 +172,7 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
             return []
         spec = bundle.manifest.spec_as(TranscribeSpec)
         corpus = load(TranscribeOptions(dataset=names[0]), store.folder, bundle.manifest.provenance.seed)
-        settings = PRESETS[names[0]]
-        return figures(GraphNet(bundle), corpus, spec.step_samples, settings, baselines=False)
+        return figures(GraphNet(bundle), corpus, spec.step_samples, TranscribeSettings(), baselines=False)
 
     @property
     def spec(self) -> TranscribeSpec:
@@ -217,16 +206,3 @@ class TranscribeRecipe(Recipe[Hearer, Batch]):
         raise ExportError(
             "a network that hears has its spectrum in the graph; train it with this task's recipe"
         )
-
-
-def label_errors(logits: Tensor, batch: Batch) -> float:
-    """Labels to insert, drop or replace, by all labels."""
-    errors, first = 0, 0
-    labels = batch.labels.tolist()
-    for row, (length, count) in enumerate(
-        zip(batch.lengths.tolist(), batch.label_lengths.tolist(), strict=True)
-    ):
-        said = [str(label) for label in labels[first : first + count]]
-        first += count
-        errors += edits(said, [str(label) for label in written(logits[row, :length].numpy())])
-    return errors / max(1, len(labels))

@@ -46,27 +46,26 @@ class TranscribeSettings:
     cell: options.CellName = "gru"
     nonlinearity: options.NonlinearityName = "tanh"
     layers: options.Layers = 2
-    hidden: options.Hidden = 160
-    dropout: options.HeadDropout = 0.1
+    channels: Annotated[int, Option(min=1, max=256, help="Of the convolutions over mel bands.")] = 16
+    hidden: options.Hidden = 128
+    dropout: options.HeadDropout = 0.2
     recurrent_dropout: options.RecurrentDropout = 0.0
-    join: Annotated[int, Option(min=1, help="Sounds that are joined in training, at most.")] = 3
-    copies: Annotated[int, Option(min=1, help="Times that an epoch has each sound, each time changed.")] = 1
-    gap_s: Annotated[float, Option(min=0, max=10, help="Longest silence between joined sounds.")] = 0.6
-    speed: Annotated[float, Option(min=0, max=0.5, help="Faster or slower by up to this share.")] = 0.2
-    warp: Annotated[float, Option(min=0, max=0.5, help="Vocal tracts longer or shorter by this share.")] = (
-        0.12
-    )
+    join: Annotated[int, Option(min=1, help="Sounds that are joined in training, at most.")] = 4
+    sounds: Annotated[int, Option(min=1, help="Of an epoch, at least; fewer are gone over again.")] = 2000
+    gap_s: Annotated[float, Option(min=0, max=10, help="Longest silence between joined sounds.")] = 0.5
+    tempo: Annotated[float, Option(min=0, max=0.5, help="Faster or slower by up to this share.")] = 0.25
+    warp: Annotated[float, Option(min=0, max=0.5, help="Vocal tracts longer or shorter by this share.")] = 0.2
     colour: Annotated[
         float, Option(min=0, max=3, help="Bands louder or softer, as of another microphone, in nepers.")
-    ] = 0.7
+    ] = 1.0
     noise: Annotated[float, Option(min=0, max=1, help="Share of sounds that get noise.")] = 0.5
     mask: Annotated[int, Option(min=0, max=20, help="Mel bands hidden at once, at most.")] = 8
     flat_epochs: Annotated[
         int, Option(min=0, help="First epochs that are told where about a label stands.")
-    ] = 6
+    ] = 2
     batch: Annotated[int, Option(min=1, help="Joined sounds of a batch.")] = 16
-    epochs: options.Epochs = 40
-    patience: options.Patience = 40
+    epochs: options.Epochs = 24
+    patience: options.Patience = 24
     learning_rate: options.LearningRate = 3e-3
     weight_decay: options.WeightDecay = 0.01
     clip_norm: options.ClipNorm = 5.0
@@ -75,11 +74,3 @@ class TranscribeSettings:
     precision: options.PrecisionName = "float32"
     seed: options.Seed = 0
     device: options.Device = "cpu"
-
-
-PRESETS = {
-    DIGITS: TranscribeSettings(
-        hidden=128, dropout=0.2, join=4, gap_s=0.5, speed=0.25, warp=0.16, epochs=30, patience=30
-    ),
-    YESNO: TranscribeSettings(hidden=96, join=2, copies=4, epochs=30),
-}

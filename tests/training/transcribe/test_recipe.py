@@ -15,17 +15,21 @@ from hypothesis import strategies as st
 from app.bundle.reader import read_bundle
 from app.core.errors import DataError
 from app.registry.verification import verify
+from app.tasks.transcribe.ctc import BLANK
 from app.tasks.transcribe.spec import TranscribeSpec
 from tests.public_data import data_folder
 from tests.rig import REGISTERED
 from training.run import run
-from training.transcribe.batches import UNTOLD, batch_of
+from training.transcribe.batches import UNTOLD, batch_of, steps_of
 from training.transcribe.data import load
 from training.transcribe.figures import unseen
+from training.transcribe.front import HOPS
+from training.transcribe.losses import told_elsewhere
 from training.transcribe.measure import edits, word_errors
+from training.transcribe.net import Hearer, HearerConfig
 from training.transcribe.recipe import TranscribeRecipe
 from training.transcribe.settings import TranscribeOptions, TranscribeSettings
-from training.transcribe.strings import training_strings
+from training.transcribe.spectra import Heard, Spoken, training_strings
 from training.transcribe.units import Unit, Units, cleaned
 
 RATE = 8000
@@ -34,15 +38,15 @@ SMALL: dict[str, Any] = {
     "hidden": 16,
     "layers": 1,
     "epochs": 12,
-    "flat_epochs": 8,
+    "flat_epochs": 4,
+    "sounds": 60,
     "batch": 4,
-    "copies": 2,
     "join": 2,
     "learning_rate": 0.02,
     "dropout": 0.0,
     "noise": 0.0,
     "colour": 0.0,
-    "speed": 0.05,
+    "tempo": 0.05,
     "warp": 0.0,
     "mask": 0,
     "warmup_steps": 5,
@@ -191,16 +195,62 @@ def test_errors_are_shares_of_all_words() -> None:
     assert word_errors([""], [""]) == 0.0
 
 
-def test_strings_hold_each_sound_once_and_alignments_lie_in_it(clips: Path) -> None:
-    """In every epoch; some hold nothing, and are silent or noise."""
+def test_strings_hold_each_sound_once_and_may_tell_it_in_its_place(clips: Path) -> None:
+    """Some hold nothing, and are silent or noise. Other labels are possible nowhere, alignments are."""
     corpus = load(TranscribeOptions(csv=clips), None, 0)
-    strings = [*training_strings(corpus.train, RATE, TranscribeSettings(), np.random.default_rng(0))]
-    counted = np.bincount([label for string in strings for label in string.labels], minlength=3)
-    expected = np.bincount([label for clip in corpus.train for label in clip.labels], minlength=3)
+    labels = 1 + len(corpus.units.texts)
+    net = Hearer(HearerConfig(labels))
+    heard = [each for clip in corpus.train for each in Heard.of(net, clip)]
+    strings = [*training_strings(heard, TranscribeSettings(), np.random.default_rng(0))]
+    counted = np.bincount([label for string in strings for label in string.labels], minlength=labels)
+    expected = np.bincount([label for clip in corpus.train for label in clip.labels], minlength=labels)
     np.testing.assert_array_equal(counted, expected)
-    batch = batch_of(strings, 320, aligned=True)
-    assert batch.aligned is not None
+    batch = batch_of(strings, labels)
+    told = batch.aligned != UNTOLD
+    assert batch.possible[told].gather(1, batch.aligned[told][:, None]).all()
     for row, string in enumerate(strings):
-        told = [int(label) for label in torch.unique_consecutive(batch.aligned[row]) if label > 0]
-        assert sorted(set(told)) == sorted(set(string.labels))
-        assert (batch.aligned[row, int(batch.lengths[row]) :] == UNTOLD).all()
+        steps = batch.aligned[row][told[row]]
+        assert torch.unique(steps).tolist() == sorted(set(string.labels))
+        silent = torch.ones(batch.possible.shape[1], dtype=torch.bool)
+        for first, last, _ in string.spans:
+            silent[first // HOPS : last // HOPS + 4] = False
+        assert not batch.possible[row][silent][:, 1:].any()
+
+
+def test_a_label_is_told_from_the_last_third_of_its_sound_until_a_little_behind_it() -> None:
+    """Two share a sound evenly at first, and may be told anywhere behind the first's last third."""
+    spans = ((20, 60, (2,)), (80, 160, (1, 2)))
+    batch = batch_of([Spoken(np.zeros((200, 5), np.float32), 1.0, 0.0, spans)], 3)
+
+    def steps(where: torch.Tensor) -> list[int]:
+        return torch.nonzero(where)[:, 0].tolist()
+
+    assert batch.possible[0, :, BLANK].all()
+    assert steps(batch.possible[0, :, 1]) == [*range(26, 44)]
+    assert steps(batch.possible[0, :, 2]) == [*range(11, 19), *range(26, 44)]
+    assert steps(batch.aligned[0] == 1) == [*range(28, 32)]
+    assert steps(batch.aligned[0] == 2) == [*range(13, 17), *range(38, 42)]
+
+
+def test_what_is_told_elsewhere_is_wrong() -> None:
+    """Blank everywhere is not; nor is a label in its place."""
+    batch = batch_of([Spoken(np.zeros((80, 5), np.float32), 1.0, 0.0, ((20, 60, (2,)),))], 3)
+    logs = torch.full((1, 20, 3), -20.0)
+    logs[..., BLANK] = 0.0
+    assert float(told_elsewhere(logs, batch)) == pytest.approx(0.0, abs=1e-4)
+    for step, wrong in ((12, False), (3, True)):
+        told = logs.clone()
+        told[0, step] = torch.tensor([-20.0, -20.0, 0.0])
+        assert (float(told_elsewhere(told, batch)) > 0.1) == wrong
+
+
+def test_spectra_of_training_are_those_of_the_network(clips: Path) -> None:
+    """Of a sound without change, frame by frame."""
+    clip = load(TranscribeOptions(csv=clips), None, 0).train[0]
+    net = Hearer(HearerConfig(3))
+    steps, lengths = steps_of([np.pad(clip.wave, (0, 2 * net.step_samples))], net.step_samples)
+    expected = net.powers(steps, torch.zeros(1, net.tail))[0].numpy()
+    found = np.concatenate([each.powers for each in Heard.of(net, clip)])
+    assert len(found) <= lengths[0] * HOPS
+    np.testing.assert_allclose(found, expected[: len(found)], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(expected[len(found) :], 0)
