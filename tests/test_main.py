@@ -31,7 +31,7 @@ def test_a_dead_engine_fails_its_waiters_and_flips_the_probes(
     executors = {"healthy@1": GraphExecutor, "ill@1": Dying}
     chosen = iter([executors["healthy@1"], executors["ill@1"]])
     monkeypatch.setattr("app.registry.loading.GraphExecutor", lambda *arguments: next(chosen)(*arguments))
-    with TestClient(create_app(Settings(models=tmp_path))) as client:
+    with TestClient(create_app(Settings(models=tmp_path, sessions="memory:"))) as client:
         assert client.get("/readyz").status_code == 200
         for _ in range(2):
             answer = client.post("/generate", json={"max_tokens": 3})

@@ -20,7 +20,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     tiny_forecaster(folder, name="series")
     tiny_generator(folder, name="text")
     tiny_generator(folder, name="text", version="2")
-    with TestClient(create_app(Settings(models=folder, default="generate=text@1"))) as client:
+    with TestClient(
+        create_app(Settings(models=folder, default="generate=text@1", sessions="memory:"))
+    ) as client:
         yield client
 
 

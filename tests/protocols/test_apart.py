@@ -21,7 +21,7 @@ def test_the_server_starts_without_a_protocol(
     """Its paths are unknown, as any other, and in no document; those of the others answer."""
     others = tuple(one for one in main.PROTOCOLS if one is not left_out)
     monkeypatch.setattr(main, "PROTOCOLS", others)
-    with TestClient(main.create_app(Settings(models=tiny_models))) as client:
+    with TestClient(main.create_app(Settings(models=tiny_models, sessions="memory:"))) as client:
         for method in ("GET", "POST"):
             for path in PATHS[left_out.prefix]:
                 answer = client.request(method, path)

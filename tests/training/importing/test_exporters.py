@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from app.core.errors import ConfigurationError
+from app.tasks.sequence.spec import SequenceSpec
 from tests.training.importing.foreign import Imported
 
 HERE = Path(__file__).parent
@@ -214,5 +215,5 @@ def test_normalisation_and_units_are_a_part_of_the_graph(tmp_path: Path) -> None
         with torch.no_grad():
             hidden = cell(row[None], hidden)
         np.testing.assert_allclose(imported.run(steps)[0, place], hidden[0] * 4 + 20, atol=1e-4)
-    spec: Any = imported.bundle.manifest.spec
-    assert [column["missing"] for column in spec.columns] == [True, False]
+    columns = imported.bundle.manifest.spec_as(SequenceSpec).columns
+    assert [column.missing for column in columns] == [True, False]
