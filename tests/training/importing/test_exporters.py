@@ -215,5 +215,5 @@ def test_normalisation_and_units_are_a_part_of_the_graph(tmp_path: Path) -> None
         with torch.no_grad():
             hidden = cell(row[None], hidden)
         np.testing.assert_allclose(imported.run(steps)[0, place], hidden[0] * 4 + 20, atol=1e-4)
-    columns = imported.bundle.manifest.spec_as(SequenceSpec).columns
-    assert [column.missing for column in columns] == [True, False]
+    read = imported.bundle.manifest.spec_as(SequenceSpec).columns
+    assert [column.missing for column in read] == [True, False]
