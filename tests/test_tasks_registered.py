@@ -25,7 +25,6 @@ from tests.e2e.server import ServerProcess
 from tests.parity.network import export_parity
 from tests.tasks.caption.network import tiny_captioner
 
-pytestmark = pytest.mark.long
 NAMES = tuple(task.name for task in TASKS)
 BITS = [1, 0, 1, 1, 0, 0, 1]
 PARITIES = np.cumsum(BITS) % 2

@@ -25,7 +25,6 @@ from benchmarks.memory_problems import (
     train,
 )
 
-pytestmark = pytest.mark.long
 ROOT = Path(__file__).parent.parent.parent
 RECORDED = ROOT / "benchmarks/results/memory_span.json"
 

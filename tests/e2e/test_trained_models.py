@@ -15,7 +15,6 @@ from tests.bundles import CELLS
 from tests.conftest import REPOSITORY
 from tests.e2e.server import ServerProcess
 
-pytestmark = pytest.mark.long
 DATA = REPOSITORY / "tests" / "data"
 COMMON = ["--epochs", "2", "--hidden", "12", "--threads", "1", "--seed", "3", "--quiet"]
 FORECAST = ["--time", "Month", "--target", "Passengers", "--horizon", "12", "--batches", "5"]

@@ -45,7 +45,6 @@ from tests.bundles import CELLS
 from tests.conftest import SHIPPED
 from tests.runtime.rows import RowKeeper
 
-pytestmark = pytest.mark.long
 TINY = [f"{kind}-{cell}" for kind in ("tiny-text", "tiny-mood", "tiny-series") for cell in CELLS]
 BUNDLES = [*TINY, *(f"{path.parent.name}/{path.name}" for path in find_bundles(SHIPPED))]
 

@@ -22,8 +22,6 @@ from training.forecast.series import Series
 from training.forecast.settings import ForecastSettings, SeriesOptions
 from training.run import run
 
-pytestmark = pytest.mark.long
-
 
 def forecast(**given: object) -> Path:
     """Run the recipe, and say nothing."""

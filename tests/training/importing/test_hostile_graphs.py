@@ -20,7 +20,6 @@ from app.core.errors import ConfigurationError, InvalidManifest, RnnserveError
 from tests.e2e.server import REPOSITORY
 from tests.training.importing.foreign import Imported
 
-pytestmark = pytest.mark.long
 KERAS = Path(__file__).parent / "keras_lstm.onnx"
 
 

@@ -22,7 +22,6 @@ from websockets.sync.client import connect
 from tests.e2e.server import ServerProcess
 from tests.training.importing.foreign import Imported
 
-pytestmark = pytest.mark.long
 FRAME = 512
 BOUND = 1e-5
 DATA = Path(silero_vad.__file__).parent / "data"
