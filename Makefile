@@ -11,10 +11,10 @@ MODELS ?= models
 # Further flags of `rnnserve serve`, as in ARGS="--log-format json".
 ARGS   ?=
 
-# Test files side by side.
-# Twice as many as there are cores, up to four: many tests wait for a server more than they compute.
-WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN) && echo $$((cores < 2 ? 2 : 4)))
-PYTEST_FLAGS ?= -q -rs -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Test files side by side, one for each core.
+# One more than there are cores, up to four: many tests wait for a server more than they compute.
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN) && echo $$((cores < 3 ? cores + 1 : 4)))
+PYTEST_FLAGS ?= -q -rs -n $(WORKERS) --dist loadfile
 
 # The first interpreter of a version that pyproject.toml allows; override with PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
