@@ -21,14 +21,9 @@ from tests.redis_server import RedisServer
 from tests.reliability.retrying import Asker, Feeder, Question, check_answers, check_sessions
 from tests.reliability.traffic import MODEL, SECRET, SERIES, write_models
 
-pytest.importorskip("ray.serve", reason="the extra `ray` is not installed")
-
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(
-        not os.environ.get("TEST_RAY_SERVE"), reason="takes minutes; TEST_RAY_SERVE=1 runs it"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("TEST_RAY_SERVE"), reason="takes minutes; TEST_RAY_SERVE=1 runs it, with ray[serve]"
+)
 WAIT_S = 120
 _SEEN = (REPOSITORY, REPOSITORY / "client", REPOSITORY / "deploy" / "ray")
 """Where the cluster's processes find modules."""
