@@ -23,7 +23,8 @@ CHUNK_BYTES = 1 << 20
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
 _MAX_MEMBERS = 10_000
-_BROKEN = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+# A RuntimeError: it is encrypted, or packed in a way that is not known.
+_BROKEN = (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 class Budget:
@@ -76,6 +77,14 @@ def _folder_origin(folder: Path) -> Origin:
     return read
 
 
+@contextlib.contextmanager
+def _intact(part: str = "") -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise FetchFailed(f"the archive cannot be read{part}: {error}") from error
+
+
 def _archive_origin(names: Collection[str], open_member: Callable[[str], IO[bytes] | None]) -> Origin:
     """Of an archive with one bundle in it, at any depth."""
     roots = [name[: -len(MANIFEST_FILE)] for name in names if name.rpartition("/")[2] == MANIFEST_FILE]
@@ -86,15 +95,12 @@ def _archive_origin(names: Collection[str], open_member: Callable[[str], IO[byte
     def read(name: str) -> Iterator[bytes]:
         if "/" in name or root + name not in names:
             raise FetchFailed(f"there is no {name} in the archive")
-        try:
+        with _intact(f", at {name}"):
             file = open_member(root + name)
             if file is None:
                 raise FetchFailed(f"cannot read {name} in the archive: it is no file")
             with file:
                 yield from _pieces(file)
-        # The last two: it is encrypted, or packed in a way that is not known.
-        except (*_BROKEN, RuntimeError, NotImplementedError) as error:
-            raise FetchFailed(f"cannot read {name} in the archive: {error}") from error
 
     return read
 
@@ -103,7 +109,7 @@ def _regular_members(archive: tarfile.TarFile, max_bytes: int) -> dict[str, tarf
     """By name, without links, which are not followed."""
     found: dict[str, tarfile.TarInfo] = {}
     size = 0
-    try:
+    with _intact():
         for number, info in enumerate(archive):
             # To get behind a member means to unpack it, so its size counts before that.
             size += info.size
@@ -113,8 +119,6 @@ def _regular_members(archive: tarfile.TarFile, max_bytes: int) -> dict[str, tarf
                 )
             if info.isreg():
                 found[info.name] = info
-    except _BROKEN as error:
-        raise FetchFailed(f"the archive cannot be read: {error}") from error
     return found
 
 
@@ -137,7 +141,9 @@ def local_origin(path: Path, max_bytes: int) -> Iterator[Origin]:
             members = _regular_members(archive, max_bytes)
             yield _archive_origin(members, lambda name: archive.extractfile(members[name]))
     elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as zipped:
+        with _intact():
+            zipped = zipfile.ZipFile(path)
+        with zipped:
             names = [info.filename for info in zipped.infolist()[:_MAX_MEMBERS] if not info.is_dir()]
             yield _archive_origin(names, zipped.open)
     else:

@@ -31,13 +31,10 @@ def gathered(arrays: Sequence[NDArray[np.float32] | None], spec: AttendedSpec) -
     """
     lengths = np.array([1 if array is None else len(array) for array in arrays], np.int64)
     most = spec.length or -(-int(lengths.max()) // _MULTIPLE) * _MULTIPLE
-    values = np.empty((len(arrays), most, spec.width), np.float32)
+    values = np.zeros((len(arrays), most, spec.width), np.float32)
     for array, row in zip(arrays, values, strict=True):
-        length = 0
         if array is not None:
-            length = len(array)
-            row[:length] = array
-        row[length:] = 0
+            row[: len(array)] = array
     return Attended(values, lengths)
 
 
