@@ -11,13 +11,14 @@ import importlib
 import logging
 import secrets
 import socket
-from concurrent.futures import Future
+import time
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from app.batch.files import InputFile
 from app.batch.output import Note
 from app.batch.partition import Partition, Plan
-from app.batch.workers import Failure, Work, Worker, planned
+from app.batch.workers import LOOK_S, Failure, Work, Worker, planned
 from app.core.errors import ConfigurationError, RnnserveError
 
 T = TypeVar("T")
@@ -25,6 +26,8 @@ _TRIES = 3
 """That a part is sent again when its process or node has gone: one that ends each process would not end."""
 
 _KNOCK_S = 5.0
+PATIENCE_S = 600.0
+"""For which a cluster may have no core, as while its first node is being made."""
 
 
 class Cluster:
@@ -47,6 +50,7 @@ class Cluster:
         # A task's own error is a fault of ours, which would come again.
         remote = self._ray.remote(num_cpus=1, max_retries=_TRIES, retry_exceptions=False)
         self._plan, self._answer = remote(_plan), remote(_answer)
+        self._last_seen = time.monotonic()
 
     def __enter__(self) -> Cluster:
         return self
@@ -56,12 +60,26 @@ class Cluster:
 
     @property
     def num(self) -> int:
-        """Cores of the nodes that are there now."""
-        return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        """Cores of the nodes that are there now, at least 1."""
+        return max(1, self._cores())
+
+    def check(self) -> None:
+        """Raises RnnserveError: the cluster has had no core for long."""
+        now = time.monotonic()
+        if self._cores():
+            self._last_seen = now
+        elif now > self._last_seen + PATIENCE_S:
+            raise RnnserveError(
+                f"no node of the cluster has had a core for {PATIENCE_S:g} s; the same command goes on from "
+                "what is done"
+            )
 
     def plan(self, file: InputFile, size: int, encoding: str) -> Plan:
         """As :meth:`app.batch.workers.Workers.plan`."""
-        return planned(self.result(self._sent(self._plan, file, size, encoding)))
+        future = self._sent(self._plan, file, size, encoding)
+        while not wait([future], timeout=LOOK_S).done:
+            self.check()
+        return planned(self.result(future))
 
     def answer(self, partition: Partition) -> Future[Note | Failure]:
         """As :meth:`app.batch.workers.Workers.answer`."""
@@ -77,6 +95,9 @@ class Cluster:
                 "and the input, the output and the models at the same paths; the same command goes on from "
                 "what is done"
             ) from error
+
+    def _cores(self) -> int:
+        return int(self._ray.cluster_resources().get("CPU", 0))
 
     def _sent(self, task: Any, *given: Any) -> Future[Any]:
         future: Future[Any] = task.remote(self._run, self._work, *given).future()

@@ -13,13 +13,12 @@ from app.batch.cluster import Cluster
 from app.batch.files import InputFile, open_rows
 from app.batch.output import Note, Output
 from app.batch.partition import Partition
-from app.batch.workers import Failure, Workers
+from app.batch.workers import LOOK_S, Failure, Workers
 from app.core.errors import InvalidInput, RnnserveError
 from app.tasks.batch import Reject
 
 # Of each process, one that it works on and one that waits.
 _AHEAD = 2
-_LOOK_S = 0.5
 _DIGEST = 8
 
 
@@ -114,7 +113,9 @@ class Run:
 
     def _collect(self, running: dict[Future[Note | Failure], int]) -> None:
         """Wait for one or more of the parts."""
-        finished, _ = wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+        finished, _ = wait(running, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+        if not finished:
+            self._workers.check()
         for future in finished:
             number = running.pop(future)
             said = self._workers.result(future)

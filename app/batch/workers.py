@@ -21,6 +21,8 @@ from app.core.errors import InvalidInput, RnnserveError
 from app.settings import Settings
 
 T = TypeVar("T")
+LOOK_S = 0.5
+"""Between two looks at what runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ class Workers:
             self._pool.shutdown(wait=True, cancel_futures=True)
         if self._here is not None:
             self._here.close()
+
+    def check(self) -> None:
+        """A process of this machine that has ended is told by its futures."""
 
     def plan(self, file: InputFile, size: int, encoding: str) -> Plan:
         """Raises InvalidInput: the file cannot be read as what it is; RnnserveError: nothing can go on."""
@@ -109,6 +114,9 @@ class Worker:
             self._answerer = Answerer(work.settings, work.bundle, work.options)
         except RnnserveError as error:
             self._failure = Failure(error.message)
+
+    def check(self) -> None:
+        """A process of this machine that has ended is told by its futures."""
 
     def plan(self, file: InputFile, size: int, encoding: str) -> Plan | Failure:
         return self._told(lambda answerer: answerer.plan(file, size, encoding))

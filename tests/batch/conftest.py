@@ -6,15 +6,19 @@ import contextlib
 import csv
 import io
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from app.cli import main
 from tests.bundles import tiny_classifier, tiny_forecaster, tiny_reader
-from tests.e2e.server import ServerProcess
+from tests.e2e.server import REPOSITORY, ServerProcess
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +64,21 @@ class Batch:
                 main()
         self.said = printed.getvalue()
         return int(ended.value.code or 0)
+
+    def begin(self, task: str, given: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+        """The command in a process of its own, the leader of its group."""
+        command = [sys.executable, "-m", "app", "batch", task, str(given), "--out", str(out)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RNNSERVE_")}
+        return subprocess.Popen(
+            [*command, "--models", str(self.models), *words],
+            cwd=REPOSITORY,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            # A shell has what it starts in the background ignore it, and that is inherited.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
 
     def write(self, name: str, text: str, encoding: str = "utf-8") -> Path:
         """A file of the folder."""

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from typing import Any
 
 from tests.e2e.server import REPOSITORY
 
 _BYTES = 80 << 20
 """Of each node's object store, which nothing of ours uses."""
+
+
+_LONGEST_S = 300.0
 
 
 class RayCluster:
@@ -28,12 +32,16 @@ class RayCluster:
             stderr=subprocess.DEVNULL,
             text=True,
         )
+        # Whoever waits for it is told so by an empty answer.
+        self._end = threading.Timer(_LONGEST_S, self._process.kill)
+        self._end.start()
         self.address = self._answer()
         self.tell("add")
         return self
 
     def __exit__(self, *error: object) -> None:
         self._process.communicate()
+        self._end.cancel()
 
     def tell(self, order: str) -> None:
         """``add`` or ``kill``; returns when it is done."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.batch.conftest import Batch, daily
 from tests.batch.ray_cluster import RayCluster
 from tests.e2e.server import REPOSITORY
 
+pytestmark = pytest.mark.long
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 WORDS = ("--horizon", "6", "--part-mb", "0.05")
@@ -31,23 +33,15 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayCluster]:
         yield found
 
 
-def start(batch: Batch, given: Path, out: Path, *words: str) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
-    command = [
-        sys.executable,
-        "-m",
-        "app",
-        "batch",
-        "forecast",
-        str(given),
-        "--out",
-        str(out),
-        *WORDS,
-        *words,
-    ]
-    return subprocess.Popen(
-        [*command, "--models", str(batch.models)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
-    )
+@contextmanager
+def running(batch: Batch, given: Path, out: Path, address: str) -> Iterator[subprocess.Popen[str]]:
+    """The command on a cluster, for as long as somebody looks at it."""
+    process = batch.begin("forecast", given, out, *WORDS, "--ray", address)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def until_some_are_done(parts: Path, process: subprocess.Popen[str]) -> None:
@@ -65,24 +59,48 @@ def test_a_node_is_killed_and_nothing_is_missing_or_doubled(batch: Batch, cluste
     whole = batch.folder / "whole.csv"
     assert batch("forecast", given, whole, *WORDS) == 0, batch.said
     out = batch.folder / "out.csv"
-    process = start(batch, given, out, "--ray", cluster.address)
-    until_some_are_done(batch.folder / ".out.csv.parts", process)
-    cluster.tell("add")
-    cluster.tell("kill")
-    said = process.communicate(timeout=WAIT_S)[1]
+    with running(batch, given, out, cluster.address) as process:
+        until_some_are_done(batch.folder / ".out.csv.parts", process)
+        cluster.tell("add")
+        cluster.tell("kill")
+        said = process.communicate(timeout=WAIT_S)[1]
     assert process.returncode == 0, said
     assert out.read_bytes() == whole.read_bytes()
     assert said.startswith(f"{out}: 1,500 sequences, 9,000 rows"), "and Ray prints nothing beside it"
     assert len(said.splitlines()) == 1
 
     again = batch.folder / "again.csv"
-    process = start(batch, given, again, "--ray", cluster.address)
-    until_some_are_done(batch.folder / ".again.csv.parts", process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with running(batch, given, again, cluster.address) as process:
+        until_some_are_done(batch.folder / ".again.csv.parts", process)
+    assert process.returncode == -signal.SIGKILL
     assert batch("forecast", given, again, *WORDS) == 0, batch.said
     assert "done before" in batch.said
     assert again.read_bytes() == whole.read_bytes()
+
+
+def answered(batch: Batch, program: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """``rnnserve batch forecast`` after the statements of ``program``, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", f"{program}; from app.cli import main; main()", "batch", "forecast"]
+        + [str(word) for word in (*words, "--models", batch.models)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+
+
+def test_a_cluster_without_a_core_is_not_waited_for_without_end(batch: Batch, cluster: RayCluster) -> None:
+    """When its last node has gone, and before its first has come."""
+    given = batch.write("few.csv", daily(["a"]))
+    cluster.tell("kill")
+    impatient = "import app.batch.cluster; app.batch.cluster.PATIENCE_S = 1.0"
+    done = answered(batch, impatient, given, "--out", batch.folder / "out.csv", "--ray", cluster.address)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "no node of the cluster has had a core for 1 s" in line
+    assert "the same command goes on from what is done" in line
 
 
 def test_mistakes_are_one_line(batch: Batch) -> None:
@@ -91,26 +109,13 @@ def test_mistakes_are_one_line(batch: Batch) -> None:
     out = batch.folder / "out.csv"
     assert batch("forecast", given, out, "--ray", "auto", "--workers", 2) == 2
     assert "--workers are processes of this machine" in batch.said
-    told = start(batch, given, out, "--ray", "127.0.0.1:1")
-    said = told.communicate(timeout=WAIT_S)[1]
+    with running(batch, given, out, "127.0.0.1:1") as told:
+        said = told.communicate(timeout=WAIT_S)[1]
     assert told.returncode == 2
     (line,) = said.splitlines()
     assert line.startswith("rnnserve: --ray 127.0.0.1:1: ")
     assert "ray start --head" in line
-    process = "from app.cli import main; import sys; sys.modules['ray'] = None; main()"
-    words = [
-        "batch",
-        "forecast",
-        str(given),
-        "--out",
-        str(out),
-        "--models",
-        str(batch.models),
-        "--ray",
-        "auto",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", process, *words], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
+    missing = "import sys; sys.modules['ray'] = None"
+    done = answered(batch, missing, given, "--out", out, "--ray", "auto")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert "pip install '.[ray]'" in done.stderr

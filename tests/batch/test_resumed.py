@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.batch.conftest import Batch, daily
-from tests.e2e.server import REPOSITORY
 
 WORDS = ("--horizon", "6", "--part-mb", "0.05")
 
@@ -33,22 +28,6 @@ def children(pid: int) -> list[int]:
     return [*own, *(child for one in own for child in children(one))]
 
 
-def start(batch: Batch, given: Path, out: Path, *words: str) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
-    command = [sys.executable, "-m", "app", "batch", "forecast", str(given), "--out", str(out)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RNNSERVE_")}
-    return subprocess.Popen(
-        [*command, "--models", str(batch.models), *WORDS, *words],
-        cwd=REPOSITORY,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell has what it starts in the background ignore it, and that is inherited.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
-
-
 @pytest.mark.parametrize("name", ["o.csv", "folder"])
 def test_a_killed_run_is_resumed(batch: Batch, name: str) -> None:
     """``kill -9`` in the middle: its processes end with it, and no part that is done is done again."""
@@ -57,7 +36,7 @@ def test_a_killed_run_is_resumed(batch: Batch, name: str) -> None:
     assert batch("forecast", given, whole, *WORDS) == 0, batch.said
     out = batch.folder / name
     parts = out if name == "folder" else batch.folder / f".{name}.parts"
-    process = start(batch, given, out, "--workers", "2")
+    process = batch.begin("forecast", given, out, "--workers", "2", *WORDS)
     until = time.monotonic() + 60
     while len(notes := list(parts.glob("_part-*.json"))) < 3:
         assert time.monotonic() < until
@@ -129,7 +108,7 @@ def test_one_run_writes_an_output_at_a_time(batch: Batch) -> None:
     """And a folder with other files in it is none."""
     given = batch.write("big.csv", daily([f"s{number}" for number in range(1500)]))
     out = batch.folder / "o"
-    process = start(batch, given, out, "--workers", "1")
+    process = batch.begin("forecast", given, out, "--workers", "1", *WORDS)
     until = time.monotonic() + 60
     while not (out / "_job.json").exists():
         assert time.monotonic() < until
