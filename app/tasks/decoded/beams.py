@@ -126,7 +126,7 @@ class Decoder:
         return BeamRequest(
             steps,
             width=asked.width,
-            max_tokens=asked.max_tokens or max_tokens,
+            max_tokens=asked.max_tokens or max(max_tokens, asked.min_tokens),
             min_tokens=asked.min_tokens,
             n_best=asked.n,
             length_penalty=asked.length_penalty,
