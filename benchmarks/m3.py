@@ -124,10 +124,11 @@ def measure(chosen: Mapping[str, Sequence[Competitor]]) -> dict[str, Scores]:
 
 def short(chosen: Mapping[str, Sequence[Competitor]]) -> dict[str, dict[int, float]]:
     """Scaled pinball loss of all quantiles by method and by how many of the last values are known."""
-    net = GraphForecaster(read_bundle(BUNDLE))
+    bundle = read_bundle(BUNDLE)
+    net = GraphForecaster(bundle)
     levels = net.quantile_levels
     makers: dict[str, Callable[[Array, SeriesKind, int, int], Array]] = {
-        "`forecaster@3`": lambda given, kind, horizon, season: forecast_after(
+        f"`{bundle.manifest.reference}`": lambda given, kind, horizon, season: forecast_after(
             net, [History(given, None, kind)]
         )[0][:horizon],
         "seasonal naive": lambda given, kind, horizon, season: np.repeat(
