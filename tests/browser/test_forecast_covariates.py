@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.test_forecast_files import check_shell_line
-from tests.browser.visit import Visit, visiting
+from tests.browser.visit import Visit
 from tests.bundles import tiny_covariate_forecaster, tiny_forecaster
 from tests.e2e.server import ServerProcess
 
@@ -27,12 +27,6 @@ def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     tiny_covariate_forecaster(folder, "shop")
     with ServerProcess(folder, default="forecast=plain@1") as server:
         yield server
-
-
-@pytest.fixture
-def visit(browser: Browser, server: ServerProcess) -> Iterator[Visit]:
-    with visiting(browser, server.url) as visit:
-        yield visit
 
 
 @pytest.fixture

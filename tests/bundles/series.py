@@ -13,9 +13,8 @@ from app.features.series import COLUMNS, SeriesKind, encode
 from app.tasks.forecast.covariate_spec import CovariateSpec, Holidays, Scaled, Words, all_columns
 from app.tasks.forecast.spec import ForecastSpec, Frequency
 from app.tasks.sequence.spec import Column, NamedOutput, SequenceSpec
-from tests.bundles.untrained import unsettle
+from tests.bundles.untrained import exported, unsettle
 from training.cells import Cell
-from training.export import describe_run, export_bundle
 from training.forecast.beside import Beside
 from training.forecast.net import Forecaster, ForecasterConfig
 from training.sequence.net import Reader, ReaderConfig, Scale
@@ -41,12 +40,12 @@ def tiny_forecaster(
         "h": Frequency(index=1, season=24, long_season=168),
         "D": Frequency(index=2, season=7, long_season=7),
     }
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version=version,
-        description="Random forecasts.",
+        out,
+        name,
+        version,
+        "Random forecasts.",
         spec=ForecastSpec(
             horizon=HORIZON,
             quantiles=net.config.levels,
@@ -54,7 +53,7 @@ def tiny_forecaster(
             window=MAX_SEASON,
             frequencies=frequencies,
         ),
-        provenance=describe_run("tests", 3),
+        seed=3,
         golden_steps=golden_series(),
     )
 
@@ -80,14 +79,14 @@ def tiny_covariate_forecaster(out: Path, name: str = "tiny-shop") -> Path:
         covariates=covariates,
     )
     golden = np.pad(golden_series(), ((0, 0), (0, 0), (0, len(spec.columns) - len(COLUMNS))))
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version="1",
-        description="Random sales.",
+        out,
+        name,
+        "1",
+        "Random sales.",
         spec=spec,
-        provenance=describe_run("tests", 5),
+        seed=5,
         golden_steps=golden,
     )
 
@@ -109,12 +108,12 @@ def tiny_reader(out: Path, cell: Cell = "gru", name: str = "tiny-sensors", versi
     unsettle(net.recurrent)
     steps = np.random.default_rng(0).normal((0.5, 20.0), (0.5, 4.0), (3, 24, 2)).astype(np.float32)
     steps[0, 5:9, 1] = np.nan
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version=version,
-        description="Random verdicts.",
+        out,
+        name,
+        version,
+        "Random verdicts.",
         spec=SequenceSpec(
             columns=(
                 Column(name="vibration", unit="mm/s"),
@@ -125,6 +124,6 @@ def tiny_reader(out: Path, cell: Cell = "gru", name: str = "tiny-sensors", versi
                 NamedOutput(name="next", unit="°C"),
             ),
         ),
-        provenance=describe_run("tests", 5),
+        seed=5,
         golden_steps=steps,
     )

@@ -9,11 +9,10 @@ import torch
 
 from app.tasks.compose.spec import ComposeSpec, Voice
 from app.tasks.transcribe.spec import TranscribeSpec
-from tests.bundles.untrained import unsettle
+from tests.bundles.untrained import exported, unsettle
 from training.cells import Cell
 from training.compose.corpus import allowed, follows, intervals
 from training.compose.net import Composer, ComposerConfig
-from training.export import describe_run, export_bundle
 from training.transcribe.net import Hearer, HearerConfig
 
 TINY_VOICES = (
@@ -37,16 +36,16 @@ def tiny_hearer(out: Path, cell: Cell = "gru", name: str = "tiny-ears", version:
         logits = net(samples, net.start_row().expand(3, -1).contiguous())[0]["logits"]
         net.head.bias.sub_(logits.mean(dim=(0, 1)))
         net.head.bias[0] += 1
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version=version,
-        description="Random letters.",
+        out,
+        name,
+        version,
+        "Random letters.",
         spec=TranscribeSpec(
             unit="character", units=("a", "b", "c", " "), sample_rate=8000, step_samples=net.step_samples
         ),
-        provenance=describe_run("tests", 6),
+        seed=6,
         golden_steps=steps,
     )
 
@@ -68,13 +67,13 @@ def tiny_composer(
     )
     net = Composer(config, allowed(spec), intervals(spec.layout), follows(spec.layout))
     unsettle(net)
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version=version,
-        description="Random music.",
+        out,
+        name,
+        version,
+        "Random music.",
         spec=spec,
-        provenance=describe_run("tests", 5),
+        seed=5,
         golden_steps=np.random.default_rng(5).integers(0, spec.layout.vocabulary, (3, 24)),
     )

@@ -12,9 +12,8 @@ from app.tasks.generate.spec import GenerateSpec
 from app.tasks.sentiment.spec import SentimentSpec
 from app.tasks.sequence.spec import NamedOutput, SequenceSpec
 from app.tasks.translate.spec import Language, TranslateSpec
-from tests.bundles.untrained import unsettle
+from tests.bundles.untrained import exported, unsettle
 from training.cells import Cell
-from training.export import describe_run, export_bundle
 from training.generate.net import LanguageModel
 from training.sentiment.net import Classifier, ClassifierConfig
 from training.sequence.net import Reader, ReaderConfig
@@ -47,15 +46,15 @@ def tiny_generator(
     spec = GenerateSpec(
         vocabulary=vocabulary, unit="character", start_token=TextCodec(tokenizer).encode("\n")[0]
     )
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version=version,
-        description="Random letters.",
+        out,
+        name,
+        version,
+        "Random letters.",
         spec=spec,
-        provenance=describe_run("tests", 1),
-        files={"tokenizer.json": tokenizer.encode()},
+        seed=1,
+        tokenizer=tokenizer,
     )
 
 
@@ -66,17 +65,17 @@ def tiny_bpe_generator(out: Path, name: str = "tiny-bpe", version: str = "1") ->
     vocabulary = TextCodec(tokenizer).size
     net = LanguageModel(TokenNetConfig(vocabulary, cell="gru", embedding=8, hidden=16))
     unsettle(net)
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version=version,
-        description="Random bytes.",
+        out,
+        name,
+        version,
+        "Random bytes.",
         spec=GenerateSpec(
             vocabulary=vocabulary, unit="token", start_token=TextCodec(tokenizer).encode("\n")[0]
         ),
-        provenance=describe_run("tests", 4),
-        files={"tokenizer.json": tokenizer.encode()},
+        seed=4,
+        tokenizer=tokenizer,
     )
 
 
@@ -87,15 +86,15 @@ def tiny_classifier(out: Path, cell: Cell = "gru", name: str = "tiny-mood", vers
     vocabulary = TextCodec(tokenizer).size
     net = Classifier(ClassifierConfig(vocabulary, labels=len(LABELS), cell=cell, embedding=8, hidden=12))
     unsettle(net)
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version=version,
-        description="Random moods.",
+        out,
+        name,
+        version,
+        "Random moods.",
         spec=SentimentSpec(vocabulary=vocabulary, labels=LABELS),
-        provenance=describe_run("tests", 2),
-        files={"tokenizer.json": tokenizer.encode()},
+        seed=2,
+        tokenizer=tokenizer,
     )
 
 
@@ -106,19 +105,19 @@ def tiny_speller(out: Path, name: str = "tiny-names", version: str = "1") -> Pat
     vocabulary = TextCodec(tokenizer).size
     net = Reader(ReaderConfig(1, vocabulary=vocabulary, cell="lstm", embedding=8, hidden=12))
     unsettle(net)
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version=version,
-        description="Random languages.",
+        out,
+        name,
+        version,
+        "Random languages.",
         spec=SequenceSpec(
             vocabulary=vocabulary,
             outputs=(NamedOutput(name="language", labels=("here", "elsewhere")),),
             read="each",
         ),
-        provenance=describe_run("tests", 6),
-        files={"tokenizer.json": tokenizer.encode()},
+        seed=6,
+        tokenizer=tokenizer,
     )
 
 
@@ -147,15 +146,15 @@ def tiny_translator(out: Path, name: str = "tiny-tongues", version: str = "1") -
         max_tokens=config.max_length - 1,
     )
     sources = [[*vocabulary.codec.encode(text), vocabulary.end] for text in TONGUES[:3]]
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version=version,
-        description="Random words.",
+        out,
+        name,
+        version,
+        "Random words.",
         spec=spec,
-        provenance=describe_run("tests", 8),
-        files={"tokenizer.json": tokenizer.encode()},
+        seed=8,
+        tokenizer=tokenizer,
         golden_steps=np.random.default_rng(0).integers(0, vocabulary.size, (3, 12)),
         encoder=Encoder(net),
         golden_inputs=[np.array(source[: config.max_length]) for source in sources],

@@ -14,10 +14,10 @@ from torch import nn
 from app.features.text import TextCodec
 from app.tasks.caption.pictures import as_input
 from app.tasks.caption.spec import CaptionSpec
+from tests.bundles.untrained import exported
 from training.caption.corpus import Vocabulary, caption_tokenizer
 from training.caption.net import Captioner, CaptionerConfig, Encoder
 from training.caption.scratch import Scratch
-from training.export import describe_run, export_bundle
 
 SIZE, DETAIL, MAX_TOKENS = 64, 32, 12
 WORDS = "a dog runs, two men 's t-shirt in the red grass jump over one big wave"
@@ -37,12 +37,12 @@ def tiny_captioner(out: Path, name: str = "tiny-eyes", version: str = "1") -> Pa
             nn.init.normal_(parameter, std=0.6)  # so that attention and logits are anything but even
     nn.init.constant_(net.bias[vocabulary.end : vocabulary.end + 1], 1.0)
     random = np.random.default_rng(0)
-    return export_bundle(
+    return exported(
         net,
-        out=out,
-        name=name,
-        version=version,
-        description="Random words.",
+        out,
+        name,
+        version,
+        "Random words.",
         spec=CaptionSpec(
             vocabulary=vocabulary.size,
             start_token=vocabulary.start,
@@ -52,8 +52,8 @@ def tiny_captioner(out: Path, name: str = "tiny-eyes", version: str = "1") -> Pa
             detail=DETAIL,
             grid=(SIZE // Scratch.stride, SIZE // Scratch.stride),
         ),
-        provenance=describe_run("tests", 3),
-        files={"tokenizer.json": tokenizer.encode()},
+        seed=3,
+        tokenizer=tokenizer,
         golden_steps=random.integers(0, vocabulary.size, (3, 24)),
         encoder=Encoder(net),
         golden_inputs=[as_input(random.integers(0, 256, (SIZE, SIZE, 3), np.uint8)) for _ in range(3)],
