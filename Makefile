@@ -14,7 +14,7 @@ ARGS   ?=
 # Test files side by side, one for each core.
 # One more than there are cores, up to four: many tests wait for a server more than they compute.
 WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN) && echo $$((cores < 3 ? cores + 1 : 4)))
-PYTEST_FLAGS ?= -q -rs -n $(WORKERS) --dist loadfile
+PYTEST_FLAGS ?= -q -rs -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The first interpreter of a version that pyproject.toml allows; override with PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \

@@ -31,3 +31,8 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tiny_classifier(folder, cell, f"tiny-mood-{cell}")
         tiny_forecaster(folder, cell, f"tiny-series-{cell}")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long begin first: a worker takes whole files, and would end long after the others."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)

@@ -13,6 +13,8 @@ import pytest
 
 from tests.e2e.server import REPOSITORY, ServerProcess
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def server(tiny_models: Path) -> Iterator[ServerProcess]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
 REPOSITORY = Path(__file__).parent.parent.parent
 WORDS = {
     "forecast": "--seconds 0.2 --rounds 1 --no-peers --connections 1",

@@ -13,6 +13,8 @@ from playwright.sync_api import expect
 from tests.browser.test_forecast_panel import AIRLINE, SAMPLES, series, upload
 from tests.browser.visit import Visit, inked
 
+pytestmark = pytest.mark.long
+
 
 def test_the_values_of_an_uploaded_csv_are_the_apis(visit: Visit, client: httpx2.Client) -> None:
     """Mean and quantiles of each step, to the last digit, and the naive forecast beside them."""

@@ -12,6 +12,7 @@ from playwright.sync_api import Route, expect
 
 from tests.browser.visit import Visit, inked
 
+pytestmark = pytest.mark.long
 BETTER = "The plot is thin, yet the acting is superb"
 SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 1, "logprobs": 5, "advance": True}
 

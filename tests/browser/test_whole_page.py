@@ -17,6 +17,7 @@ from tests.browser.visit import PANELS, Visit, visiting
 from tests.e2e.server import REPOSITORY, ServerProcess
 from tests.parity.network import export_parity
 
+pytestmark = pytest.mark.long
 MAX_TRANSFER = 1_500_000
 WIDTHS = (390, 1280, 1920)
 SEVERE = ("serious", "critical")

@@ -18,6 +18,8 @@ from websockets.sync.client import connect
 from tests.bundles import tiny_generator
 from tests.e2e.server import REPOSITORY, ServerProcess
 
+pytestmark = pytest.mark.long
+
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""

@@ -15,6 +15,7 @@ from benchmarks.server import Server
 from tests.bundles import tiny_generator
 from tests.redis_server import RedisServer
 
+pytestmark = pytest.mark.long
 MODEL = "tiny-text"
 # The tiny network knows 33 tokens; the crowd draws from more.
 ROUNDS = 4

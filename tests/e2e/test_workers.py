@@ -15,6 +15,8 @@ import pytest
 from benchmarks.kills import free_port
 from tests.e2e.server import ServerProcess
 
+pytestmark = pytest.mark.long
+
 
 class Starting:
     """A server of two workers on a port that is known before it listens."""

@@ -15,6 +15,7 @@ from benchmarks.kills import free_port
 from tests.e2e.server import ServerProcess
 from tests.reliability.traffic import MODEL, SECRET, Ending, Traffic, running, write_models
 
+pytestmark = pytest.mark.long
 # Far longer than the texts take on a slow machine: what is tested is that they end, not how soon.
 GRACE_S = 120
 # Long enough for the drain to be seen, and for a text to end within it.

@@ -16,6 +16,7 @@ from app.access.api_key import new_key, shown_digest
 from tests.e2e.server import ServerProcess
 from tests.reliability.fuzz import DEFAULTS, run, run_command, write_models
 
+pytestmark = pytest.mark.long
 # Half a minute; ``python -m tests.reliability.fuzz`` runs as long as one likes.
 MAX_EXAMPLES = 25
 

@@ -15,6 +15,7 @@ from tests.reliability.retrying import Asker, Feeder, Question, check_answers, c
 from tests.reliability.scale import Scale
 from tests.reliability.traffic import MODEL, SECRET, SERIES, Traffic, running, write_models
 
+pytestmark = pytest.mark.long
 REPLICAS = ("replica-1", "replica-2")
 QUESTIONS = [
     *(
