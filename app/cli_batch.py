@@ -18,6 +18,7 @@ from app.batch.cluster import Cluster
 from app.batch.files import find_inputs
 from app.batch.job import described, held
 from app.batch.output import Output
+from app.batch.place import place, reason, troubles
 from app.batch.run import Done, Run
 from app.batch.workers import Work, Workers
 from app.bundle.manifest import MANIFEST_FILE
@@ -35,12 +36,19 @@ _LINE_S = 0.5
 _MIB = 1 << 20
 
 _INPUT = Annotated[
-    Path, typer.Argument(metavar="INPUT", help="a file, .csv, .jsonl or .parquet, or a folder of them")
+    Path,
+    typer.Argument(
+        parser=place,
+        metavar="INPUT",
+        help="a file, .csv, .jsonl or .parquet, or a folder of them; or s3://...",
+    ),
 ]
 _OUT = Annotated[
     Path,
     typer.Option(
-        help="a file, .csv, .jsonl or .parquet; or a folder, which gets a file for each part",
+        parser=place,
+        metavar="OUTPUT",
+        help="a file, .csv, .jsonl or .parquet; or a folder, which gets a file for each part; or s3://...",
         show_default=False,
     ),
 ]
@@ -101,7 +109,10 @@ def _command(task: Task, batch: Batch) -> Callable[..., None]:
             options = batch.options.model_validate(values)
         except ValidationError as error:
             raise ConfigurationError(f"--{describe(error, '').detail}") from error
-        _run(task, options, values, **given)
+        try:
+            _run(task, options, values, **given)
+        except troubles() as error:
+            raise ConfigurationError(f"cannot write {str(given['out'])!r}: {reason(error)}") from error
 
     kinds: dict[str, tuple[Any, Any]] = {
         "input": (_INPUT, inspect.Parameter.empty),

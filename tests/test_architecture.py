@@ -39,7 +39,7 @@ reader (150). 300 came from the folders of tasks that write by beams: options, s
 these (250), and the n-grams that must not come twice (40). 45 say what is wrong with a table that is none,
 and read months as people write them."""
 MAX_LINES_OF_SERVICE = 1_300
-WINGS = {("app/batch/", "app/cli_batch.py", "app/tasks/batch.py"): 2_350}
+WINGS = {("app/batch/", "app/cli_batch.py", "app/tasks/batch.py"): 2_470}
 """Files of ``app`` that may be left out as a whole, with the lines that they may have. Nothing else imports a
 wing but the list of commands, and tasks the words in which they declare their side of it."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from app.batch.cut import Cut
+from app.batch.place import readable
 from app.batch.row_file import Dialect, Read
 from app.core.errors import ConfigurationError, InvalidInput
 from app.tasks.batch import Cells, Kind, Rows
@@ -42,7 +43,7 @@ class ParquetRows:
         self._arrow = arrow(path)
         self._path = path
         try:
-            self._file = self._arrow.parquet.ParquetFile(path)
+            self._file = self._arrow.parquet.ParquetFile(readable(path))
         except self._arrow.ArrowInvalid as error:
             raise InvalidInput("body", f"this is no Parquet file: {error}") from error
         self._num = max(1, size // _ROW_BYTES)
@@ -128,8 +129,8 @@ def join_parquet(parts: Sequence[Path], path: Path) -> None:
     """One file of the row groups of several, one of them in memory at a time."""
     pyarrow = arrow(path)
     parquet = pyarrow.parquet
-    with parquet.ParquetWriter(path, parquet.read_schema(parts[0])) as writer:
+    with parquet.ParquetWriter(path, parquet.read_schema(readable(parts[0]))) as writer:
         for part in parts:
-            file = parquet.ParquetFile(part)
+            file = parquet.ParquetFile(readable(part))
             for group in range(file.metadata.num_row_groups):
                 writer.write_table(file.read_row_group(group))

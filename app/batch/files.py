@@ -8,6 +8,7 @@ from pathlib import Path
 from app.batch.arrow import ParquetRows
 from app.batch.csv_file import CsvFile
 from app.batch.json_file import JsonFile
+from app.batch.place import below, troubles
 from app.batch.row_file import SUFFIXES, Dialect, RowFile, in_file, unreadable
 from app.core.errors import ConfigurationError, InvalidInput
 
@@ -34,7 +35,7 @@ def find_inputs(given: Path) -> list[InputFile]:
         paths = [given]
         if given.is_dir():
             found = (path for path in given.rglob("*") if path.is_file())
-            paths = sorted(path for path in found if not _hidden(path.relative_to(given)))
+            paths = sorted(path for path in found if not _hidden(below(path, given)))
             if not paths:
                 raise ConfigurationError(f"the folder {str(given)!r} has no files; read are {allowed}")
         files = []
@@ -46,9 +47,9 @@ def find_inputs(given: Path) -> list[InputFile]:
                     "an underscore before its name"
                 )
             stat = path.stat()
-            name = path.name if path == given else str(path.relative_to(given))
+            name = path.name if path == given else str(below(path, given))
             files.append(InputFile(name, path, kind, stat.st_size, stat.st_mtime_ns))
-    except OSError as error:
+    except troubles() as error:
         raise unreadable(given, error) from error
     return files
 
@@ -72,5 +73,5 @@ def open_rows(file: InputFile, size: int, encoding: str, dialect: Dialect | None
         return CsvFile(file.path, size, encoding, dialect)
     except InvalidInput as error:
         raise in_file(file.name, error) from error
-    except OSError as error:
+    except troubles() as error:
         raise unreadable(file.path, error) from error

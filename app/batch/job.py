@@ -6,7 +6,8 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from app.batch.files import InputFile
@@ -29,38 +30,49 @@ def held(output: Output, job: Mapping[str, Any], *, restart: bool) -> Iterator[b
     """Hold an output for this run alone; whether an earlier one has begun it.
 
     Raises:
-        ConfigurationError: it is being written, is there already, cannot be written, or was begun by another
-            run.
+        ConfigurationError: it is being written, is there already, or was begun by another run.
+        OSError: it cannot be written.
     """
     where = str(output.path)
-    try:
-        if output.complete and not output.is_folder and not restart:
-            raise ConfigurationError(f"{where!r} is there already; name another --out, or give --restart")
-        output.folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(output.folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {where!r}: {error.strerror or error}") from error
-    try:
+    if output.complete and not output.is_folder and not restart:
+        raise ConfigurationError(f"{where!r} is there already; name another --out, or give --restart")
+    # A bucket has no folders, and nobody can hold one: two runs there write the same.
+    with nullcontext() if output.remote else _alone(output.folder, where):
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigurationError(f"another run is writing {where!r}; wait for it, or end it") from error
-        if restart:
-            output.clear()
-        begun = output.job.exists() and (output.complete or not output.empty)
-        if begun:
-            _check_same(json.loads(output.job.read_text()), json.loads(json.dumps(job)), where)
-        else:
-            others = (path for path in output.folder.iterdir() if path != output.job)
-            if output.is_folder and (strange := next(others, None)) is not None:
-                raise ConfigurationError(f"the folder {where!r} holds {strange.name!r}; name an empty one")
-            with replaced(output.job) as path:
-                path.write_text(json.dumps(job, indent=2))
-        yield begun
-    finally:
-        if not output.is_folder and output.folder.is_dir() and output.empty:
-            output.drop()
+            if restart:
+                output.clear()
+            begun = output.job.exists() and (output.complete or not output.empty)
+            if begun:
+                _check_same(json.loads(output.job.read_text()), json.loads(json.dumps(job)), where)
+            else:
+                _begin(output, job, where)
+            yield begun
+        finally:
+            if not output.is_folder and output.folder.is_dir() and output.empty:
+                output.drop()
+
+
+@contextmanager
+def _alone(folder: Path, where: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
         os.close(handle)
+        raise ConfigurationError(f"another run is writing {where!r}; wait for it, or end it") from error
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _begin(output: Output, job: Mapping[str, Any], where: str) -> None:
+    others = output.folder.iterdir() if output.is_folder and output.folder.is_dir() else ()
+    if (strange := next((path for path in others if path != output.job), None)) is not None:
+        raise ConfigurationError(f"the folder {where!r} holds {strange.name!r}; name an empty one")
+    with replaced(output.job) as path:
+        path.write_text(json.dumps(job, indent=2))
 
 
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:

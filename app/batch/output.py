@@ -16,6 +16,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import orjson
 
 from app.batch.answering import Answered
 from app.batch.arrow import arrow, join_parquet, write_parquet
+from app.batch.place import Sent, is_remote
 from app.batch.row_file import SUFFIXES
 from app.core.errors import ConfigurationError
 from app.tasks.batch import Kind, Reject
@@ -49,6 +51,7 @@ class Output:
 
     def __init__(self, path: Path, kind: str) -> None:
         self.path = path
+        self.remote = is_remote(path)
         self.is_folder = path.is_dir() or not path.suffix
         self._suffix = f".{kind}" if self.is_folder else path.suffix.lower()
         if self._suffix not in SUFFIXES:
@@ -148,22 +151,28 @@ class Output:
         for pattern in ("_part-*", "_tmp-*"):
             for path in self.folder.glob(pattern):
                 path.unlink()
-        (self.path / SUCCESS).touch()
+        (self.path / SUCCESS).write_bytes(b"")
 
     def drop(self) -> None:
         """Take the folder of parts away."""
         for path in self.folder.iterdir():
             path.unlink()
-        self.folder.rmdir()
+        if not self.remote:
+            self.folder.rmdir()
 
     def _note(self, number: int) -> Path:
         return self.folder / f"_part-{number:05d}.json"
 
 
-class replaced:
+def replaced(path: Path, *, durable: bool = False) -> AbstractContextManager[Path]:
     """A path to write to; what is there takes the place of ``path`` at the end, as a whole."""
+    return Sent(path) if is_remote(path) else _Replaced(path, durable)
 
-    def __init__(self, path: Path, *, durable: bool = False) -> None:
+
+class _Replaced:
+    """Of a file of this machine."""
+
+    def __init__(self, path: Path, durable: bool) -> None:
         self._path = path
         self._durable = durable
         # Of no other process, on whichever machine.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.batch.cut import Cut
 from app.batch.files import InputFile, open_rows
+from app.batch.place import troubles
 from app.batch.row_file import Broken, Dialect, RowFile, unreadable
 from app.core.errors import InvalidInput
 from app.tasks.batch import Cells, Layout, Reject, Rows
@@ -52,7 +53,7 @@ def read_partition(partition: Partition) -> tuple[Rows, list[Reject]]:
         if not cut.alone:
             rows, broken = _whole(file, cut, plan.key, rows, broken)
             _check_together(rows, plan.key)
-    except OSError as error:
+    except troubles() as error:
         raise unreadable(plan.file.path, error) from error
     return _without(rows, broken, plan.key, file.header)
 

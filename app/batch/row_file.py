@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from app.batch.cut import Cut
+from app.batch.place import reason
 from app.core.errors import ConfigurationError, InvalidInput
 from app.tasks.batch import Rows
 
@@ -51,8 +52,8 @@ class RowFile(Protocol):
         """The rows from there on, some at a time."""
 
 
-def unreadable(path: Path, error: OSError) -> ConfigurationError:
-    return ConfigurationError(f"cannot read {str(path)!r}: {error.strerror or error}")
+def unreadable(path: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(f"cannot read {str(path)!r}: {reason(error)}")
 
 
 def in_file(name: str, error: InvalidInput) -> InvalidInput:

@@ -17,6 +17,7 @@ from app.batch.answering import Answerer
 from app.batch.files import InputFile
 from app.batch.output import Note, Output
 from app.batch.partition import Partition, Plan
+from app.batch.place import reason, troubles
 from app.core.errors import InvalidInput, RnnserveError
 from app.settings import Settings
 
@@ -115,9 +116,6 @@ class Worker:
         except RnnserveError as error:
             self._failure = Failure(error.message)
 
-    def check(self) -> None:
-        """A process of this machine that has ended is told by its futures."""
-
     def plan(self, file: InputFile, size: int, encoding: str) -> Plan | Failure:
         return self._told(lambda answerer: answerer.plan(file, size, encoding))
 
@@ -143,8 +141,8 @@ class Worker:
             return Failure(error.message, error.field or "body")
         except RnnserveError as error:
             return Failure(error.message)
-        except OSError as error:
-            return Failure(f"cannot write {str(self._output.folder)!r}: {error.strerror or error}")
+        except troubles() as error:
+            return Failure(f"cannot write {str(self._output.folder)!r}: {reason(error)}")
 
 
 _worker: Worker | None = None

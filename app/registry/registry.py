@@ -57,11 +57,8 @@ class ModelRegistry:
         self._judging = Judging(load, settings.tasks, metrics)
         self._on_demand: OnDemand | None = None
         if settings.load == "on-demand":
-            memory_bytes, judge, retire = (
-                settings.models_memory_bytes,
-                self._judging.beside,
-                self.served.leaving.retire,
-            )
+            judge, retire = self._judging.beside, self.served.leaving.retire
+            memory_bytes = settings.models_memory_bytes
             self._on_demand = OnDemand(memory_bytes, settings.limits, judge, retire, metrics)
         self.served.on_demand = self._on_demand
         self._changing = asyncio.Lock()
@@ -95,8 +92,7 @@ class ModelRegistry:
             self._serve(look, self._judge_at_start, names).send(None)
         for task, wanted in self._settings.chosen_models.items():
             self._check_default(task, wanted)
-        unknown = self._settings.preloaded - names - look.bundles.keys()
-        if unknown:
+        if unknown := self._settings.preloaded - names - look.bundles.keys():
             raise ConfigurationError(
                 f"--preload {', '.join(sorted(unknown))}: no such model lies in a models folder"
             )
@@ -106,13 +102,12 @@ class ModelRegistry:
         found = self.served.catalog.base(wanted)
         if found is not None and found.manifest.task == task:
             return
-        name = wanted.partition("@")[0]
         known = self._lineup.names if self._settings.skip_bad_models else frozenset()
-        if found is None and name in known | self._lineup.unloaded:
+        if found is None and wanted.partition("@")[0] in known | self._lineup.unloaded:
             logger.warning("--default %s=%s is not served", task, wanted)
             return
-        manifests = [one.manifest for one in self.served.models.values()]
-        served = sorted({manifest.name for manifest in manifests if manifest.task == task})
+        models = self.served.models.values()
+        served = sorted({one.manifest.name for one in models if one.manifest.task == task})
         raise ConfigurationError(
             f"--default {task}={wanted}: no such model serves {task}; served: {', '.join(served) or 'none'}"
         )
@@ -269,10 +264,10 @@ class ModelRegistry:
                 self._complain("folders", "the models folders are empty; what is served goes on being served")
                 return
             unloaded = self._siblings.unloaded.names()
-            if (look, unloaded) == self._seen and not at_once and not self._lineup.unsettled:
-                return
-            await self._serve(look, self._judge_beside, at_once)
-            self._seen = look, unloaded
+            if (look, unloaded) != self._seen or at_once or self._lineup.unsettled:
+                await self._serve(look, self._judge_beside, at_once)
+                self._seen = look, unloaded
+            self._count_bad()  # also those that are bad on the network, and come into no folder
 
     async def _serve(self, look: Look, judge: Judge, at_once: Collection[str]) -> None:
         self._complain("folders", *look.problems)
@@ -280,6 +275,9 @@ class ModelRegistry:
         self._lineup.see(look, self.served.models)
         chosen = await self._lineup.choose(look, self.served.models, judge, at_once)
         self.served.switch(chosen, look, self._lineup.known_names)
+        self._count_bad()
+
+    def _count_bad(self) -> None:
         self._metrics.bad_models(sum(state.status == "broken" for state in self.index()))
 
     async def _drop(self, name: str) -> None:

@@ -46,7 +46,7 @@ class Batch:
         self.folder = folder
         self.said = ""
 
-    def __call__(self, task: str, given: Path, out: Path, *words: object) -> int:
+    def __call__(self, task: str, given: Path | str, out: Path | str, *words: object) -> int:
         """The exit status. One process is faster here than to start others."""
         if "--workers" not in words:
             words += ("--workers", 1)
@@ -65,7 +65,7 @@ class Batch:
         self.said = printed.getvalue()
         return int(ended.value.code or 0)
 
-    def begin(self, task: str, given: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+    def begin(self, task: str, given: Path | str, out: Path | str, *words: str) -> subprocess.Popen[str]:
         """The command in a process of its own, the leader of its group."""
         command = [sys.executable, "-m", "app", "batch", task, str(given), "--out", str(out)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RNNSERVE_")}

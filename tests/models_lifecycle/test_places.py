@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 
 from app.core.errors import FetchFailed
 from app.remote.mirror import Mirror
+from tests.buckets import bucket_server
 from tests.e2e.server import ServerProcess
 from tests.models_lifecycle.shelf import Shelf, entry, states, text_of, until
 from tests.models_lifecycle.test_cli_models import rnnserve
@@ -226,28 +224,10 @@ def test_the_commands_read_places(shelf: Shelf, web: Web, tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def bucket(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client of an S3 server in a process of its own, with the bucket ``models``."""
-    boto3 = pytest.importorskip("boto3", reason="the [test] extra is not installed")
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    log = tmp_path / "s3.log"
-    address = re.compile(r"http://127\.0\.0\.1:\d+")
-    with log.open("w") as file:
-        process = subprocess.Popen(command, stderr=file, stdout=file)
-    try:
-        until(lambda: address.search(log.read_text()) is not None, "the start of the S3 server")
-        found = address.search(log.read_text())
-        assert found is not None
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", found[0])
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="models")
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an S3 server with the bucket ``models``."""
+    with bucket_server(tmp_path, monkeypatch, "models") as client:
         yield client
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def upload(client: Any, bundle: Path, prefix: str) -> None:
