@@ -19,6 +19,7 @@ const MAX_WORDS = 400;
 // A word at the end of the text may still grow; after this long it is taken as it stands.
 const SETTLE_MS = 350;
 const TTL_S = 900;
+const POLES = ["negative", "positive"];
 const PALETTE = ["warm", "accent", "good", "naive", "ink"];
 
 const wordsOf = (text) =>
@@ -28,6 +29,12 @@ const wordsOf = (text) =>
 function verdictColour(share) {
   const strength = Math.min(1, Math.abs(share - 0.5) * 2);
   return `color-mix(in srgb, var(${share < 0.5 ? "--heat-low" : "--heat-high"}) ${Math.round(strength * 100)}%, var(--line))`;
+}
+
+/** The two ends of what labels stand for: of two they are the labels, of more those with these names. */
+function polesOf(labels) {
+  if (labels.length === 2) return labels;
+  return POLES.every((label) => labels.includes(label)) ? POLES : null;
 }
 
 /** A session that has read some words, and can be brought to read others. */
@@ -90,6 +97,7 @@ export function panel() {
   const error = byId("mood-error");
   let reader = null;
   let labels = [];
+  let poles = null;
   let settled = null;
   let busy = false;
   let stale = false;
@@ -169,7 +177,7 @@ export function panel() {
       const span = make("span", { class: read ? "word" : "word waiting" }, place.text);
       const between = make("span", {}, text.slice(place.end, places[index + 1]?.start));
       if (read) {
-        const share = labels.length === 2 ? read.scores[labels[1]] : 0.5 + read.score / 2;
+        const share = poles ? (1 + read.scores[poles[1]] - read.scores[poles[0]]) / 2 : 0.5 + read.score / 2;
         for (const one of index + 1 < words.length ? [span, between] : [span]) one.style.borderBottomColor = verdictColour(share);
         span.dataset.score = read.scores[labels.at(-1)];
         span.title = `after “${read.text}”: ${read.label} ${percent(read.score)}`;
@@ -207,16 +215,19 @@ export function panel() {
     reader?.leave();
     reader = new Reader(referenceOf(model));
     labels = model.inputs.labels;
+    poles = polesOf(labels);
     const shown = labels.length === 2 ? [labels[1]] : labels;
-    byId("mood-scale").hidden = labels.length !== 2;
-    if (labels.length === 2) fillScale(byId("mood-scale"), labels[0], labels[1]);
+    byId("mood-scale").hidden = !poles;
+    if (poles) fillScale(byId("mood-scale"), ...poles);
+    const colourOf = (label, at) =>
+      poles?.includes(label) ? ["heat-low", "heat-high"][poles.indexOf(label)] : poles ? "ink" : PALETTE[at % PALETTE.length];
     chart.shape({
       label: `Probability of ${shown.join(", ")} after each word`,
-      series: shown.map((label, at) => ({ label, color: labels.length === 2 ? "accent" : PALETTE[at % PALETTE.length], width: 2, fill: labels.length === 2 ? 0.12 : 0 })),
+      series: shown.map((label, at) => ({ label, color: labels.length === 2 ? "accent" : colourOf(label, at), width: 2, fill: labels.length === 2 ? 0.12 : 0 })),
     });
     fill(byId("mood-meters"), ...labels.map((label, at) => {
       const bar = make("div", { class: "meter-fill" });
-      bar.style.background = `var(--${labels.length === 2 ? ["heat-low", "heat-high"][at] : PALETTE[at % PALETTE.length]})`;
+      bar.style.background = `var(--${colourOf(label, at)})`;
       return make("div", { class: "meter", "data-label": label }, make("span", {}, label),
         make("div", { class: "meter-track" }, bar), make("span", { class: "meter-value" }, "–"));
     }));
