@@ -4,7 +4,7 @@
 
 Each sentence of tests/data/sentences.csv has one right label of three: positive, negative, neutral. A bundle
 that knows no ``neutral`` is wrong on neutral sentences. Beside the bundles: a regression on words and word
-pairs, trained on what the first bundle was trained on, in its tokens, with ``--data``; and VADER (Hutto &
+pairs, trained on what the last bundle was trained on, in its tokens, with ``--data``; and VADER (Hutto &
 Gilbert 2014), a list of words with rules, where vaderSentiment is installed. ``--docs`` writes the table
 into docs/your-data.md.
 """
@@ -27,7 +27,7 @@ from training.data.download import DataStore
 from training.graph_net import GraphNet
 from training.sentiment.baselines import BagOfWords
 from training.sentiment.data import Labelled, encode, load_reviews
-from training.sentiment.measure import probabilities
+from training.sentiment.measure import logits_of
 from training.sentiment.reviews import SENTIMENT_LABELS, LabelledTexts
 
 ROOT = Path(__file__).parent.parent
@@ -63,9 +63,9 @@ def main() -> None:
     answers = {f"`{bundle.manifest.reference}`": labels_of(bundle, sentences) for bundle in bundles}
     if options.data is not None and bundles:
         answers["logistic regression on words and pairs"] = regression(
-            bundles[0], sentences, DataStore.open(Path(options.data))
+            bundles[-1], sentences, DataStore.open(Path(options.data))
         )
-    if (said := vader(sentences)) is not None:
+    if (said := vader([sentence.text for sentence in sentences])) is not None:
         answers["VADER, a list of words"] = said
     scores = {name: by_kind(sentences, labels) for name, labels in answers.items()}
     print(table(scores))
@@ -90,14 +90,14 @@ def read_sentences(path: Path = SENTENCES) -> list[Sentence]:
 def classifiers(models: Path) -> list[Bundle]:
     """The bundles of a models folder that tell positive from negative texts, by name and version."""
     bundles = [read_bundle(folder) for folder in find_bundles(models)]
-    return [bundle for bundle in bundles if set(SENTIMENT_LABELS) <= set(_names(bundle))]
+    return [bundle for bundle in bundles if {"negative", "positive"} <= set(_names(bundle))]
 
 
 def labels_of(bundle: Bundle, sentences: Sequence[Sentence]) -> list[str]:
     """The most probable label of each sentence."""
     names = _names(bundle)
-    shares = probabilities(GraphNet(bundle), _encoded(bundle, sentences).tokens)
-    return [names[best] for best in shares.argmax(axis=1).tolist()]
+    logits = logits_of(GraphNet(bundle), _encoded(bundle, sentences).tokens)
+    return [names[best] for best in logits.argmax(axis=1).tolist()]
 
 
 def regression(bundle: Bundle, sentences: Sequence[Sentence], store: DataStore) -> list[str]:
@@ -111,7 +111,7 @@ def regression(bundle: Bundle, sentences: Sequence[Sentence], store: DataStore) 
     return [SENTIMENT_LABELS[label] for label in model.labels(_encoded(bundle, sentences).tokens).tolist()]
 
 
-def vader(sentences: Sequence[Sentence]) -> list[str] | None:
+def vader(texts: Sequence[str], sure: float = _VADER_SURE) -> list[str] | None:
     """Labels by VADER; ``None`` where it is not installed."""
     try:
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
@@ -119,9 +119,9 @@ def vader(sentences: Sequence[Sentence]) -> list[str] | None:
         return None
     analyzer = SentimentIntensityAnalyzer()
     found = []
-    for sentence in sentences:
-        compound = float(analyzer.polarity_scores(sentence.text)["compound"])
-        found.append("neutral" if abs(compound) < _VADER_SURE else "positive" if compound > 0 else "negative")
+    for text in texts:
+        compound = float(analyzer.polarity_scores(text)["compound"])
+        found.append("neutral" if abs(compound) < sure else "positive" if compound > 0 else "negative")
     return found
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from app.bundle.reader import read_bundle
 from app.features.text import TextCodec
 from app.tasks.sentiment.doubt import count_unknown, doubted
 from benchmarks.report import Figure, publish
+from benchmarks.sentences import classifiers
 from training.data.download import DataStore
 from training.sentiment.data import load_reviews
 
@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.data is None:
         parser.error("--data names the folder of data sets; or set RNNSERVE_DATA")
-    bundle = read_bundle(options.models / "sentiment/1")
+    bundle = classifiers(options.models)[-1]
     assert bundle.tokenizer is not None
     codec = TextCodec(bundle.tokenizer)
     figures = [
@@ -61,7 +61,7 @@ def main() -> None:
 
 def texts_by_kind(data: Path) -> dict[str, dict[str, list[str]]]:
     """Texts by name, English ones and others."""
-    (treebank, imdb), _ = load_reviews(DataStore.open(data), seed=0)
+    (treebank, imdb, _), _ = load_reviews(DataStore.open(data), seed=0)
     captions = {language: _lines(data / _CAPTIONS.format(language)) for language in ("en", "de", "fr")}
     short = f"in parts of {_WORDS_OF_A_PART} words"
     english = {

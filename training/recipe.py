@@ -122,6 +122,10 @@ class Recipe(Protocol[NetT, BatchT]):
     def validate(self, net: NetT) -> float:
         """Lower is better."""
 
+    def after(self, net: NetT) -> NetT:
+        """The network to export, with what is settled on held-out data once the weights are chosen."""
+        return net
+
     def measure(self, net: NetT) -> list[Quality]:
         """Figures of the test part, with the baselines measured beside them."""
 

@@ -20,7 +20,7 @@ UNKNOWN_ID = 0
 LINE_END = "\n"
 
 # A word with its "n't" or clitic split off as the Penn Treebank does, or one mark of punctuation.
-_WORD = r"\w+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+|[^\w\s]"
+WORD = r"\w+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+|[^\w\s]"
 
 
 def character_tokenizer(texts: Iterable[str]) -> str:
@@ -61,7 +61,7 @@ def bpe_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
     return _without_added_tokens(tokenizer)
 
 
-def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1, pattern: str = _WORD) -> str:
+def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1, pattern: str = WORD) -> str:
     """Lower-cased words and marks of punctuation, the most frequent ones.
 
     Args:
@@ -81,6 +81,8 @@ def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1, pa
             normalizers.NFKC(),
             normalizers.Lowercase(),
             normalizers.Replace(Regex(r"<br\s*/?>"), " "),
+            # Joiners, variants and skin colours of emoji.
+            normalizers.Replace(Regex("[\u200d\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]"), ""),
             normalizers.Replace(Regex("[\u2018\u2019\u00b4`]"), "'"),
             normalizers.Replace(Regex("[\u201c\u201d]"), '"'),
         ]

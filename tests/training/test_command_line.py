@@ -98,6 +98,7 @@ OPTIONS = {
         --patience int
         --pretrain-epochs int
         --pretrain-learning-rate float
+        --pretrain-noise float
         --pretrain-length int
         --max-tokens int
         --max-batch int
@@ -186,7 +187,8 @@ RECORDED = {
         --version 1 --vocab-size 25000 --min-count 2 --cell gru --nonlinearity tanh --layers 1
         --hidden 4 --embedding 128 --dropout 0.5 --embedding-dropout 0.3 --recurrent-dropout 0.2
         --word-dropout 0.1 --no-vectors --epochs 1 --patience 4 --pretrain-epochs 0
-        --pretrain-learning-rate 0.002 --pretrain-length 70 --max-tokens 400 --max-batch 256
+        --pretrain-learning-rate 0.002 --pretrain-noise 1.0 --pretrain-length 70 --max-tokens 400
+        --max-batch 256
         --batch-tokens 16384 --running-weight 0.3 --running-from 50 --learning-rate 0.001
         --weight-decay 0.02 --clip-norm 1.0 --warmup-steps 100 --average-decay 0.998 --precision
         float32 --seed 0 --device cpu

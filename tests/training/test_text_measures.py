@@ -12,7 +12,8 @@ from torch import Tensor
 from training.generate.corpus import IGNORED, TokenBatch
 from training.generate.measure import CarriedLoss, batch_nats, stream_nats, token_nats
 from training.sentiment.batches import LabelledBatch
-from training.sentiment.measure import ReadingLoss, accuracy, label_shares, last_step
+from training.sentiment.data import Labelled
+from training.sentiment.measure import ReadingLoss, Verdicts, label_shares, last_step
 
 
 class Counter:
@@ -66,7 +67,7 @@ def test_labels_are_read_at_each_texts_own_end() -> None:
     """Padding after a text does not change its answer."""
     values = torch.arange(12.0).reshape(2, 3, 2)
     assert last_step(values, torch.tensor([1, 3])).tolist() == [[0.0, 1.0], [10.0, 11.0]]
-    assert accuracy(Counter(), [[5], [5, 5, 5]], [1, 0]) == 0.5
+    assert Verdicts.of(Counter(), Labelled([[5], [5, 5, 5]], [1, 0], [1.0, 1.0])).accuracy == 0.5
 
 
 def test_long_texts_are_judged_along_the_way() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,12 +12,22 @@ from app.bundle.manifest import Source
 from app.features.text import TextCodec
 from training.data.download import DataStore
 from training.recipe import file_source
+from training.sentiment.composed import composed_sentences
 from training.sentiment.labelled_csv import read_labelled_csv, split_labelled
-from training.sentiment.reviews import LabelledTexts, binary_sentences, graded_phrases, read_imdb, read_trees
+from training.sentiment.reviews import (
+    SENTIMENT_LABELS,
+    LabelledTexts,
+    binary_sentences,
+    graded_phrases,
+    read_imdb,
+    read_trees,
+    whole_sentences,
+)
 from training.tokenizers import UNKNOWN_ID
 
 BUILT_IN = ("sst-imdb",)
 IMDB_HELD_OUT = 2500
+COMPOSED = 30_000
 _IMDB = "sentiment/imdb/aclImdb_labelled_50k.tar.gz"
 _SST = {part: f"sentiment/sst/trees/{part}.txt.gz" for part in ("train", "dev", "test")}
 
@@ -35,7 +46,8 @@ class Corpus:
         title: what its figures are said to be about.
         split: which part the figures are measured on.
         references: published figures.
-        sentences: whole texts of the training part, where it has parts of them too.
+        names: of the labels.
+        whole: whether its training texts are whole texts, which a language model may learn from.
     """
 
     title: str
@@ -44,13 +56,16 @@ class Corpus:
     validation: LabelledTexts
     test: LabelledTexts
     references: dict[str, float] = field(default_factory=dict)
-    sentences: list[str] = field(default_factory=list)
+    names: tuple[str, ...] = SENTIMENT_LABELS
+    whole: bool = True
 
     @property
     def running_texts(self) -> list[str]:
-        """What a language model may learn from: whole training texts, once each, none of the test part."""
+        """What a language model may learn from: training texts, once each, none of the test part."""
+        if not self.whole:
+            return []
         tested = {_plain(text) for text in self.test.texts}
-        found = {_plain(text): text for text in self.sentences or self.train.texts}
+        found = {_plain(text): text for text in self.train.texts}
         return [text for plain, text in found.items() if plain not in tested]
 
 
@@ -67,9 +82,20 @@ class Labelled:
         """Tokens and labels."""
         return self.tokens, self.labels
 
+    def only(self, labels: Collection[int]) -> Labelled:
+        """Those with one of ``labels``."""
+        kept = [at for at, label in enumerate(self.labels) if label in labels]
+        return Labelled(
+            [self.tokens[at] for at in kept],
+            [self.labels[at] for at in kept],
+            [self.confidence[at] for at in kept],
+        )
+
 
 def load_reviews(store: DataStore, seed: int) -> tuple[list[Corpus], tuple[Source, ...]]:
-    """IMDb and the treebank, in three parts each.
+    """The treebank without neutral sentences, IMDb, and the treebank with them, in three parts each.
+
+    The last has no training texts of its own, since they would be those of the first again.
 
     Raises:
         DataError: a file is missing or not the one expected.
@@ -82,13 +108,21 @@ def load_reviews(store: DataStore, seed: int) -> tuple[list[Corpus], tuple[Sourc
     sst = Corpus(
         "SST-2",
         "test",
-        graded_phrases(trees["train"]),
+        graded_phrases(trees["train"]) + composed_sentences(COMPOSED, seed),
         binary_sentences(trees["dev"]),
         binary_sentences(trees["test"]),
         _REFERENCES["SST-2"],
-        [phrase.text for phrase in trees["train"] if phrase.is_sentence],
+        whole=False,
     )
-    return [sst, imdb], tuple(store.source(path) for path in PATHS)
+    three = Corpus(
+        "SST, three labels",
+        "test",
+        LabelledTexts([], []),
+        whole_sentences(trees["dev"]),
+        whole_sentences(trees["test"]),
+        whole=False,
+    )
+    return [sst, imdb, three], tuple(store.source(path) for path in PATHS)
 
 
 def _plain(text: str) -> str:
@@ -105,7 +139,8 @@ def load_csv(
         DataError: it cannot be used; the message says why.
     """
     names, texts = read_labelled_csv(path, text, label)
-    corpus = Corpus(path.name, "random tenth of the rows, by seed", *split_labelled(names, texts, seed))
+    parts = split_labelled(names, texts, seed)
+    corpus = Corpus(path.name, "random tenth of the rows, by seed", *parts, names=names)
     return names, [corpus], (file_source(path),)
 
 

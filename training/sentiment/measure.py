@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import optimize, special
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,6 +19,11 @@ from training.sentiment.data import Corpus, Labelled
 
 _EVALUATION_TOKENS = 65_536
 _EVALUATION_BATCH = 256
+_BINS = 15
+# Of the logarithm of a temperature, to both sides.
+_WIDEST = 3.0
+# What a temperature of e or 1/e costs, in nats over all held-out texts.
+_PRIOR_TEXTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +72,8 @@ def last_step(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def probabilities(net: MeasuredNet, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Probability ``[texts, labels]`` of each label, by a network in evaluation mode on whole texts."""
+def logits_of(net: MeasuredNet, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Logits ``[texts, labels]`` of a network in evaluation mode, after whole texts."""
     found: list[tuple[Tensor, Tensor]] = []
     # Batches are ordered by length; their labels are the places in the given order.
     for batch in labelled_batches(
@@ -75,28 +81,92 @@ def probabilities(net: MeasuredNet, sequences: Sequence[Sequence[int]]) -> NDArr
     ):
         tokens, lengths = batch.tokens.to(net.device), batch.lengths.to(net.device)
         outputs, _ = net(tokens, net.start_row().expand(tokens.shape[0], -1))
-        logits = last_step(outputs["logits"], lengths).cpu().double()
-        found.append((batch.labels, logits.softmax(dim=1)))
+        found.append((batch.labels, last_step(outputs["logits"], lengths).cpu().double()))
     places = torch.cat([place for place, _ in found]).argsort()
-    return np.asarray(torch.cat([shares for _, shares in found])[places].numpy())
+    return np.asarray(torch.cat([logits for _, logits in found])[places].numpy())
 
 
-def accuracy(net: MeasuredNet, sequences: Sequence[Sequence[int]], labels: Sequence[int]) -> float:
-    """Share of right labels of a network in evaluation mode, on whole texts."""
-    answers = probabilities(net, sequences).argmax(axis=1)
-    return float((answers == np.asarray(labels)).mean())
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdicts:
+    """Of texts whose labels are known, among the labels that occur: binary data have no neutral texts.
+
+    Attributes:
+        logits: ``[texts, labels that occur]``.
+        right: which of them is right, ``[texts]``.
+    """
+
+    logits: NDArray[np.float64]
+    right: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, net: MeasuredNet, texts: Labelled, places: Sequence[int] | None = None) -> Verdicts:
+        """By a network in evaluation mode.
+
+        Args:
+            net: the network.
+            texts: with their labels.
+            places: of each label of the data among the network's; ``None``: they are the same.
+        """
+        occurring, right = np.unique(np.asarray(texts.labels), return_inverse=True)
+        columns = occurring if places is None else np.asarray(places)[occurring]
+        return cls(logits_of(net, texts.tokens)[:, columns], right)
+
+    def shares(self, temperature: float = 1.0) -> NDArray[np.float64]:
+        """Probability of each label, ``[texts, labels that occur]``."""
+        return np.asarray(special.softmax(self.logits / temperature, axis=1))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right labels."""
+        return float((self.logits.argmax(axis=1) == self.right).mean())
+
+    def nats(self, temperature: float) -> float:
+        """Mean surprise at the right labels."""
+        rows = np.arange(len(self.right))
+        return -float(special.log_softmax(self.logits / temperature, axis=1)[rows, self.right].mean())
+
+    @property
+    def calibration_error(self) -> float:
+        """Of the likeliest label, in 15 bins of equal width (Naeini et al. 2015; Guo et al. 2017)."""
+        shares = self.shares()
+        sure, hit = shares.max(axis=1), shares.argmax(axis=1) == self.right
+        bins = np.minimum((sure * _BINS).astype(np.int64), _BINS - 1)
+        gaps = [abs(float(sure[bins == at].sum()) - float(hit[bins == at].sum())) for at in np.unique(bins)]
+        return sum(gaps) / len(hit)
+
+
+def temperature(parts: Sequence[Verdicts]) -> float:
+    """What to divide logits by, so that held-out labels surprise least, each part weighing the same.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks". Few texts leave the logits about as they are.
+    """
+    few = _PRIOR_TEXTS / sum(len(part.right) for part in parts)
+    found = optimize.minimize_scalar(
+        lambda log: float(np.mean([part.nats(np.exp(log)) for part in parts])) + few * log**2,
+        bounds=(-_WIDEST, _WIDEST),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
 
 
 def measure(
-    net: MeasuredNet, corpus: Corpus, test: Labelled, baselines: Mapping[str, float] | None = None
-) -> Quality:
-    """Accuracy on the test part of a corpus, which ``test`` is in tokens."""
-    return Quality(
-        metric="accuracy",
-        dataset=corpus.title,
-        split=corpus.split,
-        value=accuracy(net, *test.pair),
-        higher_is_better=True,
-        baselines=dict(baselines or {}),
-        references=corpus.references,
-    )
+    verdicts: Verdicts, corpus: Corpus, baselines: Mapping[str, float] | None = None
+) -> list[Quality]:
+    """Figures of the test part of a corpus."""
+    about = {"dataset": corpus.title, "split": corpus.split}
+    return [
+        Quality(
+            metric="accuracy",
+            value=verdicts.accuracy,
+            higher_is_better=True,
+            baselines=dict(baselines or {}),
+            references=corpus.references,
+            **about,
+        ),
+        Quality(
+            metric="calibration error",
+            value=verdicts.calibration_error,
+            higher_is_better=False,
+            **about,
+        ),
+    ]

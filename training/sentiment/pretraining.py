@@ -6,8 +6,9 @@ Ruder 2018). The language model's head is thrown away afterwards.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -77,12 +78,20 @@ class TextModel(nn.Module):
 
     Args:
         classifier: whose weights are trained.
+        noise: of its dropouts, this share.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier, noise: float = 1.0) -> None:
         super().__init__()
-        config = classifier.config
-        self.classifier = classifier
+        config = replace(
+            classifier.config,
+            dropout=noise * classifier.config.dropout,
+            embedding_dropout=noise * classifier.config.embedding_dropout,
+            recurrent_dropout=noise * classifier.config.recurrent_dropout,
+        )
+        # A shallow copy has the same weights.
+        self.classifier = copy.copy(classifier)
+        self.classifier.config = config
         self.head = AdaptiveHead(config.hidden, config.vocabulary, _CUTOFFS)
 
     def start(self, batch: int) -> Tensor:

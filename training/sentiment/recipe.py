@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +25,8 @@ from training.recipe import NO_TEXT, Recipe, UserModule, check_choice, first_tok
 from training.sentiment.baselines import BagOfWords, majority_accuracy
 from training.sentiment.batches import LabelledBatch, labelled_batches, num_labelled_batches, shorten
 from training.sentiment.data import BUILT_IN, PATHS, Corpus, encode, load_csv, load_reviews
-from training.sentiment.measure import ReadingLoss, accuracy, measure
+from training.sentiment.emoticons import TOKEN
+from training.sentiment.measure import ReadingLoss, Verdicts, measure, temperature
 from training.sentiment.net import Classifier, ClassifierConfig
 from training.sentiment.notes import NOTES, USER_NOTES
 from training.sentiment.pretraining import (
@@ -59,17 +61,18 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
         labels: tuple[str, ...],
         corpora: list[Corpus],
         sources: tuple[Source, ...],
+        tokenizer: str | None = None,
     ) -> None:
         self.settings, self.sources = settings, sources
         self.recorded = {"dataset": options.dataset, "csv": options.csv}
         if options.csv is not None:
             self.recorded |= {"text": options.text, "label": options.label}
-        self._dataset, self._labels, self._corpora = options.dataset, labels, corpora
+        self._options, self._labels, self._corpora = options, labels, corpora
         texts = (text for corpus in corpora for text in corpus.train.texts)
-        self.tokenizer = word_tokenizer(texts, settings.vocab_size, settings.min_count)
-        self._codec = TextCodec(self.tokenizer)
-        self._train = [encode(self._codec, corpus.train) for corpus in corpora]
-        self._validation = [encode(self._codec, corpus.validation) for corpus in corpora]
+        self.tokenizer = tokenizer or word_tokenizer(texts, settings.vocab_size, settings.min_count, TOKEN)
+        self.codec = TextCodec(self.tokenizer)
+        self._train = [encode(self.codec, corpus.train) for corpus in corpora]
+        self._validation = [encode(self.codec, corpus.validation) for corpus in corpora]
         self._shortened = [
             shorten(tokens, settings.max_tokens) for part in self._train for tokens in part.tokens
         ]
@@ -89,11 +92,16 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
             corpora, sources = load_reviews(DataStore.open(data), settings.seed)
         return cls(options, settings, labels, corpora, sources)
 
+    def on(self, corpora: list[Corpus], **settings: Any) -> Self:
+        """The same labels and tokenizer on other texts; ``settings`` are those that differ."""
+        changed = replace(self.settings, **settings)
+        return type(self)(self._options, changed, self._labels, corpora, self.sources, self.tokenizer)
+
     def bundle_name(self) -> str:
         return self.task
 
     def build_net(self) -> Classifier:
-        settings, vocabulary = self.settings, self._codec.size
+        settings, vocabulary = self.settings, self.codec.size
         net = Classifier(pick(ClassifierConfig, settings, vocabulary=vocabulary, labels=len(self._labels)))
         texts = [tokens for part in self._train for tokens in part.tokens]
         # Texts of one word say nothing about which words go together.
@@ -107,11 +115,16 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
         if not settings.pretrain_epochs:
             return None
         size = {"max_batch": self._max_batch, "batch_tokens": settings.batch_tokens}
-        texts = encode_many(self._codec, (text for each in self._corpora for text in each.running_texts))
-        held_out = [tokens for part in self._validation for tokens in part.tokens]
+        texts = encode_many(self.codec, (text for each in self._corpora for text in each.running_texts))
+        held_out = [
+            tokens
+            for train, part in zip(self._train, self._validation, strict=True)
+            for tokens in part.tokens
+            if train.tokens
+        ]
         return Stage(
             name="pretraining",
-            net=TextModel(net),
+            net=TextModel(net, settings.pretrain_noise),
             batches=lambda epoch: text_chunks(
                 texts,
                 settings.pretrain_length,
@@ -133,8 +146,8 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
 
     def _pretrained(self, report: FitReport) -> None:
         self._first = (
-            " Before it saw a label it was a language model of the same training texts, less those that are "
-            f"also in a test part: {report.best_score:.2f} nats a word on held-out texts after "
+            " Before it saw a label it was a language model of the whole texts among them, less those that "
+            f"are also in a test part: {report.best_score:.2f} nats a word on held-out texts after "
             f"{report.epochs_run} epochs."
         )
 
@@ -158,19 +171,26 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
 
     def validate(self, net: Classifier) -> float:
         """Share of wrong labels, each corpus weighing the same."""
-        return float(np.mean([1.0 - accuracy(net, *part.pair) for part in self._validation]))
+        return float(np.mean([1.0 - Verdicts.of(net, part).accuracy for part in self._validation]))
+
+    def after(self, net: Classifier) -> Classifier:
+        """With probabilities calibrated on the held-out texts; no verdict changes."""
+        found = temperature([Verdicts.of(net, part) for part in self._validation])
+        for parameter in net.head.parameters():
+            parameter.data /= found
+        return net
 
     def measure(self, net: Classifier) -> list[Quality]:
         figures = []
         for corpus, train, held_out in zip(self._corpora, self._train, self._validation, strict=True):
-            test = encode(self._codec, corpus.test)
+            test = encode(self.codec, corpus.test)
+            known = (train if train.tokens else self._train[0]).only(set(test.labels))
+            regression = BagOfWords(known.pair, held_out.only(set(test.labels)).pair, self.codec.size)
             baselines = {
-                "majority": majority_accuracy(train.labels, test.labels),
-                "bag-of-words logistic regression": BagOfWords(
-                    train.pair, held_out.pair, self._codec.size
-                ).accuracy(*test.pair),
+                "majority": majority_accuracy(known.labels, test.labels),
+                "bag-of-words logistic regression": regression.accuracy(*test.pair),
             }
-            figures.append(measure(net, corpus, test, baselines))
+            figures += measure(Verdicts.of(net, test), corpus, baselines)
         return figures
 
     @classmethod
@@ -179,12 +199,19 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
             return []
         assert bundle.tokenizer is not None
         codec, net = TextCodec(bundle.tokenizer), GraphNet(bundle)
+        names = bundle.manifest.spec_as(SentimentSpec).labels
         corpora, _ = load_reviews(store, bundle.manifest.provenance.seed)
-        return [measure(net, corpus, encode(codec, corpus.test)) for corpus in corpora]
+        figures = []
+        for corpus in corpora:
+            # Where it has no place for a label, data with that label are not asked about.
+            places = [names.index(name) if name in names else -1 for name in corpus.names]
+            if all(places[label] >= 0 for label in set(corpus.test.labels)):
+                figures += measure(Verdicts.of(net, encode(codec, corpus.test), places), corpus)
+        return figures
 
     @property
     def spec(self) -> SentimentSpec:
-        return SentimentSpec(vocabulary=self._codec.size, labels=self._labels)
+        return SentimentSpec(vocabulary=self.codec.size, labels=self._labels)
 
     @property
     def description(self) -> str:
@@ -192,11 +219,11 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
 
     @property
     def notes(self) -> str:
-        return NOTES.get(self._dataset or "", USER_NOTES) + self._first
+        return NOTES.get(self._options.dataset or "", USER_NOTES) + self._first
 
     def golden_steps(self) -> NDArray[np.int64]:
         """The beginning of the test part."""
-        return first_tokens(encode(self._codec, self._corpora[0].test).tokens)
+        return first_tokens(encode(self.codec, self._corpora[0].test).tokens)
 
     @staticmethod
     def module_spec(module: UserModule) -> SentimentSpec:

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from app.core.errors import DataError
 
-SENTIMENT_LABELS = ("negative", "positive")
+SENTIMENT_LABELS = ("negative", "neutral", "positive")
+NEGATIVE, NEUTRAL, POSITIVE = range(len(SENTIMENT_LABELS))
 
 _REVIEW = re.compile(r"(?:.*/)?(train|test)/(pos|neg)/\d+_\d+\.txt")
 _TREE_TOKEN = re.compile(r"\(|\)|[^()\s]+")
 # The treebank's spelling of what people type.
 _AS_TYPED = {"-LRB-": "(", "-RRB-": ")", "``": '"', "''": '"', "`": "'"}
-_NEUTRAL = 2
-# Of the label that a grade from very negative to very positive stands for.
-_CONFIDENCE = (1.0, 0.9, 0.5, 0.9, 1.0)
+# What a grade from very negative to very positive stands for, and how surely.
+_LABELS = (NEGATIVE, NEGATIVE, NEUTRAL, POSITIVE, POSITIVE)
+_CONFIDENCE = (1.0, 0.9, 0.9, 0.9, 1.0)
 _MORE_SENTENCES = 3
 
 
@@ -38,6 +39,11 @@ class LabelledTexts:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __add__(self, other: LabelledTexts) -> LabelledTexts:
+        """Those of both; labels are certain where nothing else is said."""
+        confidence = [sure for part in (self, other) for sure in part.confidence or [1.0] * len(part)]
+        return LabelledTexts(self.texts + other.texts, self.labels + other.labels, confidence)
 
     def take(self, indices: list[int]) -> LabelledTexts:
         """Those at ``indices``, in that order."""
@@ -67,7 +73,7 @@ def read_imdb(path: Path) -> tuple[LabelledTexts, LabelledTexts]:
                 match = _REVIEW.fullmatch(member.name)
                 content = archive.extractfile(member) if match else None
                 if match and content is not None:
-                    label = SENTIMENT_LABELS.index("positive" if match[2] == "pos" else "negative")
+                    label = POSITIVE if match[2] == "pos" else NEGATIVE
                     found[match[1]].append((member.name, content.read().decode("utf-8"), label))
     except (OSError, tarfile.TarError, UnicodeDecodeError, EOFError) as error:
         raise DataError(f"cannot read the reviews in {path.name!r}: {error}") from error
@@ -144,24 +150,27 @@ def parse_tree(line: str) -> list[Phrase]:
     return phrases
 
 
+def whole_sentences(phrases: list[Phrase]) -> LabelledTexts:
+    """The sentences with one of three labels."""
+    chosen = [phrase for phrase in phrases if phrase.is_sentence]
+    return LabelledTexts([phrase.text for phrase in chosen], [_LABELS[phrase.grade] for phrase in chosen])
+
+
 def binary_sentences(phrases: list[Phrase]) -> LabelledTexts:
     """The sentences that are positive or negative; neutral ones are left out (SST-2)."""
-    chosen = [phrase for phrase in phrases if phrase.is_sentence and phrase.grade != _NEUTRAL]
-    return LabelledTexts(
-        [phrase.text for phrase in chosen], [int(phrase.grade > _NEUTRAL) for phrase in chosen]
-    )
+    sentences = whole_sentences(phrases)
+    return sentences.take([at for at, label in enumerate(sentences.labels) if label != NEUTRAL])
 
 
 def graded_phrases(phrases: list[Phrase]) -> LabelledTexts:
-    """Every positive or negative phrase once per grade, with how sure its label is.
+    """Every phrase once per grade, with how sure its label is.
 
     Sentences come several times: they are what is asked about, and most phrases are a few words.
     """
-    told = [phrase for phrase in phrases if phrase.grade != _NEUTRAL]
-    chosen = list(dict.fromkeys((phrase.text, phrase.grade) for phrase in told))
-    chosen += [(phrase.text, phrase.grade) for phrase in told if phrase.is_sentence] * _MORE_SENTENCES
+    chosen = list(dict.fromkeys((phrase.text, phrase.grade) for phrase in phrases))
+    chosen += [(phrase.text, phrase.grade) for phrase in phrases if phrase.is_sentence] * _MORE_SENTENCES
     return LabelledTexts(
         [text for text, _ in chosen],
-        [int(grade > _NEUTRAL) for _, grade in chosen],
+        [_LABELS[grade] for _, grade in chosen],
         [_CONFIDENCE[grade] for _, grade in chosen],
     )

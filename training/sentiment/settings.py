@@ -44,6 +44,9 @@ class SentimentSettings:
         int, Option(min=0, help="Before that, as a language model of the same texts; 0: not at all.")
     ] = 0
     pretrain_learning_rate: Annotated[float, Option(help="Of the language model, at its highest.")] = 2e-3
+    pretrain_noise: Annotated[
+        float, Option(min=0, max=1, help="Its dropouts, as a share of the classifier's.")
+    ] = 1.0
     pretrain_length: Annotated[int, Option(min=2, help="Steps that its gradients go back.")] = 70
     max_tokens: Annotated[int, Option(min=1, help="Longest text in training.")] = 400
     max_batch: Annotated[int, Option(min=1, help="Texts of a batch.")] = 256
@@ -60,4 +63,17 @@ class SentimentSettings:
     device: options.Device = "cpu"
 
 
-PRESETS = {"sst-imdb": SentimentSettings(epochs=4, hidden=160, embedding_dropout=0.4)}
+PRESETS = {
+    "sst-imdb": SentimentSettings(
+        cell="lstm",
+        hidden=320,
+        dropout=0.6,
+        embedding_dropout=0.4,
+        recurrent_dropout=0.4,
+        epochs=5,
+        pretrain_epochs=8,
+        pretrain_learning_rate=3e-3,
+        pretrain_noise=0.5,
+        precision="bfloat16",
+    )
+}

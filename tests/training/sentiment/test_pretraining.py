@@ -152,13 +152,12 @@ def test_what_it_learns_is_the_classifiers() -> None:
 
 
 def test_no_text_of_the_test_part_is_read() -> None:
-    """Nor one twice, whatever its case and punctuation; of a treebank whole sentences alone."""
+    """Nor one twice, whatever its case and punctuation; of a treebank, which repeats its parts, none."""
     train = LabelledTexts(["A good film.", "a good film", "Dull!", "dreadful"], [1, 1, 0, 0])
     test = LabelledTexts(["dull", "nice"], [0, 1])
     corpus = Corpus("c", "test", train, test, test)
     assert corpus.running_texts == ["a good film", "dreadful"]
-    trees = Corpus("c", "test", train, test, test, sentences=["a good film , dull", "dull ."])
-    assert trees.running_texts == ["a good film , dull"]
+    assert not Corpus("c", "test", train, test, test, whole=False).running_texts
 
 
 def trained(csv: Path, out: Path, **more: Any) -> Path:
@@ -172,7 +171,7 @@ def test_the_card_tells_of_it_and_the_command_repeats_it(csv: Path, tmp_path: Pa
     bundle = read_bundle(trained(csv, tmp_path))
     assert "--pretrain-epochs 2" in bundle.manifest.provenance.command
     card = (tmp_path / "sentiment/1/README.md").read_text()
-    assert "language model of the same training texts" in card
+    assert "language model of the whole texts among them" in card
     assert "nats a word on held-out texts after 2 epochs" in card
     plain = trained(csv, tmp_path / "plain", pretrain_epochs=0)
     assert "language model" not in (plain / "README.md").read_text()

@@ -20,7 +20,7 @@ from training.cli import command_line
 from training.graph_net import GraphNet
 from training.run import run
 from training.sentiment.data import encode, load_csv
-from training.sentiment.measure import accuracy
+from training.sentiment.measure import Verdicts
 from training.sentiment.recipe import SentimentRecipe
 
 LABELS = ("glad", "sad", "so-so")
@@ -64,7 +64,8 @@ def test_two_epochs_of_each_cell_make_a_bundle(trained: Callable[[Cell], Bundle]
     assert manifest.spec_as(SentimentSpec).labels == LABELS
     assert manifest.network.cell == cell
     assert [field.name for field in manifest.row.fields][-2:] == ["sum", "count"]
-    (figure,) = manifest.quality
+    figure, calibration = manifest.quality
+    assert (figure.metric, calibration.metric) == ("accuracy", "calibration error")
     assert set(figure.baselines) == {"majority", "bag-of-words logistic regression"}
     assert figure.baselines["majority"] == pytest.approx(1 / 3)
     command = shlex.split(manifest.provenance.command)
@@ -78,7 +79,10 @@ def test_the_recorded_figure_is_that_of_the_graph(csv: Path, trained: Callable[[
     assert bundle.tokenizer is not None
     _, (corpus,), _ = load_csv(csv, "review", "mood", seed=0)
     test = encode(TextCodec(bundle.tokenizer), corpus.test)
-    assert accuracy(GraphNet(bundle), *test.pair) == bundle.manifest.quality[0].value
+    verdicts = Verdicts.of(GraphNet(bundle), test)
+    accuracy, calibration = (figure.value for figure in bundle.manifest.quality)
+    assert verdicts.accuracy == accuracy
+    assert verdicts.calibration_error == pytest.approx(calibration, abs=1e-5)
 
 
 def test_what_tells_labels_apart_is_learned(csv: Path) -> None:

@@ -12,6 +12,9 @@ import pytest
 from app.core.errors import DataError
 from training.sentiment.labelled_csv import read_labelled_csv, split_labelled
 from training.sentiment.reviews import (
+    NEGATIVE,
+    NEUTRAL,
+    POSITIVE,
     LabelledTexts,
     binary_sentences,
     graded_phrases,
@@ -47,7 +50,7 @@ def test_reviews_are_read_by_split_and_class(tmp_path: Path) -> None:
         },
     )
     train, test = read_imdb(path)
-    assert (train.texts, train.labels) == (["Bad", "Great \u00e9!"], [0, 1])
+    assert (train.texts, train.labels) == (["Bad", "Great \u00e9!"], [NEGATIVE, POSITIVE])
     assert (test.texts, test.labels) == (["Worse"], [0])
 
 
@@ -92,17 +95,17 @@ def test_sentences_are_positive_or_negative() -> None:
     """Grades 0 and 1 are negative, 3 and 4 positive, 2 is left out; repeats are kept."""
     lines = [TREE, TREE, TREE.replace("(3", "(2", 1), TREE.replace("(3", "(0", 1)]
     sentences = binary_sentences([phrase for line in lines for phrase in parse_tree(line)])
-    assert sentences.labels == [1, 1, 0]
+    assert sentences.labels == [POSITIVE, POSITIVE, NEGATIVE]
     assert set(sentences.texts) == {"The film is n't \" fun/odd"}
 
 
 def test_phrases_are_graded_once_each() -> None:
-    """Strong grades are certain, weak ones less so, neutral ones are left out, sentences come again."""
+    """Strong grades are certain, others less so, sentences come again."""
     phrases = graded_phrases(parse_tree(TREE) + parse_tree(TREE))
     found = dict(zip(phrases.texts, zip(phrases.labels, phrases.confidence, strict=True), strict=True))
-    assert found["is n't"] == (0, 0.9)
-    assert found['" fun/odd'] == (1, 1.0)
-    assert "The film" not in found
+    assert found["is n't"] == (NEGATIVE, 0.9)
+    assert found['" fun/odd'] == (POSITIVE, 1.0)
+    assert found["The film"] == (NEUTRAL, 0.9)
     sentence = max(phrases.texts, key=len)
     assert phrases.texts.count(sentence) > phrases.texts.count("is n't") == 1
 
@@ -113,6 +116,12 @@ def test_taking_some_keeps_labels_and_confidence_together() -> None:
         ["c", "a"], [1, 0], [1.0, 0.5]
     )
     assert LabelledTexts(["a", "b"], [0, 1]).take([1]) == LabelledTexts(["b"], [1])
+
+
+def test_texts_that_are_joined_keep_how_sure_they_are() -> None:
+    """Those of which nothing is said are certain."""
+    both = LabelledTexts(["a"], [0], [0.9]) + LabelledTexts(["b", "c"], [1, 2])
+    assert both == LabelledTexts(["a", "b", "c"], [0, 1, 2], [0.9, 1.0, 1.0])
 
 
 def test_a_csv_may_have_any_labels(tmp_path: Path) -> None:
