@@ -14,7 +14,7 @@ from tests.wheels import ROOT, Environment
 EXAMPLES = [body for kind, body in blocks((DOCS / "clients.md").read_text()) if kind == "python"]
 WITH_PANDAS = [code for code in EXAMPLES if "import pandas" in code]
 PRINTED = {
-    "client.models()": r"\[[\d., -]+\]\n\['positive', 'negative'\]\n.{40}\n\[.*'forecaster'.*\]\n\w+tive\n",
+    "client.models()": r"\[[\d., -]+\]\n\['positive', 'negative'\]\n.{40}\n\[.*'forecaster'.*\]\nneutral\n",
     "Path(": r"\['1960-01-01T00:00:00', .*'1960-06-01T00:00:00'\]\n",
     "client.stream(": r".{60}\n {'prompt_tokens': 6, 'completion_tokens': 60, 'total_tokens': 66}\n",
     "boiler": r"1 None\n2 {.*}\n3 {.*}\n4 {.*}\n\[[\d., -]+\]\n4\n",

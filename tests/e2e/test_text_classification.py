@@ -66,10 +66,10 @@ def test_top_k_cuts_the_list(hugging: InferenceClient) -> None:
 @pytest.mark.parametrize(
     ("parameters", "count"),
     [
-        ({"return_all_scores": True}, 2),
+        ({"return_all_scores": True}, 3),
         ({"return_all_scores": False}, 1),
         ({"return_all_scores": False, "top_k": 2}, 2),
-        ({"return_all_scores": None}, 2),
+        ({"return_all_scores": None}, 3),
     ],
     ids=str,
 )

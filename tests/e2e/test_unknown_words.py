@@ -18,7 +18,7 @@ from tests.e2e.server import ServerProcess
 
 GERMAN = "Das ist ein sehr schöner Film, den man gesehen haben muss."
 ENGLISH = "A warm, funny and utterly charming film."
-STRANGE = [GERMAN, "これは素晴らしい映画です。", "qwzrt plmk vbnx asdfg", "\U0001f621\U0001f621"]
+STRANGE = [GERMAN, "これは素晴らしい映画です。", "qwzrt plmk vbnx asdfg", "\U0001f9ff\U0001f9ff"]
 PLAIN = [ENGLISH, "not good", "Spielberg's Zamunda is a delight", "Schwarzenegger again!"]
 
 
