@@ -18,7 +18,7 @@ from app.batch.cluster import Cluster
 from app.batch.files import find_inputs
 from app.batch.job import described, held
 from app.batch.output import Output
-from app.batch.place import place, reason, troubles
+from app.batch.place import place_to_read, place_to_write, reason, troubles
 from app.batch.run import Done, Run
 from app.batch.workers import Work, Workers
 from app.bundle.manifest import MANIFEST_FILE
@@ -38,7 +38,7 @@ _MIB = 1 << 20
 _INPUT = Annotated[
     Path,
     typer.Argument(
-        parser=place,
+        parser=place_to_read,
         metavar="INPUT",
         help="a file, .csv, .jsonl or .parquet, or a folder of them; or s3://...",
     ),
@@ -46,7 +46,7 @@ _INPUT = Annotated[
 _OUT = Annotated[
     Path,
     typer.Option(
-        parser=place,
+        parser=place_to_write,
         metavar="OUTPUT",
         help="a file, .csv, .jsonl or .parquet; or a folder, which gets a file for each part; or s3://...",
         show_default=False,

@@ -15,8 +15,8 @@ import csv
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import orjson
 
 from app.batch.answering import Answered
 from app.batch.arrow import arrow, join_parquet, write_parquet
-from app.batch.place import Sent, is_remote
+from app.batch.place import is_remote, sent
 from app.batch.row_file import SUFFIXES
 from app.core.errors import ConfigurationError
 from app.tasks.batch import Kind, Reject
@@ -164,31 +164,24 @@ class Output:
         return self.folder / f"_part-{number:05d}.json"
 
 
-def replaced(path: Path, *, durable: bool = False) -> AbstractContextManager[Path]:
+@contextmanager
+def replaced(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A path to write to; what is there takes the place of ``path`` at the end, as a whole."""
-    return Sent(path) if is_remote(path) else _Replaced(path, durable)
-
-
-class _Replaced:
-    """Of a file of this machine."""
-
-    def __init__(self, path: Path, durable: bool) -> None:
-        self._path = path
-        self._durable = durable
-        # Of no other process, on whichever machine.
-        self._written = path.with_name(f"_tmp-{secrets.token_hex(8)}-{path.name}")
-
-    def __enter__(self) -> Path:
-        return self._written
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is not None:
-            self._written.unlink(missing_ok=True)
-            return
-        if self._durable:
-            with self._written.open("rb") as file:
-                os.fsync(file.fileno())
-        self._written.replace(self._path)
+    if is_remote(path):
+        with sent(path) as here:
+            yield here
+        return
+    # Of no other process, on whichever machine.
+    written = path.with_name(f"_tmp-{secrets.token_hex(8)}-{path.name}")
+    try:
+        yield written
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise
+    if durable:
+        with written.open("rb") as file:
+            os.fsync(file.fileno())
+    written.replace(path)
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Where files lie: on this machine, or at an address such as ``s3://bucket/sales``, by universal_pathlib.
+"""Where files lie: on this machine, or in a bucket, as ``s3://bucket/sales``, by universal_pathlib.
 
 Credentials are those of each library's own variables, such as ``AWS_*``. An object is there as a whole or not
 at all, once it has been sent; nobody can hold a folder of them.
@@ -8,36 +8,44 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from app.core.errors import ConfigurationError
 
-_MARK = "://"
+_BUCKET = "s3://"
 
 
-def place(text: str) -> Path:
-    """A path, or what is used like one; raises ConfigurationError for an address that cannot be one."""
-    scheme, mark, rest = text.partition(_MARK)
-    if not mark:
+def place_to_read(text: str) -> Path:
+    """A path, or of a bucket what is used like one; raises ConfigurationError for any other address.
+
+    A bucket is listed once: asking for each of its objects would take minutes where there are thousands.
+    """
+    return _place(text, listed_once=True)
+
+
+def place_to_write(text: str) -> Path:
+    """The same; other processes write there as well, so it is looked at each time."""
+    return _place(text, listed_once=False)
+
+
+def _place(text: str, *, listed_once: bool) -> Path:
+    if not text.startswith(_BUCKET):
+        if "://" in text:
+            raise ConfigurationError(f"{text!r}: give a path, or a bucket's address as s3://bucket/sales.csv")
         return Path(text)
-    if not rest.strip("/"):
-        raise ConfigurationError(f"{text!r} names no place; give one such as s3://bucket/sales.csv")
+    if not text.removeprefix(_BUCKET).strip("/"):
+        raise ConfigurationError(f"{text!r} names no bucket; give one, as in s3://bucket/sales.csv")
     try:
+        import s3fs  # noqa: F401  # a missing one would be told with the first file
         from upath import UPath
-
-        # Other processes write here as well.
-        fresh: dict[str, Any] = {"use_listings_cache": False} if scheme == "s3" else {}
-        found: Any = UPath(text.rstrip("/"), **fresh)
-        found.fs  # noqa: B018  # imports what the scheme needs
     except ImportError as error:
         raise ConfigurationError(
-            f"{text}: {scheme}:// needs more packages: pip install '.[remote,batch]' in a checkout"
+            f"{text}: buckets need more packages: pip install '.[remote]' in a checkout"
         ) from error
-    except (ValueError, OSError) as error:
-        raise ConfigurationError(f"{text}: {error}") from error
-    assert isinstance(found, UPath)
-    return cast(Path, found)
+    return cast(Path, UPath(text.rstrip("/"), use_listings_cache=listed_once))
 
 
 def is_remote(path: Path) -> bool:
@@ -65,18 +73,10 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-class Sent:
-    """A file of this machine that is sent to ``path`` at the end, and is then gone here."""
-
-    def __init__(self, path: Any) -> None:
-        self._path = path
-        self._folder = tempfile.TemporaryDirectory(prefix="rnnserve-")
-        self._file = Path(self._folder.name, "sent")
-
-    def __enter__(self) -> Path:
-        return self._file
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        with self._folder:
-            if error is None:
-                self._path.fs.put_file(str(self._file), self._path.path)
+@contextmanager
+def sent(path: Any) -> Iterator[Path]:
+    """A file of this machine, which goes to ``path`` at the end, unless something went wrong."""
+    with tempfile.TemporaryDirectory(prefix="rnnserve-") as folder:
+        file = Path(folder, "sent")
+        yield file
+        path.fs.put_file(str(file), path.path)

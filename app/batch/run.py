@@ -82,6 +82,7 @@ class Run:
             running[self._workers.answer(partition)] = partition.number
         while running:
             self._collect(running)
+        self._check_parts()
         self._check_keys()
         done = self.done
         if done.rejects and not self._skip_bad:
@@ -143,6 +144,15 @@ class Run:
             f"{_said(*first)}{more}. What is done is kept: run again with --skip-bad to leave out what is "
             "bad, or correct the input and run again with --restart"
         )
+
+    def _check_parts(self) -> None:
+        """That none has gone since, as where another run of a bucket joins them; raises RnnserveError."""
+        count, folder = len(self._places), str(self._output.folder)
+        if gone := sum(self._output.note(number) is None for number in range(count)):
+            raise RnnserveError(
+                f"{gone} of {count} parts in {folder!r} have gone since, as where another run has ended; "
+                "the same command goes on from what is left"
+            )
 
     def _check_keys(self) -> None:
         """That no sequence stands in two places; raises RnnserveError."""

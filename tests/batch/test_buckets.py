@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from app.batch.files import find_inputs
+from app.batch.place import place_to_read
 from tests.batch.conftest import Batch, daily
 from tests.buckets import bucket_server
 
@@ -68,6 +70,19 @@ def test_a_folder_of_a_bucket_is_answered_as_one_of_this_machine(batch: Batch, b
     assert "is complete already" in batch.said
 
 
+def test_a_folder_of_many_objects_is_listed_and_not_asked_for_one_by_one(bucket: Any, tmp_path: Path) -> None:
+    """Names, sizes and times come with the list."""
+    for number in range(30):
+        bucket.put_object(Bucket="shop", Key=f"in/{number % 3}/{number}.csv", Body=b"a,b\n1,2\n")
+    log = tmp_path / "s3.log"
+    before = len(log.read_text().splitlines())
+    found = find_inputs(place_to_read("s3://shop/in"))
+    assert [file.name for file in found] == sorted(f"{number % 3}/{number}.csv" for number in range(30))
+    assert {file.size for file in found} == {8}
+    assert all(file.stamp > 0 for file in found)
+    assert len(log.read_text().splitlines()) - before < 10
+
+
 def test_a_run_that_was_killed_goes_on(batch: Batch, bucket: Any) -> None:
     """With what is done; by several processes, into Parquet."""
     given = batch.write("big.csv", daily([f"s{number}" for number in range(400)]))
@@ -104,7 +119,8 @@ def test_mistakes_are_one_line(batch: Batch, bucket: Any, monkeypatch: pytest.Mo
     assert "'s3://nobodys/few.csv'" in said("s3://nobodys/few.csv", out)
     assert "'s3://nobodys/out.csv'" in said(given, "s3://nobodys/out.csv")
     assert "'s3://'" in said("s3://", out)
-    assert "nosuch://" in said("nosuch://shop/few.csv", out)
+    for other in ("gs://shop/few.csv", "file:///shop/few.csv", "https://shop/few.csv"):
+        assert f"{other!r}: give a path" in said(other, out)
     assert "it must end in one of" in said(given, "s3://shop/out.xlsx")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
