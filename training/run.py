@@ -104,17 +104,7 @@ def _first(stage: Stage | None, options: RunOptions) -> float | None:
     """Train what comes first, or go on with it; the seconds it took, ``None`` where nothing comes first."""
     if stage is None:
         return None
-    report = fit(
-        stage.net,
-        batches=stage.batches,
-        batches_per_epoch=stage.batches_per_epoch,
-        loss=stage.loss,
-        validate=stage.validate,
-        config=stage.config,
-        checkpoint=stage.checkpoint(options.checkpoint),
-        resume=options.resume,
-        quiet=options.quiet,
-    )
+    report = stage.fit(options.checkpoint, resume=options.resume, quiet=options.quiet)
     if report.interrupted:
         raise TrainingError(
             _interrupted(f"{report.epochs_run} of {stage.config.epochs} epochs of {stage.name}", options)

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from training.loop import fit
 from training.loop_config import FitReport, LoopConfig
 
 
@@ -35,6 +36,20 @@ class Stage:
     validate: Callable[[Any], float]
     config: LoopConfig
     done: Callable[[FitReport], None]
+
+    def fit(self, beside: Path | None, *, resume: bool, quiet: bool) -> FitReport:
+        """Train, or go on with it, as :func:`training.loop.fit`; ``beside`` keeps the training proper."""
+        return fit(
+            self.net,
+            batches=self.batches,
+            batches_per_epoch=self.batches_per_epoch,
+            loss=self.loss,
+            validate=self.validate,
+            config=self.config,
+            checkpoint=self.checkpoint(beside),
+            resume=resume,
+            quiet=quiet,
+        )
 
     def checkpoint(self, beside: Path | None) -> Path | None:
         """Where this stage is kept, given where the training proper is."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +19,14 @@ import numpy as np
 from training.sentiment import emoticons
 from training.sentiment.reviews import NEGATIVE, NEUTRAL, POSITIVE, SENTIMENT_LABELS, LabelledTexts
 
-_PHRASES: Final[dict[str, Any]] = tomllib.loads(
-    Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8")
-)
 # Of plain, turned and contrasted sentences, and of those with a face.
 _SHARES: Final = (0.2, 0.4, 0.25, 0.15)
 _SIDES: Final = (SENTIMENT_LABELS[NEGATIVE], SENTIMENT_LABELS[POSITIVE])
+
+
+@cache
+def _phrases() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Composer:
         while "{" in pattern:
             before, _, rest = pattern.partition("{")
             name, _, after = rest.partition("}")
-            pattern = before + self._of(_PHRASES["words"][name]) + after
+            pattern = before + self._of(_phrases()["words"][name]) + after
         return pattern
 
     def _clause(self, label: str) -> str:
@@ -60,10 +63,10 @@ class Composer:
         return maker(label)
 
     def _plain_clause(self, label: str) -> str:
-        return self._filled(self._of(_PHRASES["plain"][label]))
+        return self._filled(self._of(_phrases()["plain"][label]))
 
     def _turned_clause(self, label: str) -> str:
-        return self._filled(self._of(_PHRASES["turned"][label]))
+        return self._filled(self._of(_phrases()["turned"][label]))
 
     def _plain(self, label: str) -> str:
         return self._written(
@@ -71,7 +74,7 @@ class Composer:
         )
 
     def _opinion(self, label: str) -> str:
-        return self._filled(self._of(_PHRASES["opinions"][label]))
+        return self._filled(self._of(_phrases()["opinions"][label]))
 
     def _turned(self, label: str) -> str:
         return self._written(self._turned_clause(label))
@@ -79,10 +82,10 @@ class Composer:
     def _contrast(self, label: str) -> str:
         other = _SIDES[1 - _SIDES.index(label)]
         return self._written(
-            self._filled(self._of(_PHRASES["conceding"]))
+            self._filled(self._of(_phrases()["conceding"]))
             .replace("<main>", self._clause(label))
             .replace("<conceded>", self._clause(other))
-            .replace("<thing>", self._filled(self._of(_PHRASES["things"][other])))
+            .replace("<thing>", self._filled(self._of(_phrases()["things"][other])))
         )
 
     def _face(self, label: str) -> str:
@@ -99,7 +102,7 @@ class Composer:
         return f"{about.rstrip('.') if self.random.random() < 0.5 else about} {face}"
 
     def _fact(self) -> str:
-        return self._written(self._filled(self._of(_PHRASES["facts"])), loud=0.0)
+        return self._written(self._filled(self._of(_phrases()["facts"])), loud=0.0)
 
     def _neutral(self) -> str:
         fact = self._fact()
@@ -111,7 +114,7 @@ class Composer:
         if draw < 0.3:
             link = self._of(("and", "but", "so", "because", "while"))
             return self._written(
-                f"{fact.rstrip('.?')}, {link} {self._filled(self._of(_PHRASES['facts']))}", loud=0.0
+                f"{fact.rstrip('.?')}, {link} {self._filled(self._of(_phrases()['facts']))}", loud=0.0
             )
         return fact
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from app.bundle.manifest import Quality, Source
 from app.bundle.reader import Bundle
-from app.core.errors import ExportError
+from app.core.errors import ExportError, TrainingError
 from app.features.text import TextCodec
 from app.tasks.sentiment.spec import SentimentSpec
 from training.data.download import DataStore
@@ -116,6 +116,11 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
             return None
         size = {"max_batch": self._max_batch, "batch_tokens": settings.batch_tokens}
         texts = encode_many(self.codec, (text for each in self._corpora for text in each.running_texts))
+        if max(map(len, texts), default=0) < 2:
+            raise TrainingError(
+                "--pretrain-epochs: there is no training text of two words or more that is in no test part; "
+                "leave it out"
+            )
         held_out = [
             tokens
             for train, part in zip(self._train, self._validation, strict=True)

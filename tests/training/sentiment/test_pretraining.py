@@ -231,3 +231,12 @@ def test_an_interrupt_without_a_checkpoint_says_what_would_help(
         TrainingError, match="epochs of pretraining; with --checkpoint the run could be resumed"
     ):
         trained(csv, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["the same text", "word"])
+def test_texts_that_leave_nothing_to_read_are_refused(tmp_path: Path, text: str) -> None:
+    """All are in a test part, or have one word."""
+    file = tmp_path / "alike.csv"
+    file.write_text("\n".join(["review,mood", *(f"{text},{'ab'[number % 2]}" for number in range(40))]))
+    with pytest.raises(TrainingError, match="--pretrain-epochs: there is no training text of two words"):
+        trained(file, tmp_path)
