@@ -11,8 +11,7 @@ MODELS ?= models
 # Further flags of `rnnserve serve`, as in ARGS="--log-format json".
 ARGS   ?=
 
-# Test files side by side, one for each core.
-# One more than there are cores, up to four: many tests wait for a server more than they compute.
+# Test files side by side: one more than there are cores, up to four: many tests wait for a server more than they compute.
 WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN) && echo $$((cores < 3 ? cores + 1 : 4)))
 PYTEST_FLAGS ?= -q -rs -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -219,8 +219,8 @@ export function panel() {
     const shown = labels.length === 2 ? [labels[1]] : labels;
     byId("mood-scale").hidden = !poles;
     if (poles) fillScale(byId("mood-scale"), ...poles);
-    const colourOf = (label, at) =>
-      poles?.includes(label) ? ["heat-low", "heat-high"][poles.indexOf(label)] : poles ? "ink" : PALETTE[at % PALETTE.length];
+    const ofPoles = poles && { [poles[0]]: "heat-low", [poles[1]]: "heat-high" };
+    const colourOf = (label, at) => (ofPoles ? ofPoles[label] ?? "ink" : PALETTE[at % PALETTE.length]);
     chart.shape({
       label: `Probability of ${shown.join(", ")} after each word`,
       series: shown.map((label, at) => ({ label, color: labels.length === 2 ? "accent" : colourOf(label, at), width: 2, fill: labels.length === 2 ? 0.12 : 0 })),
