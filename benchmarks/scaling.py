@@ -96,7 +96,8 @@ async def _start(results: Results, state: Path) -> None:
 async def _workers(results: Results, folder: Path, workers: int, number: int, seconds: float) -> None:
     with Server(SHIPPED, sessions="off", log_level="warning", workers=workers) as server:
         await answers(server, server.url, "/forecast", bodies(1)[0])
-        await wrk.closed(f"{server.url}/forecast", bodies(), 64, 1)
+        if seconds >= 1:
+            await wrk.closed(f"{server.url}/forecast", bodies(), 64, 1)
         closed = await wrk.closed(f"{server.url}/forecast", bodies(), 64, seconds)
         results.add(f"forecasts, {workers}", closed.per_s)
         results.add(f"pss, {workers}", server.memory().pss)
@@ -130,15 +131,16 @@ async def _memory(results: Results, folder: Path, num_sessions: int) -> None:
     results.add("model", (held[1] - held[0]) / 3)
     graph = next((folder / "models-1").glob("*/1/model.onnx")).stat().st_size / 2**20
     results.add("model's graph", graph)
+    warm = min(_WARM, num_sessions)
     for store in ("memory:", f"lmdb:{folder / 'many'}"):
         with Server(folder / "step", sessions=store, log_level="warning") as server:
-            await _used_sessions(server.url, [f"warm-{index}" for index in range(_WARM)])
+            await _used_sessions(server.url, [f"warm-{index}" for index in range(warm)])
             before = server.memory().anonymous
             await _used_sessions(server.url, [f"s-{index}" for index in range(num_sessions)])
             grown = (server.memory().anonymous - before) * 2**20 / num_sessions
             results.add(f"session, {store.partition(':')[0]}", grown)
     stored = sum(path.stat().st_blocks * 512 for path in (folder / "many").rglob("*") if path.is_file())
-    results.add("session on disk", stored / (num_sessions + _WARM))
+    results.add("session on disk", stored / (num_sessions + warm))
 
 
 async def _used_sessions(url: str, ids: Sequence[str]) -> None:

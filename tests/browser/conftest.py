@@ -23,7 +23,7 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium of the machine; Playwright brings the protocol, not a browser."""
     path = chromium()
     if path is None:
-        pytest.skip("no Chromium is installed (on Debian: apt install chromium)")
+        pytest.skip("no Chromium is installed (on Debian: apt install chromium-headless-shell)")
     with sync_playwright() as playwright:
         # As root, as in a container, Chromium has no sandbox of its own to offer.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])

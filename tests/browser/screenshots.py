@@ -34,7 +34,7 @@ def main() -> None:
     """Take them all."""
     path = chromium()
     if path is None:
-        sys.exit("no Chromium is installed (on Debian: apt install chromium)")
+        sys.exit("no Chromium is installed (on Debian: apt install chromium-headless-shell)")
     OUT.mkdir(parents=True, exist_ok=True)
     with (
         ServerProcess(REPOSITORY / "models") as server,

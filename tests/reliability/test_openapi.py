@@ -18,7 +18,7 @@ from tests.reliability.fuzz import DEFAULTS, run, run_command, write_models
 
 pytestmark = pytest.mark.long
 # Half a minute; ``python -m tests.reliability.fuzz`` runs as long as one likes.
-MAX_EXAMPLES = 25
+MAX_EXAMPLES = 15
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_no_answer_contradicts_the_document(models: Path, tmp_path: Path) -> Non
     with ServerProcess(models, default=DEFAULTS, max_tokens=64) as server:
         outcome = run(server, tmp_path, MAX_EXAMPLES, seed=20)
         assert outcome.failures == [], outcome.text
-        assert outcome.cases > 2500
+        assert outcome.cases > 2000
         starved = [operation for operation, count in outcome.accepted.items() if count < 1]
         assert starved == [], "no good request of these was ever accepted"
         assert "Traceback" not in server.log
