@@ -1,14 +1,12 @@
-"""``python -m app``, which is the ``rnnserve`` command too."""
+"""``python -m app``, which is the ``rnnserve`` command too; worker processes import it as well."""
 
 import gc
 
-# What imports make stays. Looking through it for garbage, now and later, took a tenth of their time.
-gc.disable()
-from app.cli import main  # noqa: E402
+gc.disable()  # what imports make stays: looking through it for garbage took a tenth of their time
+from app.cli import main  # noqa: E402 - in quiet
 
 gc.freeze()
 gc.enable()
 
-# Worker processes import this module too.
 if __name__ == "__main__":
     main()

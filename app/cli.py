@@ -78,8 +78,7 @@ def config(**flags: Any) -> None:
 
     Takes the flags of serve. The output is a settings file for --config.
     """
-    for line in effective_lines(load_sourced(**flags)):
-        typer.echo(line)
+    typer.echo("\n".join(effective_lines(load_sourced(**flags))))
 
 
 @keys_cli.command("new")
@@ -124,10 +123,9 @@ def revoke_key(
 
 
 def _keys_file(given: Path | None) -> Path:
-    path = given or load_settings().keys
-    if path is None:
-        raise ConfigurationError("name the keys file with --keys; the settings name none")
-    return path
+    if path := given or load_settings().keys:
+        return path
+    raise ConfigurationError("name the keys file with --keys; the settings name none")
 
 
 def _day(seconds: float) -> str:
@@ -145,8 +143,7 @@ def _add_bench() -> None:
     try:
         from rnnserve_bench.command import bench_command
     except ImportError:
-        anything = {"ignore_unknown_options": True}
-        cli.command("bench", context_settings=anything)(_bench_is_missing)
+        cli.command("bench", context_settings={"ignore_unknown_options": True})(_bench_is_missing)
     else:
         cli.command()(bench_command({task.name: task.load for task in TASKS}))
 
