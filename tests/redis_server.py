@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -51,12 +52,21 @@ class RedisServer:
         folder: where it keeps its file; a server started there anew has the old one's data.
         kind: one of ``KINDS``.
         append_only: whether it keeps a file at all.
+        more: further settings.
     """
 
-    def __init__(self, folder: Path, kind: str = "valkey", *, append_only: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kind: str = "valkey",
+        *,
+        append_only: bool = True,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
         self._binary = find_binary(kind)
         self._append_only = append_only
+        self._more = more or {}
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -79,7 +89,7 @@ class RedisServer:
         until = time.monotonic() + _START_S
         fixed = self.port
         while time.monotonic() < until:
-            self.port = fixed or _free_port()
+            self.port = fixed or free_port()
             self._spawn()
             while self._process is not None and self._process.poll() is None and time.monotonic() < until:
                 if self._answers():
@@ -117,6 +127,7 @@ class RedisServer:
             "save": "",
             "appendonly": "yes" if self._append_only else "no",
             "appendfsync": "always",
+            **self._more,
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         with (self._folder / "server.log").open("ab") as log:
@@ -138,7 +149,7 @@ class RedisServer:
         self._process.send_signal(number)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -14,7 +14,7 @@ class StoreSettings(BaseSettings):
         "lmdb",
         repr=False,
         description="where sessions are kept: lmdb (in the folder of --state-dir), lmdb:FOLDER, memory:, "
-        "redis://HOST:PORT (also rediss, valkey, valkeys), or off",
+        "redis://HOST:PORT (also rediss, valkey, valkeys; redis+cluster for a cluster), or off",
     )
     state_dir: Path = Field(Path("state"), description="folder of the LMDB session store and of its key")
     durability: Literal["process", "power"] = Field(

@@ -12,13 +12,17 @@ from app.sessions.stores import open_store
 from app.sessions.stores.memory import MemoryStore
 from app.sessions.stores.store import SessionStore
 from tests.fakes import FakeClock
+from tests.redis_cluster import RedisCluster
 from tests.redis_server import KINDS, RedisServer
 from tests.rig import inference, sessions
 from tests.sessions.bench import LIMITS, Bench
 
 OpenStore = Callable[..., SessionStore]
 
-STORES = ("memory", "lmdb-process", "lmdb-power", *(f"{kind}-process" for kind in KINDS), "valkey-power")
+STORES = (
+    *("memory", "lmdb-process", "lmdb-power", *(f"{kind}-process" for kind in KINDS), "valkey-power"),
+    "cluster-process",
+)
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +42,18 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         server.kill()
 
 
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """Three primaries, which tests share."""
+    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
 @pytest.fixture(params=STORES)
 def new_store(
-    request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], RedisServer]
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    servers: Callable[[str], RedisServer],
 ) -> Iterator[OpenStore]:
     """Opens empty stores of one kind; every test that asks for it runs with each kind."""
     kind, _, durability = str(request.param).partition("-")
@@ -52,6 +65,9 @@ def new_store(
             url = "memory:"
         elif kind == "lmdb":
             url = f"lmdb:{tmp_path / name}"
+        elif kind == "cluster":
+            # Of one shard: the number of sessions is bounded in each by itself.
+            url = f"{request.getfixturevalue('cluster').url}/?prefix={name}:&shards=1"
         else:
             url = f"{servers(kind).url}?prefix={name}:"
         store = open_store(

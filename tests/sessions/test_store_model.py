@@ -30,7 +30,8 @@ class Held:
 class Model:
     """The rules, with no thought of speed."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_sessions: int) -> None:
+        self.max_sessions = max_sessions
         self.held: dict[str, Held] = {}
 
     def count(self) -> int:
@@ -44,7 +45,7 @@ class Model:
             return Written(ok=True)
         if (held.stored.revision if held else 0) != write.expected:
             return Written(ok=False, current=held.stored if held else None)
-        if write.live and not (held and held.live) and self.count() >= MAX_SESSIONS:
+        if write.live and not (held and held.live) and self.count() >= self.max_sessions:
             return Written(ok=False, current=held.stored if held else None, full=True)
         if write.live and not (held and held.live) and self.crowded(write):
             return Written(ok=False, current=held.stored if held else None, crowded=True)
@@ -76,10 +77,10 @@ class Model:
 class Machine(RuleBasedStateMachine):
     """One run: groups of writes, resends, removals and questions in any order."""
 
-    def __init__(self, new_store: OpenStore) -> None:
+    def __init__(self, new_store: OpenStore, max_sessions: int) -> None:
         super().__init__()
-        self.store = new_store(max_sessions=MAX_SESSIONS)
-        self.model = Model()
+        self.store = new_store(max_sessions=max_sessions)
+        self.model = Model(max_sessions)
         self.last: list[Write] = []
 
     def teardown(self) -> None:
@@ -165,10 +166,15 @@ class Machine(RuleBasedStateMachine):
 
 def test_a_store_does_what_the_rules_say(new_store: OpenStore) -> None:
     """Any sequence of operations gives what a dict under the same rules gives."""
+    run_machine(new_store)
+
+
+def run_machine(new_store: OpenStore, max_sessions: int = MAX_SESSIONS) -> None:
+    """On stores of one kind."""
 
     class OfOneKind(Machine):
         def __init__(self) -> None:
-            super().__init__(new_store)
+            super().__init__(new_store, max_sessions)
 
     run_state_machine_as_test(
         OfOneKind,

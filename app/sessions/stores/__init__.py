@@ -24,7 +24,8 @@ def open_store(
     Args:
         url: ``memory:``, ``lmdb:PATH``, a plain path of a directory, or
             ``redis://[[user]:password@]host[:port][/database][?prefix=...]``, with ``rediss:`` for
-            TLS; ``valkey:`` and ``valkeys:`` mean the same.
+            TLS; ``valkey:`` and ``valkeys:`` mean the same. With ``+cluster`` behind it, as in
+            ``redis+cluster:``, a cluster: see :func:`app.sessions.stores.redis_cluster.open_cluster`.
         durability: ``process``: what was acknowledged survives the death of any server process;
             ``power``: and that of the machine (LMDB: each group is synced; Redis: each group waits
             for the append-only file, which its configuration must have turned on).
@@ -49,10 +50,16 @@ def open_store(
 
         address = f"{_REDIS[scheme]}:{rest}"
         return RedisStore(address, max_sessions, power_safe=power_safe, timeout_s=timeout_s)
+    kind = scheme.removesuffix("+cluster")
+    if kind in _REDIS and rest.startswith("//"):
+        from app.sessions.stores.redis_cluster import open_cluster
+
+        address = f"{_REDIS[kind]}:{rest}"
+        return open_cluster(address, max_sessions, power_safe=power_safe, timeout_s=timeout_s)
     # The address may hold a password: only its kind is shown.
     raise ConfigurationError(
         f"sessions cannot be kept at an address of kind {scheme!r}; allowed: memory:, lmdb:PATH, "
-        "a directory, redis://HOST, rediss://HOST, valkey://HOST, valkeys://HOST"
+        "a directory, redis://HOST, rediss://HOST, valkey://HOST, valkeys://HOST, redis+cluster://HOST"
     )
 
 

@@ -1,7 +1,7 @@
 """Sessions in Redis or Valkey, for servers on several machines.
 
-Needs Redis 6.2 or Valkey, one primary (not a cluster), ``maxmemory-policy noeviction``; how much of what was
-acknowledged a crash of Redis itself may lose is set there, and said in the log (``redis_promise``).
+Needs Redis 6.2 or Valkey, ``maxmemory-policy noeviction``; how much of what was acknowledged a crash of Redis
+itself may lose is set there, and said in the log (``redis_promise``).
 
 Everything that is sent may be sent again: a change that names a revision is applied once however often it
 arrives.
@@ -20,10 +20,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 from redis.retry import Retry
 
 from app.core.errors import ConfigurationError, StoreUnavailable
 from app.sessions.stores.redis_memory import RedisMemory
+from app.sessions.stores.redis_nodes import RedisNodes
 from app.sessions.stores.redis_promise import promises
 from app.sessions.stores.redis_scripts import DUE, LIST, REMOVE, SNAPSHOTS, WRITE
 from app.sessions.stores.store import (
@@ -40,6 +42,7 @@ from app.sessions.stores.store import (
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_PREFIX = "rnnserve:"
 _REVISION = struct.Struct(">Q")
 _SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (WRITE, REMOVE, LIST, DUE, SNAPSHOTS)}
 # Changes in one run of the script: between two runs Redis serves other clients.
@@ -47,6 +50,9 @@ _MAX_PER_SCRIPT = 64
 _MAX_REPLANS = 512
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
+_MOST_MOVES = 16
+# While slots move, or a replica takes a place.
+_MOVING = (AskError, TryAgainError, ClusterDownError)
 
 Command = Sequence[str | bytes | int | float]
 
@@ -57,6 +63,8 @@ class RedisStore:
     A broken connection is made anew and the call repeated, with growing pauses, for ``timeout_s``. While the
     server stays away each further call tries once, so that callers are told at once. ``power_safe`` waits
     until Redis has synced its append-only file (``WAITAOF``, Redis 7.2).
+
+    ``nodes``, each ``host:port``, are those of a cluster, whose slot of ``prefix`` this store is in.
     """
 
     def __init__(
@@ -67,10 +75,11 @@ class RedisStore:
         power_safe: bool = False,
         timeout_s: float = 4.0,
         settle_s: float = 3.0,
+        nodes: Sequence[str] = (),
     ) -> None:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query))
-        self._prefix = options.pop("prefix", "rnnserve:")
+        self._prefix = options.pop("prefix", DEFAULT_PREFIX)
         self._max_sessions = max_sessions
         self._power_safe = power_safe
         self._timeout_s = timeout_s
@@ -80,14 +89,21 @@ class RedisStore:
         try:
             self._place = f"{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
             self._memory = RedisMemory(self._place, self._mark, self._settling, settle_s)
-            self._client = redis.Redis.from_url(
-                urlunsplit(parts._replace(query=urlencode(options))),
-                protocol=2,
-                retry=Retry(NoBackoff(), 0),
-                redis_connect_func=self._memory.arrive,
-                **{"socket_timeout": timeout_s / 2, "socket_connect_timeout": timeout_s / 2},
-            )
-            self._client.connection_pool.make_connection()  # it refuses options it does not know
+            user, at, host = parts.netloc.rpartition("@")
+            self._clustered = bool(nodes)
+
+            def connect(node: str) -> redis.Redis:
+                address = parts._replace(netloc=f"{user}{at}{node}", query=urlencode(options))
+                return redis.Redis.from_url(
+                    urlunsplit(address),
+                    protocol=2,
+                    retry=Retry(NoBackoff(), 0),
+                    redis_connect_func=self._memory.arrive,
+                    **{"socket_timeout": timeout_s / 2, "socket_connect_timeout": timeout_s / 2},
+                )
+
+            self._nodes = RedisNodes(connect, nodes or [host])
+            self._nodes.client.connection_pool.make_connection()  # it refuses options it does not know
         except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
             raise ConfigurationError(f"the address of the session store cannot be used: {error}") from error
         self._live = f"{self._prefix}live"
@@ -150,7 +166,10 @@ class RedisStore:
     def check(self) -> float:
         """Also says in the log what the server promises, when it is met first and when it is another one."""
         asked: list[Command] = [("PING",), ("TIME",), ("INFO", "server"), ("HGET", self._mark, "last")]
-        _, told, server, last = self._send(asked, may_refuse=True)
+        _, told, server, last, *slots = self._send(
+            [*asked, ("CLUSTER SLOTS",)] if self._clustered else asked, may_refuse=True
+        )
+        self._nodes.learn(*slots or [None])
         if isinstance(last, bytes):
             self._memory.note(int(float(last)))
         run_id = server.get("run_id", "") if isinstance(server, dict) else ""
@@ -170,13 +189,13 @@ class RedisStore:
         asked: list[Command] = [("TIME",), ("INFO",), *(("CONFIG GET", name) for name in names)]
         told, info, *config = self._send(asked, may_refuse=True)
         known = {key: value for each in config if isinstance(each, dict) for key, value in each.items()}
-        for level, sentence in promises(info if isinstance(info, dict) else {}, known):
+        for level, sentence in promises(info if isinstance(info, dict) else {}, known, self._clustered):
             logger.log(level, "Redis at %s %s", self._place, sentence)
         if isinstance(told, Exception):
             logger.warning("Redis at %s refuses TIME; sessions expire by this machine's clock", self._place)
 
     def close(self) -> None:
-        self._client.close()
+        self._nodes.client.close()
 
     def _record(self, id: str) -> str:
         return f"{self._prefix}s:{id}"
@@ -216,14 +235,26 @@ class RedisStore:
         ``may_refuse``: an answer may be the error of a server that does not allow a command.
         """
         until = time.monotonic() + self._timeout_s
-        pause = _FIRST_PAUSE_S
+        pause, moves = _FIRST_PAUSE_S, 0
         while True:
             try:
                 answers = self._exchange(commands, may_refuse)
             except redis.AuthenticationError as error:
                 self._down = True
                 raise StoreUnavailable(f"Redis at {self._place} refuses the password: {error}") from error
-            except (redis.ConnectionError, redis.TimeoutError) as error:
+            except MovedError as error:
+                moves += 1
+                if not self._clustered:
+                    text = (
+                        f"Redis at {self._place} is part of a cluster: name it as redis+cluster://HOST:PORT"
+                    )
+                    raise StoreUnavailable(text) from error
+                if moves > _MOST_MOVES:
+                    raise StoreUnavailable(f"Redis at {self._place} refuses: {error}") from error
+                self._nodes.follow(error)
+            except (redis.ConnectionError, redis.TimeoutError, *_MOVING) as error:
+                if isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+                    self._nodes.turn()
                 if self._down or time.monotonic() + pause >= until:
                     self._down = True
                     text = f"the session store (Redis at {self._place}) cannot be reached: {error}"
@@ -248,7 +279,7 @@ class RedisStore:
         return answers
 
     def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        with self._client.pipeline(transaction=False) as pipeline:
+        with self._nodes.client.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py left it untyped
             answers: list[Any] = pipeline.execute(raise_on_error=False)

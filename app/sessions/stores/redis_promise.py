@@ -16,7 +16,9 @@ _APPENDED = {
 _UNKNOWN = (logging.INFO, _CRASH.format("as often as it does not tell", "loses what came since"))
 
 
-def promises(info: Mapping[str, Any], config: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+def promises(
+    info: Mapping[str, Any], config: Mapping[str, str], clustered: bool = False
+) -> Iterator[tuple[int, str]]:
     """Levels of logging and what follows from the answers to INFO and CONFIG GET; the latter may be empty."""
     yield _kept(info, config)
     policy = str(info.get("maxmemory_policy", ""))
@@ -25,8 +27,8 @@ def promises(info: Mapping[str, Any], config: Mapping[str, str]) -> Iterator[tup
         yield logging.WARNING, text
     if info.get("role", "master") != "master":
         yield logging.WARNING, "is a replica, which takes no writes; name the primary"
-    if info.get("cluster_enabled"):
-        yield logging.WARNING, "is part of a cluster, which is not supported"
+    if info.get("cluster_enabled") and not clustered:
+        yield logging.WARNING, "is part of a cluster; name it as redis+cluster://HOST:PORT"
     version = str(info.get("redis_version", ""))
     if version and tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST:
         yield logging.WARNING, f"is of version {version}; 6.2 is the oldest that is supported"

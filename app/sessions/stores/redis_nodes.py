@@ -1,0 +1,55 @@
+"""Which node of a Redis cluster serves a slot: the one that is asked, until it names another.
+
+Redis Cluster specification, "MOVED redirection".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis
+from redis.exceptions import MovedError
+
+
+class RedisNodes:
+    """A client of the node that is asked, and where else to ask.
+
+    Args:
+        connect: makes a client of a ``host:port``.
+        known: nodes, of which any may be the one. A single Redis is a cluster of one.
+    """
+
+    def __init__(self, connect: Callable[[str], redis.Redis], known: Sequence[str]) -> None:
+        self._connect = connect
+        self._known = list(known)
+        self._place = self._known[0]
+        self.client = connect(self._place)
+
+    def follow(self, moved: MovedError) -> None:
+        """Ask the node that this one has named; it leaves out its own host where that is the same."""
+        host = moved.host or self._place.rpartition(":")[0].strip("[]")
+        self._go(_place(host, moved.port))
+
+    def turn(self) -> None:
+        """The node does not answer: ask the next one, which knows whether another has taken its place."""
+        self._go(self._known[(self._known.index(self._place) + 1) % len(self._known)])
+
+    def learn(self, slots: Any) -> None:
+        """All nodes that an answer to CLUSTER SLOTS names: for each range its ends, its primary, replicas."""
+        for each in slots if isinstance(slots, list) else ():
+            for host, port, *_ in each[2:]:
+                if host and _place(host.decode(), port) not in self._known:
+                    self._known.append(_place(host.decode(), port))
+
+    def _go(self, place: str) -> None:
+        if place == self._place:
+            return
+        if place not in self._known:
+            self._known.append(place)
+        self.client.close()
+        self._place, self.client = place, self._connect(place)
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
