@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,30 +64,35 @@ def figures(
 
 
 def unseen(folder: Path) -> list[Quality]:
-    """Mean and worst of the figures of bundles whose test speaker training has not heard.
+    """Mean and worst speaker of bundles whose test speaker training has not heard.
+
+    One run says little of a strange voice, so the figure of a speaker is the mean of all runs without them.
 
     Raises:
         DataError: there is none in the folder.
     """
-    found: dict[str, list[Quality]] = {}
+    found: dict[str, dict[str, list[Quality]]] = {}
     for file in sorted(folder.rglob(MANIFEST_FILE)):
         for quality in Manifest.model_validate_json(file.read_bytes()).quality:
             if quality.split.endswith(_UNHEARD):
-                found.setdefault(quality.metric, []).append(quality)
+                found.setdefault(quality.metric, {}).setdefault(quality.split, []).append(quality)
     if not found:
         raise DataError(f"--figures {folder.name!r} holds no bundle of a run with --hold-out")
     made: list[Quality] = []
-    for metric, each in found.items():
-        higher = each[0].higher_is_better
-        worst = min(each, key=lambda quality: quality.value if higher else -quality.value)
-        names = sorted({name for quality in each for name in quality.baselines})
-        mean = {name: float(np.mean([quality.baselines[name] for quality in each])) for name in names}
-        split = f"speakers {_UNHEARD}, {len(each)} runs without one of them"
-        common = {"metric": metric, "dataset": each[0].dataset, "higher_is_better": higher}
-        value = float(np.mean([quality.value for quality in each]))
-        made.append(Quality(split=f"{split}: mean", value=value, baselines=mean, **common))
-        lowest = {
-            name: (min if higher else max)(quality.baselines[name] for quality in each) for name in names
-        }
-        made.append(Quality(split=f"{split}: worst", value=worst.value, baselines=lowest, **common))
+    for speakers in found.values():
+        runs = sum(len(each) for each in speakers.values())
+        split = f"speakers {_UNHEARD}, {runs} runs without one of them"
+        each = [_mean(of_one, split) for of_one in speakers.values()]
+        made.append(_mean(each, f"{split}: mean"))
+        sign = 1 if each[0].higher_is_better else -1
+        worst = min(each, key=lambda quality: sign * quality.value)
+        made.append(worst.model_copy(update={"split": f"{split}: worst"}))
     return made
+
+
+def _mean(figures: Sequence[Quality], split: str) -> Quality:
+    beside = {
+        name: float(np.mean([figure.baselines[name] for figure in figures])) for name in figures[0].baselines
+    }
+    value = float(np.mean([figure.value for figure in figures]))
+    return figures[0].model_copy(update={"split": split, "value": value, "baselines": beside})

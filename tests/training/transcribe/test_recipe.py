@@ -12,11 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.bundle.reader import read_bundle
+from app.bundle.manifest import MANIFEST_FILE, Quality
+from app.bundle.reader import read_bundle, read_manifest
 from app.core.errors import DataError
 from app.registry.verification import verify
 from app.tasks.transcribe.ctc import BLANK
 from app.tasks.transcribe.spec import TranscribeSpec
+from tests.conftest import SHIPPED
 from tests.public_data import data_folder
 from tests.rig import REGISTERED
 from training.run import run
@@ -131,9 +133,30 @@ def test_a_held_out_speaker_is_in_no_other_part(clips: Path) -> None:
 
 
 def test_figures_of_runs_without_a_speaker_are_joined(tmp_path: Path) -> None:
-    """Without any, that is said."""
+    """A speaker's are the mean of all runs without them; without any run, that is said."""
     with pytest.raises(DataError, match="holds no bundle of a run with --hold-out"):
         unseen(tmp_path)
+    manifest = read_manifest(SHIPPED / "digits" / "1")
+    runs = {("s1", 0): 0.4, ("s1", 1): 0.8, ("s2", 0): 0.5, ("s2", 1): 0.6}
+    for (speaker, seed), value in runs.items():
+        about: dict[str, Any] = {"dataset": "d", "split": f"all of {speaker}, whom training has not heard"}
+        beside = {"nearest": value - 0.2}
+        figures = (
+            Quality(metric="right", value=value, higher_is_better=True, baselines=beside, **about),
+            Quality(metric="wrong", value=1 - value, higher_is_better=False, **about),
+        )
+        file = tmp_path / f"{speaker}-{seed}" / "1" / MANIFEST_FILE
+        file.parent.mkdir(parents=True)
+        file.write_text(manifest.model_copy(update={"quality": figures}).model_dump_json())
+    found = {(each.metric, each.split.rpartition(": ")[2]): each for each in unseen(tmp_path)}
+    assert {key: round(each.value, 6) for key, each in found.items()} == {
+        ("right", "mean"): 0.575,
+        ("right", "worst"): 0.55,
+        ("wrong", "mean"): 0.425,
+        ("wrong", "worst"): 0.45,
+    }
+    assert found["right", "worst"].baselines["nearest"] == pytest.approx(0.35)
+    assert "4 runs" in found["right", "mean"].split
 
 
 @pytest.mark.skipif(data_folder() is None, reason="no public data here")
