@@ -25,7 +25,7 @@ from redis.retry import Retry
 
 from app.core.errors import ConfigurationError, StoreUnavailable
 from app.sessions.stores.redis_memory import RedisMemory
-from app.sessions.stores.redis_nodes import RedisNodes
+from app.sessions.stores.redis_nodes import Cluster, RedisNodes
 from app.sessions.stores.redis_promise import promises
 from app.sessions.stores.redis_scripts import DUE, LIST, REMOVE, SNAPSHOTS, WRITE
 from app.sessions.stores.store import (
@@ -64,7 +64,7 @@ class RedisStore:
     server stays away each further call tries once, so that callers are told at once. ``power_safe`` waits
     until Redis has synced its append-only file (``WAITAOF``, Redis 7.2).
 
-    ``nodes``, each ``host:port``, are those of a cluster, whose slot of ``prefix`` this store is in.
+    Of a ``cluster`` this store is in the slot of ``prefix``.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class RedisStore:
         power_safe: bool = False,
         timeout_s: float = 4.0,
         settle_s: float = 3.0,
-        nodes: Sequence[str] = (),
+        cluster: Cluster | None = None,
     ) -> None:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query))
@@ -88,9 +88,11 @@ class RedisStore:
         self._mark, self._settling = f"{self._prefix}mark", f"{self._prefix}settling"
         try:
             self._place = f"{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
+            if cluster is not None:
+                self._place = f"{','.join(cluster.nodes)} (keys {self._prefix}*)"
             self._memory = RedisMemory(self._place, self._mark, self._settling, settle_s)
             user, at, host = parts.netloc.rpartition("@")
-            self._clustered = bool(nodes)
+            self._cluster = cluster
 
             def connect(node: str) -> redis.Redis:
                 address = parts._replace(netloc=f"{user}{at}{node}", query=urlencode(options))
@@ -102,7 +104,7 @@ class RedisStore:
                     **{"socket_timeout": timeout_s / 2, "socket_connect_timeout": timeout_s / 2},
                 )
 
-            self._nodes = RedisNodes(connect, nodes or [host])
+            self._nodes = RedisNodes(connect, cluster.nodes if cluster else [host])
             self._nodes.client.connection_pool.make_connection()  # it refuses options it does not know
         except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
             raise ConfigurationError(f"the address of the session store cannot be used: {error}") from error
@@ -166,9 +168,9 @@ class RedisStore:
     def check(self) -> float:
         """Also says in the log what the server promises, when it is met first and when it is another one."""
         asked: list[Command] = [("PING",), ("TIME",), ("INFO", "server"), ("HGET", self._mark, "last")]
-        _, told, server, last, *slots = self._send(
-            [*asked, ("CLUSTER SLOTS",)] if self._clustered else asked, may_refuse=True
-        )
+        if self._cluster is not None:
+            asked.append(("CLUSTER SLOTS",))
+        _, told, server, last, *slots = self._send(asked, may_refuse=True)
         self._nodes.learn(*slots or [None])
         if isinstance(last, bytes):
             self._memory.note(int(float(last)))
@@ -178,7 +180,11 @@ class RedisStore:
                 text = "Redis at %s has ended, and it or another serves now; what that one lacks is lost"
                 logger.warning(text, self._place)
             self._run_id = run_id
-            self._introduce()
+            if self._cluster is None:
+                self._introduce()
+            elif run_id not in self._cluster.told:
+                self._cluster.told.add(run_id)
+                self._introduce()
         if isinstance(told, Exception):
             return time.time()
         seconds, microseconds = told
@@ -189,7 +195,8 @@ class RedisStore:
         asked: list[Command] = [("TIME",), ("INFO",), *(("CONFIG GET", name) for name in names)]
         told, info, *config = self._send(asked, may_refuse=True)
         known = {key: value for each in config if isinstance(each, dict) for key, value in each.items()}
-        for level, sentence in promises(info if isinstance(info, dict) else {}, known, self._clustered):
+        clustered = self._cluster is not None
+        for level, sentence in promises(info if isinstance(info, dict) else {}, known, clustered):
             logger.log(level, "Redis at %s %s", self._place, sentence)
         if isinstance(told, Exception):
             logger.warning("Redis at %s refuses TIME; sessions expire by this machine's clock", self._place)
@@ -244,13 +251,9 @@ class RedisStore:
                 raise StoreUnavailable(f"Redis at {self._place} refuses the password: {error}") from error
             except MovedError as error:
                 moves += 1
-                if not self._clustered:
-                    text = (
-                        f"Redis at {self._place} is part of a cluster: name it as redis+cluster://HOST:PORT"
-                    )
-                    raise StoreUnavailable(text) from error
-                if moves > _MOST_MOVES:
-                    raise StoreUnavailable(f"Redis at {self._place} refuses: {error}") from error
+                if self._cluster is None or moves > _MOST_MOVES:
+                    advice = "" if self._cluster else "; name its cluster as redis+cluster://HOST:PORT"
+                    raise StoreUnavailable(f"Redis at {self._place} refuses: {error}{advice}") from error
                 self._nodes.follow(error)
             except (redis.ConnectionError, redis.TimeoutError, *_MOVING) as error:
                 if isinstance(error, (redis.ConnectionError, redis.TimeoutError)):

@@ -13,6 +13,7 @@ from redis.crc import key_slot
 
 from app.core.errors import ConfigurationError
 from app.sessions.stores.redis import DEFAULT_PREFIX, RedisStore
+from app.sessions.stores.redis_nodes import Cluster
 from app.sessions.stores.sharded import ShardedStore
 
 _SLOTS = 16384
@@ -34,7 +35,7 @@ def open_cluster(url: str, max_sessions: int, *, power_safe: bool, timeout_s: fl
         raise ConfigurationError("a cluster of Redis has no databases but 0; leave it out")
     user, at, hosts = parts.netloc.rpartition("@")
     nodes = [host if ":" in host else f"{host}:6379" for host in hosts.split(",")]
-    number = int(shards)
+    number, cluster = int(shards), Cluster(nodes)
     return ShardedStore(
         [
             RedisStore(
@@ -48,7 +49,7 @@ def open_cluster(url: str, max_sessions: int, *, power_safe: bool, timeout_s: fl
                 -(-max_sessions // number),
                 power_safe=power_safe,
                 timeout_s=timeout_s,
-                nodes=nodes,
+                cluster=cluster,
             )
             for shard in range(number)
         ]

@@ -6,10 +6,19 @@ Redis Cluster specification, "MOVED redirection".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 from redis.exceptions import MovedError
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the shards of one cluster share: nodes to ask first, and those of which the log has told."""
+
+    nodes: Sequence[str]
+    told: set[str] = field(default_factory=set)
 
 
 class RedisNodes:
