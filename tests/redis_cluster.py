@@ -12,7 +12,7 @@ from tests.redis_server import PASSWORD, RedisServer, free_port
 
 PRIMARIES = 3
 _SLOTS = 16384
-_DEADLINE_S = 60.0
+_DEADLINE_S = 180.0
 
 
 class RedisCluster:
@@ -21,9 +21,10 @@ class RedisCluster:
     Args:
         folder: where the nodes keep their files.
         replicas: of the first primary.
+        append_only: whether the nodes keep a file of what was written.
     """
 
-    def __init__(self, folder: Path, replicas: int = 0) -> None:
+    def __init__(self, folder: Path, replicas: int = 0, *, append_only: bool = True) -> None:
         self.nodes: list[RedisServer] = []
         self._buses: list[int] = []
         for number in range(PRIMARIES + replicas):
@@ -37,7 +38,7 @@ class RedisCluster:
                 "cluster-node-timeout": "1000",
                 "masterauth": PASSWORD,
             }
-            self.nodes.append(RedisServer(place, more=more))
+            self.nodes.append(RedisServer(place, append_only=append_only, more=more))
 
     @property
     def url(self) -> str:

@@ -23,6 +23,7 @@ WORDS = {
     "beams": "--seconds 0.1 --rounds 1 --width 2 --vocabulary 200",
     "translate": "--seconds 0.3 --rounds 1",
     "caption": "--seconds 0.3 --rounds 1",
+    "replicas": "--replicas 1 --sessions 8 --seconds 0.3 --rounds 1",
     "prompts": "--lengths 50 --rounds 1",
     "many_models": "--models 8 --room 3 --seconds 0.3 --connections 2 --idle-seconds 0",
     "overload": "--seconds 1 --sustain-seconds 0.5 --connections 100 --max-queued-steps 13000",
@@ -49,6 +50,10 @@ EXPECTED = {
     "beams": ["engine, 1 searches at once, 2 beams", "plain search, 64 searches at once, 2 beams"],
     "translate": ["greedy, 1 connection", "4 beams, 64 connections", "the same while long sources arrive"],
     "caption": ["greedy, 64 connections", "the same while pictures arrive"],
+    "replicas": [
+        "one server, 1 replicas: steps",
+        "a cluster of three, 1 replicas: bytes to and from the store a step",
+    ],
     "prompts": ["prompts of 50 characters, read by the server"],
     "many_models": ["first answer of a cold model, p50", "evictions", "threads with all loaded and idle"],
     "overload": ["forecasts, accepted, p99", "session steps, neither", "session steps, RSS at the end"],

@@ -256,7 +256,9 @@ class RedisStore:
                     raise StoreUnavailable(f"Redis at {self._place} refuses: {error}{advice}") from error
                 self._nodes.follow(error)
             except (redis.ConnectionError, redis.TimeoutError, *_MOVING) as error:
-                if isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+                if isinstance(error, _MOVING):
+                    self._nodes.client.close()  # so that a new primary is told what this client remembers
+                else:
                     self._nodes.turn()
                 if self._down or time.monotonic() + pause >= until:
                     self._down = True

@@ -35,6 +35,11 @@ def open_cluster(url: str, max_sessions: int, *, power_safe: bool, timeout_s: fl
         raise ConfigurationError("a cluster of Redis has no databases but 0; leave it out")
     user, at, hosts = parts.netloc.rpartition("@")
     nodes = [host if ":" in host else f"{host}:6379" for host in hosts.split(",")]
+    for node in nodes:
+        try:
+            urlsplit(f"//{node}").port  # noqa: B018 - it refuses what is no port
+        except ValueError as error:
+            raise ConfigurationError(f"{node} of the session store is no HOST:PORT: {error}") from error
     number, cluster = int(shards), Cluster(nodes)
     return ShardedStore(
         [
