@@ -7,20 +7,34 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from redis.crc import key_slot
 
 from app.core.errors import ConfigurationError, StoreUnavailable
 from app.sessions.stores import open_store
+from app.sessions.stores.redis_nodes import RedisNodes
+from app.sessions.stores.sharded import ShardedStore
 from app.sessions.stores.store import SessionStore, Stored, Write, Written
 from tests.redis_cluster import PRIMARIES, RedisCluster, role
+from tests.redis_server import RedisServer
 from tests.sessions.conftest import OpenStore
 from tests.sessions.test_store_model import run_machine
 
 SESSIONS = 60
+
+
+@dataclass(frozen=True)
+class Mortal:
+    """A cluster, sessions on it, its first primary, and what stands by for that."""
+
+    cluster: RedisCluster
+    store: SessionStore
+    primary: RedisServer
+    replica: RedisServer
 
 
 @pytest.fixture
@@ -119,57 +133,89 @@ def feed_while_slots_move(cluster: RedisCluster, store: SessionStore) -> None:
     assert revisions(store) == {reached[0]}
 
 
-def test_a_replica_takes_the_place_of_a_dead_primary(tmp_path: Path) -> None:
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[Mortal]:
+    """Sessions at their first step, on a cluster whose first node may be killed."""
+    with RedisCluster(tmp_path, replicas=1) as cluster:
+        store = open_store(f"{cluster.url}/?shards=6", max_sessions=1000, timeout_s=1.0)
+        try:
+            store.check()
+            store.write(steps(SESSIONS, 1))
+            primary, replica = cluster.nodes[0], cluster.nodes[PRIMARIES]
+            assert cluster.slots_with_keys(primary) != []
+            cluster.wait(lambda: cluster.slots_with_keys(replica) == cluster.slots_with_keys(primary))
+            yield Mortal(cluster, store, primary, replica)
+        finally:
+            store.close()
+
+
+def test_a_replica_takes_the_place_of_a_dead_primary(mortal: Mortal) -> None:
     """What is asked meanwhile is told to come again; then all goes on with every session."""
-    with RedisCluster(tmp_path, replicas=1) as cluster:
-        store = open_store(f"{cluster.url}/?shards=6", max_sessions=1000, timeout_s=1.0)
-        try:
-            store.check()
-            store.write(steps(SESSIONS, 1))
-            dead, replica = cluster.nodes[0], cluster.nodes[PRIMARIES]
-            assert cluster.slots_with_keys(dead) != []
-            cluster.wait(lambda: cluster.slots_with_keys(replica) == cluster.slots_with_keys(dead))
-            dead.kill()
-            with pytest.raises(StoreUnavailable) as refused:
-                store.write(steps(SESSIONS, 2))
-            assert refused.value.retry_after_s is not None
-            outcomes = write_until_sure(store, steps(SESSIONS, 2))
-            assert role(replica) == "master"
-            assert all(outcome.ok for outcome in outcomes)
-            assert revisions(store) == {2}
-        finally:
-            store.close()
+    mortal.primary.kill()
+    with pytest.raises(StoreUnavailable) as refused:
+        mortal.store.write(steps(SESSIONS, 2))
+    assert refused.value.retry_after_s is not None
+    outcomes = write_until_sure(mortal.store, steps(SESSIONS, 2))
+    assert role(mortal.replica) == "master"
+    assert all(outcome.ok for outcome in outcomes)
+    assert revisions(mortal.store) == {2}
 
 
-def test_a_replica_that_lagged_is_found_out(tmp_path: Path) -> None:
+def test_a_replica_that_lagged_is_found_out(mortal: Mortal) -> None:
     """It takes the place of a primary that had acknowledged more: who does not say a step is told once."""
-    with RedisCluster(tmp_path, replicas=1) as cluster:
-        store = open_store(f"{cluster.url}/?shards=6", max_sessions=1000, timeout_s=1.0)
-        try:
-            store.check()
-            store.write(steps(SESSIONS, 1))
-            dead, replica = cluster.nodes[0], cluster.nodes[PRIMARIES]
-            cluster.wait(lambda: cluster.slots_with_keys(replica) == cluster.slots_with_keys(dead))
-            replica.pause()
-            # So much that the sockets between them are full: what follows never leaves the primary.
-            with dead.client() as client:
-                held = client.keys("*")[0]
-                client.set(b"{" + held.partition(b"{")[2].partition(b"}")[0] + b"}", bytes(32 << 20))
-            assert store.write(steps(SESSIONS, 2)) == [Written(ok=True)] * SESSIONS
-            dead.kill()
-            replica.resume()
-            cluster.wait(lambda: role(replica) == "master")
-            # A step that builds on what is left, of a caller who does not know that something is missing.
-            blind = [replace(write, numbered=False, expected=1) for write in steps(SESSIONS, 3)]
-            outcomes = write_until_sure(store, blind)
-            behind = [outcome.behind for outcome in outcomes]
-            assert 0 < sum(behind) < SESSIONS
-            for outcome in outcomes:
-                assert not outcome.ok
-                assert outcome.current is not None
-                assert outcome.current.revision == (1 if outcome.behind else 2)
-        finally:
-            store.close()
+    mortal.replica.pause()
+    # So much that the sockets between them are full: what follows never leaves the primary.
+    with mortal.primary.client() as client:
+        held = client.keys("*")[0]
+        client.set(b"{" + held.partition(b"{")[2].partition(b"}")[0] + b"}", bytes(32 << 20))
+    assert mortal.store.write(steps(SESSIONS, 2)) == [Written(ok=True)] * SESSIONS
+    mortal.primary.kill()
+    mortal.replica.resume()
+    mortal.cluster.wait(lambda: role(mortal.replica) == "master")
+    # A step that builds on what is left, of a caller who does not know that something is missing.
+    blind = [replace(write, numbered=False, expected=1) for write in steps(SESSIONS, 3)]
+    outcomes = write_until_sure(mortal.store, blind)
+    assert 0 < sum(outcome.behind for outcome in outcomes) < SESSIONS
+    for outcome in outcomes:
+        assert not outcome.ok
+        assert outcome.current is not None
+        assert outcome.current.revision == (1 if outcome.behind else 2)
+
+
+def test_no_shard_is_still_asked_when_another_has_failed() -> None:
+    """Stores are called once at a time, so the call that failed waits for all of them."""
+    slow, broken = Mock(), Mock()
+    ended = threading.Event()
+
+    def count() -> int:
+        time.sleep(0.2)
+        ended.set()
+        return 1
+
+    slow.count.side_effect = count
+    broken.count.side_effect = StoreUnavailable("gone")
+    store = ShardedStore([broken, slow])
+    with pytest.raises(StoreUnavailable, match="gone"):
+        store.count()
+    assert ended.is_set()
+    store.close()
+
+
+def test_nodes_that_have_gone_are_forgotten() -> None:
+    """Those of the address stay, and the one that is asked."""
+    connect = Mock()
+    nodes = RedisNodes(connect, ["seed:1"])
+    nodes.learn([[0, 9, [b"old", 2]]])
+    nodes.learn([[0, 4, [b"new", 3]], [5, 9, [b"::1", 4, b"id"]]])
+    for _ in range(4):
+        nodes.turn()
+    assert [call.args[0] for call in connect.call_args_list] == [
+        "seed:1",
+        "new:3",
+        "[::1]:4",
+        "seed:1",
+        "new:3",
+    ]
 
 
 def write_until_sure(store: SessionStore, writes: list[Write]) -> list[Written]:

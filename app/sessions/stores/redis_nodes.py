@@ -31,6 +31,7 @@ class RedisNodes:
 
     def __init__(self, connect: Callable[[str], redis.Redis], known: Sequence[str]) -> None:
         self._connect = connect
+        self._named = list(known)
         self._known = list(known)
         self._place = self._known[0]
         self.client = connect(self._place)
@@ -45,11 +46,10 @@ class RedisNodes:
         self._go(self._known[(self._known.index(self._place) + 1) % len(self._known)])
 
     def learn(self, slots: Any) -> None:
-        """All nodes that an answer to CLUSTER SLOTS names: for each range its ends, its primary, replicas."""
-        for each in slots if isinstance(slots, list) else ():
-            for host, port, *_ in each[2:]:
-                if host and _place(host.decode(), port) not in self._known:
-                    self._known.append(_place(host.decode(), port))
+        """Know the nodes of an answer to CLUSTER SLOTS, and those that were named at first, but no other."""
+        if isinstance(slots, list):
+            nodes = [_place(node[0].decode(), node[1]) for each in slots for node in each[2:] if node[0]]
+            self._known = list(dict.fromkeys([*self._named, *nodes, self._place]))
 
     def _go(self, place: str) -> None:
         if place == self._place:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import chain, islice
 from typing import TypeVar
 
 from app.sessions.stores.store import SessionStore, Snapshot, Stored, Write, Written, owner_of
@@ -33,7 +33,7 @@ class ShardedStore:
         return self._parted([write.id for write in writes], writes, lambda store, some: store.write(some))
 
     def list_ids(self, after: str, limit: int) -> list[tuple[str, Stored]]:
-        pages = self._threads.map(lambda store: store.list_ids(after, limit), self._stores)
+        pages = self._all(lambda store: store.list_ids(after, limit), self._stores)
         # Stores order ids by their bytes, as Python orders text by its code points.
         return list(islice(heapq.merge(*pages, key=lambda found: found[0]), limit))
 
@@ -44,7 +44,7 @@ class ShardedStore:
         return self._stores[self._shard(id)].snapshot(id, name)
 
     def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
-        found = self._threads.map(lambda store: store.due(now, limit), self._stores)
+        found = self._all(lambda store: store.due(now, limit), self._stores)
         return [record for some in found for record in some][:limit]
 
     def remove(self, ids: Sequence[tuple[str, int]]) -> None:
@@ -55,11 +55,10 @@ class ShardedStore:
         self._parted([id for id, _ in ids], ids, forget)
 
     def count(self) -> int:
-        return sum(self._threads.map(lambda store: store.count(), self._stores))
+        return sum(self._all(lambda store: store.count(), self._stores))
 
     def check(self) -> float:
-        told: list[float] = [*self._threads.map(lambda store: store.check(), self._stores)]
-        return told[0]
+        return self._all(lambda store: store.check(), self._stores)[0]
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -69,6 +68,14 @@ class ShardedStore:
     def _shard(self, id: str) -> int:
         key = id.encode()
         return zlib.crc32(owner_of(key) or key) % len(self._stores)
+
+    def _all(self, ask: Callable[[QuestionT], AnswerT], questions: Sequence[QuestionT]) -> list[AnswerT]:
+        """Ask at once, and wait for all even where one fails: a store has one call at a time."""
+        if len(questions) == 1:
+            return [ask(questions[0])]
+        calls = [self._threads.submit(ask, question) for question in questions]
+        wait(calls)
+        return [call.result() for call in calls]
 
     def _parted(
         self,
@@ -81,11 +88,6 @@ class ShardedStore:
         for place, id in enumerate(ids):
             places.setdefault(self._shard(id), []).append(place)
         parts = [(self._stores[shard], [questions[at] for at in mine]) for shard, mine in places.items()]
-        run = self._threads.map if len(parts) > 1 else map
-        answers = run(lambda part: ask(*part), parts)
-        found = {
-            place: answer
-            for mine, some in zip(places.values(), answers, strict=True)
-            for place, answer in zip(mine, some, strict=True)
-        }
+        answers = self._all(lambda part: ask(*part), parts)
+        found = dict(zip(chain(*places.values()), chain(*answers), strict=True))
         return [found[place] for place in range(len(ids))]
