@@ -238,6 +238,7 @@ def write_until_sure(store: SessionStore, writes: list[Write]) -> list[Written]:
         ("/?shards=0", "shards=0 of the session store: give 1 to 256"),
         ("/?shards=many", "shards=many"),
         ("/2", "no databases but 0"),
+        (",", ":6379 of the session store is no HOST:PORT: host or port is missing"),
         (",other:port", "other:port of the session store is no HOST:PORT"),
         ("/?nonsense=1", "address of the session store cannot be used"),
     ],

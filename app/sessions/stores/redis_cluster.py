@@ -37,7 +37,8 @@ def open_cluster(url: str, max_sessions: int, *, power_safe: bool, timeout_s: fl
     nodes = [host if ":" in host else f"{host}:6379" for host in hosts.split(",")]
     for node in nodes:
         try:
-            urlsplit(f"//{node}").port  # noqa: B018 - it refuses what is no port
+            if not (urlsplit(f"//{node}").hostname and urlsplit(f"//{node}").port):
+                raise ValueError("host or port is missing")
         except ValueError as error:
             raise ConfigurationError(f"{node} of the session store is no HOST:PORT: {error}") from error
     number, cluster = int(shards), Cluster(nodes)

@@ -44,8 +44,7 @@ class ShardedStore:
         return self._stores[self._shard(id)].snapshot(id, name)
 
     def due(self, now: float, limit: int) -> list[tuple[str, Stored]]:
-        found = self._all(lambda store: store.due(now, limit), self._stores)
-        return [record for some in found for record in some][:limit]
+        return [*chain(*self._all(lambda store: store.due(now, limit), self._stores))][:limit]
 
     def remove(self, ids: Sequence[tuple[str, int]]) -> None:
         def forget(store: SessionStore, some: Sequence[tuple[str, int]]) -> Sequence[None]:
