@@ -2,6 +2,9 @@
 
 A worker that dies, or is not heard of for a while, is replaced; SIGTERM and SIGINT are passed on and every
 worker drains. A worker whose supervisor has died drains as well.
+
+On Linux workers are forked: what the supervisor has imported is theirs at once, and in memory only once. It
+runs no threads of its own, loads no model and opens no store, so there is nothing that a copy could break.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 
@@ -33,6 +37,10 @@ from app.telemetry.sharing import Share, SharedFolder
 
 logger = logging.getLogger(__name__)
 
+# Elsewhere a copy of a process may not use what the system's libraries have started in it.
+_FORKS = sys.platform == "linux"
+_CONTEXT = multiprocessing.get_context("fork") if _FORKS else multiprocessing.get_context("spawn")
+_PASSED_ON = {signal.SIGTERM, signal.SIGINT}
 _POLL_S = 0.1
 # A worker that ended sooner than this is replaced only after as long.
 _RESTART_S = 1.0
@@ -48,7 +56,7 @@ class Board:
     """
 
     def __init__(self, num_workers: int) -> None:
-        self._numbers = multiprocessing.get_context("spawn").RawArray("d", num_workers + 1)
+        self._numbers = _CONTEXT.RawArray("d", num_workers + 1)
 
     def heartbeat(self, place: int) -> float:
         return float(self._numbers[place])
@@ -67,7 +75,7 @@ class Board:
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    process: SpawnProcess
+    process: BaseProcess
     news: Connection
     started: float
     greeting: str | None = None
@@ -92,9 +100,8 @@ class Supervisor:
         self._settings = settings
         self._listeners = tuple(listeners)
         self._announce = announce
-        self._context = multiprocessing.get_context("spawn")
-        # No worker has the writing end, so the reading end says when this process has gone.
-        self._alive, self._end = self._context.Pipe(duplex=False)
+        # No worker keeps the writing end, so the reading end says when this process has gone.
+        self._alive, self._end = _CONTEXT.Pipe(duplex=False)
         self._workers: list[_Worker] = []
         self._metrics = SharedFolder(settings.workers)
         self._signals = 0
@@ -177,22 +184,25 @@ class Supervisor:
                     os.kill(worker.process.pid, signal.SIGHUP)
 
     def _start(self, place: int) -> _Worker:
-        news, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(
+        news, sender = _CONTEXT.Pipe(duplex=False)
+        process = _CONTEXT.Process(
             target=_work,
             args=(
                 self._settings,
                 self._listeners,
                 sender,
                 self._alive,
+                self._end if _FORKS else None,
                 self._metrics.path,
                 self._board,
                 place,
             ),
             name="rnnserve-worker",
         )
-        # A worker inherits this, so that a SIGHUP waits until it can be heard, and ends nothing.
+        # A worker inherits this, so that a SIGHUP waits until it can be heard, and ends nothing. The others
+        # wait until they end it instead of being noted as they are here.
         before = hold_hangups()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
         process.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         sender.close()
@@ -235,11 +245,17 @@ def _work(
     listeners: Sequence[socket.socket],
     news: Connection,
     supervisor: Connection,
+    inherited: Connection | None,
     metrics: Path,
     board: Board,
     place: int,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+    if inherited is not None:
+        inherited.close()
     configure_logging(settings.log_level, settings.log_format)
     threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
     share, parent = Share(metrics, place), os.getppid()

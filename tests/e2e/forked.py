@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -35,13 +34,7 @@ def _run(errors: Any, arguments: list[str], environment: dict[str, str], folder:
     os.chdir(folder)
     sys.argv = ["rnnserve", *arguments]
     from app.cli import main
-    from app.edge.http import middleware, transports
-    from app.sessions import record
 
-    # What each process draws for itself when it loads the application.
-    record._WRITER = secrets.token_hex(8)
-    middleware._ids.seed()
-    transports._ids.seed()
     main()
 
 

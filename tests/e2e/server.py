@@ -71,9 +71,10 @@ class ServerProcess:
     def workers(self) -> list[int]:
         """Process ids of its workers, oldest first."""
         found = []
+        own = Path(f"/proc/{self.pid}/cmdline").read_bytes()
         for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             with contextlib.suppress(OSError):  # it has ended since
-                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                if Path(f"/proc/{child}/cmdline").read_bytes() == own:
                     found.append(int(child))
         return sorted(found)
 

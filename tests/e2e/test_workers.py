@@ -62,6 +62,9 @@ def test_ready_is_when_every_worker_is(starting: Starting) -> None:
     starting.server.wait_until_ready()
     assert starting.ready() == (200, None)
     assert len(starting.server.workers()) == 2
+    # Each draws its own.
+    ids = {httpx2.get(f"{starting.url}/healthz").headers["x-request-id"] for _ in range(40)}
+    assert len(ids) == 40
 
 
 def test_a_worker_that_dies_while_it_starts_is_replaced(starting: Starting) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -29,16 +28,6 @@ def server(tiny_models: Path, tmp_path: Path) -> Iterator[ServerProcess]:
         tiny_models, default=DEFAULT, workers=WORKERS, state_dir=tmp_path / "state"
     ) as process:
         yield process
-
-
-def workers_of(server: ServerProcess) -> set[int]:
-    """Process ids of the workers, which are those that listen; not of Python's own helpers."""
-    found = set()
-    for child in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
-        with contextlib.suppress(OSError):  # it has just ended
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.add(int(child))
-    return found
 
 
 def answering(server: ServerProcess, num: int) -> list[str]:
@@ -81,7 +70,7 @@ def test_every_scrape_counts_the_requests_of_all_workers(server: ServerProcess) 
     (text,) = answering(server, 1)
     assert promtool("check", "metrics", text=text) == ""
     assert total(text, "rnnserve_session_store_disk_bytes") > 0
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in workers_of(server))
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in set(server.workers()))
     resident = pages * os.sysconf("SC_PAGESIZE")
     assert total(text, "process_resident_memory_bytes") == pytest.approx(resident, rel=0.2)
 
@@ -92,11 +81,11 @@ def test_a_worker_that_is_killed_takes_nothing_back(server: ServerProcess) -> No
         with server.client() as client:
             assert client.get("/healthz").status_code == 200
     wait_for(server, "rnnserve_http_responses_total", 8, route="/healthz")
-    before = workers_of(server)
+    before = set(server.workers())
     victim = min(before)
     os.kill(victim, signal.SIGKILL)
     until = time.monotonic() + 60
-    while len(now := workers_of(server)) < WORKERS or victim in now:
+    while len(now := set(server.workers())) < WORKERS or victim in now:
         assert time.monotonic() < until
         time.sleep(0.1)
     wait_for(server, "rnnserve_workers", WORKERS)
@@ -112,7 +101,7 @@ def test_a_worker_that_is_killed_takes_nothing_back(server: ServerProcess) -> No
 
 def test_workers_whose_supervisor_was_killed_leave_no_folder_behind(server: ServerProcess) -> None:
     """They drain, and the last to go has nothing to keep."""
-    folder, left = metrics_folder(server), workers_of(server)
+    folder, left = metrics_folder(server), set(server.workers())
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
     until = time.monotonic() + 60
@@ -132,7 +121,7 @@ def runs(pid: int) -> bool:
 
 def metrics_folder(server: ServerProcess) -> Path:
     """Where a worker's shared numbers are, by the files it has mapped."""
-    for pid in workers_of(server):
+    for pid in set(server.workers()):
         found = re.search(r"(/\S*/rnnserve-metrics-\w+)/", Path(f"/proc/{pid}/maps").read_text())
         if found:
             return Path(found[1])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
 from collections.abc import Mapping
-from random import Random
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,8 +37,6 @@ _WANTED = frozenset({_REQUEST_ID, _TRACEPARENT, _ROUTING_KEY, _HOST, _ORIGIN, _S
 # Without it a browser may take an answer for something else than it says it is.
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
-# An id need not be secret, and asking the system for each one's bits hands the interpreter to another thread.
-_ids = Random()
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # Version, trace id, span id, flags; later versions may add fields. Ids of zeros alone are invalid.
 _TRACE = re.compile(
@@ -171,11 +169,12 @@ def _wanted(scope: Scope) -> tuple[str, bytes | None, str | None, Source]:
                 site = value
             elif (found := _TRACE.fullmatch(value)) and (found[1] != b"00" or found[4] is None):
                 trace = value
-    return request_id or f"{_ids.getrandbits(64):016x}", trace, key, Source(host, origin, site)
+    # It need not be secret, and asking the system for bits hands the interpreter to another thread.
+    return request_id or f"{random.getrandbits(64):016x}", trace, key, Source(host, origin, site)
 
 
 def _own_span(trace: bytes) -> bytes:
-    return b"00-%b-%016x-%b" % (trace[3:35], _ids.getrandbits(64) or 1, trace[53:55])
+    return b"00-%b-%016x-%b" % (trace[3:35], random.getrandbits(64) or 1, trace[53:55])
 
 
 def _choosing(scope: Scope, send: Send) -> Send:

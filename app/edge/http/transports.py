@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from random import Random
+import random
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -54,8 +54,6 @@ SLICE_BYTES = 16 * 1024
 
 PASS_S = 0.005
 """Of one connection no more is parsed before others have their turn; a body may come in chunks of a byte."""
-
-_ids = Random()
 
 
 class Unfinished:
@@ -114,7 +112,7 @@ class Lingering(asyncio.Protocol):
 
 
 def refusal(status: int, detail: str) -> Response:
-    request_id = f"{_ids.getrandbits(64):016x}"
+    request_id = f"{random.getrandbits(64):016x}"
     response = problem_response(HTTPException(status, detail), request_id)
     response.headers["x-request-id"] = request_id
     response.headers["x-content-type-options"] = "nosniff"

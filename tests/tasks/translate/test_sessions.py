@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import pytest
 
 from tests.conftest import SHIPPED
@@ -42,6 +43,10 @@ def test_a_session_goes_on_after_a_kill_as_if_nothing_had_been(tmp_path: Path) -
         opened(server, "broken")
         first = fed(server, "broken", PARTS[:2])
         server.kill()
+    with lmdb.open(str(tmp_path), max_dbs=8) as tables, tables.begin(tables.open_db(b"records")) as table:
+        sizes = {key: len(value) for key, value in table.cursor()}
+    assert sizes.keys() == {b"whole", b"broken"}
+    assert max(sizes.values()) < 4096
     with ServerProcess(SHIPPED, **flags) as server:
         assert first + fed(server, "broken", PARTS[2:]) == whole
         with server.client() as client:
