@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from app.runtime.attended import Attended
 from app.runtime.session import EncoderSession, GraphSession
 from benchmarks.report import Figure, publish
 from benchmarks.server import Server
+from rnnserve_bench.http_line import HttpLine
 
 _CONNECTIONS = (1, 64)
 _WIDTHS = (1, 4)
@@ -205,25 +205,24 @@ def _figures(middle: Mapping[str, float], measured: Measured) -> list[Figure]:
 
 async def _load(url: str, measured: Measured, connections: int, width: int, seconds: float) -> float:
     """Things a second of clients that ask again as soon as they are answered."""
-    done = 0
     until = time.perf_counter() + seconds
-    async with httpx2.AsyncClient(base_url=url, limits=httpx2.Limits(max_connections=connections)) as client:
 
-        async def ask() -> None:
-            nonlocal done
-            while time.perf_counter() < until:
-                await _post(client, measured, measured.body(next(_indices), width))
-                done += 1
+    async def ask() -> int:
+        line, done = HttpLine(url), 0
+        while time.perf_counter() < until:
+            await _post(line, measured, measured.body(next(_indices), width))
+            done += 1
+        line.close()
+        return done
 
-        began = time.perf_counter()
-        await asyncio.gather(*(ask() for _ in range(connections)))
-        return done / (time.perf_counter() - began)
+    began = time.perf_counter()
+    done = sum(await asyncio.gather(*(ask() for _ in range(connections))))
+    return done / (time.perf_counter() - began)
 
 
-async def _post(client: httpx2.AsyncClient, measured: Measured, body: Mapping[str, Any]) -> None:
-    headers = {"content-type": "application/json"}
-    answer = await client.post(f"/{measured.task}", content=orjson.dumps(body), headers=headers)
-    answer.raise_for_status()
+async def _post(line: HttpLine, measured: Measured, body: Mapping[str, Any]) -> None:
+    status, answer = await line.ask("POST", f"/{measured.task}", orjson.dumps(body))
+    assert status == 200, answer
 
 
 async def _gaps(server: Server, measured: Measured, seconds: float, *, busy: bool) -> float:
@@ -245,9 +244,10 @@ async def _gaps(server: Server, measured: Measured, seconds: float, *, busy: boo
                         break
 
     async def read() -> None:
-        async with httpx2.AsyncClient(base_url=server.url) as client:
-            while time.perf_counter() < until:
-                await _post(client, measured, measured.reading(next(_indices)))
+        line = HttpLine(server.url)
+        while time.perf_counter() < until:
+            await _post(line, measured, measured.reading(next(_indices)))
+        line.close()
 
     readers = _READERS if busy else 0
     await asyncio.gather(*(stream() for _ in range(_STREAMS)), *(read() for _ in range(readers)))

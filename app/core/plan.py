@@ -118,11 +118,15 @@ class BeamBatch:
     """Searches that advance by one step, each by all of its ``width`` rows.
 
     As with a :class:`DecodeBatch`, the same object is planned again while none of them comes or goes.
+
+    Attributes:
+        most_turns: steps it may take one after the other, of which the last is the first that ends a search.
     """
 
     parts: tuple[BeamPart, ...]
     rows: int
     length: int = 1
+    most_turns: int = 1
 
 
 Batch = PrefillBatch | DecodeBatch | BlockBatch | BeamBatch
@@ -139,6 +143,7 @@ class BatchResult:
             ``ended`` with ``END``.
         ended: rows whose token ended the sequence.
         errors: rows that failed. Those of blocks and searches are in their parts.
+        turns: steps that searches took.
     """
 
     values: tuple[NDArray[np.float32], ...] = ()
@@ -146,3 +151,4 @@ class BatchResult:
     ended: Mapping[int, FinishReason] = field(default_factory=dict)
     errors: Mapping[int, RunFailed] = field(default_factory=dict)
     seconds: float = 0.0
+    turns: int = 1

@@ -17,7 +17,9 @@ from app.engine.job import End, Job, Outcome
 class BeamJob(Job):
     """``supplied`` counts the steps before the last one, which is the first that all rows take."""
 
-    __slots__ = ("future", "part")
+    __slots__ = ("future", "outcome", "part")
+
+    held = False
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class BeamJob(Job):
                 BlockRequest(request.steps[None, :-1], Read.NONE, starts, attended=attended)
             )
         self.future = future
+        self.outcome: BeamResult | RnnserveError | None = None
 
     @property
     def steps_left(self) -> int:
@@ -47,12 +50,22 @@ class BeamJob(Job):
         prefixes = [job.part.prefix for job in jobs if job.part.prefix is not None]
         return PlannedPrefixes(jobs, BlockBatch(tuple(prefixes), length, len(prefixes)))
 
-    def end(self, end: End, now: float) -> BeamDelivery:
+    def end(self, end: End, now: float) -> Self:
         hypotheses = self.part.hypotheses
         if isinstance(end, RnnserveError) or hypotheses is None:
             assert not isinstance(end, FinishReason)
-            return BeamDelivery(self.future, end)
-        return BeamDelivery(self.future, BeamResult(hypotheses, self.usage(now)))
+            self.outcome = end
+        else:
+            self.outcome = BeamResult(hypotheses, self.usage(now))
+        return self
+
+    def deliver(self) -> None:
+        if self.future.done() or self.outcome is None:
+            return
+        if isinstance(self.outcome, RnnserveError):
+            self.future.set_exception(self.outcome)
+        else:
+            self.future.set_result(self.outcome)
 
     def usage(self, now: float) -> Usage:
         started = now if self.started_at is None else self.started_at
@@ -63,21 +76,6 @@ class BeamJob(Job):
             produced=self.produced,
             largest_batch=self.largest_batch,
         )
-
-
-@dataclass(slots=True, eq=False)
-class BeamDelivery:
-    future: asyncio.Future[BeamResult]
-    outcome: BeamResult | RnnserveError
-    held: bool = False
-
-    def deliver(self) -> None:
-        if self.future.done():
-            return
-        if isinstance(self.outcome, RnnserveError):
-            self.future.set_exception(self.outcome)
-        else:
-            self.future.set_result(self.outcome)
 
 
 @dataclass(slots=True, eq=False)
@@ -109,14 +107,15 @@ class PlannedBeams:
         self.batch = BeamBatch(tuple([job.part for job in jobs]), sum([job.width for job in jobs]))
 
     def book(self, result: BatchResult, outcome: Outcome) -> None:
+        turns = result.turns
         for job in self.jobs:
             if job.gone:
                 continue
-            job.to_produce -= 1
-            job.produced += job.width
+            job.to_produce -= turns
+            job.produced += job.width * turns
             job.compute_s += result.seconds
             job.largest_batch = max(job.largest_batch, self.batch.rows)
-            outcome.steps += job.width
+            outcome.steps += job.width * turns
             if job.part.error is not None:
                 outcome.ends.append((job, job.part.error))
             elif job.part.hypotheses is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -25,12 +26,21 @@ _PR_SET_TIMERSLACK = 29
 
 
 class ThreadDriver:
-    """A thread that ends when there has been nothing to do for a while; further work starts another."""
+    """A thread that ends when there has been nothing to do for a while; further work starts another.
+
+    ``nice``: by how much it comes behind other threads where these want all of the cores.
+    """
 
     def __init__(
-        self, turn: Callable[[], bool], has_work: Callable[[], bool], name: str, idle_s: float = _IDLE_S
+        self,
+        turn: Callable[[], bool],
+        has_work: Callable[[], bool],
+        name: str,
+        idle_s: float = _IDLE_S,
+        nice: int = 0,
     ) -> None:
         self._turn = turn
+        self._nice = nice
         self._has_work = has_work
         self._name = name
         self._idle_s = idle_s
@@ -66,6 +76,8 @@ class ThreadDriver:
                 self._thread.start()
 
     def _main(self) -> None:
+        if self._nice and sys.platform == "linux":  # there it is this thread's, elsewhere the process's
+            os.nice(self._nice)
         while self._turn():
             if not self._has_work():
                 if not self._woken.wait(self._idle_s) and self._park():

@@ -15,7 +15,7 @@ from app.core.errors import DeadlineExceeded, Draining, EngineDead, RnnserveErro
 from app.core.plan import Batch, BatchResult
 from app.core.ports import Executor
 from app.core.sequence import BlockRequest, BlockResult, Read, SequenceRequest
-from app.engine.beam_job import BeamDelivery, BeamJob
+from app.engine.beam_job import BeamJob
 from app.engine.block import MAX_SHARED, Block
 from app.engine.driver import LoopDriver, ThreadDriver
 from app.engine.handover import DEAD, Intake, Outbox
@@ -34,7 +34,10 @@ _SILENT = "the model did not answer within the request's time"
 
 
 class Engine:
-    """``observe`` is called after each tick, where the tick was; it must not block."""
+    """``observe`` is called after each tick, where the tick was; it must not block.
+
+    ``nice``: by how much its thread comes behind others.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         *,
         on_loop: bool = False,
+        nice: int = 0,
     ) -> None:
         self.name = name
         self._executor = executor
@@ -59,7 +63,7 @@ class Engine:
         self._driver = (
             LoopDriver(self._guarded_turn, self._has_work)
             if on_loop
-            else ThreadDriver(self._guarded_turn, self._has_work, f"engine-{name}")
+            else ThreadDriver(self._guarded_turn, self._has_work, f"engine-{name}", nice=nice)
         )
         self._next_number = 0
         # Blocks that further single sequences may share; the event loop's.
@@ -119,7 +123,11 @@ class Engine:
         self._next_number += 1
         self._intake.put([job])
         self._driver.wake()
-        expire = BeamDelivery(future, DeadlineExceeded(_SILENT)).deliver
+
+        def expire() -> None:
+            job.outcome = DeadlineExceeded(_SILENT)
+            job.deliver()
+
         overdue = asyncio.get_running_loop().call_later(deadline - now + _GRACE_S, expire)
 
         def done(future: asyncio.Future[BeamResult]) -> None:
@@ -271,7 +279,7 @@ class Engine:
         steps, seconds = 0, 0.0
         for batch, result in zip(batches, results, strict=True):
             rows.append(batch.rows)
-            steps += batch.rows * batch.length
+            steps += batch.rows * batch.length * result.turns
             seconds += result.seconds
         waiting = self._settle(outcome.steps, steps / seconds if seconds > 0 else 0.0)
         self._observe(TickStats(tuple(rows), steps, seconds, waiting, self._scheduler.slots_used))

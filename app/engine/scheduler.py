@@ -22,6 +22,8 @@ from app.engine.sequence_job import PlannedDecode, SequenceJob
 _HEAP_SLACK = 1024
 # With so many rows a run is full: more of them take as much longer as they are more.
 _FULL_ROWS = 16
+# While searches are all there is, they go on for so long before anybody looks what has come.
+_ALONE_S = 0.004
 
 
 class Scheduler:
@@ -129,6 +131,8 @@ class Scheduler:
                     if search.started_at is None:
                         search.started_at = now
                 taken = self._cost.estimate(beams.batch.rows, 1)
+                alone = taken and len(self.jobs) == len(beams.jobs)
+                beams.batch.most_turns = max(1, int(_ALONE_S / taken)) if alone else 1
                 seconds = max(0.0, seconds - taken) if planned else self._beside(taken)
                 planned.append(beams)
                 batches.append(beams.batch)
@@ -149,7 +153,7 @@ class Scheduler:
         for planned, result in zip(self._planned, results, strict=True):
             batch = planned.batch
             if batch.length and len(result.errors) < batch.rows:
-                self._cost.observe(batch.rows, batch.length, result.seconds)
+                self._cost.observe(batch.rows, batch.length, result.seconds / result.turns)
             planned.book(result, outcome)
         self._planned = []
         if outcome.starting:

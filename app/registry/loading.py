@@ -28,6 +28,8 @@ from app.tasks.task import Tasks
 
 NO_ENGINE = cast(Submitter, None)
 """Nobody hands in work before the model is in memory."""
+# A tenth of a core is left to it where everything else wants all of them.
+_ENCODER_NICE = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,10 +164,14 @@ def with_encoder(
     queue: QueueLimits,
     observer: Callable[[str], Callable[[TickStats], None]],
 ) -> EnginePair:
-    """Put an encoder beside an engine; it has a thread of its own wherever the engine turns."""
+    """Put an encoder beside an engine; it has a thread of its own wherever the engine turns.
+
+    Streams want their next token within milliseconds, and an encoder has a whole input to read.
+    """
     name = encoder_of(decoder.name)
     scheduling = SchedulerLimits(num_slots=0, max_batch=rows_of_run(session.spec), whole=True)
-    return EnginePair(Engine(name, EncoderExecutor(session), scheduling, queue, observer(name)), decoder)
+    engine = Engine(name, EncoderExecutor(session), scheduling, queue, observer(name), nice=_ENCODER_NICE)
+    return EnginePair(engine, decoder)
 
 
 def encoder_of(reference: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -35,40 +34,38 @@ class BeamRuns:
         self._attended: WeakKeyDictionary[BeamBatch, Attended] = WeakKeyDictionary()
 
     def run(self, batch: BeamBatch) -> BatchResult:
-        searches: list[BeamSearch] = []
-        rows: list[NDArray[np.float32]] = []
         for part in batch.parts:
             if part.rows is None:
                 part.search = BeamSearch(part.request)
                 part.rows = self._first_rows(part)
-            searches.append(part.search)
-            rows.append(part.rows)
-        fed = list(chain.from_iterable([search.tokens for search in searches]))
-        steps = np.array(fed, np.int64)[:, None]
-        run = self._runner.run(steps, np.concatenate(rows), 0, self._attended_by(batch))
-        logits = run.outputs[0][:, 0]
-        errors = row_errors(run, [run.rows, logits])
-        if errors:
-            logits[list(errors)] = 0  # so that a search has numbers to work on; nobody gets what it finds
-        if self._attention is not None:
-            self._keep_attention(batch, run.outputs[self._attention][:, 0])
-        try:
-            parents = advance(searches, logits, likeliest)
-        except RunFailed as error:
-            for part in batch.parts:
-                part.error = error
-            return BatchResult()
-        after = run.rows.take(parents, axis=0)
+        searches: list[BeamSearch] = [part.search for part in batch.parts]
+        rows = np.concatenate([part.rows for part in batch.parts if part.rows is not None])
+        attended = self._attended_by(batch)
+        errors: dict[int, RunFailed] = {}
+        turns = 0
+        while turns < batch.most_turns and not errors and not any(search.done for search in searches):
+            turns += 1
+            fed = [token for search in searches for token in search.tokens]
+            run = self._runner.run(np.array(fed, np.int64)[:, None], rows, 0, attended)
+            logits = run.outputs[0][:, 0]
+            errors = row_errors(run, [run.rows, logits])
+            if errors:
+                logits[list(errors)] = 0  # so that a search has numbers to work on; nobody gets what it finds
+            if self._attention is not None:
+                self._keep_attention(batch, run.outputs[self._attention][:, 0])
+            try:
+                rows = run.rows.take(advance(searches, logits, likeliest), axis=0)
+            except RunFailed as error:
+                errors = dict.fromkeys(range(len(rows)), error)
         first = 0
         for part, search in zip(batch.parts, searches, strict=True):
             last = first + search.width
-            part.rows = after[first:last]
-            if errors:
-                part.error = next((errors[row] for row in range(first, last) if row in errors), None)
+            part.rows = rows[first:last]
+            part.error = next((errors[row] for row in range(first, last) if row in errors), None)
             if search.done:
                 part.hypotheses = search.hypotheses()
             first = last
-        return BatchResult()
+        return BatchResult(turns=turns)
 
     def _first_rows(self, part: BeamPart) -> NDArray[np.float32]:
         if part.prefix is not None and part.prefix.rows is not None:

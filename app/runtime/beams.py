@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,8 +213,14 @@ def advance(
     num_banned = max([len(banned) for search in searches for banned in search.bans])
     count = max([search.num_candidates for search in searches]) + num_banned  # so that enough are left
     found, ids = likeliest(logits, min(count, logits.shape[1]))
-    before = list(chain.from_iterable([search.logprobs for search in searches]))
-    values = found.astype(np.float64) + np.array(before)[:, None]
+    if len(searches) == len(logits):  # all of them greedy
+        beams = [0] * found.shape[1]
+        for search, logprobs, tokens in zip(searches, found.tolist(), ids.tolist(), strict=True):
+            so_far = search.logprobs[0]
+            search.advance([so_far + logprob for logprob in logprobs], beams, tokens)
+        return np.arange(len(logits))
+    before = np.array([logprob for search in searches for logprob in search.logprobs])
+    values = found.astype(np.float64) + before[:, None]
     parents = [0] * len(logits)
     alike: dict[int, list[tuple[int, BeamSearch]]] = {}
     first = 0
@@ -236,10 +241,8 @@ Candidates = tuple[Sequence[float], Sequence[int], Sequence[int]]
 
 def _best(values: NDArray[np.float64], ids: NDArray[np.int64], count: int) -> Iterator[Candidates]:
     """Of each search the ``count`` best, from ``[n, width, k]``, where those of each beam are in order."""
-    num, width, per_beam = values.shape
+    num, _, per_beam = values.shape
     values, ids = values.reshape(num, -1), ids.reshape(num, -1)
-    if width == 1:
-        return zip(values.tolist(), repeat([0] * per_beam), ids.tolist(), strict=False)
     order = np.argsort(-values, axis=1, kind="stable")[:, :count]
     each = np.arange(num)[:, None]
     return zip(

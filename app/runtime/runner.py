@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from math import isfinite
 from time import perf_counter
 
 import numpy as np
@@ -132,14 +131,8 @@ def row_errors(run: RunResult, arrays: list[NDArray[np.float32]]) -> dict[int, R
 
 def finite_rows(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_] | None:
     """Which rows are finite in all arrays ``[rows, ...]``; ``None`` when all are."""
-    # One pass over each: a sum is finite only if all of its terms are. It may also overflow, so it can
-    # only clear them.
-    with np.errstate(over="ignore", invalid="ignore"):
-        for array in arrays:
-            if not isfinite(np.add.reduce(array, axis=None)):
-                break
-        else:
-            return None
+    if all(np.isfinite(array).all() for array in arrays):
+        return None
     finite = np.ones(len(arrays[0]), np.bool_)
     for array in arrays:
         finite &= np.isfinite(array).reshape(len(array), -1).all(axis=1)

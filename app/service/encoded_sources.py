@@ -139,16 +139,11 @@ class EncodedSources:
                 lease.usage = entry.usage
 
     def _make_room(self, size: int) -> None:
-        idle = [entry for entry in self._entries.values() if not entry.uses] if self._full(size) else []
-        for entry in idle:
-            if not self._full(size):
-                break
-            self._drop(entry)
-        if self._full(size):
-            raise Overloaded("what is attended to takes all of --max-attended-bytes; try again later")
-
-    def _full(self, size: int) -> bool:
-        return self.held_bytes + size > self._max_bytes
+        while self.held_bytes + size > self._max_bytes:
+            idle = next((entry for entry in self._entries.values() if not entry.uses), None)
+            if idle is None:
+                raise Overloaded("what is attended to takes all of --max-attended-bytes; try again later")
+            self._drop(idle)
 
     def _submit(
         self,

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from app.core.plan import BeamBatch, DecodeBatch
+from app.core.plan import BatchResult, BeamBatch, DecodeBatch
 from app.engine.beam_job import BeamJob
 from app.engine.load import SchedulerLimits
 from app.engine.scheduler import Scheduler
@@ -28,6 +28,30 @@ def test_searches_take_their_steps_together() -> None:
     for _ in range(5):
         assert step(scheduler) == [1, 2, 3, 4]
     assert not scheduler.jobs
+
+
+def test_searches_that_are_alone_take_several_steps_in_a_tick() -> None:
+    """As many as some milliseconds hold, all counted; one at a time once there is anybody else."""
+    scheduler = Scheduler(SchedulerLimits())
+    search = make_search(0, 2, 0, 30)
+    scheduler.add(search)
+
+    def taken(turns: int) -> int:
+        (batch,) = scheduler.plan(0.0)
+        assert isinstance(batch, BeamBatch)
+        outcome = scheduler.commit([BatchResult(seconds=turns * 0.001, turns=turns)])
+        assert outcome.steps == 2 * turns
+        return batch.most_turns
+
+    scheduler.admit()
+    assert taken(1) == 1  # how long one takes is not known
+    assert [taken(4), taken(4), taken(2)] == [4, 4, 4]
+    assert (search.to_produce, search.produced) == (30 - 11, 2 * 11)
+    scheduler.add(make_search(1, 3, 0, 30))
+    scheduler.add(make_job(2, 1, 50))
+    for _ in range(4):
+        tick, _ = turn(scheduler)
+        assert {batch.most_turns for batch in tick.batches if isinstance(batch, BeamBatch)} <= {1}
 
 
 def test_beside_a_stream_few_searches_take_a_step_at_once() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections import deque
 
@@ -129,6 +131,23 @@ async def test_an_idle_thread_ends_and_work_starts_another() -> None:
     await asyncio.to_thread(errands.driver.join, 30)
     assert not errands.driver.running
     assert len(errands.threads) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
+async def test_a_thread_may_come_behind_others() -> None:
+    """It alone, whatever the priority of the process is."""
+    found: list[int] = []
+
+    def turn() -> bool:
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return False
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    driver = ThreadDriver(turn, bool, "behind", nice=7)
+    driver.start(asyncio.get_running_loop())
+    await asyncio.to_thread(driver.join, 30)
+    assert found == [min(own + 7, 19)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_no_wake_up_is_lost_while_threads_come_and_go() -> None:
