@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import httpx2
 import numpy as np
@@ -154,8 +155,17 @@ def compare(models: Path, crowd: Crowd, states: dict[str, tuple[int, bytes]]) ->
     return total
 
 
+class Killable(Protocol):
+    """A server that listens."""
+
+    @property
+    def url(self) -> str: ...
+
+    def kill(self) -> None: ...
+
+
 async def rounds(
-    start: Callable[[], Server], num_rounds: int, num_sessions: int, model: str, seed: int
+    start: Callable[[], Killable], num_rounds: int, num_sessions: int, model: str, seed: int
 ) -> tuple[Crowd, dict[str, tuple[int, bytes]], list[float]]:
     """Kill the server so many times at random moments; returns the clients, the states, and restart times."""
     chance = random.Random(seed)
@@ -168,8 +178,9 @@ async def rounds(
         for _ in range(num_rounds):
             await asyncio.sleep(chance.uniform(0.2, 0.8))
             server.kill()
+            killed = time.perf_counter()
             server = await asyncio.to_thread(start)
-            restarts.append(server.ready_s)
+            restarts.append(time.perf_counter() - killed)
             if feeding.done():
                 break
         await asyncio.sleep(0.5)

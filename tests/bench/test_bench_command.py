@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.forked import completed
 from tests.e2e.server import REPOSITORY, ServerProcess
 
 pytestmark = pytest.mark.long
@@ -26,8 +28,7 @@ def server(tiny_models: Path) -> Iterator[ServerProcess]:
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     """The command."""
-    command = [sys.executable, "-m", "app", "bench", *words]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    return completed(["bench", *words], os.environ, REPOSITORY)
 
 
 def bench(server: ServerProcess, *words: str) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import silero_vad
 from tests.docs_site.recorded import DOCS, blocks, run
 from tests.docs_site.site import ROOT
 from tests.docs_site.test_your_model import shape
+from tests.e2e.forked import completed
 from tests.e2e.server import ServerProcess
 from training.importing.options import ImportOptions
 
@@ -37,10 +37,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     data = str(Path(silero_vad.__file__).parent / "data")
     printed = []
     for command in (line for kind, body in blocks(PAGE) if kind == "bash" for line in body.splitlines()):
-        words = [sys.executable, "-m", "app", *command.replace("FOLDER", data).split()[1:]]
-        done = subprocess.run(
-            words, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120
-        )
+        done = completed(command.replace("FOLDER", data).split()[1:], os.environ, folder)
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)
     return folder, printed

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -24,9 +25,11 @@ def _context() -> ForkServerContext:
     return context
 
 
-def _run(errors: Any, arguments: list[str], environment: dict[str, str], folder: str) -> None:
+def _run(output: Any, errors: Any, arguments: list[str], environment: dict[str, str], folder: str) -> None:
     """``python -m app`` in a session of its own, as a new process would run it."""
     os.setsid()
+    if output is not None:
+        os.dup2(output.detach(), sys.stdout.fileno())
     os.dup2(errors.detach(), sys.stderr.fileno())
     os.environ.clear()
     os.environ.update(environment)
@@ -36,6 +39,26 @@ def _run(errors: Any, arguments: list[str], environment: dict[str, str], folder:
     from app.cli import main
 
     main()
+
+
+def completed(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, timeout_s: float = 120.0
+) -> subprocess.CompletedProcess[str]:
+    """What :func:`subprocess.run` gives of ``python -m app``, with what it wrote."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        given = (list(arguments), dict(environment), str(folder))
+        process = _context().Process(
+            target=_run, args=(DupFd(output.fileno()), DupFd(errors.fileno()), *given)
+        )
+        process.start()
+        process.join(timeout_s)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(["rnnserve", *arguments], timeout_s)
+        output.seek(0)
+        errors.seek(0)
+        texts = output.read().decode(), errors.read().decode()
+    return subprocess.CompletedProcess(["rnnserve", *arguments], process.exitcode, *texts)
 
 
 class ForkedProcess:
@@ -50,7 +73,7 @@ class ForkedProcess:
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         reading, writing = os.pipe()
         self.stderr: TextIO = os.fdopen(reading, encoding="utf-8", errors="replace")
-        given = (DupFd(writing), list(arguments), dict(environment), str(folder))
+        given = (None, DupFd(writing), list(arguments), dict(environment), str(folder))
         self._process = _context().Process(target=_run, args=given)
         self._process.start()
         os.close(writing)

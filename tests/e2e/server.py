@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import httpx2
 
@@ -30,7 +31,8 @@ class ServerProcess:
         flags: further flags, ``max_batch=3`` for ``--max-batch 3``; sessions are kept in memory
             unless they say otherwise. ``tasks`` names those to be registered, by commas; ``clock_ahead_s``
             makes its clock wrong, ``max_descriptors`` leaves it so few. ``forked=False`` where its memory
-            is looked at: the pages of the process that it is copied from would count.
+            is looked at: the pages of the process that it is copied from would count. ``environment`` is
+            added to that of the tests, without their settings.
     """
 
     def __init__(self, models: Path | str, **flags: object) -> None:
@@ -40,11 +42,12 @@ class ServerProcess:
         for name, module in _PROGRAMS.items():
             if name in flags:
                 program = [f"tests.{module}", str(flags.pop(name))]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RNNSERVE_")}
+        environment |= cast("dict[str, str]", flags.pop("environment", {}))
         command = ["serve", "--models", str(models), "--port", "0"]
         for name, value in flags.items():
             flag = f"--{name.replace('_', '-')}"
             command += [flag] if value is True else [flag, str(value)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("RNNSERVE_")}
         self._process: subprocess.Popen[str] | ForkedProcess
         if program:
             self._process = subprocess.Popen(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.bundles import tiny_generator
+from tests.e2e.forked import completed
 from tests.e2e.server import REPOSITORY, ServerProcess
 
 pytestmark = pytest.mark.long
@@ -23,14 +24,7 @@ pytestmark = pytest.mark.long
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        cwd=REPOSITORY,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return completed(arguments, os.environ if environment is None else environment, REPOSITORY)
 
 
 def test_starts_answers_and_ends_with_zero_on_sigterm(tiny_models: Path) -> None:

@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from benchmarks.kills import SECRET, Crowd, compare, free_port, rounds
-from benchmarks.server import Server
 from tests.bundles import tiny_generator
+from tests.e2e.server import ServerProcess
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.long
@@ -29,10 +29,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers sign states with a key that the test can open."""
-    monkeypatch.setenv("RNNSERVE_STATE_KEY", SECRET)
+def listening(models: Path, **flags: object) -> ServerProcess:
+    """A server that listens, and signs states with a key that the test can open."""
+    server = ServerProcess(models, environment={"RNNSERVE_STATE_KEY": SECRET}, **flags)
+    server.wait_until_ready()
+    return server
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 async def test_killed_servers_over_lmdb(models: Path, tmp_path: Path, workers: int) -> None:
     """Two hundred busy sessions; no acknowledged step is missing, none is applied twice."""
     flags = {"port": free_port(), "workers": workers, "sessions": f"lmdb:{tmp_path / 'state'}"}
-    crowd, states, _ = await rounds(lambda: Server(models, **flags), ROUNDS, 200, MODEL, seed=workers)
+    crowd, states, _ = await rounds(lambda: listening(models, **flags), ROUNDS, 200, MODEL, seed=workers)
     assert compare(models, crowd, states) > 200
     assert any(client.retried for client in crowd.clients)
 
@@ -54,15 +55,17 @@ async def test_killed_servers_over_lmdb(models: Path, tmp_path: Path, workers: i
 async def test_killed_servers_over_redis(models: Path, redis_server: RedisServer) -> None:
     """The same with the sessions in Redis."""
     flags = {"port": free_port(), "sessions": redis_server.url}
-    crowd, states, _ = await rounds(lambda: Server(models, **flags), ROUNDS, 200, MODEL, seed=7)
+    crowd, states, _ = await rounds(lambda: listening(models, **flags), ROUNDS, 200, MODEL, seed=7)
     assert compare(models, crowd, states) > 200
     assert any(client.retried for client in crowd.clients)
 
 
-def start_two(models: Path, redis: RedisServer) -> tuple[Callable[[], Server], Callable[[], Server]]:
+def start_two(
+    models: Path, redis: RedisServer
+) -> tuple[Callable[[], ServerProcess], Callable[[], ServerProcess]]:
     """How to start two servers on one Redis."""
     flags = [{"port": free_port(), "sessions": redis.url} for _ in range(2)]
-    return (lambda: Server(models, **flags[0]), lambda: Server(models, **flags[1]))
+    return (lambda: listening(models, **flags[0]), lambda: listening(models, **flags[1]))
 
 
 async def test_clients_hop_between_two_servers_and_one_is_killed(

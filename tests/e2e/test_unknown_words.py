@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import httpx2
 import pytest
 
 from tests.conftest import SHIPPED
-from tests.e2e.server import ServerProcess
+from tests.e2e.forked import completed
+from tests.e2e.server import REPOSITORY, ServerProcess
 
 GERMAN = "Das ist ein sehr schöner Film, den man gesehen haben muss."
 ENGLISH = "A warm, funny and utterly charming film."
@@ -100,7 +100,7 @@ def test_batch_work_has_a_column_of_warnings_when_asked(shipped: ServerProcess, 
         expected = labelled(client, GERMAN)[0]["warning"]
     for name in ("out.csv", "out.jsonl"):
         words = ["batch", "sentiment", given, "--out", tmp_path / name, "--models", SHIPPED]
-        subprocess.run([sys.executable, "-m", "app", *map(str, words), "--warnings"], check=True, timeout=120)
+        completed([*map(str, words), "--warnings"], os.environ, REPOSITORY).check_returncode()
     with (tmp_path / "out.csv").open(encoding="utf-8") as file:
         assert [row["warning"] for row in csv.DictReader(file)] == [expected, ""]
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from app.core.errors import ConfigurationError, InvalidManifest, RnnserveError
+from tests.e2e.forked import completed
 from tests.e2e.server import REPOSITORY
 from tests.training.importing.foreign import Imported
 
@@ -155,9 +156,7 @@ def command(model: Path, models: Path, *more: str) -> subprocess.CompletedProces
     """``rnnserve models import``."""
     models.mkdir(exist_ok=True)
     words = ["models", "import", str(model), "--name", "foreign", "--models", str(models), *more]
-    return subprocess.run(
-        [sys.executable, "-m", "app", *words], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
-    )
+    return completed(words, os.environ, REPOSITORY)
 
 
 @pytest.mark.parametrize(
