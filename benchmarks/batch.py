@@ -5,7 +5,8 @@
 Series of 100 hourly points, 24 steps ahead, on all cores. The raw loops are those of the network alone, on
 arrays that are ready: nothing is read, prepared or written. Command and loops take turns within a round. The
 start of the command is measured by a file of one series on as many processes, and is a figure of its own: it
-is the same for a million series.
+is the same for a million series. Beside them the classical methods of statsforecast, where it is installed (a
+measuring extra: pip install statsforecast), on as many processes.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import tempfile
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import forecast_work as work
 from benchmarks.report import Figure, against, plain, publish
@@ -38,13 +41,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of the raw loops, of each batch")
     parser.add_argument("--formats", default="csv,parquet,jsonl")
+    parser.add_argument("--classical", type=int, default=400, help="series for statsforecast")
     options = parser.parse_args()
     formats = options.formats.split(",")
     rates: dict[str, list[float]] = {name: [] for name in [*formats, "raw", "start"]}
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_series(folder, options.series, formats)
+        values = write_series(folder, options.series, formats)
         write_series(folder / "one", 1, ["csv"])
         bundle = work.load()
         for _ in range(options.rounds):
@@ -57,11 +61,13 @@ def main() -> None:
                 seconds = command(folder, suffix, cores) - start
                 rates[suffix].append(options.series / seconds)
                 print(f"  {suffix} {options.series / seconds:,.0f} series/s", flush=True)
+            for method, rate in classical(values[: options.classical], cores).items():
+                rates.setdefault(method, []).append(rate)
     publish("batch", figures(rates, cores), {"options": vars(options), "rounds": rates})
 
 
-def write_series(folder: Path, num: int, formats: list[str]) -> None:
-    """The same series in a file of each format, ``series.csv`` and so on."""
+def write_series(folder: Path, num: int, formats: list[str]) -> NDArray[np.float64]:
+    """The same series in a file of each format, ``series.csv`` and so on; their values ``[num, POINTS]``."""
     folder.mkdir(exist_ok=True)
     chance = np.random.default_rng(0)
     hours = np.arange(POINTS)
@@ -88,6 +94,31 @@ def write_series(folder: Path, num: int, formats: list[str]) -> None:
         stamps = np.tile(np.array(moments, "datetime64[us]"), num)
         columns = {"unique_id": ids, "ds": stamps, "y": values.ravel()}
         parquet.write_table(pyarrow.table(columns), folder / "series.parquet")
+    return values
+
+
+def classical(values: NDArray[np.float64], cores: int) -> dict[str, float]:
+    """Series a second of statsforecast, with the intervals that it is asked for most; none without it."""
+    try:
+        from statsforecast import StatsForecast
+        from statsforecast.models import AutoETS, AutoTheta, SeasonalNaive
+    except ModuleNotFoundError:
+        return {}
+    import pandas
+
+    def asked(rows: NDArray[np.float64], method: Any) -> None:
+        hours = pandas.date_range("2024-01-01", periods=POINTS, freq="h")
+        ids = np.repeat(np.arange(len(rows)), POINTS)
+        table = pandas.DataFrame({"unique_id": ids, "ds": np.tile(hours, len(rows)), "y": rows.ravel()})
+        StatsForecast(models=[method], freq="h", n_jobs=cores).forecast(df=table, h=HORIZON, level=[80, 95])
+
+    rates = {}
+    for kind in AutoETS, AutoTheta, SeasonalNaive:
+        asked(values[: 2 * cores], kind(season_length=24))  # it compiles
+        started = time.perf_counter()
+        asked(values, kind(season_length=24))
+        rates[f"statsforecast {kind.__name__}"] = len(values) / (time.perf_counter() - started)
+    return rates
 
 
 def command(folder: Path, suffix: str, cores: int) -> float:
@@ -117,7 +148,9 @@ def figures(rates: dict[str, list[float]], cores: int) -> list[Figure]:
         plain("raw loops on all cores", rates["raw"], "series/s"),
         plain("start of the command", rates["start"], "s"),
     ]
-    for suffix in (name for name in rates if name not in ("raw", "start")):
+    for name in (name for name in rates if name.startswith("statsforecast")):
+        found.append(plain(name, rates[name], "series/s"))
+    for suffix in (name for name in rates if name not in ("raw", "start") and " " not in name):
         title = f"batch forecast, {suffix} to {suffix}"
         found.append(against(title, rates[suffix], rates["raw"], "series/s", "raw loops", least=0.7))
         rows = [rate * POINTS / cores for rate in rates[suffix]]

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +161,7 @@ def quantiles_of_ets(levels: Sequence[float]) -> Callable[[Array, SeriesKind, in
         from statsforecast.models import AutoETS, Naive
     except ModuleNotFoundError:
         return None
-    percents = [round(100.0 * (1.0 - 2.0 * level), 6) for level in levels if level < 0.5]
+    percents: list[Any] = [round(100.0 * (1.0 - 2.0 * level), 6) for level in levels if level < 0.5]
 
     def said(given: Array, kind: SeriesKind, horizon: int, season: int) -> Array:
         model = AutoETS(season_length=season if len(given) >= 2 * season else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ REPOSITORY = Path(__file__).parent.parent
 SHIPPED = REPOSITORY / "models"
 
 torch.set_num_threads(1)
+gc.disable()  # until all tests are found: what that makes stays
 # How long an example takes says nothing on a machine that runs other tests beside it. ``make test`` takes the
 # same examples for every change, so that what fails is the change; ``make explore`` looks for further ones.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,6 +33,12 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tiny_classifier(folder, cell, f"tiny-mood-{cell}")
         tiny_forecaster(folder, cell, f"tiny-series-{cell}")
     return folder
+
+
+def pytest_collection_finish() -> None:
+    """Millions of objects need not be looked through for garbage again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -126,11 +126,12 @@ def test_a_strict_policy_is_sent_and_in_force(visit: Visit) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Browser, server: ServerProcess, scheme: Any) -> None:
-    """On any panel, in either colours."""
+    """On any panel; in the dark nothing differs but colours."""
+    rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else None
     with visiting(browser, server.url, color_scheme=scheme) as visit:
         for panel in PANELS:
             settle(visit, panel)
-            found = Axe().run(visit.page).response["violations"]
+            found = Axe().run(visit.page, options=rules).response["violations"]
             severe = [
                 (one["id"], [node["html"][:120] for node in one["nodes"][:3]])
                 for one in found

@@ -13,7 +13,6 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
 
 from app.edge.http.access import METRICS
 from tests.deploy.manifests import (
@@ -97,6 +96,8 @@ def test_the_example_of_the_secret_is_valid_and_refused_by_a_server() -> None:
 
 def test_the_monitor_is_valid_by_the_operators_types() -> None:
     """All its fields are the operator's: none is lost on the way through its models."""
+    from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor  # two seconds, for this test alone
+
     manifest = built("scaled")["ServiceMonitor", "rnnserve"]
     model = ServiceMonitor.model_validate(manifest)
     known = json.loads(model.model_dump_json(by_alias=True, exclude_unset=True))

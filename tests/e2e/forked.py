@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import multiprocessing
 import os
 import signal
@@ -25,8 +27,11 @@ def _context() -> ForkServerContext:
     return context
 
 
-def _run(output: Any, errors: Any, arguments: list[str], environment: dict[str, str], folder: str) -> None:
-    """``python -m app`` in a session of its own, as a new process would run it."""
+def _run(
+    output: Any, errors: Any, program: str, arguments: list[str], environment: dict[str, str], folder: str
+) -> None:
+    """``python -m`` a program in a session of its own, as a new process would run it."""
+    gc.freeze()  # as app.__main__ does
     os.setsid()
     if output is not None:
         os.dup2(output.detach(), sys.stdout.fileno())
@@ -36,9 +41,7 @@ def _run(output: Any, errors: Any, arguments: list[str], environment: dict[str, 
     time.tzset()
     os.chdir(folder)
     sys.argv = ["rnnserve", *arguments]
-    from app.cli import main
-
-    main()
+    importlib.import_module(program).main()
 
 
 def completed(
@@ -46,10 +49,9 @@ def completed(
 ) -> subprocess.CompletedProcess[str]:
     """What :func:`subprocess.run` gives of ``python -m app``, with what it wrote."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        given = (list(arguments), dict(environment), str(folder))
-        process = _context().Process(
-            target=_run, args=(DupFd(output.fileno()), DupFd(errors.fileno()), *given)
-        )
+        written = DupFd(output.fileno()), DupFd(errors.fileno())
+        given = (*written, "app.cli", list(arguments), dict(environment), str(folder))
+        process = _context().Process(target=_run, args=given)
         process.start()
         process.join(timeout_s)
         if process.exitcode is None:
@@ -68,12 +70,15 @@ class ForkedProcess:
         arguments: of the command.
         environment: whole.
         folder: where it runs.
+        program: the module whose ``main`` runs.
     """
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, program: str = "app.cli"
+    ) -> None:
         reading, writing = os.pipe()
         self.stderr: TextIO = os.fdopen(reading, encoding="utf-8", errors="replace")
-        given = (None, DupFd(writing), list(arguments), dict(environment), str(folder))
+        given = (None, DupFd(writing), program, list(arguments), dict(environment), str(folder))
         self._process = _context().Process(target=_run, args=given)
         self._process.start()
         os.close(writing)

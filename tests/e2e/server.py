@@ -19,7 +19,7 @@ import httpx2
 from tests.e2e.forked import ForkedProcess
 
 REPOSITORY = Path(__file__).parent.parent.parent
-_PROGRAMS = {"tasks": "serve_tasks", "clock_ahead_s": "serve_ahead", "max_descriptors": "serve_few"}
+_PROGRAMS = {"tasks": "tests.serve_tasks", "max_descriptors": "tests.serve_few"}
 _URL = re.compile(r"on (http://\S+:(\d+))")
 
 
@@ -38,20 +38,26 @@ class ServerProcess:
     def __init__(self, models: Path | str, **flags: object) -> None:
         if not {"sessions", "state_dir"} & set(flags):
             flags["sessions"] = "memory:"
-        program = [] if flags.pop("forked", True) else ["app"]
+        program: str = "app.cli"
+        given: list[str] = []
         for name, module in _PROGRAMS.items():
             if name in flags:
-                program = [f"tests.{module}", str(flags.pop(name))]
+                program, given = module, [str(flags.pop(name))]
+        new: list[str] = []
+        if "clock_ahead_s" in flags:  # before anything has looked at the clock
+            new = ["tests.serve_ahead", str(flags.pop("clock_ahead_s"))]
+        elif not flags.pop("forked", True):
+            new = ["app"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RNNSERVE_")}
         environment |= cast("dict[str, str]", flags.pop("environment", {}))
-        command = ["serve", "--models", str(models), "--port", "0"]
+        command = [*given, "serve", "--models", str(models), "--port", "0"]
         for name, value in flags.items():
             flag = f"--{name.replace('_', '-')}"
             command += [flag] if value is True else [flag, str(value)]
         self._process: subprocess.Popen[str] | ForkedProcess
-        if program:
+        if new:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *program, *command],
+                [sys.executable, "-m", *new, *command],
                 cwd=REPOSITORY,
                 env=environment,
                 stderr=subprocess.PIPE,
@@ -59,7 +65,7 @@ class ServerProcess:
                 start_new_session=True,
             )
         else:
-            self._process = ForkedProcess(command, environment, REPOSITORY)
+            self._process = ForkedProcess(command, environment, REPOSITORY, program)
         self._lines: list[str] = []
         self._url: str | None = None
         self._announced = threading.Event()
