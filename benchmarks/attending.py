@@ -159,7 +159,8 @@ def main(about: str | None, find: Callable[[Path], Measured]) -> None:
     measured = find(options.models)
     floor = Floor(measured)
     rounds: dict[str, list[float]] = {}
-    with Server(options.models, sessions="off", log_level="warning") as server:
+    flags = {"load": "on-demand", "preload": measured.bundle.manifest.reference}
+    with Server(options.models, sessions="off", log_level="warning", **flags) as server:
         for _ in range(options.rounds):
             for connections in _CONNECTIONS:
                 for width in _WIDTHS:

@@ -12,7 +12,6 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 import httpx2
 
@@ -31,8 +30,7 @@ class ServerProcess:
         flags: further flags, ``max_batch=3`` for ``--max-batch 3``; sessions are kept in memory
             unless they say otherwise. ``tasks`` names those to be registered, by commas; ``clock_ahead_s``
             makes its clock wrong, ``max_descriptors`` leaves it so few. ``forked=False`` where its memory
-            is looked at: the pages of the process that it is copied from would count. ``environment`` is
-            added to that of the tests, without their settings.
+            is looked at: the pages of the process that it is copied from would count.
     """
 
     def __init__(self, models: Path | str, **flags: object) -> None:
@@ -49,7 +47,6 @@ class ServerProcess:
         elif not flags.pop("forked", True):
             new = ["app"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RNNSERVE_")}
-        environment |= cast("dict[str, str]", flags.pop("environment", {}))
         command = [*given, "serve", "--models", str(models), "--port", "0"]
         for name, value in flags.items():
             flag = f"--{name.replace('_', '-')}"

@@ -31,7 +31,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def listening(models: Path, **flags: object) -> ServerProcess:
     """A server that listens, and signs states with a key that the test can open."""
-    server = ServerProcess(models, environment={"RNNSERVE_STATE_KEY": SECRET}, **flags)
+    server = ServerProcess(models, state_key=SECRET, **flags)
     server.wait_until_ready()
     return server
 
