@@ -165,10 +165,11 @@ def quantiles_of_ets(levels: Sequence[float]) -> Callable[[Array, SeriesKind, in
 
     def said(given: Array, kind: SeriesKind, horizon: int, season: int) -> Array:
         model = AutoETS(season_length=season if len(given) >= 2 * season else 1)
-        try:
-            answer = model.forecast(y=given, h=horizon, level=percents)
-        except NotImplementedError:
-            answer = Naive().forecast(y=given, h=horizon, level=percents)
+        with np.errstate(divide="ignore", invalid="ignore"):  # as many numbers as values
+            try:
+                answer = model.forecast(y=given, h=horizon, level=percents)
+            except NotImplementedError:
+                answer = Naive().forecast(y=given, h=horizon, level=percents)
         low = [answer[f"lo-{percent}"] for percent in percents]
         high = [answer[f"hi-{percent}"] for percent in reversed(percents)]
         return np.stack([*low, answer["mean"], *high], axis=1)

@@ -115,12 +115,12 @@ class BeamPart:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class BeamBatch:
-    """Searches that advance by one step, each by all of its ``width`` rows.
+    """Searches that advance together, each by all of its ``width`` rows.
 
     As with a :class:`DecodeBatch`, the same object is planned again while none of them comes or goes.
 
     Attributes:
-        most_turns: steps it may take one after the other, of which the last is the first that ends a search.
+        most_turns: steps it may take one after the other; none follows one that ends a search.
     """
 
     parts: tuple[BeamPart, ...]

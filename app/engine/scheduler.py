@@ -131,8 +131,8 @@ class Scheduler:
                     if search.started_at is None:
                         search.started_at = now
                 taken = self._cost.estimate(beams.batch.rows, 1)
-                alone = taken and len(self.jobs) == len(beams.jobs)
-                beams.batch.most_turns = max(1, int(_ALONE_S / taken)) if alone else 1
+                alone = len(self.jobs) == len(beams.jobs)
+                beams.batch.most_turns = max(1, int(_ALONE_S / taken)) if alone and taken else 1
                 seconds = max(0.0, seconds - taken) if planned else self._beside(taken)
                 planned.append(beams)
                 batches.append(beams.batch)

@@ -42,8 +42,8 @@ class BeamRuns:
         rows = np.concatenate([part.rows for part in batch.parts if part.rows is not None])
         attended = self._attended_by(batch)
         errors: dict[int, RunFailed] = {}
-        turns = 0
-        while turns < batch.most_turns and not errors and not any(search.done for search in searches):
+        turns, go_on = 0, True
+        while go_on:
             turns += 1
             fed = [token for search in searches for token in search.tokens]
             run = self._runner.run(np.array(fed, np.int64)[:, None], rows, 0, attended)
@@ -57,6 +57,8 @@ class BeamRuns:
                 rows = run.rows.take(advance(searches, logits, likeliest), axis=0)
             except RunFailed as error:
                 errors = dict.fromkeys(range(len(rows)), error)
+            over = errors or any(search.done for search in searches)
+            go_on = turns < batch.most_turns and not over
         first = 0
         for part, search in zip(batch.parts, searches, strict=True):
             last = first + search.width

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
@@ -70,10 +71,8 @@ def to_pandas(answer: Mapping[str, Any]) -> pandas.DataFrame:
         raise ValueError(f"an answer with one list of results is needed, not one with {', '.join(answer)}")
     frame = pandas.DataFrame([row for result in lists[0] for row in _rows(_flat(result))])
     if "timestamps" in frame:
-        try:
-            frame["timestamps"] = pandas.to_datetime(frame["timestamps"])
-        except ValueError:
-            frame["timestamps"] = pandas.to_datetime(frame["timestamps"], utc=True)
+        offsets = {datetime.fromisoformat(time).utcoffset() for time in frame["timestamps"].dropna()}
+        frame["timestamps"] = pandas.to_datetime(frame["timestamps"], utc=len(offsets) > 1)
     return frame
 
 
