@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from typing import Any
 
 import numpy as np
 import orjson
+import uvloop
 from numpy.typing import NDArray
 from websockets.asyncio.client import connect
 
 from app.bundle.reader import Bundle, find_bundles, read_bundle, read_manifest
 from app.runtime.attended import Attended
 from app.runtime.session import EncoderSession, GraphSession
-from benchmarks.report import Figure, publish
+from benchmarks.report import Figure, against, plain, publish
 from benchmarks.server import Server
 from rnnserve_bench.http_line import HttpLine
 
@@ -108,7 +108,7 @@ class Floor:
 
     def rate(self, count: int, width: int, seconds: float) -> float:
         """Things a second, ``count`` of them in a run."""
-        given = [self._measured.inputs(at * count, count) for at in range(1 if count > 1 else 8)]
+        given = [self._measured.inputs(at * count, count) for at in range(max(1, 64 // count))]
         self.answer(given[-1], width)
         began, done = time.perf_counter(), 0
         while (spent := time.perf_counter() - began) < seconds:
@@ -126,11 +126,11 @@ def _continued(
     logits: NDArray[np.float32], scores: NDArray[np.float64], width: int, end: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """The best continuations of each sentence: tokens, rows that they go on from, scores, ends among them."""
-    if width == 1:
-        best = logits.argmax(axis=1)
-        return best[:, None], np.arange(len(best)), scores, (best == end).astype(np.int64)
     logits -= logits.max(axis=1, keepdims=True)
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    if width == 1:
+        best, rows = logits.argmax(axis=1), np.arange(len(logits))
+        return best[:, None], rows, scores + logits[rows, best], (best == end).astype(np.int64)
     ids = np.argpartition(-logits, 2 * width, axis=1)[:, : 2 * width]
     found = np.take_along_axis(logits, ids, axis=1) + scores[:, None]
     table = found.reshape(-1, width * 2 * width)
@@ -150,10 +150,13 @@ def _continued(
 
 
 def main(about: str | None, find: Callable[[Path], Measured]) -> None:
-    """Measure and publish; ``find`` names what is in a models folder."""
+    """Measure and publish; ``find`` names what is in a models folder.
+
+    Server and floor take turns within seconds, since a machine's speed changes from one minute to the next.
+    """
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--models", type=Path, default=Path("models"))
     options = parser.parse_args()
     measured = find(options.models)
@@ -165,42 +168,33 @@ def main(about: str | None, find: Callable[[Path], Measured]) -> None:
             for connections in _CONNECTIONS:
                 for width in _WIDTHS:
                     name = f"{connections} {width}"
-                    served = asyncio.run(_load(server.url, measured, connections, width, options.seconds))
+                    served = uvloop.run(_load(server.url, measured, connections, width, options.seconds))
                     rounds.setdefault(f"served {name}", []).append(served)
                     raw = floor.rate(connections, width, options.seconds)
                     rounds.setdefault(f"raw {name}", []).append(raw)
             for busy in (False, True):
-                gap = asyncio.run(_gaps(server, measured, options.seconds, busy=busy))
+                gap = uvloop.run(_gaps(server, measured, options.seconds, busy=busy))
                 rounds.setdefault(f"gap {busy}", []).append(gap)
-    middle = {name: statistics.median(values) for name, values in rounds.items()}
     notes = {"options": {**vars(options), "models": "models"}, "rounds": rounds}
-    publish(measured.task, _figures(middle, measured), notes)
+    publish(measured.task, _figures(rounds, measured), notes)
 
 
-def _figures(middle: Mapping[str, float], measured: Measured) -> list[Figure]:
+def _figures(rounds: Mapping[str, list[float]], measured: Measured) -> list[Figure]:
     figures = []
     for connections in _CONNECTIONS:
         for width in _WIDTHS:
             name = f"{connections} {width}"
             what = "greedy" if width == 1 else f"{width} beams"
-            served = middle[f"served {name}"]
-            figures.append(
-                Figure(
-                    f"{what}, {connections} connection{'s' if connections > 1 else ''}",
-                    served,
-                    f"{measured.things}/s",
-                    served / middle[f"raw {name}"],
-                    "the raw loop",
-                    target=f"at least {_LEAST:g}",
-                    least=_LEAST,
-                )
-            )
-    alone, beside = middle["gap False"], middle["gap True"]
+            title = f"{what}, {connections} connection{'s' if connections > 1 else ''}"
+            served, raw = rounds[f"served {name}"], rounds[f"raw {name}"]
+            unit = f"{measured.things}/s"
+            figures.append(against(title, served, raw, unit, "the raw loop", least=_LEAST))
+    alone, beside = rounds["gap False"], rounds["gap True"]
     title = f"the same while {measured.arriving} arrive"
     return [
         *figures,
-        Figure(f"time between frames of {_STREAMS} streams, p99", alone, "ms"),
-        Figure(title, beside, "ms", beside / alone, "without", target=f"at most {_MOST:g} x"),
+        plain(f"time between frames of {_STREAMS} streams, p99", alone, "ms"),
+        against(title, beside, alone, "ms", "without", most=_MOST),
     ]
 
 

@@ -1,6 +1,6 @@
 """Captions a second, greedy and by four beams, beside the same search in raw ONNX Runtime.
 
-    python -m benchmarks.caption [--seconds 4] [--rounds 3] [--models models]
+    python -m benchmarks.caption [--seconds 1.5] [--rounds 9] [--models models]
 
 Cuts of one photograph, no two alike, as JPEG of 128 x 128 in JSON; the raw loop has them decoded already.
 Beside it: what pictures that arrive cost streams of translations.

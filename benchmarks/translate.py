@@ -1,6 +1,6 @@
 """Sentences a second, greedy and by four beams, beside the same search in raw ONNX Runtime.
 
-    python -m benchmarks.translate [--seconds 4] [--rounds 3] [--models models]
+    python -m benchmarks.translate [--seconds 1.5] [--rounds 9] [--models models]
 
 Sentences of the bundle's own words, no two alike. Beside it: what long sources that arrive cost the
 streams that run.
