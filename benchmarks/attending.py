@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from benchmarks.report import Figure, against, plain, publish
 from benchmarks.server import Server
 from rnnserve_bench.http_line import HttpLine
 
-_CONNECTIONS = (1, 64)
 _WIDTHS = (1, 4)
 _LEAST = 0.6
 _MOST = 2.0
@@ -157,15 +156,16 @@ def main(about: str | None, find: Callable[[Path], Measured]) -> None:
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--connections", default="1,64", help="by commas")
     parser.add_argument("--models", type=Path, default=Path("models"))
     options = parser.parse_args()
-    measured = find(options.models)
+    measured, connected = find(options.models), list(map(int, options.connections.split(",")))
     floor = Floor(measured)
     rounds: dict[str, list[float]] = {}
     flags = {"load": "on-demand", "preload": measured.bundle.manifest.reference}
     with Server(options.models, sessions="off", log_level="warning", **flags) as server:
         for _ in range(options.rounds):
-            for connections in _CONNECTIONS:
+            for connections in connected:
                 for width in _WIDTHS:
                     name = f"{connections} {width}"
                     served = uvloop.run(_load(server.url, measured, connections, width, options.seconds))
@@ -176,12 +176,12 @@ def main(about: str | None, find: Callable[[Path], Measured]) -> None:
                 gap = uvloop.run(_gaps(server, measured, options.seconds, busy=busy))
                 rounds.setdefault(f"gap {busy}", []).append(gap)
     notes = {"options": {**vars(options), "models": "models"}, "rounds": rounds}
-    publish(measured.task, _figures(rounds, measured), notes)
+    publish(measured.task, _figures(rounds, measured, connected), notes)
 
 
-def _figures(rounds: Mapping[str, list[float]], measured: Measured) -> list[Figure]:
+def _figures(rounds: Mapping[str, list[float]], measured: Measured, connected: Sequence[int]) -> list[Figure]:
     figures = []
-    for connections in _CONNECTIONS:
+    for connections in connected:
         for width in _WIDTHS:
             name = f"{connections} {width}"
             what = "greedy" if width == 1 else f"{width} beams"

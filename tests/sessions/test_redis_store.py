@@ -47,7 +47,7 @@ def test_a_killed_server_is_told_at_once_and_used_again_when_it_is_back(
     server: RedisServer, connect: Connect
 ) -> None:
     """While it is away every call fails as unavailable; then all that was acknowledged is there."""
-    store = connect(server.url, timeout_s=0.3)
+    store = connect(server.url, timeout_s=1.0)
     assert store.write([put("a", 1)]) == [Written(ok=True)]
     server.kill()
     for ask in (store.check, store.count, lambda: store.get(["a"]), lambda: store.write([put("a", 2)])):
@@ -89,7 +89,7 @@ def test_a_write_whose_answer_was_lost_counts_once_when_sent_again(
     server: RedisServer, connect: Connect
 ) -> None:
     """The server hangs with the write in its hands, and later does it beside its repetition."""
-    store = connect(server.url, timeout_s=0.3)
+    store = connect(server.url, timeout_s=1.0)
     first = Write("a", 1, Stored(2, 100.0, b"2"), snapshot=Snapshot("s", 1, True, 1.0), keep_automatic=1)
     store.write([put("a", 1)])
     server.pause()
@@ -105,7 +105,7 @@ def test_a_server_that_is_away_from_the_start_is_used_when_it_comes(
 ) -> None:
     """Opening does not connect: a serving process can come up first."""
     server.kill()
-    store = connect(server.url, timeout_s=0.1)
+    store = connect(server.url, timeout_s=1.0)
     with pytest.raises(StoreUnavailable):
         store.check()
     server.start()
