@@ -3,9 +3,9 @@
     "RSR2" | header length | header JSON | row | last output | stored answer | CRC-32
     "RSR3" | the same, of each number the highest byte alone, deflated | the other three bytes | CRC-32
 
-The second is for records that fit a page of a store by it. The header names the session, so a record that was
-cut, altered or filed under another id is found out. It guards against damage, not against somebody who may
-write to the store.
+The second is for records that take fewer pages of a store by it. The header names the session, so a record
+that was cut, altered or filed under another id is found out. It guards against damage, not against somebody
+who may write to the store.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from app.core.errors import CorruptSession
 
 _MAGIC = b"RSR2"
 _DEFLATED = b"RSR3"
-_ROOM = 4040  # in a page of 4,096 bytes, beside what a store keeps with a record
+_PAGE, _BESIDE = 4096, 56
+"""Bytes of a store's page, and of what it keeps with a record."""
 _WINDOW = -12  # of 4,096 bytes, without a header
 # Part of the second format.
 _DICTIONARY = (
@@ -211,10 +212,10 @@ def encode_record(record: SessionRecord) -> bytes:
     packed = pack(header, record.row, record.last)
     body = b"".join((_MAGIC, packed, answer))
     num_bytes = record.row.nbytes + (0 if record.last is None else record.last.nbytes)
-    if num_bytes < _ROOM < len(body):
+    if num_bytes < _PAGE - _BESIDE < len(body):
         cut = len(packed) - num_bytes
         smaller = _deflated(packed[:cut], packed[cut:], answer)
-        body = smaller if len(smaller) <= _ROOM else body
+        body = smaller if _num_pages(smaller) < _num_pages(body) else body
     return body + _U32.pack(zlib.crc32(body))
 
 
@@ -265,6 +266,10 @@ def unpack(
         last = np.frombuffer(data, np.float32, math.prod(header["last"]), start).reshape(header["last"])
         start += last.nbytes
     return header, row, last, start
+
+
+def _num_pages(body: bytes) -> int:
+    return -(-(len(body) + _BESIDE) // _PAGE)
 
 
 def _deflated(head: bytes, arrays: bytes, answer: bytes) -> bytes:

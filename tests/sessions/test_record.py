@@ -97,8 +97,8 @@ os.wait()
     assert len(first) == len(second) == 16
 
 
-def test_a_record_takes_one_page_where_it_can() -> None:
-    """4,096 bytes, of which a store needs some itself."""
+def test_a_record_takes_as_few_pages_as_it_can() -> None:
+    """Of 4,096 bytes, of which a store needs some itself."""
     answer = (
         b'{"seq":3,"step":3,"outputs":[' + b'{"token":" way","id":271,"logprob":-0.232305},' * 8 + b"{}]}"
     )
@@ -106,3 +106,6 @@ def test_a_record_takes_one_page_where_it_can() -> None:
         data = encode_record(record(size, None, answer, {"sentence": [271, 14] * 10, "source": "en"}))
         assert data.startswith(b"RSR3" if small else b"RSR2")
         assert (len(data) < 4 * size) == small
+    long = encode_record(record(896, None, answer * 14, {"sentence": [271, 14] * 10, "source": "en"}))
+    assert long.startswith(b"RSR3")
+    assert len(long) < 8192 < 4 * 896 + 14 * len(answer)
