@@ -73,7 +73,8 @@ def serve_here(
     ``announce`` is told what is served once requests are accepted; ``share`` and ``siblings`` are those of a
     worker, which leaves Ctrl-C, which every process of a terminal gets, to its supervisor.
     """
-    hold_hangups()
+    # Until the server can answer it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     share_interpreter()
     application = compose(settings, share, siblings)
     text = greeting(application, settings, listeners[0].getsockname()[1])
@@ -107,8 +108,3 @@ def greeting(application: Application, settings: Settings, port: int) -> str:
     admin = "" if settings.admin_port is None else f"  admin port {settings.admin_port}"
     log = "a line for each answer" if settings.access_log else "off; --access-log logs a line for each answer"
     return "\n".join([*lines, f"  sessions   {kept}{workers}{admin}", f"  access log {log}"])
-
-
-def hold_hangups() -> set[int]:
-    """Let SIGHUP wait until the server can answer it; returns the signals that waited before."""
-    return {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})}

@@ -31,7 +31,7 @@ from app.core.errors import ConfigurationError, RnnserveError
 from app.registry.background import leave
 from app.registry.unloaded import Siblings, UnloadedNames
 from app.settings import Settings
-from app.startup import hold_hangups, serve_here
+from app.startup import serve_here
 from app.telemetry.logging import configure_logging
 from app.telemetry.sharing import Share, SharedFolder
 
@@ -199,10 +199,9 @@ class Supervisor:
             ),
             name="rnnserve-worker",
         )
-        # A worker inherits this, so that a SIGHUP waits until it can be heard, and ends nothing. The others
-        # wait until they end it instead of being noted as they are here.
-        before = hold_hangups()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+        # A worker inherits this: SIGHUP waits until it can be heard, and ends nothing; the others wait until
+        # they end the worker instead of being noted as they are here.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, *_PASSED_ON})
         process.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         sender.close()

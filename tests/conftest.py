@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ REPOSITORY = Path(__file__).parent.parent
 SHIPPED = REPOSITORY / "models"
 
 torch.set_num_threads(1)
-gc.disable()  # until all tests are found: what that makes stays
 # How long an example takes says nothing on a machine that runs other tests beside it. ``make test`` takes the
 # same examples for every change, so that what fails is the change; ``make explore`` looks for further ones.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,10 +35,15 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pytest_collection_finish() -> None:
-    """Millions of objects need not be looked through for garbage again and again."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What finding the tests makes stays: millions of objects in which there is no garbage, then or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -125,8 +125,8 @@ class Engine:
         self._driver.wake()
 
         def expire() -> None:
-            job.outcome = DeadlineExceeded(_SILENT)
-            job.deliver()
+            if not future.done():  # by the engine's thread alone is the job ended
+                future.set_exception(DeadlineExceeded(_SILENT))
 
         overdue = asyncio.get_running_loop().call_later(deadline - now + _GRACE_S, expire)
 

@@ -23,7 +23,7 @@ from typing import Any, TextIO
 @cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["app.cli", "app.main", __name__])
+    context.set_forkserver_preload(["app.__main__", "app.main", __name__])
     return context
 
 
@@ -50,7 +50,7 @@ def completed(
     """What :func:`subprocess.run` gives of ``python -m app``, with what it wrote."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         written = DupFd(output.fileno()), DupFd(errors.fileno())
-        given = (*written, "app.cli", list(arguments), dict(environment), str(folder))
+        given = (*written, "app.__main__", list(arguments), dict(environment), str(folder))
         process = _context().Process(target=_run, args=given)
         process.start()
         process.join(timeout_s)
@@ -74,7 +74,11 @@ class ForkedProcess:
     """
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, program: str = "app.cli"
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        program: str = "app.__main__",
     ) -> None:
         reading, writing = os.pipe()
         self.stderr: TextIO = os.fdopen(reading, encoding="utf-8", errors="replace")

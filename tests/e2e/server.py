@@ -18,7 +18,7 @@ import httpx2
 from tests.e2e.forked import ForkedProcess
 
 REPOSITORY = Path(__file__).parent.parent.parent
-_PROGRAMS = {"tasks": "tests.serve_tasks", "max_descriptors": "tests.serve_few"}
+_PROGRAMS = {"tasks": "serve_tasks", "clock_ahead_s": "serve_ahead", "max_descriptors": "serve_few"}
 _URL = re.compile(r"on (http://\S+:(\d+))")
 
 
@@ -36,33 +36,30 @@ class ServerProcess:
     def __init__(self, models: Path | str, **flags: object) -> None:
         if not {"sessions", "state_dir"} & set(flags):
             flags["sessions"] = "memory:"
-        program: str = "app.cli"
+        # A clock has to be wrong before anything has looked at it.
+        forked = flags.pop("forked", True) and "clock_ahead_s" not in flags
+        program: str = "app.__main__"
         given: list[str] = []
         for name, module in _PROGRAMS.items():
             if name in flags:
-                program, given = module, [str(flags.pop(name))]
-        new: list[str] = []
-        if "clock_ahead_s" in flags:  # before anything has looked at the clock
-            new = ["tests.serve_ahead", str(flags.pop("clock_ahead_s"))]
-        elif not flags.pop("forked", True):
-            new = ["app"]
+                program, given = f"tests.{module}", [str(flags.pop(name))]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RNNSERVE_")}
         command = [*given, "serve", "--models", str(models), "--port", "0"]
         for name, value in flags.items():
             flag = f"--{name.replace('_', '-')}"
             command += [flag] if value is True else [flag, str(value)]
         self._process: subprocess.Popen[str] | ForkedProcess
-        if new:
+        if forked:
+            self._process = ForkedProcess(command, environment, REPOSITORY, program)
+        else:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *new, *command],
+                [sys.executable, "-m", program, *command],
                 cwd=REPOSITORY,
                 env=environment,
                 stderr=subprocess.PIPE,
                 text=True,
                 start_new_session=True,
             )
-        else:
-            self._process = ForkedProcess(command, environment, REPOSITORY, program)
         self._lines: list[str] = []
         self._url: str | None = None
         self._announced = threading.Event()
