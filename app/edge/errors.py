@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from itertools import accumulate
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.core import errors as tree
 from app.core.problem import ErrorFrame, FieldError, Problem, ProblemDetail
+from app.core.schema import Request
 
 TYPE_PREFIX = "urn:rnnserve:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -207,10 +209,24 @@ def _field_errors(error: ValidationError) -> list[FieldError]:
         FieldError(
             field=".".join(str(part) for part in detail["loc"]) or "body",
             message=_message(detail),
-            allowed=_allowed(detail),
+            allowed=_known(error.title) if _is_unknown(detail) else _allowed(detail),
         )
         for detail in details
     ]
+
+
+def _is_unknown(detail: ErrorDetails) -> bool:
+    return detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1
+
+
+@cache
+def _known(title: str) -> list[str] | None:
+    """The fields of the request that goes by this name, where only one does."""
+    kinds: list[type[BaseModel]] = [Request]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    named = [kind for kind in kinds if kind.__name__ == title]
+    return [*named[0].model_fields] if len(named) == 1 else None
 
 
 def _clipped(text: str) -> str:

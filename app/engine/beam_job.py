@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from app.core.beam import BeamRequest, BeamResult
 from app.core.errors import RnnserveError
 from app.core.plan import BatchResult, BeamBatch, BeamPart, BlockBatch, BlockPart
 from app.core.sequence import BlockRequest, FinishReason, Read, Usage
-from app.engine.job import End, Job, Outcome
+from app.engine.job import End, Job, Outcome, settle
 
 
 class BeamJob(Job):
@@ -51,31 +51,18 @@ class BeamJob(Job):
         return PlannedPrefixes(jobs, BlockBatch(tuple(prefixes), length, len(prefixes)))
 
     def end(self, end: End, now: float) -> Self:
-        hypotheses = self.part.hypotheses
-        if isinstance(end, RnnserveError) or hypotheses is None:
-            assert not isinstance(end, FinishReason)
+        if isinstance(end, RnnserveError):
             self.outcome = end
         else:
-            self.outcome = BeamResult(hypotheses, self.usage(now))
+            self.outcome = BeamResult(self.part.hypotheses or [], self.usage(now))
         return self
 
     def deliver(self) -> None:
-        if self.future.done() or self.outcome is None:
-            return
-        if isinstance(self.outcome, RnnserveError):
-            self.future.set_exception(self.outcome)
-        else:
-            self.future.set_result(self.outcome)
+        if self.outcome is not None:
+            settle(self.future, self.outcome)
 
     def usage(self, now: float) -> Usage:
-        started = now if self.started_at is None else self.started_at
-        return Usage(
-            queue_s=max(0.0, started - self.submitted_at),
-            compute_s=self.compute_s,
-            supplied=len(self.part.request.steps),
-            produced=self.produced,
-            largest_batch=self.largest_batch,
-        )
+        return replace(super().usage(now), supplied=len(self.part.request.steps))
 
 
 @dataclass(slots=True, eq=False)

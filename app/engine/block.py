@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from app.core.errors import RnnserveError
 from app.core.plan import BatchResult, BlockBatch, BlockPart
 from app.core.sequence import BlockRequest, BlockResult, FinishReason, Read, Usage
-from app.engine.job import End, Job, Outcome
+from app.engine.job import End, Job, Outcome, settle
 
 MAX_SHARED = 12
 """Single sequences in one block: little less than fills a run (``scheduler``), so that no tick cuts it."""
@@ -79,8 +79,7 @@ class Block:
         jobs, self.jobs = self.jobs, []
         if self.error is not None:
             for future in futures:
-                if not future.done():
-                    future.set_exception(self.error)
+                settle(future, self.error)
             return
         result = jobs[0].result() if len(jobs) == 1 else _joined(jobs)
         for future, answer in zip(futures, [result] if len(futures) == 1 else _by_row(result), strict=True):

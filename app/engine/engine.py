@@ -19,7 +19,7 @@ from app.engine.beam_job import BeamJob
 from app.engine.block import MAX_SHARED, Block
 from app.engine.driver import LoopDriver, ThreadDriver
 from app.engine.handover import DEAD, Intake, Outbox
-from app.engine.job import End, Job
+from app.engine.job import End, Job, settle
 from app.engine.load import EngineLoad, QueueLimits, SchedulerLimits, TickStats
 from app.engine.scheduler import Scheduler
 from app.engine.sequence_job import SequenceJob
@@ -123,12 +123,8 @@ class Engine:
         self._next_number += 1
         self._intake.put([job])
         self._driver.wake()
-
-        def expire() -> None:
-            if not future.done():  # by the engine's thread alone is the job ended
-                future.set_exception(DeadlineExceeded(_SILENT))
-
-        overdue = asyncio.get_running_loop().call_later(deadline - now + _GRACE_S, expire)
+        silent = DeadlineExceeded(_SILENT)
+        overdue = asyncio.get_running_loop().call_later(deadline - now + _GRACE_S, settle, future, silent)
 
         def done(future: asyncio.Future[BeamResult]) -> None:
             overdue.cancel()
@@ -244,16 +240,13 @@ class Engine:
         batches = scheduler.plan(now)
         if batches:
             if len(batches) > 1:
-                self._outbox.publish_paced(now)  # this tick takes longer
+                self._outbox.publish(now)  # this tick takes longer
             results = list(map(self._executor.run, batches))
             self._take()
             self._commit(batches, results, now)
         elif self._left_sequences:
             self._settle(0)
-        if scheduler.jobs:
-            self._outbox.publish_paced(self._clock())
-        else:
-            self._outbox.publish()
+        self._outbox.publish(self._clock() if scheduler.jobs else None)
 
     def _take(self) -> None:
         """Let jobs join that are new, and those leave that were given up."""

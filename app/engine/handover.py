@@ -153,18 +153,14 @@ class Outbox:
     def pace(self, num_streams: int) -> None:
         self._wait_s = min(_TOKENS_WAIT_S + _EACH_WAITS_S * num_streams, _LONGEST_WAIT_S)
 
-    def publish_paced(self, now: float) -> None:
-        """As :meth:`publish`, but what is held waits for a while after the last time. Jobs are left."""
-        if now - self._published_at >= self._wait_s:
+    def publish(self, now: float | None = None) -> None:
+        """With ``now`` jobs are left, and what is held waits for a while after the last time."""
+        due = now is None or now - self._published_at >= self._wait_s
+        if due and now is not None:
             self._published_at = now
-            self.publish()
-        elif self._urgent:
-            self._wake()
-
-    def publish(self) -> None:
-        if self._held:
+        if due and self._held:
             self._held_is_due = True
-        if self._held or self._urgent:
+        if self._urgent or (due and self._held):
             self._wake()
 
     def _wake(self) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from app.core.errors import RnnserveError, RunFailed
 from app.core.plan import Batch, BatchResult
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from app.engine.sequence_job import SequenceEvent, SequenceJob, TokenDelivery
 
 End = FinishReason | RnnserveError
+ResultT = TypeVar("ResultT")
+
+
+def settle(future: asyncio.Future[ResultT], outcome: ResultT | RnnserveError) -> None:
+    """On the event loop; where nobody waits any more, nothing happens."""
+    if future.done():
+        return
+    if isinstance(outcome, RnnserveError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 class Delivery(Protocol):

@@ -131,7 +131,10 @@ def row_errors(run: RunResult, arrays: list[NDArray[np.float32]]) -> dict[int, R
 
 def finite_rows(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_] | None:
     """Which rows are finite in all arrays ``[rows, ...]``; ``None`` when all are."""
-    if all(np.isfinite(array).all() for array in arrays):
+    for array in arrays:
+        if not np.isfinite(array).all():
+            break
+    else:
         return None
     finite = np.ones(len(arrays[0]), np.bool_)
     for array in arrays:

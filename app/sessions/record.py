@@ -3,9 +3,9 @@
     "RSR2" | header length | header JSON | row | last output | stored answer | CRC-32
     "RSR3" | the same, of each number the highest byte alone, deflated | the other three bytes | CRC-32
 
-The second is for records that take fewer pages of a store by it. The header names the session, so a record
-that was cut, altered or filed under another id is found out. It guards against damage, not against somebody
-who may write to the store.
+The second is for records that would not fit a page of a store, though their numbers do. The header names the
+session, so a record that was cut, altered or filed under another id is found out. It guards against damage,
+not against somebody who may write to the store.
 """
 
 from __future__ import annotations
@@ -29,15 +29,8 @@ from app.core.errors import CorruptSession
 
 _MAGIC = b"RSR2"
 _DEFLATED = b"RSR3"
-_PAGE, _BESIDE = 4096, 56
-"""Bytes of a store's page, and of what it keeps with a record."""
+_ROOM = 4040  # in a page of 4,096 bytes, beside what a store keeps with a record
 _WINDOW = -12  # of 4,096 bytes, without a header
-# Part of the second format.
-_DICTIONARY = (
-    b'0123456789abcdef{"seq":"outputs":[{},"origin":{},"metadata":{},"owner":"","state":"open","row":,"last":null,'
-    b'"call":[],"memory":{"ttl_s":3600.0,"context":{"created_at":,"updated_at":,"revision":,"step":,"graph":"'
-    b'@1","model":"{"id":"","writer":"'
-)
 _U32 = struct.Struct("<I")
 _CHANCE_BITS = 16
 # Writes are idempotent by value: a store that holds the very bytes says that they were written. So records
@@ -212,10 +205,9 @@ def encode_record(record: SessionRecord) -> bytes:
     packed = pack(header, record.row, record.last)
     body = b"".join((_MAGIC, packed, answer))
     num_bytes = record.row.nbytes + (0 if record.last is None else record.last.nbytes)
-    if num_bytes < _PAGE - _BESIDE < len(body):
+    if num_bytes < _ROOM < len(body):
         cut = len(packed) - num_bytes
-        smaller = _deflated(packed[:cut], packed[cut:], answer)
-        body = smaller if _num_pages(smaller) < _num_pages(body) else body
+        body = _deflated(packed[:cut], packed[cut:], answer)
     return body + _U32.pack(zlib.crc32(body))
 
 
@@ -268,20 +260,16 @@ def unpack(
     return header, row, last, start
 
 
-def _num_pages(body: bytes) -> int:
-    return -(-(len(body) + _BESIDE) // _PAGE)
-
-
 def _deflated(head: bytes, arrays: bytes, answer: bytes) -> bytes:
     """Signs and exponents take few values: of a row's numbers the highest bytes shrink to half."""
     numbers = np.frombuffer(arrays, np.uint8).reshape(-1, 4)
-    deflate = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, 4, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
+    deflate = zlib.compressobj(wbits=_WINDOW, memLevel=4)
     smaller = deflate.compress(b"".join((head, numbers[:, 3].tobytes(), answer))), deflate.flush()
     return b"".join((_DEFLATED, *smaller, numbers[:, :3].tobytes()))
 
 
 def _inflated(body: bytes) -> bytes:
-    inflate = zlib.decompressobj(_WINDOW, _DICTIONARY)
+    inflate = zlib.decompressobj(_WINDOW)
     told = inflate.decompress(body[len(_DEFLATED) :])
     numbers = np.empty((len(inflate.unused_data) // 3, 4), np.uint8)
     start = _U32.size + _U32.unpack_from(told)[0]

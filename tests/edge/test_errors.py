@@ -130,6 +130,7 @@ def test_field_errors_carry_path_message_and_limit() -> None:
     assert listed["horizon"].allowed == {"min": 1}
     assert listed["quantiles.1"].allowed == {"less_than": 1.0}
     assert listed["what"].message == "unknown field"
+    assert {"values", "series", "horizon"} <= set(listed["what"].allowed)
     assert "and 3 more" in describe(caught.value, "id").detail
 
 
