@@ -54,7 +54,8 @@ class BeamJob(Job):
         if isinstance(end, RnnserveError):
             self.outcome = end
         else:
-            self.outcome = BeamResult(self.part.hypotheses or [], self.usage(now))
+            assert self.part.hypotheses is not None
+            self.outcome = BeamResult(self.part.hypotheses, self.usage(now))
         return self
 
     def deliver(self) -> None:

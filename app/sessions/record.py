@@ -31,6 +31,12 @@ _MAGIC = b"RSR2"
 _DEFLATED = b"RSR3"
 _ROOM = 4040  # in a page of 4,096 bytes, beside what a store keeps with a record
 _WINDOW = -12  # of 4,096 bytes, without a header
+# Part of the second format.
+_DICTIONARY = (
+    b'0123456789abcdef{"seq":"outputs":[{},"origin":{},"metadata":{},"owner":"","state":"open","row":,"last":null,'
+    b'"call":[],"memory":{"ttl_s":3600.0,"context":{"created_at":,"updated_at":,"revision":,"step":,"graph":"'
+    b'@1","model":"{"id":"","writer":"'
+)
 _U32 = struct.Struct("<I")
 _CHANCE_BITS = 16
 # Writes are idempotent by value: a store that holds the very bytes says that they were written. So records
@@ -263,13 +269,13 @@ def unpack(
 def _deflated(head: bytes, arrays: bytes, answer: bytes) -> bytes:
     """Signs and exponents take few values: of a row's numbers the highest bytes shrink to half."""
     numbers = np.frombuffer(arrays, np.uint8).reshape(-1, 4)
-    deflate = zlib.compressobj(wbits=_WINDOW, memLevel=4)
+    deflate = zlib.compressobj(wbits=_WINDOW, memLevel=4, zdict=_DICTIONARY)
     smaller = deflate.compress(b"".join((head, numbers[:, 3].tobytes(), answer))), deflate.flush()
     return b"".join((_DEFLATED, *smaller, numbers[:, :3].tobytes()))
 
 
 def _inflated(body: bytes) -> bytes:
-    inflate = zlib.decompressobj(_WINDOW)
+    inflate = zlib.decompressobj(_WINDOW, _DICTIONARY)
     told = inflate.decompress(body[len(_DEFLATED) :])
     numbers = np.empty((len(inflate.unused_data) // 3, 4), np.uint8)
     start = _U32.size + _U32.unpack_from(told)[0]
