@@ -30,7 +30,7 @@ TOLD_BY_PLACE = r"[\"'`]{0}[\"'`]|/{0}\b|(tasks|training)\.{0}\b"
 UNTOLD = re.compile(r"# (?:noqa|type: ignore)(?:: ?[A-Z]\w*|\[[\w, -]+\])?\s*$", re.MULTILINE)
 """What a check passes over without a reason beside it."""
 MAX_FILES = 20
-MAX_LINES_OF_GENERIC_APP = 29_336
+MAX_LINES_OF_GENERIC_APP = 29_340
 """820 of them are beam searches: the search (255), its runs (130), its jobs in the engine (300), its request
 and how tasks and keys see it (135). 100 are what sessions on token models say, and operations that are
 fetched. 1,150 are encoders: a second engine and its graphs (300), what runs and

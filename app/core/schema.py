@@ -15,7 +15,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
 from app.core.errors import InvalidInput
 
@@ -75,7 +75,16 @@ def read(kind: type[ModelT], given: Any, field: str) -> ModelT:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join([field, *map(str, first["loc"])])
-        raise InvalidInput(where, first["msg"], allowed=[*kind.model_fields]) from None
+        raise InvalidInput(where, f"{where}: {in_words(first)}", allowed=[*kind.model_fields]) from None
+
+
+def in_words(detail: ErrorDetails) -> str:
+    """What is wrong with a field, as every answer says it."""
+    if detail["type"] == "extra_forbidden":
+        return "unknown field"
+    if detail["type"] == "missing":
+        return "the field is required"
+    return detail["msg"][:1].lower() + detail["msg"][1:]
 
 
 class OneOrMany:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from app.core import errors as tree
 from app.core.problem import ErrorFrame, FieldError, Problem, ProblemDetail
-from app.core.schema import Request
+from app.core.schema import Request, in_words
 
 TYPE_PREFIX = "urn:rnnserve:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -253,12 +253,7 @@ def _message(detail: ErrorDetails) -> str:
         return f"{text}; JSON is written in UTF-8" if "unicode code point" in text else text
     if detail["type"] == "model_type":
         return "the body should be a JSON object"
-    if detail["type"] == "extra_forbidden":
-        return "unknown field"
-    if detail["type"] == "missing":
-        return "the field is required"
-    message = detail["msg"]
-    return message[:1].lower() + message[1:]
+    return in_words(detail)
 
 
 _LIMIT_NAMES = {

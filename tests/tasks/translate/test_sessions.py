@@ -86,3 +86,7 @@ def test_a_session_is_refused_with_the_option_that_is_wrong(
     with translator.client() as client:
         answer = client.post("/sessions", json={"task": "translate", "options": options})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+    if not options:
+        assert answer.json()["detail"] == "options.text: the field is required"
+    if "beams" in options:
+        assert answer.json()["detail"] == "options.beams: unknown field"
