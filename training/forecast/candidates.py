@@ -2,8 +2,9 @@
 
 The last value and the median of three; the value of one season before and the mean and median of
 three, of the short and of the long season, as they were and moved by their smoothed growth; smoothed
-levels, local lines, Theta's level with half the slope (Assimakopoulos & Nikolopoulos 2000), and drift.
-A straight line, a constant and an exact period are each continued by several of them without error.
+levels, local lines, Theta's level with half the slope (Assimakopoulos & Nikolopoulos 2000), drift, and a
+parabola. A straight line, a constant and an exact period are each continued by several of them without
+error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Generic
 import numpy as np
 
 from training.forecast.look_back import FARTHEST, look_back, middle, squash
-from training.forecast.memory import NUM_LAGS, TOLD
+from training.forecast.memory import LINE_DECAYS, NUM_LAGS, TOLD
 from training.forecast.ops import Matrix, Ops, T
 
 # Seasonal values: short one, mean and median of three short ones, long one, mean of two long ones.
@@ -54,11 +55,16 @@ _MIXED: tuple[tuple[dict[int, float], dict[str, float], dict[int, float], dict[i
     ({}, {}, {0: 1.0}, {3: 1.0}),
     ({}, {}, {0: 1.0}, {4: 1.0}),
 )
-NUM_CANDIDATES = len(_MIXED)
+# Those, and a parabola.
+NUM_CANDIDATES = len(_MIXED) + 1
 NUM_KNOWN = NUM_CANDIDATES + NUM_LAGS
-SEASONAL_NAIVE = 2
+SEASONAL_NAIVE, PARABOLA = 2, len(_MIXED)
 # How far from the anchor a candidate may lie, in steps' widths: a base, and more for each step ahead.
-_REACH, _REACH_A_STEP = 10.0, 1.5
+_REACH, _REACH_A_STEP = 10.0, 3.0
+# How many times as much as seen a parabola bends: see _mixing.
+_BENT = 3.0
+# A series begins to be settled after so many observations, and is after twice as many.
+SETTLING = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class Candidates(Generic[T]):
     """``[batch, num, horizon, 1, k]``, the horizon 1 where it makes no difference.
 
     ``values`` from the ``anchor`` in scales; which lags were ``found``; how much each value is in ``doubt``,
-    to be taken off its logit; how many scales a step is ``wide``; ``unit`` and ``noise`` as in
+    to be taken off its logit; how many scales a step is ``wide``; ``unit``, ``noise`` and ``age`` as in
     :class:`training.forecast.look_back.View`.
     """
 
@@ -78,6 +84,7 @@ class Candidates(Generic[T]):
     wide: T
     unit: T
     noise: T
+    age: T
 
 
 _NEAREST = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]], np.float64)
@@ -90,10 +97,17 @@ _PLACES = (_LAST, *range(_STATE, _STATE + 7))
 _SLOPES = tuple(_STATE + index for index in (7, 8, 9, 18, 19))
 
 
-def _mixing() -> tuple[Matrix, Matrix, Matrix]:
-    """Candidates from seasonal values and growths; their levels, and their slopes, from the origin."""
+def _mixing() -> tuple[Matrix, Matrix, Matrix, Matrix]:
+    """Candidates from seasonal values and growths; from the origin their levels, slopes and bends.
+
+    The parabola is one that two lines see: with weights ``d^j`` of the value ``j`` steps ago and
+    ``m = d / (1 - d)``, the line through ``c t^2 / 2`` rises by ``c (1 + 4 m) / 2`` too little and lies
+    ``c m^2`` too low (moments of the geometric distribution). So their slopes tell ``c``, or a part of it
+    where there is little to forget yet, or where growth grows. It bends as many times as much as that, so
+    that between it and the line of the same place lies whatever may be.
+    """
     changing = np.zeros((5 + len(_GROWTHS), NUM_CANDIDATES))
-    levels, slopes = np.zeros((2, _NUM_MADE_OF, NUM_CANDIDATES))
+    levels, slopes, bends = np.zeros((3, _NUM_MADE_OF, NUM_CANDIDATES))
     for column, (seasons, growths, places, rises) in enumerate(_MIXED):
         for row, weight in seasons.items():
             changing[row, column] = weight
@@ -105,15 +119,21 @@ def _mixing() -> tuple[Matrix, Matrix, Matrix]:
             levels[_LAST, column] = weight
         for row, weight in rises.items():
             slopes[_SLOPES[row], column] = weight
-    return changing, levels, slopes
+    faster, slower = (decay / (1.0 - decay) for decay in LINE_DECAYS[:2])
+    bend = np.array([1.0, -1.0]) * _BENT / (2.0 * (slower - faster))
+    levels[[_LAST, _PLACES[5]], PARABOLA] = slopes[_SLOPES[0], PARABOLA] = 1.0
+    levels[_SLOPES[:2], PARABOLA] = bend * faster**2
+    slopes[_SLOPES[:2], PARABOLA] += bend * (1.0 + 4.0 * faster) / 2.0
+    bends[_SLOPES[:2], PARABOLA] = bend / 2.0
+    return changing, levels, slopes, bends
 
 
-_CHANGING, _LEVELS, _RISES = _mixing()
-_MADE = np.hstack([np.eye(_NUM_MADE_OF)[:, _GROWN], _LEVELS, _RISES])
+_CHANGING, *_PLACED = _mixing()
+_MADE = np.hstack([np.eye(_NUM_MADE_OF)[:, _GROWN], *_PLACED])
 # Which rule's remembered error speaks for each candidate: see training.forecast.memory. Where a rule has been
 # so many times worse than the best one as is hard to bear, what it says is in doubt: a line goes on, and
 # a period repeats, however much weight the network would give the others.
-_RULE_OF = (0, 0, 5, 6, 6, 6, 5, 7, 7, 1, 7, 5, 8, 5, 8, 8, 1, 1, 1, 1, 2, 3, 4, 1, 1, 2, 4)
+_RULE_OF = (0, 0, 5, 6, 6, 6, 5, 7, 7, 1, 7, 5, 8, 5, 8, 8, 1, 1, 1, 1, 2, 3, 4, 1, 1, 2, 4, 2)
 _JUDGED = np.eye(9)[:, _RULE_OF]
 _BEARABLE, _DOUBT = 8.0, 4.0
 # So many steps' widths from the median of three seasons, a seasonal value is more likely an outlier. Which
@@ -161,9 +181,10 @@ def candidates(ops: Ops[T], told: T, position: T, buffer: T, horizon: int) -> Ca
     m2 = m2 + none2 * long
 
     backs = [first_back, first_back, first_back, b3, b3, b3, long_back, b2, b2]
-    growths, levels, rises = ops.split(made_of @ ops.constant(_MADE), [len(_GROWN)] + [NUM_CANDIDATES] * 2)
+    growths, *placed = ops.split(made_of @ ops.constant(_MADE), [len(_GROWN)] + [NUM_CANDIDATES] * 3)
+    levels, rises, bends = placed
     mixed = ops.concat([first, m3, median, long, m2, ops.concat(backs) * growths]) @ ops.constant(_CHANGING)
-    mixed = mixed + levels + rises * far
+    mixed = mixed + levels + (rises + bends * far) * far
     reach = ops.constant(_REACH + _REACH_A_STEP * ahead) * wide
     mixed = ops.most(ops.least(mixed, reach), reach * -1.0)
     ratio = (errors @ ops.constant(_JUDGED)) / noise
@@ -172,7 +193,7 @@ def candidates(ops: Ops[T], told: T, position: T, buffer: T, horizon: int) -> Ca
     strange = ops.concat([strange, standing_in])
     doubt = ops.most(ratio * (_DOUBT / _BEARABLE) + -_DOUBT, 0.0)
     doubt = doubt + ops.most(strange * (_DOUBT / _BEARABLE) + -_DOUBT, 0.0) @ ops.constant(_BUILT_ON)
-    return Candidates(mixed, found, doubt, anchor, scale, wide, unit, noise)
+    return Candidates(mixed, found, doubt, anchor, scale, wide, unit, noise, age)
 
 
 # All but the seasonal naive forecast are told as differences from it.

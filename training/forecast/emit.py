@@ -9,7 +9,7 @@ from onnx import TensorProto
 
 from app.features import series as columns
 from training.cells import emit_time_major
-from training.forecast.candidates import NUM_CANDIDATES, candidates, known
+from training.forecast.candidates import NUM_CANDIDATES, SETTLING, candidates, known
 from training.forecast.look_back import View
 from training.forecast.memory import Memory, observe
 from training.forecast.net import SURE
@@ -113,7 +113,10 @@ def _quantiles(net: Forecaster, ops: GraphOps, hidden: str, view: View[Node], he
     # Twice the gaps; the matrices at the end halve them.
     gaps = ops.sqrt(gaps * gaps + 4.0) + gaps + 2.0 * MIN_GAP
     sure = found.noise * ops.least(found.noise * SURE, 1.0)
-    parts = ops.concat([weights * found.values, rest * sure, gaps * found.noise])
+    narrowing = net.narrowing.cpu().numpy()[:, None, None]
+    width = found.age * ops.constant(-narrowing / SETTLING) + ops.constant(1.0 + narrowing)
+    width = found.noise * ops.least(ops.most(width, ops.constant(1.0 - narrowing)), 1.0)
+    parts = ops.concat([weights * found.values, rest * sure, gaps * width])
     mixing = torch.cat([net.mixing, net.mirrored]) * 0.5
     mixing[[row for row in range(len(mixing)) if row % len(net.mixing) > NUM_CANDIDATES]] *= 0.5
     joined = Node(g, g.op("Reshape", parts.name, g.ints(0, 0, horizon, len(mixing))))

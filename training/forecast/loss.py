@@ -10,7 +10,7 @@ from training.forecast.net import Forecaster
 from training.forecast.windows import WindowBatch
 
 # A target this many scales away from the anchor is a jump nobody can learn from, and more for each step.
-MAX_SURPRISE, MAX_SURPRISE_A_STEP = 30.0, 3.0
+MAX_SURPRISE, MAX_SURPRISE_A_STEP = 30.0, 6.0
 # Later horizons count less, as fewer people ask for them: the power of the horizon to divide by.
 _FADING = 0.4
 

@@ -196,6 +196,8 @@ def _errors_taken(columns: Sequence[str]) -> Matrix:
 
 _RULE_NAMES = tuple(f"rule {i}" for i in range(_NUM_RULES))
 _COUNTS = ("stepped", "grown 0", "grown 2")
+# When a calendar is read: hour and weekday after two short seasons, the time of the year after two long ones.
+_SETTLED = np.repeat(np.eye(2), (columns.NUM_COLUMNS - columns.HAS_TIME - 2, 2), axis=1)
 # The first average is of one season, which lies as many seasons back as it has values.
 _MOVED_BACK = np.zeros((4, _NUM_RULES))
 _MOVED_BACK[0], _MOVED_BACK[:2, 7] = 1.0, (0.0, 1.0)
@@ -332,7 +334,7 @@ def observe(ops: Ops[T], x: T, memory: Memory[T]) -> tuple[View[T], tuple[T, T]]
         numbers / (numbers + ops.constant((8.0, 64.0, 16.0, 12.0, 48.0))),
         noise,
         seen,
-        timing,
+        timing * (ops.above(age, seasons * 2.0) @ ops.constant(_SETTLED)),
     )
     widths = ops.concat([wide, scale])
     told = ops.concat([last - origin, unit, noise, widths, numbers, expected, read, settled])

@@ -22,7 +22,15 @@ from torch import Tensor, nn
 from app.features import series as columns
 from training.cells import Cell, Nonlinearity, RecurrentStack
 from training.forecast.beside import NONE, Beside
-from training.forecast.candidates import NUM_CANDIDATES, NUM_KNOWN, SEASONAL_NAIVE, candidates, known
+from training.forecast.candidates import (
+    NUM_CANDIDATES,
+    NUM_KNOWN,
+    PARABOLA,
+    SEASONAL_NAIVE,
+    SETTLING,
+    candidates,
+    known,
+)
 from training.forecast.look_back import View
 from training.forecast.memory import NUM_EVEN, NUM_ODD, Memory, observe
 from training.forecast.ops import TorchOps
@@ -36,6 +44,8 @@ if TYPE_CHECKING:
 MAX_HORIZON = 112
 # Where a rule has erred by less than a fourth of a scale, less and less is added to what the rules say.
 SURE = 4.0
+# The logit of a candidate that begins with little weight.
+UNUSED = -3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,8 @@ class Forecaster(nn.Module):
     levels: Tensor
     mixing: Tensor
     mirrored: Tensor
+    narrowing: Tensor
+    """``[horizon]``, by which share intervals of a settled series are narrower: found on validation parts."""
 
     def __init__(self, config: ForecasterConfig) -> None:
         super().__init__()
@@ -96,6 +108,7 @@ class Forecaster(nn.Module):
             self.local.bias.zero_()
             # Training begins close to the seasonal naive forecast.
             self.local.bias[SEASONAL_NAIVE] = 7.0
+            self.local.bias[PARABOLA] = UNUSED
             self.known.weight[:, NUM_KNOWN:] = 0.0
         self.median = config.levels.index(0.5)
         self.register_buffer("levels", torch.tensor(config.levels), persistent=False)
@@ -106,6 +119,7 @@ class Forecaster(nn.Module):
         mirrored = mixing[order].clone()
         mirrored[NUM_CANDIDATES] *= -1.0
         self.register_buffer("mirrored", mirrored, persistent=False)
+        self.register_buffer("narrowing", torch.zeros(config.horizon))
 
     @property
     def horizon(self) -> int:
@@ -246,9 +260,19 @@ class Forecaster(nn.Module):
                 )
                 parts += _by_sign(more, flips)
             heard = torch.cat(parts, 4).squeeze(3)
-            values, doubt, noise, *rest = (
+            settled = (found.age / SETTLING - 1.0).clamp(0.0, 1.0)
+            width = found.noise * (1.0 - self.narrowing[:, None, None] * settled)
+            values, doubt, noise, width, *rest = (
                 each.squeeze(3)
-                for each in (found.values, found.doubt, found.noise, found.anchor, found.scale, found.unit)
+                for each in (
+                    found.values,
+                    found.doubt,
+                    found.noise,
+                    width,
+                    found.anchor,
+                    found.scale,
+                    found.unit,
+                )
             )
         mixed = self.context(_at(hidden, steps)).unsqueeze(2) + self.known(heard) + self.place
         sizes = [NUM_CANDIDATES, 1, len(self.config.levels) - 1]
@@ -256,7 +280,7 @@ class Forecaster(nn.Module):
         said = [
             torch.softmax(logits - doubt, 3) * values,
             more * (noise * (noise * SURE).clamp_max(1.0)),
-            (squareplus(gaps) + MIN_GAP) * noise,
+            (squareplus(gaps) + MIN_GAP) * width,
         ]
         return Prediction(torch.cat(said, 3), *rest)
 

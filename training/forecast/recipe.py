@@ -149,6 +149,12 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         """Score of the validation parts; when they are trained on, simply prefer the later epoch."""
         return -float(self._epoch) if self._validation is None else self._validation.score(net)
 
+    def after(self, net: Forecaster) -> Forecaster:
+        """With intervals that hold what they promise on the validation parts, where these tell."""
+        if self._validation is not None:
+            self._validation.calibrate(net)
+        return net
+
     def measure(self, net: Forecaster) -> list[Quality]:
         if self._data.store is not None:
             return measure(net.cpu(), self._data.series, self._data.store)

@@ -2,8 +2,8 @@
 
 Sums and products of a trend, seasons and noise, with shifts, outliers and pauses, drawn anew for every
 epoch, after ForecastPFN (Dooley et al. 2023) and KernelSynth (Ansari et al. 2024, "Chronos"); plain
-lines, constants, exact periods, counts and demand that comes and goes; and weighed sums of real series
-of one kind (TSMixup, ibid.).
+lines, exponentials, constants, exact periods, counts and demand that comes and goes; and weighed sums of
+real series of one kind (TSMixup, ibid.).
 """
 
 from __future__ import annotations
@@ -210,6 +210,18 @@ def _line(length: int, kind: SeriesKind, random: Random) -> Array:
     return np.asarray(path, np.float64)
 
 
+def _exponential(length: int, kind: SeriesKind, random: Random) -> Array:
+    """Growth by the same share each step, or towards a limit, with what little noise it may have."""
+    time = np.arange(length)
+    rate = min(10.0 ** random.uniform(-2.6, -1.25), 7.0 / length)
+    path = np.exp(rate * time) if random.random() < 0.7 else 1.0 - np.exp(-rate * time)
+    if random.random() < 0.25:
+        path = path * (1.0 + _season(length, kind.season, random) * random.uniform(0.02, 0.2))
+    if random.random() < 0.65:
+        path = path * (1.0 + random.normal(size=length) * 10.0 ** random.uniform(-4.0, -1.2))
+    return np.asarray(path * random.choice([-1.0, 1.0]) + random.normal(), np.float64)
+
+
 def _period(length: int, kind: SeriesKind, random: Random) -> Array:
     period = kind.season if kind.season > 1 else int(random.integers(2, 5))
     pattern = random.normal(size=period) if random.random() < 0.6 else _season(period, period, random)
@@ -239,5 +251,5 @@ def _counts(length: int, kind: SeriesKind, random: Random) -> Array:
     return np.asarray(random.poisson(np.clip(rate, 0, 1e4)), np.float64)
 
 
-_MAKERS = (_composed, _line, _period, _level, _intermittent, _counts)
-_CHANCES = (0.58, 0.14, 0.10, 0.06, 0.07, 0.05)
+_MAKERS = (_composed, _line, _exponential, _period, _level, _intermittent, _counts)
+_CHANCES = (0.41, 0.12, 0.20, 0.10, 0.06, 0.06, 0.05)

@@ -16,7 +16,8 @@ from app.core.errors import DataError, TrainingError
 from app.tasks.forecast.covariate_spec import CovariateSpec
 from app.tasks.forecast.spec import ForecastSpec
 from training.forecast.beside import NONE, Beside
-from training.forecast.net import Forecaster, ForecasterConfig
+from training.forecast.candidates import NUM_CANDIDATES, PARABOLA
+from training.forecast.net import UNUSED, Forecaster, ForecasterConfig
 from training.forecast.series_csv import CsvLayout
 
 WEIGHTS_FILE = "weights.npz"
@@ -109,6 +110,9 @@ class Start:
                 beside=beside,
             )
             weights["place"] = weights["place"][:horizon]
+            if len(weights["local.bias"]) == NUM_CANDIDATES + len(self.spec.quantiles) - 1:
+                _add_parabola(weights)
+            weights["narrowing"] = weights.get("narrowing", torch.zeros(self.spec.horizon))[:horizon]
             net = Forecaster(config)
             if self.spec.covariates is None and beside.num:
                 for name in ("recurrent.layers.weight_ih_l0", "known.weight"):
@@ -118,6 +122,18 @@ class Start:
         except (IndexError, KeyError, RuntimeError) as error:
             raise TrainingError(f"the weights of {self.reference} are of another network: {error}") from error
         return net
+
+
+def _add_parabola(weights: dict[str, Tensor]) -> None:
+    """Weights of a network that knew no parabola: it counts for little, and nothing is read of it."""
+    for name, axis, place in (
+        ("known.weight", 1, PARABOLA),
+        ("local.weight", 0, PARABOLA),
+        ("local.bias", 0, PARABOLA),
+    ):
+        before, after = weights[name].tensor_split([place], dim=axis)
+        new = torch.zeros_like(after.narrow(axis, 0, 1))
+        weights[name] = torch.cat([before, new if name != "local.bias" else new + UNUSED, after], axis)
 
 
 def _words(names: Sequence[str]) -> list[str]:

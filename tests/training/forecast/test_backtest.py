@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from app.bundle.reader import read_bundle
 from app.features.frequency import MAX_SEASON
-from app.features.series import COLUMNS
+from app.features.series import COLUMNS, UNKNOWN
 from app.tasks.forecast.spec import ForecastSpec
 from tests.training.forecast.test_recipe import make_net, make_series
 from training.export import describe_run, export_bundle
@@ -73,6 +74,38 @@ def test_validation_never_looks_at_the_test_part() -> None:
     assert Validation([_with(item, values)], 6).score(net) == score
     values[item.validation_end - 1] += 1.0
     assert Validation([_with(item, values)], 6).score(net) != score
+
+
+def test_intervals_are_narrowed_where_enough_settled_series_say_so() -> None:
+    """Until four in five values of the validation parts lie in those of 80 %; the median stays."""
+    values = np.random.default_rng(0).normal(size=(120, 124))
+    values[:, 100:] *= 0.6
+    series = [
+        Series(f"{row}", "t", each, None, UNKNOWN, 100, 124, trained=False) for row, each in enumerate(values)
+    ]
+    Validation(series, 6).calibrate(short := make_net(6))
+    assert short.narrowing.all()
+    net = make_net(24)
+    net.narrowing.fill_(0.1)
+    Validation(series[:29], 24).calibrate(net)
+    assert (net.narrowing == 0.1).all(), "too few tell nothing"
+    net.narrowing.zero_()
+    histories = [History(item.values[:100], None, UNKNOWN) for item in series]
+    before = forecast_after(net, histories)
+    Validation(series, 24).calibrate(net)
+    after = forecast_after(net, histories)
+    low, middle, high = (net.quantile_levels.index(level) for level in (0.1, 0.5, 0.9))
+    truth = np.array([item.values[100:] for item in series])
+    held = [np.mean((truth >= each[..., low]) & (truth <= each[..., high])) for each in (before, after)]
+    assert held[0] > 0.85
+    assert held[1] == pytest.approx(0.8, abs=0.02)
+    np.testing.assert_allclose(after[..., middle], before[..., middle], rtol=1e-5, atol=1e-5)
+    widths = [each[..., high] - each[..., low] for each in (before, after)]
+    np.testing.assert_allclose(widths[1], widths[0] * (1.0 - net.narrowing.numpy()), rtol=1e-4)
+    young = [History(item.values[:40], None, UNKNOWN) for item in series[:3]]
+    narrowed = forecast_after(net, young)
+    net.narrowing.zero_()
+    np.testing.assert_array_equal(forecast_after(net, young), narrowed)
 
 
 def test_the_report_compares_with_naive_forecasts_on_the_test_part() -> None:
