@@ -16,7 +16,7 @@ from app.bundle.reader import Bundle, read_bundle
 from app.tasks.forecast.spec import ForecastSpec
 
 POINTS, HORIZON = 168, 24
-BUNDLE = Path(__file__).parent.parent / "models" / "forecaster" / "3"
+BUNDLE = Path(__file__).parent.parent / "models" / "forecaster" / "4"
 FIRST = BUNDLE.parent / "1"
 """The first version, whose time others are held against."""
 _NUM_BODIES = 32

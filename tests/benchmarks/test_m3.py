@@ -28,7 +28,7 @@ def competitors(num: int = 2) -> dict[str, list[Competitor]]:
 def test_a_line_is_continued_and_the_naive_forecast_stays_behind() -> None:
     """By group, and over all series each counts once."""
     scores = measure(competitors())
-    model, simple = scores["`forecaster@3`"], scores["seasonal naive"]
+    model, simple = scores["`forecaster@4`"], scores["seasonal naive"]
     assert all(value < 0.1 for value in model.means.values())
     # The mean of 1, 2, ... 6 steps, each as large as the differences of the past.
     assert simple.means["yearly"] == pytest.approx(3.5)
@@ -52,9 +52,9 @@ def test_the_loss_after_few_values_is_that_of_what_they_say() -> None:
     """A line goes on; the naive forecast knows no quantiles, so that its loss is its absolute error."""
     losses = short(competitors(1))
     assert list(losses["seasonal naive"]) == [6, 10, 16]
-    assert losses["`forecaster@3`"][16] < 0.2
+    assert losses["`forecaster@4`"][16] < 0.2
     # Where no season is known the last value is repeated, else the last season.
-    assert losses["seasonal naive"][6] > losses["`forecaster@3`"][6]
+    assert losses["seasonal naive"][6] > losses["`forecaster@4`"][6]
     assert "| seasonal naive |" in table_of_short(losses)
 
 
@@ -67,11 +67,11 @@ def test_what_is_recorded_is_on_the_card_and_in_the_docs() -> None:
         if quality.dataset.startswith("M3 ") and quality.metric == "MASE"
     }
     for group in (*PERIODS, ALL):
-        assert figures[f"forecaster@3, MASE {group}"] == pytest.approx(card[group], rel=1e-3)
+        assert figures[f"forecaster@4, MASE {group}"] == pytest.approx(card[group], rel=1e-3)
     for quality in read_bundle(BUNDLE).manifest.quality:
         if quality.metric.startswith("scaled pinball loss"):
             length = quality.metric.split()[4]
-            assert figures[f"forecaster@3, pinball loss after {length}"] == pytest.approx(
+            assert figures[f"forecaster@4, pinball loss after {length}"] == pytest.approx(
                 quality.value, rel=1e-3
             )
     row = next(line for line in DOCS.read_text().splitlines() if line.startswith("| AutoTheta | "))

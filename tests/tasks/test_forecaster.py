@@ -22,7 +22,7 @@ from app.tasks.forecast.spec import ForecastSpec, known_frequencies
 from training.forecast.backtest import GraphForecaster, History, forecast_after
 
 Array = NDArray[np.float64]
-BUNDLE = Path(__file__).parents[2] / "models" / "forecaster" / "3"
+BUNDLE = Path(__file__).parents[2] / "models" / "forecaster" / "4"
 RANDOM = np.random.default_rng(7)
 NOISE = 11 + RANDOM.normal(size=60)
 
@@ -77,6 +77,21 @@ def test_a_straight_line_goes_on(freq: str | None, slope: float) -> None:
     assert np.abs(median(line[:100], freq) - line[100:]).max() < 0.2 * abs(slope)
 
 
+@pytest.mark.parametrize("freq", ["D", "MS", "QS"])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize("length", [60, 100])
+def test_growth_by_the_same_share_grows_on(freq: str, noise: float, length: int) -> None:
+    """By 2 % a step: most of what comes lies in the 80 % interval, and a line is left behind."""
+    path = 100 * 1.02 ** np.arange(length + 24.0)
+    path *= 1 + noise * np.random.default_rng(2).normal(size=len(path))
+    ahead = forecast(path[:length], freq)[:24]
+    levels = forecaster().quantile_levels
+    low, middle, high = (ahead[:, levels.index(level)] for level in (0.1, 0.5, 0.9))
+    assert np.mean((path[length:] >= low) & (path[length:] <= high)) >= 0.6
+    line = path[length - 1] + (path[length - 1] - path[length - 13]) / 12 * 24
+    assert abs(middle[-1] - path[-1]) < abs(line - path[-1])
+
+
 @pytest.mark.parametrize(("freq", "season"), [("h", 24), ("D", 7), ("MS", 12), (None, 2), (None, 31)])
 def test_an_exact_period_repeats(freq: str | None, season: int) -> None:
     """Any pattern, within a hundredth of its spread."""
@@ -120,9 +135,9 @@ def test_weekdays_stay_weekdays_when_a_year_is_known(closed: bool) -> None:
     assert np.mean(model) < np.mean(naive)
 
 
-@pytest.mark.parametrize("length", [24, 60])
+@pytest.mark.parametrize("length", [6, 12, 18, 24, 60])
 def test_the_month_that_a_series_starts_in_decides_nothing(length: int) -> None:
-    """From two years on, the calendar of a series without a season does not mislead."""
+    """However short: the calendar of a series without a season does not mislead."""
     random = np.random.default_rng(5)
     values = 100 + random.normal(size=(3, length)).cumsum(axis=1)
     middle = forecaster().quantile_levels.index(0.5)
