@@ -80,11 +80,8 @@ def read(kind: type[ModelT], given: Any, field: str) -> ModelT:
 
 def in_words(detail: ErrorDetails) -> str:
     """What is wrong with a field, as every answer says it."""
-    if detail["type"] == "extra_forbidden":
-        return "unknown field"
-    if detail["type"] == "missing":
-        return "the field is required"
-    return detail["msg"][:1].lower() + detail["msg"][1:]
+    known = {"extra_forbidden": "unknown field", "missing": "the field is required"}
+    return known.get(detail["type"]) or detail["msg"][:1].lower() + detail["msg"][1:]
 
 
 class OneOrMany:

@@ -209,14 +209,10 @@ def _field_errors(error: ValidationError) -> list[FieldError]:
         FieldError(
             field=".".join(str(part) for part in detail["loc"]) or "body",
             message=_message(detail),
-            allowed=_known(error.title) if _is_unknown(detail) else _allowed(detail),
+            allowed=_allowed(detail, error.title),
         )
         for detail in details
     ]
-
-
-def _is_unknown(detail: ErrorDetails) -> bool:
-    return detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1
 
 
 @cache
@@ -266,8 +262,10 @@ _LIMIT_NAMES = {
 }
 
 
-def _allowed(detail: ErrorDetails) -> Any:
+def _allowed(detail: ErrorDetails, title: str) -> Any:
     context = detail.get("ctx", {})
+    if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
+        return _known(title)
     if detail["type"] == "literal_error":
         return context.get("expected")
     limits = {name: context[key] for key, name in _LIMIT_NAMES.items() if key in context}

@@ -97,10 +97,13 @@ class Lineup:
             reference: self._missing.get(reference, now)
             for reference in {*self._known, *served} - look.bundles.keys()
         }
+        # A look that falls between a removal and an arrival sees one without the other.
+        here = [known for reference, known in self._known.items() if reference in look.bundles]
+        arriving = {known.found.name for known in here if known.judged != known.found.signature}
         self._lingering = {
             reference
             for reference, since in self._missing.items()
-            if reference in served and now - since < SETTLE_S
+            if reference in served and (now - since < SETTLE_S or reference.partition("@")[0] in arriving)
         }
         for reference in self._missing.keys() - self._lingering:
             self._known.pop(reference, None)
