@@ -33,7 +33,9 @@ serve: install
 
 install: $(VENV)/.serving
 
-test: $(VENV)/.testing lint types imports unit
+# The checks run beside the first tests: each is a process that waits for nothing, on one core.
+test: $(VENV)/.testing
+	@$(MAKE) --no-print-directory --jobs=2 lint types imports unit
 
 lint: $(VENV)/.testing
 	$(BIN)/ruff check .

@@ -58,7 +58,7 @@ async def test_sigterm_under_load(models: Path, tmp_path: Path, workers: int) ->
             # Twice as many as workers, so that each is likely to drain for a while.
             begun = asyncio.Barrier(2 * workers + 1)
             await open_session(first.url)
-            await asyncio.sleep(2)
+            await asyncio.sleep(0.5)
             paths = ["/sessions/play/generate"] + ["/generate"] * (2 * workers - 1)
             long = [asyncio.create_task(last_event(first.url + path, begun)) for path in paths]
             async with asyncio.timeout(30):
@@ -70,7 +70,7 @@ async def test_sigterm_under_load(models: Path, tmp_path: Path, workers: int) ->
             assert [await one for one in long] == ["done"] * len(long)
             before = traffic.acknowledged
             second = await asyncio.to_thread(servers.enter_context, ServerProcess(models, **flags))
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.5)
         states = await traffic.states()
         # The token that begins a text, and the text.
         assert await step_of(second.url) == 1 + _LONG["max_tokens"]
