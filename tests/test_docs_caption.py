@@ -21,7 +21,7 @@ COMMANDS = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The shipped bundles, with sessions on disk."""
-    with ServerProcess(SHIPPED, state_dir=tmp_path_factory.mktemp("state")) as server:
+    with ServerProcess(SHIPPED, load="on-demand", state_dir=tmp_path_factory.mktemp("state")) as server:
         yield server
 
 

@@ -28,7 +28,7 @@ SCRIPTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
     """The shipped bundles."""
-    with ServerProcess(SHIPPED) as server:
+    with ServerProcess(SHIPPED, load="on-demand") as server:
         yield server
 
 

@@ -31,7 +31,7 @@ EXPECTED: dict[str, list[str | None]] = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The shipped bundles, with sessions as they are by default."""
-    with ServerProcess(SHIPPED, state_dir=tmp_path_factory.mktemp("state")) as server:
+    with ServerProcess(SHIPPED, load="on-demand", state_dir=tmp_path_factory.mktemp("state")) as server:
         yield server
 
 

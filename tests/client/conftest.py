@@ -28,5 +28,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory, client_wheel: Path) -> E
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server with the shipped bundles, and sessions as they are by default."""
-    with ServerProcess(SHIPPED, state_dir=tmp_path_factory.mktemp("client-state")) as server:
+    state = tmp_path_factory.mktemp("client-state")
+    with ServerProcess(SHIPPED, load="on-demand", state_dir=state) as server:
         yield server

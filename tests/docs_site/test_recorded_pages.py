@@ -29,7 +29,7 @@ SMALL = ["--hidden", "8", "--epochs", "1", "--threads", "1", "--quiet"]
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
     """The shipped bundles."""
-    with ServerProcess(SHIPPED) as server:
+    with ServerProcess(SHIPPED, load="on-demand") as server:
         yield server
 
 

@@ -32,7 +32,7 @@ TILL = "Filiale;Datum;Umsatz\n" + "".join(
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
     """With the shipped bundles."""
-    with ServerProcess(SHIPPED) as server:
+    with ServerProcess(SHIPPED, load="on-demand") as server:
         yield server
 
 

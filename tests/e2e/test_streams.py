@@ -105,7 +105,7 @@ async def test_other_transports_give_the_same_text(server: ServerProcess, transp
 
 async def test_shipped_generators_keep_their_texts_under_load() -> None:
     """The same holds for the bundles that are shipped, at a length that people ask for."""
-    with ServerProcess(SHIPPED) as server:
+    with ServerProcess(SHIPPED, load="on-demand") as server:
         with server.client() as client:
             models = [
                 one["name"] for one in client.get("/models").json()["models"] if one["task"] == "generate"

@@ -20,7 +20,7 @@ TEXTS = ["A warm, funny and utterly charming film.", "Two hours of my life that 
 @pytest.fixture(scope="module")
 def shipped() -> Iterator[ServerProcess]:
     """A server with the shipped bundles."""
-    with ServerProcess(SHIPPED) as process:
+    with ServerProcess(SHIPPED, load="on-demand") as process:
         yield process
 
 

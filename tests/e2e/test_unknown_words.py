@@ -25,7 +25,7 @@ PLAIN = [ENGLISH, "not good", "Spielberg's Zamunda is a delight", "Schwarzenegge
 @pytest.fixture(scope="module")
 def shipped() -> Iterator[ServerProcess]:
     """A server with the shipped bundles."""
-    with ServerProcess(SHIPPED) as process:
+    with ServerProcess(SHIPPED, load="on-demand") as process:
         yield process
 
 

@@ -25,7 +25,7 @@ SECTIONS = {section.partition("\n")[0]: section for section in re.split(r"^## ",
 @pytest.fixture(scope="module")
 def shipped() -> Iterator[ServerProcess]:
     """The shipped bundles."""
-    with ServerProcess(SHIPPED) as server:
+    with ServerProcess(SHIPPED, load="on-demand") as server:
         yield server
 
 
