@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from app.core.errors import TrainingError
 from training.cells import Cell, Nonlinearity, RecurrentStack
 from training.regularise import dropped_recurrent_weights, locked_dropout
 
@@ -30,6 +31,11 @@ class TokenNetConfig:
         dropout: on the units between layers and before the head.
         embedding_dropout: on the features of tokens, one mask per sequence.
         recurrent_dropout: on the hidden-to-hidden weights.
+        tied: the head's weights are the embedding's (Press & Wolf 2017), which takes as many features
+            as units.
+
+    Raises:
+        TrainingError: there are fewer or more of them.
     """
 
     vocabulary: int
@@ -41,6 +47,14 @@ class TokenNetConfig:
     dropout: float = 0.0
     embedding_dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    tied: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tied and self.embedding != self.hidden:
+            raise TrainingError(
+                f"tied weights take as many features of a token as units: embedding is {self.embedding}, "
+                f"hidden is {self.hidden}"
+            )
 
 
 class TokenNet(nn.Module):
@@ -88,6 +102,13 @@ class TokenNet(nn.Module):
 
     def emit(self, g: Graph, x: str, state: str, head_from: str) -> tuple[dict[str, str], str]:
         """Write the network as ONNX nodes; see :meth:`forward`."""
+        if self.head.weight is self.embedding.weight:
+            # One constant serves both, in the head's layout, which is the one that is packed.
+            weight = g.constant(self.head.weight.detach().T)
+            features = g.op("Transpose", g.op("Gather", weight, x, axis=1), perm=[1, 2, 0])
+            hidden, state_out = self.recurrent.emit(g, features, state)
+            product = g.op("MatMul", g.slice_time(hidden, head_from), weight)
+            return {"logits": g.op("Add", product, g.constant(self.head.bias))}, state_out
         features = g.op("Gather", g.constant(self.embedding.weight), x, axis=0)
         hidden, state_out = self.recurrent.emit(g, features, state)
         logits = g.linear(g.slice_time(hidden, head_from), self.head.weight, self.head.bias)
@@ -113,9 +134,12 @@ class NoisyTokenNet(TokenNet):
             dropout=config.dropout,
             nonlinearity=config.nonlinearity,
         )
-        super().__init__(embedding, recurrent, nn.Linear(inputs, outputs))
+        head = nn.Linear(inputs, outputs)
+        super().__init__(embedding, recurrent, head)
         self.config = config
-        nn.init.normal_(embedding.weight, std=0.3)
+        nn.init.normal_(embedding.weight, std=0.06 if config.tied else 0.3)
+        if config.tied:
+            head.weight = embedding.weight
 
     def read(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Everything below the head: hidden states ``[batch, time, hidden]`` and the layers' next state."""

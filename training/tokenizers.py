@@ -61,6 +61,41 @@ def bpe_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
     return _without_added_tokens(tokenizer)
 
 
+def spaced_word_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
+    """The most frequent words between spaces, and line ends; decoding puts one space before each word.
+
+    Where no two words of the texts differ by case alone, case is not read.
+
+    Args:
+        texts: what to count words in.
+        vocabulary: tokens at most, ``<unk>`` and the line end included.
+
+    Raises:
+        TrainingError: the vocabulary has no room for a word.
+    """
+    if vocabulary < 3:
+        raise TrainingError(f"vocab_size is {vocabulary}; a tokenizer of words needs at least 3")
+    counts = Counter(word for text in texts for word in text.split())
+    del counts[UNKNOWN]
+    folded = Counter({word.lower(): count for word, count in counts.items()})
+    case = [normalizers.Lowercase()] if len(folded) == len(counts) else []
+    counts = folded if case else counts
+    words = sorted(counts, key=lambda word: (-counts[word], word))[: vocabulary - 2]
+    tokens = [UNKNOWN, LINE_END, *(f" {word}" for word in words)]
+    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Prepend(" "),
+            normalizers.Replace(Regex(r"[^\S\n]+"), " "),
+            normalizers.Replace(LINE_END, f"{LINE_END} "),
+            *case,
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" [^ \n]+|\n"), behavior="removed", invert=True)
+    tokenizer.decoder = decoders.Fuse()
+    return str(tokenizer.to_str())
+
+
 def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1, pattern: str = WORD) -> str:
     """Lower-cased words and marks of punctuation, the most frequent ones.
 

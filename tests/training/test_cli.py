@@ -44,7 +44,7 @@ def test_an_unknown_data_set_is_not_downloaded(
     monkeypatch.setattr(sys, "argv", ["rnnserve-train", "download", "mnist"])
     with pytest.raises(SystemExit):
         main()
-    assert "unknown data set 'mnist'; allowed: tinyshakespeare, names, sst" in capsys.readouterr().err
+    assert "unknown data set 'mnist'; allowed: tinyshakespeare, ptb, names, sst" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

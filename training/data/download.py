@@ -13,8 +13,9 @@ from pathlib import Path
 
 from app.bundle.manifest import Source
 from app.core.errors import DataError
-from training.data.catalogue import CATALOGUE, DataFile, DataSet, find_file
+from training.data.catalogue import CATALOGUE, find_file
 from training.data.content import content_sha256
+from training.data.data_set import DataFile, DataSet
 from training.data.fetch import fetch
 
 DATA_VARIABLE = "RNNSERVE_DATA"

@@ -13,8 +13,8 @@ import zipfile
 from pathlib import Path
 
 from app.core.errors import DataError
-from training.data.catalogue import DataFile
 from training.data.content import content_sha256
+from training.data.data_set import DataFile
 
 TIMEOUT_S = 60.0
 

@@ -6,9 +6,12 @@ texts, each of which starts afresh and ends with a line end.
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +21,7 @@ from torch import Tensor
 from app.core.errors import DataError
 
 IGNORED = -100
+Unit = Literal["character", "word"]
 _PART = 0.1
 
 
@@ -46,20 +50,27 @@ class TokenBatch:
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 text file, line ends as they are.
+    """A UTF-8 text file, gzipped or not, line ends as they are.
 
     Raises:
         DataError: it cannot be read, is not UTF-8, or is empty.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise DataError(f"cannot read the text file {path.name!r}: {error.strerror}") from error
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read the text file {path.name!r}: {why}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name!r} is not UTF-8 text: byte {error.start} is invalid") from error
     if not text.strip():
         raise DataError(f"{path.name!r} holds no text")
     return text
+
+
+def stripped_lines(text: str) -> str:
+    """The same lines without the spaces around them, each ended."""
+    return "".join(f"{line.strip()}\n" for line in text.splitlines())
 
 
 def split_stream(text: str) -> TextSplit:

@@ -7,15 +7,25 @@ from pathlib import Path
 
 from app.bundle.manifest import Source
 from training.data.download import DataStore
-from training.generate.corpus import TextSplit, read_text, split_lines, split_stream
+from training.generate.corpus import TextSplit, Unit, read_text, split_lines, split_stream, stripped_lines
 from training.recipe import file_source
 
 BUILT_IN = {
-    "tinyshakespeare": "language_modelling/tinyshakespeare/input.txt",
-    "names": "language_modelling/names/names.txt",
+    "tinyshakespeare": ("language_modelling/tinyshakespeare/input.txt",),
+    "names": ("language_modelling/names/names.txt",),
+    # Three files are the three parts, of words.
+    "ptb": tuple(f"language_modelling/ptb/ptb.{part}.txt.gz" for part in ("train", "valid", "test")),
 }
 
-_REFERENCES = {"names": {"makemore transformer (its README, another split)": 1.92}}
+_REFERENCES = {
+    "names": {"makemore transformer (its README, another split)": 1.92},
+    "ptb": {
+        "5-gram Kneser-Ney (as cited by Press & Wolf 2016)": 141.0,
+        "LSTM 2 x 650 (Zaremba et al. 2014)": 82.7,
+        "LSTM of 13 million (Bai et al. 2018)": 78.93,
+        "AWD-LSTM (Merity et al. 2017)": 58.8,
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +37,14 @@ class Corpus:
         parts: the three parts of the text.
         sources: the files it came from.
         references: published figures.
+        unit: what is counted, with the ends of lines.
     """
 
     title: str
     parts: TextSplit
     sources: tuple[Source, ...]
     references: dict[str, float] = field(default_factory=dict)
+    unit: Unit = "character"
 
 
 def load_built_in(dataset: str, lines: bool, seed: int, store: DataStore) -> Corpus:
@@ -47,9 +59,13 @@ def load_built_in(dataset: str, lines: bool, seed: int, store: DataStore) -> Cor
     Raises:
         DataError: the file is missing or not the one expected.
     """
-    path = BUILT_IN[dataset]
-    parts = _split(store.file(path), lines, seed)
-    return Corpus(dataset, parts, (store.source(path),), _REFERENCES.get(dataset, {}))
+    paths = BUILT_IN[dataset]
+    files = [store.file(path) for path in paths]
+    sources, references = tuple(map(store.source, paths)), _REFERENCES.get(dataset, {})
+    if len(files) == 1:
+        return Corpus(dataset, _split(files[0], lines, seed), sources, references)
+    parts = TextSplit(*([stripped_lines(read_text(file))] for file in files))
+    return Corpus(dataset, parts, sources, references, "word")
 
 
 def load_file(path: Path, lines: bool, seed: int) -> Corpus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,10 +14,10 @@ from torch.nn import functional
 from app.bundle.manifest import Quality
 from app.features.text import TextCodec
 from training.generate.baselines import NgramModel
-from training.generate.corpus import IGNORED, TextSplit, TokenBatch, line_batches, stream_batches
+from training.generate.corpus import IGNORED, TextSplit, TokenBatch, Unit, line_batches, stream_batches
 from training.generate.data import Corpus
 from training.graph_net import MeasuredNet
-from training.tokenizers import character_tokenizer, encode_many, line_end_token
+from training.tokenizers import LINE_END, character_tokenizer, encode_many, line_end_token
 
 _CHUNK = 500
 _NGRAM_ORDERS = (1, 2, 3, 4, 5)
@@ -88,34 +89,55 @@ def total_nats(
 def measure(
     net: MeasuredNet, codec: TextCodec, corpus: Corpus, lines: bool, *, baselines: bool = False
 ) -> Quality:
-    """Nats per character of the test part, with the n-grams measured beside it when asked for."""
-    texts = corpus.parts.test
+    """Nats per character of the test part, or its perplexity per word.
+
+    With the n-grams measured beside it when asked for.
+    """
+    texts, words = corpus.parts.test, corpus.unit == "word"
     test = [np.asarray(ids, np.int64) for ids in encode_many(codec, texts)]
+    split = "random tenth of the lines, by seed" if lines else "last 10 %"
+    nats = total_nats(net, test, line_end_token(codec), lines) / count_units(texts, lines, corpus.unit)
+    found = ngram_baselines(corpus.parts, lines, codec if words else None) if baselines else {}
     return Quality(
-        metric="nats per character",
+        metric="perplexity per word" if words else "nats per character",
         dataset=corpus.title,
-        split="random tenth of the lines, by seed" if lines else "last 10 %",
-        value=total_nats(net, test, line_end_token(codec), lines) / count_characters(texts, lines),
+        split="official test" if words else split,
+        value=math.exp(nats) if words else nats,
         higher_is_better=False,
-        baselines=ngram_baselines(corpus.parts, lines) if baselines else {},
+        baselines={name: math.exp(value) for name, value in found.items()} if words else found,
         references=corpus.references,
     )
 
 
-def count_characters(texts: Sequence[str], lines: bool) -> int:
-    """Characters that are predicted: the end of a line is one."""
+def dynamic_figure(static: Quality, nats: float, rate: float, decay: float, corpus: Corpus) -> Quality:
+    """The same of a network whose weights followed the test part; see :mod:`training.generate.dynamic`."""
+    mean = nats / count_units(corpus.parts.test, False, corpus.unit)
+    return Quality(
+        metric=f"{static.metric}, dynamic evaluation",
+        dataset=static.dataset,
+        split=f"{static.split}, rate {rate:g}, decay {decay:g}",
+        value=math.exp(mean) if corpus.unit == "word" else mean,
+        higher_is_better=False,
+        baselines={"weights that stay": static.value},
+    )
+
+
+def count_units(texts: Sequence[str], lines: bool, unit: Unit = "character") -> int:
+    """Characters or words that are predicted: the end of a line is one."""
+    if unit == "word":
+        return sum(len(text.split()) + text.count(LINE_END) + lines for text in texts)
     return sum(len(text) + lines for text in texts)
 
 
-def ngram_baselines(parts: TextSplit, lines: bool) -> dict[str, float]:
-    """Nats per character of n-gram models of every order, fitted on the training part."""
-    codec = TextCodec(character_tokenizer(parts.train))
+def ngram_baselines(parts: TextSplit, lines: bool, words: TextCodec | None = None) -> dict[str, float]:
+    """Nats per character, or per token of ``words``, of n-grams fitted on the training part."""
+    codec = words or TextCodec(character_tokenizer(parts.train))
     boundary = line_end_token(codec)
     ending = [boundary] if lines else []
     train = [ids + ending for ids in encode_many(codec, parts.train)]
     test = [ids + ending for ids in encode_many(codec, parts.test)]
-    characters = count_characters(parts.test, lines)
+    predicted = sum(map(len, test))
     return {
-        f"{order}-gram": NgramModel(order, codec.size, boundary).fit(train).nats(test) / characters
+        f"{order}-gram": NgramModel(order, codec.size, boundary).fit(train).nats(test) / predicted
         for order in _NGRAM_ORDERS
     }

@@ -15,6 +15,15 @@ NOTES = {
         "plays got other names in every epoch, so that names are copied from the text before rather "
         "than known. The text is in the public domain."
     ),
+    "ptb": (
+        "Suggests the words that come next in business news of 1989. It reads and writes words as this "
+        "form of the Penn Treebank has them: no capitals, no punctuation, 'n' for every number, a space "
+        "before each word. Words beyond the 10,000 are unknown when they are read, and never written. The "
+        "perplexity is as in the papers: of the official test part, read in order with the state carried "
+        "through, where unknown words and line ends count as words; the validation part chose the "
+        "weights. Dynamic evaluation (Krause et al. 2018) lets the weights learn from what was read, "
+        "which a served model never does. The text has no open licence and is not part of this."
+    ),
     "names": (
         "Makes up first names, one per line: a line end begins and ends a name. Names of the United "
         "States' social security records are what it learned from, so it shares their mixture. The "

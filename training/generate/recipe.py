@@ -19,7 +19,8 @@ from app.tasks.generate.spec import GenerateSpec
 from training.data.download import DataStore
 from training.generate.corpus import TokenBatch, line_batches, num_stream_batches, stream_batches
 from training.generate.data import BUILT_IN, Corpus, load_built_in, load_file
-from training.generate.measure import CarriedLoss, count_characters, measure, total_nats
+from training.generate.dynamic import Follower, chosen
+from training.generate.measure import CarriedLoss, count_units, dynamic_figure, measure, total_nats
 from training.generate.net import LanguageModel
 from training.generate.notes import NOTES, USER_NOTES
 from training.generate.settings import PRESETS, GenerateSettings, TextOptions
@@ -28,7 +29,13 @@ from training.graph_net import GraphNet
 from training.options import override, pick
 from training.recipe import NO_TEXT, Recipe, UserModule, check_choice, first_tokens
 from training.token_net import TokenNetConfig
-from training.tokenizers import bpe_tokenizer, character_tokenizer, encode_many, line_end_token
+from training.tokenizers import (
+    bpe_tokenizer,
+    character_tokenizer,
+    encode_many,
+    line_end_token,
+    spaced_word_tokenizer,
+)
 
 _VALIDATION_PARTS = 10
 _MIN_STEPS = 16
@@ -51,11 +58,13 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         self.recorded = dataclasses.asdict(options)
         self._dataset, self._corpus = options.dataset, corpus
         parts = corpus.parts
-        self.tokenizer = (
-            character_tokenizer(parts.train)
-            if settings.tokenizer == "char"
-            else bpe_tokenizer(parts.train, settings.vocab_size)
-        )
+        match settings.tokenizer:
+            case "char":
+                self.tokenizer = character_tokenizer(parts.train)
+            case "bpe":
+                self.tokenizer = bpe_tokenizer(parts.train, settings.vocab_size)
+            case "word":
+                self.tokenizer = spaced_word_tokenizer(parts.train, settings.vocab_size)
         self._codec = TextCodec(self.tokenizer)
         self._boundary = line_end_token(self._codec)
         self._renamer = SpeakerRenamer(parts.train[0]) if settings.rename_speakers else None
@@ -123,22 +132,29 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         return self._loss(net, batch)
 
     def validate(self, net: LanguageModel) -> float:
-        """Nats per character of the validation part."""
-        lines = self.settings.lines
+        """Nats per character, or per word, of the validation part."""
+        lines, corpus = self.settings.lines, self._corpus
         nats = total_nats(net, self._validation, self._boundary, lines, _VALIDATION_PARTS)
-        return nats / count_characters(self._corpus.parts.validation, lines)
+        return nats / count_units(corpus.parts.validation, lines, corpus.unit)
 
     def measure(self, net: LanguageModel) -> list[Quality]:
-        return [measure(net, self._codec, self._corpus, self.settings.lines, baselines=True)]
+        lines, corpus = self.settings.lines, self._corpus
+        figure = measure(net, self._codec, corpus, lines, baselines=True)
+        if not self.settings.dynamic or lines:
+            return [figure]
+        follower = Follower.of(net, self.batches(0))
+        rate, decay = chosen(follower, self._validation[0], self._boundary)
+        (ids,) = encode_many(self._codec, corpus.parts.test)
+        nats = follower.nats(np.asarray(ids, np.int64), self._boundary, rate, decay)
+        return [figure, dynamic_figure(figure, nats, rate, decay, corpus)]
 
     @classmethod
     def measure_again(cls, bundle: Bundle, store: DataStore) -> list[Quality]:
         assert bundle.tokenizer is not None
         codec, seed = TextCodec(bundle.tokenizer), bundle.manifest.provenance.seed
+        titles = dict.fromkeys(figure.dataset for figure in bundle.manifest.quality)
         corpora = [
-            load_built_in(figure.dataset, PRESETS[figure.dataset].lines, seed, store)
-            for figure in bundle.manifest.quality
-            if figure.dataset in PRESETS
+            load_built_in(title, PRESETS[title].lines, seed, store) for title in titles if title in PRESETS
         ]
         return [measure(GraphNet(bundle), codec, corpus, PRESETS[corpus.title].lines) for corpus in corpora]
 

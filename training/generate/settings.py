@@ -25,8 +25,8 @@ class GenerateSettings:
     """Everything that decides the result of a run, apart from the data."""
 
     lines: Annotated[bool, Option(help="Each line is a text of its own.")] = False
-    tokenizer: Annotated[Literal["char", "bpe"], Option(help="Unit of text.")] = "char"
-    vocab_size: Annotated[int, Option(help="Tokens of the bpe tokenizer.")] = 2000
+    tokenizer: Annotated[Literal["char", "bpe", "word"], Option(help="Unit of text.")] = "char"
+    vocab_size: Annotated[int, Option(help="Tokens of the bpe and word tokenizers.")] = 2000
     cell: options.CellName = "lstm"
     nonlinearity: options.NonlinearityName = "tanh"
     layers: options.Layers = 1
@@ -35,6 +35,7 @@ class GenerateSettings:
     dropout: options.HeadDropout = 0.2
     embedding_dropout: options.EmbeddingDropout = 0.0
     recurrent_dropout: options.RecurrentDropout = 0.0
+    tied: Annotated[bool, Option(help="The head's weights are the embedding's.")] = False
     epochs: options.Epochs = 20
     patience: options.Patience = 5
     batch_size: Annotated[int, Option(min=1, help="Parallel sequences.")] = 64
@@ -47,6 +48,9 @@ class GenerateSettings:
     rename_speakers: Annotated[
         float, Option(min=0, max=1, help="Share of a play's speakers renamed in every epoch.")
     ] = 0.0
+    dynamic: Annotated[
+        bool, Option(help="Also measure a text's test part while the weights go on learning from it.")
+    ] = False
     precision: options.PrecisionName = "float32"
     seed: options.Seed = 0
     device: options.Device = "cpu"
@@ -69,6 +73,27 @@ PRESETS = {
         warmup_steps=100,
         average_decay=0.998,
         rename_speakers=0.8,
+        precision="bfloat16",
+    ),
+    "ptb": GenerateSettings(
+        tokenizer="word",
+        vocab_size=10_000,
+        layers=2,
+        hidden=512,
+        embedding=512,
+        tied=True,
+        dropout=0.4,
+        embedding_dropout=0.25,
+        recurrent_dropout=0.3,
+        epochs=16,
+        patience=16,
+        batch_size=40,
+        length=35,
+        learning_rate=3e-3,
+        weight_decay=0.02,
+        warmup_steps=100,
+        average_decay=0.998,
+        dynamic=True,
         precision="bfloat16",
     ),
     "names": GenerateSettings(

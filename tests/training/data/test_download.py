@@ -14,8 +14,9 @@ import pytest
 from app.core.errors import DataError
 from tests.public_data import data_folder
 from training.data import download
-from training.data.catalogue import CATALOGUE, DataFile, Form, find_file
+from training.data.catalogue import CATALOGUE, find_file
 from training.data.content import content_sha256
+from training.data.data_set import DataFile, Form
 from training.data.download import DATA_VARIABLE, DataStore
 from training.data.fetch import fetch
 from training.sentiment.reviews import binary_sentences, read_trees

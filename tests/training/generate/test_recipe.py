@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
 import shlex
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -16,8 +19,9 @@ from app.features.text import TextCodec
 from app.tasks.generate.spec import GenerateSpec
 from training.cells import Cell
 from training.cli import command_line
-from training.generate.data import load_file
-from training.generate.measure import count_characters, measure, ngram_baselines, total_nats
+from training.generate.corpus import TextSplit, read_text, stripped_lines
+from training.generate.data import Corpus, load_file
+from training.generate.measure import count_units, measure, ngram_baselines, total_nats
 from training.generate.net import LanguageModel
 from training.generate.recipe import GenerateRecipe
 from training.generate.settings import PRESETS, GenerateSettings, TextOptions
@@ -88,6 +92,41 @@ def test_a_text_too_short_to_cut_is_refused(tmp_path: Path) -> None:
         run(GenerateRecipe, {"text": tmp_path / "abc.txt", "threads": 1, "quiet": True})
 
 
+def test_words_with_tied_weights_hold_them_once(tmp_path: Path) -> None:
+    """The graph has one table for the embedding and the head; the answer's text has its spaces."""
+    tied = ["--tokenizer", "word", "--tied", "--embedding", "16"]
+    bundle = train(tmp_path, SONG, *tied)
+    assert bundle.tokenizer is not None
+    codec = TextCodec(bundle.tokenizer)
+    assert codec.decode(codec.encode("the cat\nsat")) == " the cat\n sat"
+    tables = [
+        each for each in onnx.load_from_string(bundle.graph).graph.initializer if codec.size in each.dims
+    ]
+    assert [list(each.dims) for each in tables] == [[16, codec.size], [codec.size]]
+    with pytest.raises(TrainingError, match="embedding is 16, hidden is 8"):
+        train(tmp_path, SONG, *tied, "--hidden", "8")
+
+
+def test_a_treebank_is_measured_per_word_by_its_own_parts(tmp_path: Path) -> None:
+    """The perplexity of each word and line end, n-grams of words beside it."""
+    files = [tmp_path / f"ptb.{part}.txt.gz" for part in ("train", "valid", "test")]
+    for file in files:
+        file.write_bytes(gzip.compress(b" the <unk> sat \n on N mats \n"))
+    parts = TextSplit(*([stripped_lines(read_text(file))] for file in files))
+    assert parts.test == ["the <unk> sat\non N mats\n"]
+    corpus = Corpus("ptb", parts, (), unit="word")
+    settings = dataclasses.replace(PRESETS["ptb"], hidden=8, embedding=8, dynamic=False)
+    recipe = GenerateRecipe(TextOptions("ptb"), settings, corpus)
+    (figure,) = recipe.measure(recipe.build_net().eval())
+    assert (figure.metric, figure.split) == ("perplexity per word", "official test")
+    assert figure.value == pytest.approx(np.exp(recipe.validate(recipe.build_net().eval())), rel=0.1)
+    assert 6 < figure.value < 9  # seven tokens, and a network that knows nothing
+    assert figure.baselines["3-gram"] < figure.baselines["1-gram"] < 8
+    files[0].write_bytes(files[0].read_bytes()[:20])
+    with pytest.raises(DataError, match=r"cannot read the text file 'ptb\.train\.txt\.gz'"):
+        read_text(files[0])
+
+
 def test_byte_pairs_are_measured_per_character(tmp_path: Path) -> None:
     """The figure of a token model can be compared with the n-grams over characters."""
     bundle = train(tmp_path, SONG, "--tokenizer", "bpe", "--vocab-size", "270")
@@ -131,7 +170,7 @@ def test_a_text_is_learned(tmp_path: Path) -> None:
     [
         (None, None, "give either --text FILE or --dataset NAME"),
         ("names", Path("x.txt"), "give either"),
-        ("ptb", None, "unknown data set 'ptb'; allowed: tinyshakespeare, names"),
+        ("mnist", None, "unknown data set 'mnist'; allowed: tinyshakespeare, names, ptb"),
         (None, Path("nowhere.txt"), r"cannot read 'nowhere\.txt'"),
     ],
 )
@@ -143,9 +182,9 @@ def test_data_that_cannot_be_had_is_an_error(dataset: str | None, text: Path | N
 
 def test_an_unknown_tokenizer_is_refused() -> None:
     """With the ones there are."""
-    result = CliRunner().invoke(command_line(), ["generate", "--text", "x.txt", "--tokenizer", "word"])
+    result = CliRunner().invoke(command_line(), ["generate", "--text", "x.txt", "--tokenizer", "words"])
     assert result.exit_code == 2
-    assert all(f"'{word}'" in result.output for word in ("word", "char", "bpe"))
+    assert all(f"'{word}'" in result.output for word in ("words", "char", "bpe", "word"))
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,8 +229,8 @@ def test_batches_cover_the_training_part_and_differ_by_epoch(tmp_path: Path) -> 
 
 def test_the_end_of_a_line_counts_as_a_character() -> None:
     """Two names of three letters are eight predictions as lines, and six as one stream."""
-    assert count_characters(["eva", "ada"], lines=True) == 8
-    assert count_characters(["eva", "ada"], lines=False) == 6
+    assert count_units(["eva", "ada"], lines=True) == 8
+    assert count_units(["eva", "ada"], lines=False) == 6
 
 
 def test_the_presets_are_the_shipped_networks() -> None:
