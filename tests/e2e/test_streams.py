@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,10 +30,22 @@ def request(index: int) -> dict[str, Any]:
     }
 
 
+def words(text: str) -> int:
+    """Tokens of a model whose words have a space before each."""
+    return text.count(" ") + text.count("\n")
+
+
 async def converse(
-    url: str, message: dict[str, Any], *, leave_after: int | None = None
+    url: str,
+    message: dict[str, Any],
+    *,
+    leave_after: int | None = None,
+    tokens: Callable[[str], int] = len,
 ) -> dict[str, Any] | None:
-    """One generation on a socket of its own; ``leave_after`` characters the client drops the line."""
+    """One generation on a socket of its own; ``leave_after`` characters the client drops the line.
+
+    ``tokens`` counts those of a text: each character is one, unless it says otherwise.
+    """
     async with connect(url) as socket:
         await socket.send(json.dumps(message))
         text, index = "", 0
@@ -48,7 +61,7 @@ async def converse(
             assert frame["type"] == "token", frame
             assert frame["index"] == index
             text += frame["text"]
-            index += len(frame["text"])
+            index += tokens(frame["text"])
             if leave_after is not None and len(text) >= leave_after:
                 socket.transport.abort()
                 return None
@@ -107,14 +120,20 @@ async def test_shipped_generators_keep_their_texts_under_load() -> None:
     """The same holds for the bundles that are shipped, at a length that people ask for."""
     with ServerProcess(SHIPPED, load="on-demand") as server:
         with server.client() as client:
-            models = [
-                one["name"] for one in client.get("/models").json()["models"] if one["task"] == "generate"
-            ]
-        assert models
-        requests = [
-            {"model": models[index % len(models)], "prompt": "Ma", "max_tokens": 120, "seed": index}
-            for index in range(16)
+            served = client.get("/models").json()["models"]
+            names = [one["name"] for one in served if one["task"] == "generate"]
+            models = [client.get(f"/models/{name}").json() for name in names]
+        assert {model["inputs"]["unit"] for model in models} == {"character", "token"}
+        asked = [
+            (
+                {"model": model["name"], "prompt": "Ma", "max_tokens": 120, "seed": seed},
+                len if model["inputs"]["unit"] == "character" else words,
+            )
+            for seed in range(6)
+            for model in models
         ]
-        alone = [await converse(server.websocket, one) for one in requests]
-        together = await asyncio.gather(*(converse(server.websocket, one) for one in requests))
+        alone = [await converse(server.websocket, one, tokens=tokens) for one, tokens in asked]
+        together = await asyncio.gather(
+            *(converse(server.websocket, one, tokens=tokens) for one, tokens in asked)
+        )
         assert together == alone
