@@ -35,6 +35,7 @@ class Corpus:
     Attributes:
         title: what the figures are said to be about.
         parts: the three parts of the text.
+        split: which part the figures are measured on.
         sources: the files it came from.
         references: published figures.
         unit: what is counted, with the ends of lines.
@@ -42,12 +43,13 @@ class Corpus:
 
     title: str
     parts: TextSplit
+    split: str
     sources: tuple[Source, ...]
     references: dict[str, float] = field(default_factory=dict)
     unit: Unit = "character"
 
 
-def load_built_in(dataset: str, lines: bool, seed: int, store: DataStore) -> Corpus:
+def load_built_in(dataset: str, lines: bool, seed: int, store: DataStore, unit: Unit = "character") -> Corpus:
     """Read and split a data set of ``BUILT_IN``.
 
     Args:
@@ -55,6 +57,7 @@ def load_built_in(dataset: str, lines: bool, seed: int, store: DataStore) -> Cor
         lines: each line is a text of its own.
         seed: of the split, when it is random.
         store: where it is.
+        unit: what to count; a corpus of words has them counted always.
 
     Raises:
         DataError: the file is missing or not the one expected.
@@ -63,21 +66,25 @@ def load_built_in(dataset: str, lines: bool, seed: int, store: DataStore) -> Cor
     files = [store.file(path) for path in paths]
     sources, references = tuple(map(store.source, paths)), _REFERENCES.get(dataset, {})
     if len(files) == 1:
-        return Corpus(dataset, _split(files[0], lines, seed), sources, references)
-    parts = TextSplit(*([stripped_lines(read_text(file))] for file in files))
-    return Corpus(dataset, parts, sources, references, "word")
+        return Corpus(dataset, *_split(files[0], lines, seed), sources, references, unit)
+    texts = [stripped_lines(read_text(file)) for file in files]
+    parts = TextSplit(*(text.splitlines() if lines else [text] for text in texts))
+    return Corpus(dataset, parts, "official test", sources, references, "word")
 
 
-def load_file(path: Path, lines: bool, seed: int) -> Corpus:
+def load_file(path: Path, lines: bool, seed: int, unit: Unit = "character") -> Corpus:
     """Read and split the user's text.
 
     Raises:
         DataError: the file cannot be used; the message says why.
     """
     sources = (file_source(path),)
-    return Corpus(path.name, _split(path, lines, seed), sources)
+    return Corpus(path.name, *_split(path, lines, seed), sources, unit=unit)
 
 
-def _split(path: Path, lines: bool, seed: int) -> TextSplit:
+def _split(path: Path, lines: bool, seed: int) -> tuple[TextSplit, str]:
+    """The parts, and which of them is the test part."""
     text = read_text(path)
-    return split_lines(text, seed) if lines else split_stream(text)
+    if lines:
+        return split_lines(text, seed), "random tenth of the lines, by seed"
+    return split_stream(text), "last 10 %"

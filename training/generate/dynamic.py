@@ -73,8 +73,8 @@ class Follower:
         total, state = 0.0, net.start_row()[None]
         whole = np.concatenate([[boundary], ids]).astype(np.int64)
         for batch in stream_batches(whole, 1, _SEGMENT):
-            outputs, state = net(batch.inputs, state.detach())
-            loss = token_nats(outputs["logits"], batch.targets)
+            outputs, state = net(batch.inputs.to(net.device), state.detach())
+            loss = token_nats(outputs["logits"], batch.targets.to(net.device))
             total += float(loss.detach())
             gradients = torch.autograd.grad(loss / batch.targets.numel(), parameters, allow_unused=True)
             with torch.no_grad():

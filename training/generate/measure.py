@@ -95,13 +95,12 @@ def measure(
     """
     texts, words = corpus.parts.test, corpus.unit == "word"
     test = [np.asarray(ids, np.int64) for ids in encode_many(codec, texts)]
-    split = "random tenth of the lines, by seed" if lines else "last 10 %"
     nats = total_nats(net, test, line_end_token(codec), lines) / count_units(texts, lines, corpus.unit)
     found = ngram_baselines(corpus.parts, lines, codec if words else None) if baselines else {}
     return Quality(
         metric="perplexity per word" if words else "nats per character",
         dataset=corpus.title,
-        split="official test" if words else split,
+        split=corpus.split,
         value=math.exp(nats) if words else nats,
         higher_is_better=False,
         baselines={name: math.exp(value) for name, value in found.items()} if words else found,
@@ -136,7 +135,7 @@ def ngram_baselines(parts: TextSplit, lines: bool, words: TextCodec | None = Non
     ending = [boundary] if lines else []
     train = [ids + ending for ids in encode_many(codec, parts.train)]
     test = [ids + ending for ids in encode_many(codec, parts.test)]
-    predicted = sum(map(len, test))
+    predicted = count_units(parts.test, lines, "word" if words else "character")
     return {
         f"{order}-gram": NgramModel(order, codec.size, boundary).fit(train).nats(test) / predicted
         for order in _NGRAM_ORDERS

@@ -17,7 +17,7 @@ from app.core.errors import ExportError, TrainingError
 from app.features.text import TextCodec
 from app.tasks.generate.spec import GenerateSpec
 from training.data.download import DataStore
-from training.generate.corpus import TokenBatch, line_batches, num_stream_batches, stream_batches
+from training.generate.corpus import TokenBatch, Unit, line_batches, num_stream_batches, stream_batches
 from training.generate.data import BUILT_IN, Corpus, load_built_in, load_file
 from training.generate.dynamic import Follower, chosen
 from training.generate.measure import CarriedLoss, count_units, dynamic_figure, measure, total_nats
@@ -82,11 +82,17 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         check_choice(options.dataset, options.text, "--text", BUILT_IN)
         settings = override(PRESETS.get(options.dataset or "", GenerateSettings()), given)
         lines, seed = settings.lines, settings.seed
+        if settings.dynamic and lines:
+            raise TrainingError(
+                "--dynamic follows one long text; with --lines each starts afresh: leave one out"
+            )
+        # Characters behind an unknown word would be told for nothing.
+        unit: Unit = "word" if settings.tokenizer == "word" else "character"
         if options.dataset is not None:
-            corpus = load_built_in(options.dataset, lines, seed, DataStore.open(data))
+            corpus = load_built_in(options.dataset, lines, seed, DataStore.open(data), unit)
         else:
             assert options.text is not None
-            corpus = load_file(options.text, lines, seed)
+            corpus = load_file(options.text, lines, seed, unit)
         return cls(options, settings, corpus)
 
     def bundle_name(self) -> str:
@@ -140,7 +146,7 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
     def measure(self, net: LanguageModel) -> list[Quality]:
         lines, corpus = self.settings.lines, self._corpus
         figure = measure(net, self._codec, corpus, lines, baselines=True)
-        if not self.settings.dynamic or lines:
+        if not self.settings.dynamic:
             return [figure]
         follower = Follower.of(net, self.batches(0))
         rate, decay = chosen(follower, self._validation[0], self._boundary)

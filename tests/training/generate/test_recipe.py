@@ -114,7 +114,7 @@ def test_a_treebank_is_measured_per_word_by_its_own_parts(tmp_path: Path) -> Non
         file.write_bytes(gzip.compress(b" the <unk> sat \n on N mats \n"))
     parts = TextSplit(*([stripped_lines(read_text(file))] for file in files))
     assert parts.test == ["the <unk> sat\non N mats\n"]
-    corpus = Corpus("ptb", parts, (), unit="word")
+    corpus = Corpus("ptb", parts, "official test", (), unit="word")
     settings = dataclasses.replace(PRESETS["ptb"], hidden=8, embedding=8, dynamic=False)
     recipe = GenerateRecipe(TextOptions("ptb"), settings, corpus)
     (figure,) = recipe.measure(recipe.build_net().eval())
@@ -125,6 +125,16 @@ def test_a_treebank_is_measured_per_word_by_its_own_parts(tmp_path: Path) -> Non
     files[0].write_bytes(files[0].read_bytes()[:20])
     with pytest.raises(DataError, match=r"cannot read the text file 'ptb\.train\.txt\.gz'"):
         read_text(files[0])
+
+
+def test_words_of_the_users_own_are_measured_per_word(tmp_path: Path) -> None:
+    """Of the last tenth, or of some lines; per character an unknown word would hide what it is made of."""
+    for more, split in (([], "last 10 %"), (["--lines"], "random tenth of the lines, by seed")):
+        figure = train(tmp_path, SONG, "--tokenizer", "word", *more).manifest.quality[0]
+        assert (figure.metric, figure.split) == ("perplexity per word", split)
+        assert 1 < figure.value < 60
+    with pytest.raises(TrainingError, match="--dynamic follows one text"):
+        train(tmp_path, SONG, "--lines", "--dynamic")
 
 
 def test_byte_pairs_are_measured_per_character(tmp_path: Path) -> None:
