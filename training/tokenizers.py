@@ -71,12 +71,14 @@ def spaced_word_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
         vocabulary: tokens at most, ``<unk>`` and the line end included.
 
     Raises:
-        TrainingError: the vocabulary has no room for a word.
+        TrainingError: the vocabulary has no room for a word, or no spaces part the texts into words.
     """
     if vocabulary < 3:
         raise TrainingError(f"vocab_size is {vocabulary}; a tokenizer of words needs at least 3")
     counts = Counter(word for text in texts for word in text.split())
     del counts[UNKNOWN]
+    if counts.total() < 2:
+        raise TrainingError("no spaces part the text into words; take a tokenizer of characters or bytes")
     folded = Counter({word.lower(): count for word, count in counts.items()})
     case = [normalizers.Lowercase()] if len(folded) == len(counts) else []
     counts = folded if case else counts

@@ -122,6 +122,8 @@ def test_words_between_spaces_come_back_with_one_space_before_each() -> None:
     assert "".join(map(stream, ids)) == codec.decode(ids)
     with pytest.raises(TrainingError, match="at least 3"):
         spaced_word_tokenizer(["a b"], 2)
+    with pytest.raises(TrainingError, match="no spaces part the text into words"):
+        spaced_word_tokenizer(["\u543e\u8f29\u306f\u732b\u3067\u3042\u308b\u3002"], 9)
 
 
 def test_case_is_read_where_it_tells_words_apart() -> None:

@@ -83,9 +83,7 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         settings = override(PRESETS.get(options.dataset or "", GenerateSettings()), given)
         lines, seed = settings.lines, settings.seed
         if settings.dynamic and lines:
-            raise TrainingError(
-                "--dynamic follows one long text; with --lines each starts afresh: leave one out"
-            )
+            raise TrainingError("--dynamic follows one text; with --lines each starts afresh: leave one out")
         # Characters behind an unknown word would be told for nothing.
         unit: Unit = "word" if settings.tokenizer == "word" else "character"
         if options.dataset is not None:
