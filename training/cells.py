@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -246,6 +247,25 @@ def operator_of(
         activation = "Tanh" if getattr(module, "nonlinearity", "tanh") == "tanh" else "Relu"
         attributes["activations"] = [activation] * len(directions)
     return [g.constant(inputs), g.constant(hiddens), g.constant(bias)], attributes
+
+
+@torch.no_grad()
+def set_weights(
+    module: nn.RNNBase,
+    suffix: str,
+    cell: Cell,
+    inputs: NDArray[np.float32],
+    hiddens: NDArray[np.float32],
+    bias: NDArray[np.float32],
+) -> None:
+    """Set one layer from the ``W``, ``R`` and ``B`` of its ONNX operator; reverses :func:`operator_of`."""
+    order = _GATE_ORDER[cell]
+    parts = {"weight_ih": inputs[0], "weight_hh": hiddens[0]}
+    parts["bias_ih"], parts["bias_hh"] = np.split(bias[0], 2)
+    for name, value in parts.items():
+        gates = np.split(value, len(order))
+        theirs = np.concatenate([gates[order.index(gate)] for gate in range(len(order))])
+        getattr(module, name + suffix).copy_(torch.from_numpy(theirs))
 
 
 def pad_row(g: Graph, x: str, axis: int) -> str:

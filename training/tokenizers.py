@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from typing import Literal
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from app.core.errors import TrainingError
 from app.features.text import TextCodec
+
+TextUnit = Literal["char", "bpe", "word"]
 
 UNKNOWN = "<unk>"
 UNKNOWN_ID = 0
@@ -96,6 +99,14 @@ def spaced_word_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" [^ \n]+|\n"), behavior="removed", invert=True)
     tokenizer.decoder = decoders.Fuse()
     return str(tokenizer.to_str())
+
+
+def kind_of(definition: str) -> TextUnit:
+    """By which of the three above a tokenizer was made, or one that reads alike."""
+    read = json.loads(definition)
+    if read["model"]["type"] != "WordLevel":
+        return "bpe"
+    return "char" if read.get("normalizer") is None else "word"
 
 
 def word_tokenizer(texts: Iterable[str], vocabulary: int, min_count: int = 1, pattern: str = WORD) -> str:

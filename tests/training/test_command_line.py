@@ -112,6 +112,7 @@ OPTIONS = {
     "generate": f"""
         --dataset str
         --text Path
+        --from str
         --lines/--no-lines bool
         --tokenizer char|bpe|word
         --vocab-size int

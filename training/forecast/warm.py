@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.bundle.manifest import Manifest
-from app.bundle.reader import find_bundles, read_manifest, read_regular
+from app.bundle.reader import read_regular
 from app.core.errors import DataError, TrainingError
 from app.tasks.forecast.covariate_spec import CovariateSpec
 from app.tasks.forecast.spec import ForecastSpec
@@ -19,6 +18,7 @@ from training.forecast.beside import NONE, Beside
 from training.forecast.candidates import NUM_CANDIDATES, PARABOLA
 from training.forecast.net import UNUSED, Forecaster, ForecasterConfig
 from training.forecast.series_csv import CsvLayout
+from training.start import find_start
 
 WEIGHTS_FILE = "weights.npz"
 _MOST_BYTES = 64 << 20
@@ -44,7 +44,7 @@ class Start:
     """
 
     def __init__(self, reference: str, models: Path) -> None:
-        folder, manifest = _find(reference, models)
+        folder, manifest = find_start(reference, "forecast", models)
         self.reference, self.spec = manifest.reference, manifest.spec_as(ForecastSpec)
         try:
             content = io.BytesIO(read_regular(folder / WEIGHTS_FILE, _MOST_BYTES))
@@ -139,19 +139,3 @@ def _add_parabola(weights: dict[str, Tensor]) -> None:
 def _words(names: Sequence[str]) -> list[str]:
     """What stands between the commas; a name may have some itself."""
     return [part.strip() for part in ",".join(names).split(",")]
-
-
-def _find(reference: str, models: Path) -> tuple[Path, Manifest]:
-    name, _, version = reference.partition("@")
-    found = [(folder, read_manifest(folder)) for folder in find_bundles(models)]
-    ours = [
-        (folder, manifest)
-        for folder, manifest in found
-        if manifest.task == "forecast" and manifest.name == name and version in ("", manifest.version)
-    ]
-    if not ours:
-        known = (
-            ", ".join(manifest.reference for _, manifest in found if manifest.task == "forecast") or "none"
-        )
-        raise TrainingError(f"there is no forecaster {reference!r} in {str(models)!r}; there are: {known}")
-    return ours[-1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,19 +28,36 @@ from training.generate.notes import NOTES, USER_NOTES
 from training.generate.settings import PRESETS, GenerateSettings, TextOptions
 from training.generate.speakers import SpeakerRenamer
 from training.graph_net import GraphNet
-from training.options import override, pick
+from training.options import RunOptions, override, pick
 from training.recipe import NO_TEXT, Recipe, UserModule, check_choice, first_tokens
 from training.token_net import TokenNetConfig
+from training.token_start import TokenStart
 from training.tokenizers import (
     bpe_tokenizer,
     character_tokenizer,
     encode_many,
+    kind_of,
     line_end_token,
     spaced_word_tokenizer,
 )
 
 _VALIDATION_PARTS = 10
 _MIN_STEPS = 16
+_SOME_UNKNOWN, _MOST_UNKNOWN = 0.01, 0.5
+
+
+# What a network to start from decides.
+_DECIDED = (
+    "tokenizer",
+    "vocab_size",
+    "lines",
+    "cell",
+    "nonlinearity",
+    "layers",
+    "hidden",
+    "embedding",
+    "tied",
+)
 
 
 class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
@@ -53,18 +72,24 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
     DataOptions = TextOptions
     Settings = GenerateSettings
 
-    def __init__(self, options: TextOptions, settings: GenerateSettings, corpus: Corpus) -> None:
+    def __init__(
+        self,
+        options: TextOptions,
+        settings: GenerateSettings,
+        corpus: Corpus,
+        start: TokenStart | None = None,
+    ) -> None:
         self.settings, self.sources = settings, corpus.sources
         self.recorded = dataclasses.asdict(options)
-        self._dataset, self._corpus = options.dataset, corpus
+        del self.recorded["start"]
+        self._dataset, self._corpus, self._start = options.dataset, corpus, start
+        self.starts_trained = start is not None
         parts = corpus.parts
-        match settings.tokenizer:
-            case "char":
-                self.tokenizer = character_tokenizer(parts.train)
-            case "bpe":
-                self.tokenizer = bpe_tokenizer(parts.train, settings.vocab_size)
-            case "word":
-                self.tokenizer = spaced_word_tokenizer(parts.train, settings.vocab_size)
+        if start is not None:
+            self.recorded["from"], self.decided = start.reference, _DECIDED
+            self.tokenizer = start.tokenizer
+        else:
+            self.tokenizer = _tokenizer(settings, parts.train)
         self._codec = TextCodec(self.tokenizer)
         self._boundary = line_end_token(self._codec)
         self._renamer = SpeakerRenamer(parts.train[0]) if settings.rename_speakers else None
@@ -72,15 +97,31 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
             [np.asarray(ids, np.int64) for ids in encode_many(self._codec, texts)]
             for texts in (parts.train, parts.validation)
         )
+        if start is not None:
+            self._doubt(start)
         # A short text is cut into fewer parts, or an epoch would hardly move the weights.
         most = len(self._train[0]) // (_MIN_STEPS * settings.length)
         self._num_parts = max(1, min(settings.batch_size, most))
         self._loss = CarriedLoss()
 
+    def _doubt(self, start: TokenStart) -> None:
+        """Say it, or raise TrainingError, where the tokenizer of another text does not know this one."""
+        tokens = np.concatenate(self._train)
+        unknown = float(np.mean(tokens == self._codec.replacing))
+        said = f"{unknown:.0%} of the text's tokens are unknown to {start.reference}"
+        if unknown > _MOST_UNKNOWN:
+            raise TrainingError(f"{said}, which training starts from; leave out --from to begin anew")
+        if unknown > _SOME_UNKNOWN:
+            print(said, file=sys.stderr)
+
     @classmethod
     def load(cls, options: TextOptions, given: Mapping[str, Any], data: Path | None) -> Self:
         check_choice(options.dataset, options.text, "--text", BUILT_IN)
         settings = override(PRESETS.get(options.dataset or "", GenerateSettings()), given)
+        start = None
+        if options.start is not None:
+            start = TokenStart(options.start, cls.task, Path(given.get("out") or RunOptions().out))
+            settings = replace(settings, **_decided(start, given))
         lines, seed = settings.lines, settings.seed
         if settings.dynamic and lines:
             raise TrainingError("--dynamic follows one text; with --lines each starts afresh: leave one out")
@@ -91,13 +132,16 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         else:
             assert options.text is not None
             corpus = load_file(options.text, lines, seed, unit)
-        return cls(options, settings, corpus)
+        return cls(options, settings, corpus, start)
 
     def bundle_name(self) -> str:
         return self._dataset or self.task
 
     def build_net(self) -> LanguageModel:
-        return LanguageModel(pick(TokenNetConfig, self.settings, vocabulary=self._codec.size))
+        net = LanguageModel(pick(TokenNetConfig, self.settings, vocabulary=self._codec.size))
+        if self._start is not None:
+            self._start.give(net)
+        return net
 
     @property
     def batches_per_epoch(self) -> int:
@@ -204,3 +248,28 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         return GenerateSpec(
             vocabulary=module.vocabulary, unit="token", start_token=start, end_token=module.end_token
         )
+
+
+def _tokenizer(settings: GenerateSettings, texts: Sequence[str]) -> str:
+    match settings.tokenizer:
+        case "char":
+            return character_tokenizer(texts)
+        case "bpe":
+            return bpe_tokenizer(texts, settings.vocab_size)
+        case "word":
+            return spaced_word_tokenizer(texts, settings.vocab_size)
+
+
+def _decided(start: TokenStart, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run that starts from a bundle; raises TrainingError where the user gave others."""
+    for name in _DECIDED:
+        if given.get(name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise TrainingError(f"{flag} is decided by {start.reference}, which training starts from")
+    spec = start.bundle.manifest.spec_as(GenerateSpec)
+    return {
+        **start.shape,
+        "tokenizer": kind_of(start.tokenizer),
+        "vocab_size": spec.vocabulary,
+        "lines": spec.start_always,
+    }

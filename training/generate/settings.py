@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from typer import Option
 
 from training import options
 from training.generate.data import BUILT_IN
+from training.tokenizers import TextUnit
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,10 @@ class TextOptions:
 
     dataset: Annotated[str | None, Option(help=f"A built-in data set: {', '.join(BUILT_IN)}.")] = None
     text: Annotated[Path | None, Option(help="Your UTF-8 text file.")] = None
+    start: Annotated[
+        str | None,
+        Option("--from", help="Start from this language model of the models folder: name@version."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class GenerateSettings:
     """Everything that decides the result of a run, apart from the data."""
 
     lines: Annotated[bool, Option(help="Each line is a text of its own.")] = False
-    tokenizer: Annotated[Literal["char", "bpe", "word"], Option(help="Unit of text.")] = "char"
+    tokenizer: Annotated[TextUnit, Option(help="Unit of text.")] = "char"
     vocab_size: Annotated[int, Option(help="Tokens of the bpe and word tokenizers.")] = 2000
     cell: options.CellName = "lstm"
     nonlinearity: options.NonlinearityName = "tanh"

@@ -1,0 +1,108 @@
+"""A network over tokens that training starts from, as its bundle's graph holds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+from app.bundle.reader import Bundle, read_bundle
+from app.core.errors import TrainingError
+from training.cells import CELLS, Cell, set_weights
+from training.start import find_start
+from training.token_net import TokenNet
+
+_OPERATORS = {cell.upper(): cell for cell in CELLS.values()}
+# Of the golden outputs; a bundle of ours differs from PyTorch by some 1e-7.
+_TOLERANCE = 1e-3
+
+
+class TokenStart:
+    """Tokenizer, shape and weights of a bundle that :class:`training.token_net.TokenNet` wrote.
+
+    Args:
+        reference: ``name@version`` or ``name``, of which the newest version is taken.
+        task: of the bundle.
+        models: the folder where it is.
+
+    Attributes:
+        shape: what the bundle decides of a network, by the names of the settings.
+
+    Raises:
+        TrainingError: there is no such bundle, or its network is of another form.
+    """
+
+    def __init__(self, reference: str, task: str, models: Path) -> None:
+        folder, manifest = find_start(reference, task, models)
+        self.reference, self._bundle = manifest.reference, read_bundle(folder)
+        graph = onnx.load_from_string(self._bundle.graph).graph
+        weights = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        embeddings = [
+            node.input[0] for node in graph.node if node.op_type == "Gather" and "tokens" in node.input
+        ]
+        self._layers = [
+            (node, [weights[name] for name in node.input[1:4]])
+            for node in graph.node
+            if node.op_type in _OPERATORS
+        ]
+        heads = [
+            (product.input[1], added.input[1])
+            for product in graph.node
+            for added in graph.node
+            if product.op_type == "MatMul" and added.op_type == "Add" and added.input[0] == product.output[0]
+        ]
+        if self._bundle.tokenizer is None or (len(embeddings), len(heads)) != (1, 1) or not self._layers:
+            raise self._another_form()
+        tied = embeddings[0] == heads[0][0]
+        table = weights[embeddings[0]].T if tied else weights[embeddings[0]]
+        self._embedding, self._head = table, [weights[name] for name in heads[0]]
+        operator = self._layers[0][0]
+        activations = [word.decode() for each in operator.attribute for word in each.strings]
+        self.tokenizer = self._bundle.tokenizer
+        self.shape: dict[str, Any] = {
+            "cell": _OPERATORS[operator.op_type],
+            "nonlinearity": "relu" if "Relu" in activations else "tanh",
+            "layers": len(self._layers),
+            "hidden": manifest.network.hidden,
+            "embedding": table.shape[1],
+            "tied": tied,
+        }
+
+    @property
+    def bundle(self) -> Bundle:
+        return self._bundle
+
+    def give(self, net: TokenNet) -> None:
+        """Set the weights of a network of this shape.
+
+        Raises:
+            TrainingError: the bundle's graph is of another form, since its recorded outputs are others.
+        """
+        cell = cast("Cell", self.shape["cell"])
+        with torch.no_grad():
+            net.embedding.weight.copy_(torch.tensor(self._embedding))
+            net.head.weight.copy_(torch.tensor(self._head[0].T))
+            net.head.bias.copy_(torch.tensor(self._head[1]))
+            net.recurrent.start.copy_(torch.tensor(self._bundle.start))
+            for layer, (_, (inputs, hiddens, bias)) in enumerate(self._layers):
+                set_weights(net.recurrent.layers, f"_l{layer}", cell, inputs, hiddens, bias)
+            self._check(net)
+
+    def _check(self, net: TokenNet) -> None:
+        golden, training = self._bundle.golden, net.training
+        steps = torch.from_numpy(golden.steps.astype(np.int64))
+        outputs, _ = net.eval()(steps, net.start_row().expand(len(steps), -1))
+        net.train(training)
+        for name, expected in golden.outputs.items():
+            if not np.allclose(outputs[name].numpy(), expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+                raise self._another_form()
+
+    def _another_form(self) -> TrainingError:
+        return TrainingError(
+            f"{self.reference} cannot be trained further: its network is not an embedding, recurrent layers "
+            "and one linear head; start from a bundle that rnnserve-train made"
+        )
