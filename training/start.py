@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from app.bundle.manifest import Manifest
 from app.bundle.reader import find_bundles, read_manifest
@@ -28,3 +30,11 @@ def find_start(reference: str, task: str, models: Path) -> tuple[Path, Manifest]
             return folder, manifest
     known = ", ".join(manifest.reference for _, manifest in fitting) or "none"
     raise TrainingError(f"there is no {task} model {reference!r} in {str(models)!r}; there are: {known}")
+
+
+def leave_to(reference: str, names: Iterable[str], given: Mapping[str, Any]) -> None:
+    """Raises TrainingError where the user gave a setting that the bundle to start from decides."""
+    for name in names:
+        if given.get(name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise TrainingError(f"{flag} is decided by {reference}, which training starts from: leave it out")

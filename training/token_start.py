@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from app.bundle.reader import Bundle, read_bundle
+from app.bundle.reader import read_bundle
 from app.core.errors import TrainingError
+from app.features.text import TextCodec
 from training.cells import CELLS, Cell, set_weights
 from training.start import find_start
 from training.token_net import TokenNet
@@ -19,6 +23,7 @@ from training.token_net import TokenNet
 _OPERATORS = {cell.upper(): cell for cell in CELLS.values()}
 # Of the golden outputs; a bundle of ours differs from PyTorch by some 1e-7.
 _TOLERANCE = 1e-3
+_SOME_UNKNOWN, _MOST_UNKNOWN = 0.01, 0.5
 
 
 class TokenStart:
@@ -30,6 +35,9 @@ class TokenStart:
         models: the folder where it is.
 
     Attributes:
+        bundle: as it was read.
+        tokenizer: its JSON.
+        vocabulary: number of its tokens.
         shape: what the bundle decides of a network, by the names of the settings.
 
     Raises:
@@ -38,8 +46,8 @@ class TokenStart:
 
     def __init__(self, reference: str, task: str, models: Path) -> None:
         folder, manifest = find_start(reference, task, models)
-        self.reference, self._bundle = manifest.reference, read_bundle(folder)
-        graph = onnx.load_from_string(self._bundle.graph).graph
+        self.reference, self.bundle = manifest.reference, read_bundle(folder)
+        graph = onnx.load_from_string(self.bundle.graph).graph
         weights = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
         embeddings = [
             node.input[0] for node in graph.node if node.op_type == "Gather" and "tokens" in node.input
@@ -55,14 +63,14 @@ class TokenStart:
             for added in graph.node
             if product.op_type == "MatMul" and added.op_type == "Add" and added.input[0] == product.output[0]
         ]
-        if self._bundle.tokenizer is None or (len(embeddings), len(heads)) != (1, 1) or not self._layers:
+        if self.bundle.tokenizer is None or (len(embeddings), len(heads)) != (1, 1) or not self._layers:
             raise self._another_form()
         tied = embeddings[0] == heads[0][0]
         table = weights[embeddings[0]].T if tied else weights[embeddings[0]]
         self._embedding, self._head = table, [weights[name] for name in heads[0]]
         operator = self._layers[0][0]
         activations = [word.decode() for each in operator.attribute for word in each.strings]
-        self.tokenizer = self._bundle.tokenizer
+        self.tokenizer, self.vocabulary = self.bundle.tokenizer, len(table)
         self.shape: dict[str, Any] = {
             "cell": _OPERATORS[operator.op_type],
             "nonlinearity": "relu" if "Relu" in activations else "tanh",
@@ -72,9 +80,15 @@ class TokenStart:
             "tied": tied,
         }
 
-    @property
-    def bundle(self) -> Bundle:
-        return self._bundle
+    def doubt(self, codec: TextCodec, texts: Iterable[Sequence[int] | NDArray[np.int64]]) -> None:
+        """Say how many tokens of texts its tokenizer does not know; raises TrainingError for most of them."""
+        tokens = np.concatenate([np.asarray(text, np.int64) for text in texts])
+        unknown = float(np.mean(tokens == codec.replacing))
+        said = f"{unknown:.0%} of the text's tokens are unknown to {self.reference}"
+        if unknown > _MOST_UNKNOWN:
+            raise TrainingError(f"{said}, which training starts from; leave out --from to begin anew")
+        if unknown > _SOME_UNKNOWN:
+            print(said, file=sys.stderr)
 
     def give(self, net: TokenNet) -> None:
         """Set the weights of a network of this shape.
@@ -87,13 +101,13 @@ class TokenStart:
             net.embedding.weight.copy_(torch.tensor(self._embedding))
             net.head.weight.copy_(torch.tensor(self._head[0].T))
             net.head.bias.copy_(torch.tensor(self._head[1]))
-            net.recurrent.start.copy_(torch.tensor(self._bundle.start))
+            net.recurrent.start.copy_(torch.tensor(self.bundle.start[: net.recurrent.size]))
             for layer, (_, (inputs, hiddens, bias)) in enumerate(self._layers):
                 set_weights(net.recurrent.layers, f"_l{layer}", cell, inputs, hiddens, bias)
             self._check(net)
 
     def _check(self, net: TokenNet) -> None:
-        golden, training = self._bundle.golden, net.training
+        golden, training = self.bundle.golden, net.training
         steps = torch.from_numpy(golden.steps.astype(np.int64))
         outputs, _ = net.eval()(steps, net.start_row().expand(len(steps), -1))
         net.train(training)

@@ -88,6 +88,7 @@ OPTIONS = {
         --csv Path
         --text str text
         --label str label
+        --from str
         --vocab-size int
         --min-count int
         {CELL}

@@ -37,6 +37,7 @@ from training.forecast.warm import WEIGHTS_FILE, Start, pack_weights
 from training.forecast.windows import WindowBatch, WindowConfig, WindowSampler
 from training.options import RunOptions, override, pick
 from training.recipe import Recipe, UserModule
+from training.start import leave_to
 
 _GOLDEN_STEPS = 64
 _BLAMED = 5
@@ -87,9 +88,7 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         start = None
         if options.start is not None:
             start = Start(options.start, Path(given.get("out") or RunOptions().out))
-            shape = [name for name in _SHAPE if given.get(name) is not None]
-            if shape:
-                raise TrainingError(f"{shape[0]} is decided by {start.reference}, which training starts from")
+            leave_to(start.reference, _SHAPE, given)
         if options.csv is None:
             return cls(options, override(ForecastSettings(), given), load_built_in(data), start)
         layout = options.layout

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +28,7 @@ from training.generate.speakers import SpeakerRenamer
 from training.graph_net import GraphNet
 from training.options import RunOptions, override, pick
 from training.recipe import NO_TEXT, Recipe, UserModule, check_choice, first_tokens
+from training.start import leave_to
 from training.token_net import TokenNetConfig
 from training.token_start import TokenStart
 from training.tokenizers import (
@@ -43,7 +42,6 @@ from training.tokenizers import (
 
 _VALIDATION_PARTS = 10
 _MIN_STEPS = 16
-_SOME_UNKNOWN, _MOST_UNKNOWN = 0.01, 0.5
 
 
 # What a network to start from decides.
@@ -98,21 +96,11 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
             for texts in (parts.train, parts.validation)
         )
         if start is not None:
-            self._doubt(start)
+            start.doubt(self._codec, self._train)
         # A short text is cut into fewer parts, or an epoch would hardly move the weights.
         most = len(self._train[0]) // (_MIN_STEPS * settings.length)
         self._num_parts = max(1, min(settings.batch_size, most))
         self._loss = CarriedLoss()
-
-    def _doubt(self, start: TokenStart) -> None:
-        """Say it, or raise TrainingError, where the tokenizer of another text does not know this one."""
-        tokens = np.concatenate(self._train)
-        unknown = float(np.mean(tokens == self._codec.replacing))
-        said = f"{unknown:.0%} of the text's tokens are unknown to {start.reference}"
-        if unknown > _MOST_UNKNOWN:
-            raise TrainingError(f"{said}, which training starts from; leave out --from to begin anew")
-        if unknown > _SOME_UNKNOWN:
-            print(said, file=sys.stderr)
 
     @classmethod
     def load(cls, options: TextOptions, given: Mapping[str, Any], data: Path | None) -> Self:
@@ -121,7 +109,10 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         start = None
         if options.start is not None:
             start = TokenStart(options.start, cls.task, Path(given.get("out") or RunOptions().out))
-            settings = replace(settings, **_decided(start, given))
+            leave_to(start.reference, _DECIDED, given)
+            lines = start.bundle.manifest.spec_as(GenerateSpec).start_always
+            decided = {**start.shape, "tokenizer": kind_of(start.tokenizer), "lines": lines}
+            settings = override(settings, decided)
         lines, seed = settings.lines, settings.seed
         if settings.dynamic and lines:
             raise TrainingError("--dynamic follows one text; with --lines each starts afresh: leave one out")
@@ -258,18 +249,3 @@ def _tokenizer(settings: GenerateSettings, texts: Sequence[str]) -> str:
             return bpe_tokenizer(texts, settings.vocab_size)
         case "word":
             return spaced_word_tokenizer(texts, settings.vocab_size)
-
-
-def _decided(start: TokenStart, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a run that starts from a bundle; raises TrainingError where the user gave others."""
-    for name in _DECIDED:
-        if given.get(name) is not None:
-            flag = f"--{name.replace('_', '-')}"
-            raise TrainingError(f"{flag} is decided by {start.reference}, which training starts from")
-    spec = start.bundle.manifest.spec_as(GenerateSpec)
-    return {
-        **start.shape,
-        "tokenizer": kind_of(start.tokenizer),
-        "vocab_size": spec.vocabulary,
-        "lines": spec.start_always,
-    }

@@ -20,7 +20,7 @@ from app.tasks.sentiment.spec import SentimentSpec
 from training.data.download import DataStore
 from training.graph_net import GraphNet
 from training.loop_config import FitReport, LoopConfig
-from training.options import override, pick
+from training.options import RunOptions, override, pick
 from training.recipe import NO_TEXT, Recipe, UserModule, check_choice, first_tokens
 from training.sentiment.baselines import BagOfWords, majority_accuracy
 from training.sentiment.batches import LabelledBatch, labelled_batches, num_labelled_batches, shorten
@@ -40,9 +40,22 @@ from training.sentiment.reviews import SENTIMENT_LABELS
 from training.sentiment.settings import PRESETS, ReviewOptions, SentimentSettings
 from training.sentiment.vectors import word_vectors
 from training.stage import Stage
+from training.start import leave_to
+from training.token_start import TokenStart
 from training.tokenizers import encode_many, word_tokenizer
 
 _VECTOR_SCALE = 0.3
+# What a classifier to start from decides.
+_DECIDED = (
+    "vocab_size",
+    "min_count",
+    "vectors",
+    "cell",
+    "nonlinearity",
+    "layers",
+    "hidden",
+    "embedding",
+)
 _MIN_STEPS = 50
 
 
@@ -62,11 +75,17 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
         corpora: list[Corpus],
         sources: tuple[Source, ...],
         tokenizer: str | None = None,
+        start: TokenStart | None = None,
     ) -> None:
+        self._start = start
         self.settings, self.sources = settings, sources
         self.recorded = {"dataset": options.dataset, "csv": options.csv}
         if options.csv is not None:
             self.recorded |= {"text": options.text, "label": options.label}
+        if start is not None:
+            self.recorded["from"], self.decided = start.reference, _DECIDED
+            tokenizer = start.tokenizer
+            self.starts_trained = start.bundle.manifest.spec_as(SentimentSpec).labels == labels
         self._options, self._labels, self._corpora = options, labels, corpora
         texts = (text for corpus in corpora for text in corpus.train.texts)
         self.tokenizer = tokenizer or word_tokenizer(texts, settings.vocab_size, settings.min_count, TOKEN)
@@ -76,6 +95,8 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
         self._shortened = [
             shorten(tokens, settings.max_tokens) for part in self._train for tokens in part.tokens
         ]
+        if start is not None:
+            start.doubt(self.codec, self._shortened)
         # Few texts come in small batches, or an epoch would hardly move the weights.
         self._max_batch = max(8, min(settings.max_batch, len(self._shortened) // _MIN_STEPS))
         self._first = ""
@@ -85,12 +106,18 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
     def load(cls, options: ReviewOptions, given: Mapping[str, Any], data: Path | None) -> Self:
         check_choice(options.dataset, options.csv, "--csv", BUILT_IN)
         settings = override(PRESETS.get(options.dataset or "", SentimentSettings()), given)
+        start = None
+        if options.start is not None:
+            start = TokenStart(options.start, cls.task, Path(given.get("out") or RunOptions().out))
+            leave_to(start.reference, _DECIDED, given)
+            again = given.get("pretrain_epochs") or 0
+            settings = override(settings, {**start.shape, "vectors": False, "pretrain_epochs": again})
         if options.csv is not None:
             labels, corpora, sources = load_csv(options.csv, options.text, options.label, settings.seed)
         else:
             labels = SENTIMENT_LABELS
             corpora, sources = load_reviews(DataStore.open(data), settings.seed)
-        return cls(options, settings, labels, corpora, sources)
+        return cls(options, settings, labels, corpora, sources, start=start)
 
     def on(self, corpora: list[Corpus], **settings: Any) -> Self:
         """The same labels and tokenizer on other texts; ``settings`` are those that differ."""
@@ -102,12 +129,27 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
 
     def build_net(self) -> Classifier:
         settings, vocabulary = self.settings, self.codec.size
-        net = Classifier(pick(ClassifierConfig, settings, vocabulary=vocabulary, labels=len(self._labels)))
+        config = pick(ClassifierConfig, settings, vocabulary=vocabulary, labels=len(self._labels))
+        if self._start is not None:
+            return self._started(self._start, config)
+        net = Classifier(config)
         texts = [tokens for part in self._train for tokens in part.tokens]
         # Texts of one word say nothing about which words go together.
         if settings.vectors and vocabulary > 2 * settings.embedding and max(map(len, texts)) > 1:
             vectors = word_vectors(texts, vocabulary, settings.embedding, settings.seed)
             net.embedding.weight.data.copy_(torch.from_numpy(vectors * _VECTOR_SCALE))
+        return net
+
+    def _started(self, start: TokenStart, config: ClassifierConfig) -> Classifier:
+        """What ``start`` knows of words and of labels of the same name; others begin without a preference."""
+        known = start.bundle.manifest.spec_as(SentimentSpec).labels
+        before, net = Classifier(replace(config, labels=len(known))), Classifier(config)
+        start.give(before)
+        net.embedding.load_state_dict(before.embedding.state_dict())
+        net.recurrent.load_state_dict(before.recurrent.state_dict())
+        for ours, theirs in zip(net.head.parameters(), before.head.parameters(), strict=True):
+            for place, name in enumerate(self._labels):
+                ours.data[place] = theirs.data[known.index(name)] if name in known else 0.0
         return net
 
     def before(self, net: Classifier) -> Stage | None:

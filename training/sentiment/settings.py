@@ -20,6 +20,9 @@ class ReviewOptions:
     csv: Annotated[Path | None, Option(help="Your CSV with a header.")] = None
     text: Annotated[str, Option(help="Its column of texts.")] = "text"
     label: Annotated[str, Option(help="Its column of labels; any two or more.")] = "label"
+    start: Annotated[
+        str | None, Option("--from", help="Start from this classifier of the models folder: name@version.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
