@@ -11,9 +11,9 @@ NOTES = {
         "A character model for demonstrations of streaming generation. It writes in the manner of "
         "Shakespeare's plays; spelling is mostly right, meaning is not. The figure is measured on the "
         "last 10 % of the text, read in order from the start row with the state carried through; the "
-        "first 90 % trains, and its last twentieth chose the weights. In training the speakers of the "
-        "plays got other names in every epoch, so that names are copied from the text before rather "
-        "than known. The text is in the public domain."
+        "first 90 % trains, and its last twentieth chose the weights. Dynamic evaluation (Krause et al. "
+        "2018) lets the weights learn from what was read, which a served model never does. The text is in "
+        "the public domain."
     ),
     "ptb": (
         "Suggests the words that come next in business news of 1989. It reads and writes words as this "

@@ -23,6 +23,7 @@ from training.generate.dynamic import Follower, chosen
 from training.generate.measure import CarriedLoss, count_units, dynamic_figure, measure, total_nats
 from training.generate.net import LanguageModel
 from training.generate.notes import NOTES, USER_NOTES
+from training.generate.samples import samples_for_card
 from training.generate.settings import PRESETS, GenerateSettings, TextOptions
 from training.generate.speakers import SpeakerRenamer
 from training.graph_net import GraphNet
@@ -100,7 +101,7 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         # A short text is cut into fewer parts, or an epoch would hardly move the weights.
         most = len(self._train[0]) // (_MIN_STEPS * settings.length)
         self._num_parts = max(1, min(settings.batch_size, most))
-        self._loss = CarriedLoss()
+        self._loss, self._samples = CarriedLoss(), ""
 
     @classmethod
     def load(cls, options: TextOptions, given: Mapping[str, Any], data: Path | None) -> Self:
@@ -212,9 +213,14 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
     def description(self) -> str:
         return f"Continues text in the manner of {self._corpus.title}, one {self.spec.unit} at a time."
 
+    def after(self, net: LanguageModel) -> LanguageModel:
+        characters = self.spec.unit == "character"
+        self._samples = samples_for_card(net.eval(), self._codec, self._boundary, characters=characters)
+        return net
+
     @property
     def notes(self) -> str:
-        return NOTES.get(self._dataset or "", USER_NOTES)
+        return "\n\n".join([NOTES.get(self._dataset or "", USER_NOTES), self._samples])
 
     def golden_steps(self) -> NDArray[np.int64]:
         """The beginning of the test part."""

@@ -118,9 +118,9 @@ def test_what_cannot_be_gone_on_from_is_refused_in_words(tmp_path: Path) -> None
     for options, message in refusals:
         with pytest.raises(TrainingError, match=message):
             train(tmp_path, told, "2", **options)
+    japanese = tmp_path / "japanese.csv"
+    japanese.write_text("text,label\n" + "素晴らしい,glad\nひどい,sad\n" * 20, encoding="utf-8")
     with pytest.raises(TrainingError, match="100% of the text's tokens are unknown to moods@1"):
-        japanese = tmp_path / "japanese.csv"
-        japanese.write_text("text,label\n" + "素晴らしい,glad\nひどい,sad\n" * 20, encoding="utf-8")
         train(tmp_path, told, "2", start="moods", csv=japanese)
 
 
