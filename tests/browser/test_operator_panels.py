@@ -17,7 +17,7 @@ from tests.e2e.server import ServerProcess
 NOTHING = "\u2013"  # what the page shows where there is no number
 
 
-def open_session(visit: Visit, name: str, model: str = "shakespeare@1") -> None:
+def open_session(visit: Visit, name: str, model: str = "shakespeare@2") -> None:
     """With the form."""
     visit.at("session-model").select_option(model)
     visit.at("session-id").fill(name)

@@ -156,7 +156,7 @@ def test_a_session_goes_on_from_command_to_command(
     assert json.loads(shell.run("session", "show", "scene", "--json"))["step"] == 12
     copy = json.loads(shell.run("session", "fork", "scene", "--json"))["id"]
     listed = shell.run("session", "list")
-    assert f"{copy}  shakespeare@1  step 12  until " in listed
+    assert f"{copy}  shakespeare@2  step 12  until " in listed
     for id in ("tank", "scene", copy):
         assert shell.run("session", "close", id) == ""
     assert "closed at" in shell.refused("session", "show", "scene")

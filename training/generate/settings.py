@@ -64,12 +64,12 @@ class GenerateSettings:
 PRESETS = {
     "tinyshakespeare": GenerateSettings(
         layers=2,
-        hidden=384,
-        embedding=64,
-        dropout=0.4,
+        hidden=448,
+        embedding=128,
+        dropout=0.5,
         embedding_dropout=0.1,
-        recurrent_dropout=0.3,
-        epochs=15,
+        recurrent_dropout=0.4,
+        epochs=24,
         patience=8,
         batch_size=24,
         length=256,
@@ -77,7 +77,7 @@ PRESETS = {
         weight_decay=0.02,
         warmup_steps=100,
         average_decay=0.998,
-        rename_speakers=0.8,
+        dynamic=True,
         precision="bfloat16",
     ),
     "ptb": GenerateSettings(

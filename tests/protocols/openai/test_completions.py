@@ -11,7 +11,7 @@ from app.features.text import TextCodec
 from tests.conftest import SHIPPED
 from tests.e2e.server import ServerProcess
 
-CODEC = TextCodec((SHIPPED / "shakespeare/1/tokenizer.json").read_text())
+CODEC = TextCodec((SHIPPED / "shakespeare/2/tokenizer.json").read_text())
 PROMPTS = ["ROMEO:", "JULIET:\n", "", "The king is"]
 
 
@@ -40,7 +40,7 @@ def test_the_same_seed_gives_the_text_of_the_native_route(
     ]
     assert answer.usage is not None
     assert answer.usage.model_dump(exclude_none=True) == expected["usage"]
-    assert answer.model == "shakespeare@1"
+    assert answer.model == "shakespeare@2"
     assert answer.object == "text_completion"
     assert answer.id.startswith("cmpl-")
 
@@ -176,7 +176,7 @@ def test_the_model_may_be_left_to_the_server(server: ServerProcess) -> None:
     with server.client() as http:
         answer = http.post("/v1/completions", json={"seed": 3}).json()
         named = http.post("/v1/completions", json={"seed": 3, "model": "shakespeare", "prompt": ""}).json()
-    assert answer["model"] == "shakespeare@1"
+    assert answer["model"] == "shakespeare@2"
     assert answer["choices"] == named["choices"]
     assert answer["choices"][0]["text"]
 
@@ -185,6 +185,6 @@ def test_the_fingerprint_tells_graphs_apart(client: openai.OpenAI) -> None:
     """The same model keeps it, another has another."""
     prints = [
         client.completions.create(model=model, prompt="a", max_tokens=1).system_fingerprint
-        for model in ("shakespeare", "shakespeare@1", "names")
+        for model in ("shakespeare", "shakespeare@2", "names")
     ]
     assert prints[0] == prints[1] != prints[2]

@@ -68,7 +68,7 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI, model: str) -> Non
     with pytest.raises(openai.NotFoundError) as caught:
         client.completions.create(model=model, prompt="a")
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
-    assert "shakespeare@1" in caught.value.message
+    assert "shakespeare@2" in caught.value.message
 
 
 def test_what_is_not_offered_is_not_found(client: openai.OpenAI) -> None:

@@ -14,7 +14,7 @@ from app.features.text import TextCodec
 from tests.conftest import SHIPPED
 from tests.e2e.server import ServerProcess
 
-SHAKESPEARE = TextCodec((SHIPPED / "shakespeare/1/tokenizer.json").read_text())
+SHAKESPEARE = TextCodec((SHIPPED / "shakespeare/2/tokenizer.json").read_text())
 NAMES = TextCodec((SHIPPED / "names/1/tokenizer.json").read_text())
 LONG = "First Citizen:\nBefore we proceed any further, hear me speak.\n\n" * 14
 """Several of the engine's chunks, and not a whole number of them."""

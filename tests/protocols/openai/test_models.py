@@ -15,7 +15,7 @@ def test_models_are_listed_under_every_id_that_completions_take(client: openai.O
         "names",
         "names@1",
         "shakespeare",
-        "shakespeare@1",
+        "shakespeare@2",
         "tiny-bpe",
         "tiny-bpe@1",
     ]
@@ -30,7 +30,7 @@ def test_models_of_other_tasks_are_not_listed(server: ServerProcess, client: ope
     assert {one.id.partition("@")[0] for one in client.models.list()} == served
 
 
-@pytest.mark.parametrize("id", ["shakespeare", "shakespeare@1"])
+@pytest.mark.parametrize("id", ["shakespeare", "shakespeare@2"])
 def test_one_model_is_found_by_its_id(client: openai.OpenAI, id: str) -> None:
     """The same entry as in the list."""
     assert client.models.retrieve(id) == next(one for one in client.models.list() if one.id == id)
