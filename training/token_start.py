@@ -47,36 +47,39 @@ class TokenStart:
     def __init__(self, reference: str, task: str, models: Path) -> None:
         folder, manifest = find_start(reference, task, models)
         self.reference, self.bundle = manifest.reference, read_bundle(folder)
-        graph = onnx.load_from_string(self.bundle.graph).graph
+        if self.bundle.tokenizer is None:
+            raise self._another_form()
+        self.tokenizer = self.bundle.tokenizer
+        try:
+            self.shape = self._read(onnx.load_from_string(self.bundle.graph).graph)
+        except (KeyError, ValueError) as error:
+            raise self._another_form() from error
+        self.vocabulary = len(self._embedding)
+
+    def _read(self, graph: onnx.GraphProto) -> dict[str, Any]:
+        """Find the weights; returns the shape, raises KeyError or ValueError for another form."""
         weights = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-        embeddings = [
+        (embedding,) = [
             node.input[0] for node in graph.node if node.op_type == "Gather" and "tokens" in node.input
         ]
-        self._layers = [
-            (node, [weights[name] for name in node.input[1:4]])
-            for node in graph.node
-            if node.op_type in _OPERATORS
-        ]
-        heads = [
+        ((head, bias),) = [
             (product.input[1], added.input[1])
             for product in graph.node
             for added in graph.node
             if product.op_type == "MatMul" and added.op_type == "Add" and added.input[0] == product.output[0]
         ]
-        if self.bundle.tokenizer is None or (len(embeddings), len(heads)) != (1, 1) or not self._layers:
-            raise self._another_form()
-        tied = embeddings[0] == heads[0][0]
-        table = weights[embeddings[0]].T if tied else weights[embeddings[0]]
-        self._embedding, self._head = table, [weights[name] for name in heads[0]]
-        operator = self._layers[0][0]
+        operator, *others = [node for node in graph.node if node.op_type in _OPERATORS]
+        self._layers = [[weights[name] for name in node.input[1:4]] for node in (operator, *others)]
+        tied = embedding == head
+        self._embedding = weights[embedding].T if tied else weights[embedding]
+        self._head, self._bias = weights[head].T, weights[bias]
         activations = [word.decode() for each in operator.attribute for word in each.strings]
-        self.tokenizer, self.vocabulary = self.bundle.tokenizer, len(table)
-        self.shape: dict[str, Any] = {
+        return {
             "cell": _OPERATORS[operator.op_type],
             "nonlinearity": "relu" if "Relu" in activations else "tanh",
             "layers": len(self._layers),
-            "hidden": manifest.network.hidden,
-            "embedding": table.shape[1],
+            "hidden": self.bundle.manifest.network.hidden,
+            "embedding": self._embedding.shape[1],
             "tied": tied,
         }
 
@@ -97,14 +100,17 @@ class TokenStart:
             TrainingError: the bundle's graph is of another form, since its recorded outputs are others.
         """
         cell = cast("Cell", self.shape["cell"])
-        with torch.no_grad():
-            net.embedding.weight.copy_(torch.tensor(self._embedding))
-            net.head.weight.copy_(torch.tensor(self._head[0].T))
-            net.head.bias.copy_(torch.tensor(self._head[1]))
-            net.recurrent.start.copy_(torch.tensor(self.bundle.start[: net.recurrent.size]))
-            for layer, (_, (inputs, hiddens, bias)) in enumerate(self._layers):
-                set_weights(net.recurrent.layers, f"_l{layer}", cell, inputs, hiddens, bias)
-            self._check(net)
+        try:
+            with torch.no_grad():
+                net.embedding.weight.copy_(torch.tensor(self._embedding))
+                net.head.weight.copy_(torch.tensor(self._head))
+                net.head.bias.copy_(torch.tensor(self._bias))
+                net.recurrent.start.copy_(torch.tensor(self.bundle.start[: net.recurrent.size]))
+                for layer, (inputs, hiddens, bias) in enumerate(self._layers):
+                    set_weights(net.recurrent.layers, f"_l{layer}", cell, inputs, hiddens, bias)
+                self._check(net)
+        except (ValueError, RuntimeError) as error:
+            raise self._another_form() from error
 
     def _check(self, net: TokenNet) -> None:
         golden, training = self.bundle.golden, net.training

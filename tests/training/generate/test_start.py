@@ -21,6 +21,12 @@ from training.token_start import TokenStart
 
 SONG = "the cat sat on the mat and the rat sat on the cat\n" * 40
 OTHER = "the rat and the cat sat and sat and sat on a mat\n" * 40
+OTHER_FORMS = {
+    "digits": "transcribe",
+    "chorales": "compose",
+    "translate": "translate",
+    "captioner": "caption",
+}
 STILL: dict[str, Any] = {"learning_rate": 1e-30, "weight_decay": 0.0, "epochs": 1}
 
 
@@ -101,16 +107,17 @@ def test_what_cannot_be_gone_on_from_is_refused_in_words(tmp_path: Path) -> None
             train(tmp_path, SONG, "2", **options)
     with pytest.raises(TrainingError, match="100% of the text's tokens are unknown to song@1"):
         train(tmp_path, "μῆνινἄειδεθεὰ" * 100, "2", start="song")
-    with pytest.raises(TrainingError, match="digits@1 cannot be trained further"):
-        TokenStart("digits", "transcribe", MODELS)
+    for name, task in OTHER_FORMS.items():
+        with pytest.raises(TrainingError, match=f"{name}@1 cannot be trained further: its network is not"):
+            TokenStart(name, task, MODELS)
 
 
 def test_a_graph_that_only_looks_alike_is_refused(tmp_path: Path) -> None:
     """Its recorded outputs are not those of the weights that were found."""
     train(tmp_path, SONG, hidden=8)
     start = TokenStart("song", "generate", tmp_path)
-    net = LanguageModel(pick(TokenNetConfig, start.shape, vocabulary=len(start._head[1])))
-    start._head[1] = start._head[1] + np.float32(0.1)
+    net = LanguageModel(pick(TokenNetConfig, start.shape, vocabulary=start.vocabulary))
+    start._bias = start._bias + np.float32(0.1)
     with pytest.raises(TrainingError, match="song@1 cannot be trained further"):
         start.give(net)
 
