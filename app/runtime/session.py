@@ -52,6 +52,9 @@ class _Session:
             raise DeviceUnavailable(
                 f"device {device!r} was asked for, but {provider} did not start; see the log"
             )
+        # It keeps the graph's bytes to begin anew on another device, which is never wanted here.
+        self._session.disable_fallback()
+        self._session._model_bytes = None
         self.device: Device = device
         self._run_options: ort.RunOptions | None = None
         self._check_border(name, border)
