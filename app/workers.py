@@ -28,6 +28,7 @@ from pathlib import Path
 from types import FrameType
 
 from app.core.errors import ConfigurationError, RnnserveError
+from app.edge.http.room import room
 from app.registry.background import leave
 from app.registry.unloaded import Siblings, UnloadedNames
 from app.settings import Settings
@@ -52,11 +53,13 @@ _SILENCE_S = 15.0
 class Board:
     """Numbers that workers and supervisor share, so that none of them ever waits for another.
 
-    They are the heartbeats, in monotonic seconds, and behind them whether all workers have been ready.
+    They are the heartbeats, in monotonic seconds, behind them how many connections each has, and whether all
+    workers have been ready.
     """
 
     def __init__(self, num_workers: int) -> None:
-        self._numbers = _CONTEXT.RawArray("d", num_workers + 1)
+        self._num_workers = num_workers
+        self._numbers = _CONTEXT.RawArray("d", 2 * num_workers + 1)
 
     def heartbeat(self, place: int) -> float:
         return float(self._numbers[place])
@@ -65,6 +68,16 @@ class Board:
         """Beat now and from now on; on the event loop, so that one that stands still is noticed."""
         self._numbers[place] = time.monotonic()
         asyncio.get_running_loop().call_later(_BEAT_S, self.beat, place)
+
+    def connect(self, place: int, num_open: int) -> bool:
+        """Note how many connections a worker has; whether one that moves has two fewer."""
+        self._numbers[self._num_workers + place] = num_open
+        heard = time.monotonic() - 2 * _BEAT_S
+        return any(
+            self._numbers[self._num_workers + other] < num_open - 1
+            for other in range(self._num_workers)
+            if self._numbers[other] > heard
+        )
 
     def open(self) -> None:
         self._numbers[-1] = 1.0
@@ -258,6 +271,8 @@ def _work(
     configure_logging(settings.log_level, settings.log_format)
     threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
     share, parent = Share(metrics, place), os.getppid()
+    board.connect(place, 0)
+    room.ahead = partial(board.connect, place)
 
     def announce(text: str) -> None:
         board.beat(place)
