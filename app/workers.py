@@ -53,13 +53,13 @@ _SILENCE_S = 15.0
 class Board:
     """Numbers that workers and supervisor share, so that none of them ever waits for another.
 
-    They are the heartbeats, in monotonic seconds, behind them how many connections each has, and whether all
-    workers have been ready.
+    They are the heartbeats, in monotonic seconds, and behind them whether all workers have been ready; and
+    how many connections each has.
     """
 
     def __init__(self, num_workers: int) -> None:
-        self._num_workers = num_workers
-        self._numbers = _CONTEXT.RawArray("d", 2 * num_workers + 1)
+        self._numbers = _CONTEXT.RawArray("d", num_workers + 1)
+        self._open = _CONTEXT.RawArray("d", num_workers)
 
     def heartbeat(self, place: int) -> float:
         return float(self._numbers[place])
@@ -71,12 +71,9 @@ class Board:
 
     def connect(self, place: int, num_open: int) -> bool:
         """Note how many connections a worker has; whether one that moves has two fewer."""
-        self._numbers[self._num_workers + place] = num_open
-        heard = time.monotonic() - 2 * _BEAT_S
+        self._open[place], heard = num_open, time.monotonic() - 2 * _BEAT_S
         return any(
-            self._numbers[self._num_workers + other] < num_open - 1
-            for other in range(self._num_workers)
-            if self._numbers[other] > heard
+            num < num_open - 1 and beat > heard for num, beat in zip(self._open, self._numbers, strict=False)
         )
 
     def open(self) -> None:

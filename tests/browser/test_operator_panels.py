@@ -75,7 +75,7 @@ def test_a_state_is_taken_away_and_brought_back(visit: Visit, client: httpx2.Cli
     visit.says("session-figures", "Step9")
     with visit.page.expect_download() as saved:
         visit.at("session-download").click()
-    assert saved.value.suggested_filename == "shakespeare-1-step-9.rnnstate"
+    assert saved.value.suggested_filename == "shakespeare-2-step-9.rnnstate"
     file = tmp_path / "saved.rnnstate"
     saved.value.save_as(file)
     visit.at("session-close").click()

@@ -248,9 +248,9 @@ def test_pointing_at_the_state_reads_the_number_that_the_api_has(visit: Visit, c
     box = canvas.bounding_box()
     assert box is not None
     columns = canvas.evaluate("canvas => canvas.width")
-    # 64 of 384 units are shown, so the second line from the top is unit 6.
+    # 64 of 448 units are shown, so the second line from the top is unit 7.
     canvas.hover(position={"x": 14.5 * box["width"] / columns, "y": 1.5 * box["height"] / 64})
-    visit.says("heat-readout", rf"layer1.h, unit 6, .*: {field['values'][6]:.3f}$")
+    visit.says("heat-readout", rf"layer1.h, unit 7, .*: {field['values'][7]:.3f}$")
 
 
 def test_a_running_text_is_stopped(visit: Visit, client: httpx2.Client) -> None:
