@@ -83,7 +83,7 @@ def serve_here(
         application.drain,
         lambda: announce(text),
         hangup=application.registry.wake,
-        deaf_to_interrupt=siblings is not None,
+        ahead=None if siblings is None else siblings.ahead,
     )
     server.run(sockets=list(listeners))
 

@@ -28,7 +28,6 @@ from pathlib import Path
 from types import FrameType
 
 from app.core.errors import ConfigurationError, RnnserveError
-from app.edge.http.room import room
 from app.registry.background import leave
 from app.registry.unloaded import Siblings, UnloadedNames
 from app.settings import Settings
@@ -69,11 +68,11 @@ class Board:
         self._numbers[place] = time.monotonic()
         asyncio.get_running_loop().call_later(_BEAT_S, self.beat, place)
 
-    def connect(self, place: int, num_open: int) -> bool:
-        """Note how many connections a worker has; whether one that moves has two fewer."""
+    def ahead(self, place: int, num_open: int) -> bool:
+        """Note how many connections a worker has; whether one whose heart beats has fewer."""
         self._open[place], heard = num_open, time.monotonic() - 2 * _BEAT_S
         return any(
-            num < num_open - 1 and beat > heard for num, beat in zip(self._open, self._numbers, strict=False)
+            num < num_open and beat > heard for num, beat in zip(self._open, self._numbers, strict=False)
         )
 
     def open(self) -> None:
@@ -268,8 +267,6 @@ def _work(
     configure_logging(settings.log_level, settings.log_format)
     threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
     share, parent = Share(metrics, place), os.getppid()
-    board.connect(place, 0)
-    room.ahead = partial(board.connect, place)
 
     def announce(text: str) -> None:
         board.beat(place)
@@ -282,7 +279,12 @@ def _work(
             listeners,
             announce,
             share,
-            Siblings(UnloadedNames(metrics / "unloaded.json"), partial(_hang_up, parent), board.opened),
+            Siblings(
+                UnloadedNames(metrics / "unloaded.json"),
+                partial(_hang_up, parent),
+                board.opened,
+                partial(board.ahead, place),
+            ),
         )
     except RnnserveError as error:
         with contextlib.suppress(OSError):

@@ -85,8 +85,7 @@ class GraphOutput(Section):
     name: str
     shape: tuple[int, ...]
     by_position: bool = Field(
-        default=False,
-        description="one for each position that is attended to: a last axis behind the shape",
+        default=False, description="one for each position that is attended to: a last axis behind the shape"
     )
 
 

@@ -11,13 +11,7 @@ from pathlib import Path
 
 from app.bundle.reader import find_bundles
 from app.core import memory
-from app.core.errors import (
-    BundleError,
-    ConfigurationError,
-    DeadlineExceeded,
-    LoadFailed,
-    UnknownModel,
-)
+from app.core.errors import BundleError, ConfigurationError, DeadlineExceeded, LoadFailed, UnknownModel
 from app.registry.background import begin
 from app.registry.judging import Judging
 from app.registry.lineup import SETTLE_S, Judge, Judgement, Lineup

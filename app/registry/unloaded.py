@@ -52,3 +52,5 @@ class Siblings:
     """Asks the others to look at it; they do soon after."""
     started: Callable[[], bool] = lambda: True
     """Whether every worker has been ready once."""
+    ahead: Callable[[int], bool] = lambda num_open: False
+    """Told how many connections this one has: whether another has fewer."""

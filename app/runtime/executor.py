@@ -23,11 +23,7 @@ class GraphExecutor:
     """Used by one thread; ``start`` is the bundle's start row ``[S]``."""
 
     def __init__(
-        self,
-        session: GraphSession,
-        start: NDArray[np.float32],
-        num_slots: int,
-        lanes: Lanes | None = None,
+        self, session: GraphSession, start: NDArray[np.float32], num_slots: int, lanes: Lanes | None = None
     ) -> None:
         self._runner = Runner(session, lanes or Lanes())
         self._dtype, self._attended = session.dtype, session.attended

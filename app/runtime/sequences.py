@@ -73,11 +73,7 @@ class SequenceRuns:
     """``attended``: of a graph that attends."""
 
     def __init__(
-        self,
-        runner: Runner,
-        dtype: np.dtype[np.generic],
-        slots: Slots,
-        attended: AttendedSpec | None = None,
+        self, runner: Runner, dtype: np.dtype[np.generic], slots: Slots, attended: AttendedSpec | None = None
     ) -> None:
         self._runner = runner
         self._attended = attended

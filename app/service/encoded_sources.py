@@ -146,11 +146,7 @@ class EncodedSources:
             self._drop(idle)
 
     def _submit(
-        self,
-        deployment: Deployment,
-        spec: EncoderSpec,
-        new: Sequence[tuple[_Entry, Source]],
-        deadline: float,
+        self, deployment: Deployment, spec: EncoderSpec, new: Sequence[tuple[_Entry, Source]], deadline: float
     ) -> None:
         by_length: dict[int, list[tuple[_Entry, Source]]] = {}
         for entry, source in new:

@@ -184,12 +184,7 @@ class SessionAccess:
             snapshot = Snapshot(name, after.step, automatic, after.updated_at, stored.record)
         keep = self.limits.session_keep_automatic
         return Write(
-            before.key,
-            before.revision,
-            stored,
-            snapshot=snapshot,
-            keep_automatic=keep,
-            numbered=numbered,
+            before.key, before.revision, stored, snapshot=snapshot, keep_automatic=keep, numbered=numbered
         )
 
     def ending(self, record: SessionRecord, state: SessionState) -> Write:

@@ -55,12 +55,7 @@ class SessionActions:
             stream.cancel()
 
     async def stream(
-        self,
-        id: str,
-        action: SessionAction,
-        request: Any,
-        owner: str = "",
-        point: ResumePoint | None = None,
+        self, id: str, action: SessionAction, request: Any, owner: str = "", point: ResumePoint | None = None
     ) -> SessionStream | LastFrame:
         """The same as frames; the last one comes after the session has advanced.
 

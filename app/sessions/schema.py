@@ -6,14 +6,7 @@ from copy import copy
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from annotated_types import MaxLen
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    create_model,
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 
 from app.core.errors import over_limit
 from app.core.problem import ProblemDetail

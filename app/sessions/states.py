@@ -10,13 +10,7 @@ from app.service.catalog import Deployment
 from app.sessions.access import SessionAccess
 from app.sessions.portable import PortableState, StateSigner
 from app.sessions.record import NO_ROW
-from app.sessions.schema import (
-    RowField,
-    SessionRow,
-    StateAnswer,
-    StatelessAnswer,
-    StatelessRequest,
-)
+from app.sessions.schema import RowField, SessionRow, StateAnswer, StatelessAnswer, StatelessRequest
 from app.sessions.steps.stepping import Stepper
 from app.tasks.session import Output
 

@@ -40,8 +40,7 @@ class ModelSettings(BaseSettings):
         "loads it when a request needs it",
     )
     preload: str = Field(
-        "",
-        description="models that are loaded at the start all the same, NAME or NAME@VERSION, by commas",
+        "", description="models that are loaded at the start all the same, NAME or NAME@VERSION, by commas"
     )
     models_memory_bytes: int = Field(
         2 * 2**30,

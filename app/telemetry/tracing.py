@@ -240,10 +240,7 @@ class Tracing:
         from opentelemetry.trace import StatusCode, set_span_in_context
 
         span = self._tracer.start_span(
-            note.name,
-            context=set_span_in_context(parent),
-            start_time=note.began,
-            attributes=note.attributes,
+            note.name, context=set_span_in_context(parent), start_time=note.began, attributes=note.attributes
         )
         if "error.type" in note.attributes:
             span.set_status(StatusCode.ERROR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
@@ -19,6 +20,7 @@ class Running:
         sessions: of the application around a fake service.
         limits: of it.
         app: what is served instead of it.
+        ahead: as of one of several processes on the port.
     """
 
     def __init__(
@@ -26,14 +28,14 @@ class Running:
         sessions: FakeSessions | None = None,
         limits: Limits | None = None,
         app: ASGIApp | None = None,
+        ahead: Callable[[int], bool] | None = None,
     ) -> None:
         edge = FakeEdge(limits, (sessions or FakeSessions()).edge())
         self.listener = bind("127.0.0.1", 0)
         self.port: int = self.listener.getsockname()[1]
         self.started = asyncio.Event()
-        self.server = GracefulServer(
-            server_config(app or edge.app, limits=edge.limits), self._drain, self.started.set
-        )
+        config = server_config(app or edge.app, limits=edge.limits)
+        self.server = GracefulServer(config, self._drain, self.started.set, ahead=ahead)
 
     async def __aenter__(self) -> Running:
         self.task = asyncio.create_task(self.server._serve([self.listener]))

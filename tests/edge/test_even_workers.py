@@ -1,60 +1,79 @@
-"""Workers that accept from one port: whoever has more connections gives way for a moment to the others."""
+"""Several processes on one port: whoever has more connections gives way to the others, and loses none."""
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
+import socket
 import time
 
 import pytest
 
-from app.edge.http import room as module
-from app.edge.http.room import Room
+from app.edge.http import server
+from app.edge.http.room import room
 from app.workers import Board
+from tests.edge.running import Line, Running
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-async def test_one_that_moves_and_has_two_fewer_is_noticed() -> None:
+async def test_a_worker_whose_heart_beats_and_that_has_fewer_is_noticed() -> None:
     """One that has not been heard of, or not for a while, is not waited for."""
     board = Board(3)
-    assert not board.connect(0, 9)
+    assert not board.ahead(0, 9)
     board.beat(1)
-    assert [board.connect(0, num) for num in (0, 1, 2, 3)] == [False, False, True, True]
-    assert not board.connect(1, 0)
-    board.connect(1, 2)
-    assert [board.connect(0, num) for num in (3, 4)] == [False, True]
+    assert [board.ahead(0, num) for num in (0, 1, 2)] == [False, True, True]
+    assert not board.ahead(1, 2)
+    assert [board.ahead(0, num) for num in (2, 3)] == [False, True]
     board._numbers[1] = time.monotonic() - 60
-    assert not board.connect(0, 4)
+    assert not board.ahead(0, 3)
 
 
-async def test_other_processes_see_it() -> None:
-    """Numbers are shared by a worker and its copies."""
-    board = Board(2)
-    board.beat(1)
-    worker = multiprocessing.get_context("fork").Process(target=board.connect, args=(1, 5))
-    worker.start()
-    await asyncio.to_thread(worker.join)
-    assert [board.connect(0, num) for num in (6, 7)] == [False, True]
+async def test_another_process_may_take_a_connection_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While this one gives way; what comes after that is answered here."""
+    monkeypatch.setattr(server, "_GIVE_WAY_S", 0.2)
+    more = True
+    async with Running(ahead=lambda num_open: more) as running, Line(running.port) as line:
+        other = running.listener.dup()
+        line.send(HEALTH)
+        taken = await accepted(other)
+        assert await asyncio.get_running_loop().sock_recv(taken, 1000) == HEALTH
+        more = False
+        async with Line(running.port) as next_line:
+            next_line.send(HEALTH)
+            assert (await next_line.answer())[0] == b"HTTP/1.1 200 OK"
+        taken.close()
+        other.close()
 
 
-def test_a_process_with_more_gives_way_at_each_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And tells of every one that comes and goes."""
-    waited: list[float] = []
-    monkeypatch.setattr("app.edge.http.room.time.sleep", waited.append)
-    told: list[int] = []
-    room = Room()
-    wires = [asyncio.Transport() for _ in range(4)]
-    for wire in wires[:2]:
-        room.enter(wire)
-    assert waited == []
+async def test_what_nobody_else_takes_is_answered_all_the_same() -> None:
+    """A process that has more takes it a moment later; it is told how many are open."""
+    told: list[bool] = []
 
     def ahead(num_open: int) -> bool:
-        told.append(num_open)
-        return num_open > 3
+        told.append(num_open == room.num_open)
+        return True
 
-    room.ahead = ahead
-    for wire in wires[2:]:
-        room.enter(wire)
-    for wire in wires:
-        room.leave(wire)
-    assert told == [3, 4, 3, 2, 1, 0]
-    assert waited == [module._GIVE_WAY_S]
+    async with Running(ahead=ahead) as running, Line(running.port) as first, Line(running.port) as second:
+        for line in (first, second):
+            line.send(HEALTH)
+            assert (await line.answer())[0] == b"HTTP/1.1 200 OK"
+        assert told == [True, True]
+    # Nobody listens any more.
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", running.port)
+
+
+async def test_one_that_has_fewer_takes_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for a minute else."""
+    monkeypatch.setattr(server, "_GIVE_WAY_S", 60.0)
+    async with Running(ahead=lambda num_open: False) as running, Line(running.port) as line:
+        line.send(HEALTH)
+        assert (await line.answer())[0] == b"HTTP/1.1 200 OK"
+
+
+async def accepted(listener: socket.socket) -> socket.socket:
+    """A connection that somebody else has not taken."""
+    async with asyncio.timeout(10):
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+    connection.setblocking(False)
+    return connection

@@ -11,13 +11,7 @@ from typing import TypeVar
 
 from starlette.types import Receive, Scope
 
-from app.core.errors import (
-    DeadlineExceeded,
-    InvalidInput,
-    PayloadTooLarge,
-    UnsupportedMedia,
-    over_limit,
-)
+from app.core.errors import DeadlineExceeded, InvalidInput, PayloadTooLarge, UnsupportedMedia, over_limit
 from app.core.json_values import num_values
 from app.core.offload import offloaded
 from app.edge.edge import Edge

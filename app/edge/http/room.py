@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 
 LEAST_OTHERS = 64
 """Descriptors that are kept for everything but connections: bundles, stores, logs."""
 MOST = 16_384
-# Accepting is quick: the first process awake would have all of a burst, and keep them, while others sleep.
-_GIVE_WAY_S = 2e-4
 
 
 class Room:
@@ -26,8 +22,6 @@ class Room:
         self.most = MOST
         self.limit = MOST
         self.num_open = 0
-        self.ahead: Callable[[int], bool] = lambda num_open: False
-        """Told how many are open; whether another process that accepts from the port has fewer."""
         self._waiting: dict[asyncio.BaseTransport, None] = {}
 
     @property
@@ -45,8 +39,6 @@ class Room:
 
     def enter(self, transport: asyncio.BaseTransport) -> None:
         self.num_open += 1
-        if self.ahead(self.num_open):
-            time.sleep(_GIVE_WAY_S)
         self._waiting[transport] = None
         if self.num_open > self.limit:
             longest = next(iter(self._waiting))
@@ -64,7 +56,6 @@ class Room:
 
     def leave(self, transport: asyncio.BaseTransport) -> None:
         self.num_open -= 1
-        self.ahead(self.num_open)
         self._waiting.pop(transport, None)
 
 

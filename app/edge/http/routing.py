@@ -151,11 +151,7 @@ class DirectRoutes:
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        routes: Iterable[BaseRoute],
-        failures: tuple[type[Exception], ...],
-        answer: Answer,
+        self, app: ASGIApp, routes: Iterable[BaseRoute], failures: tuple[type[Exception], ...], answer: Answer
     ) -> None:
         self._app = app
         self._failures = failures

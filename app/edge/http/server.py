@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -26,6 +27,7 @@ from app.edge.http.websocket_connection import WebSocketConnection
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_GIVE_WAY_S = 0.001
 _POLL_S = 0.05
 _BREAK_OFF_S = 1.0
 UNREAD_S = 60.0
@@ -35,7 +37,8 @@ UNREAD_S = 60.0
 class GracefulServer(uvicorn.Server):
     """Serves until SIGTERM or SIGINT; then drains, with the port still answering, and exits with 0.
 
-    ``hangup`` is called at each SIGHUP, ``announce`` when requests are accepted. With ``deaf_to_interrupt``
+    ``hangup`` is called at each SIGHUP, ``announce`` when requests are accepted. Of several processes on a
+    port each has ``ahead``, which is told how many connections are open and says whether another has fewer;
     somebody else answers SIGINT with a SIGTERM.
     """
 
@@ -46,23 +49,53 @@ class GracefulServer(uvicorn.Server):
         announce: Callable[[], None],
         *,
         hangup: Callable[[], None] = lambda: None,
-        deaf_to_interrupt: bool = False,
+        ahead: Callable[[int], bool] | None = None,
     ) -> None:
         super().__init__(config)
         self._hangup = hangup
-        self._deaf_to_interrupt = deaf_to_interrupt
+        self._ahead = ahead
+        self._accepting: list[asyncio.Future[None]] = []
         self._drain = drain
         self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         room.fit(_raise_descriptor_limit())
-        await super().startup(sockets=sockets)
+        await super().startup(sockets if self._ahead is None else [])
+        if self._ahead is not None:
+            self._accepting = [
+                asyncio.ensure_future(self._accept(each, self._ahead)) for each in sockets or []
+            ]
         collector.settle()
         if self.started:
             loop = asyncio.get_running_loop()
             signal.signal(signal.SIGHUP, lambda number, frame: loop.call_soon_threadsafe(self._hangup))
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
             self._announce()
+
+    async def _accept(self, listener: socket.socket, ahead: Callable[[int], bool]) -> None:
+        """Give way to a process that has fewer connections: else whoever wakes first soon has them all."""
+        loop, readable = asyncio.get_running_loop(), asyncio.Event()
+        shared = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        listener.setblocking(False)
+        while True:
+            loop.add_reader(listener, readable.set)
+            try:
+                await readable.wait()
+            finally:
+                loop.remove_reader(listener)
+            readable.clear()
+            if ahead(room.num_open):
+                await asyncio.sleep(_GIVE_WAY_S)
+            try:
+                connection, _ = listener.accept()
+                await loop.connect_accepted_socket(partial(HttpConnection, self.config, **shared), connection)
+            except OSError:  # another process took it, the client has gone, or no descriptor is left
+                await asyncio.sleep(_GIVE_WAY_S)
+
+    async def _stop_accepting(self) -> None:
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then close every connection; at a second signal without waiting for either."""
@@ -73,6 +106,7 @@ class GracefulServer(uvicorn.Server):
             await asyncio.wait([drain], timeout=_POLL_S)
         if not self.force_exit:
             await drain
+            await self._stop_accepting()
             await super().shutdown(sockets=sockets)
         if self.force_exit:
             logger.warning("a second signal: running work is broken off")
@@ -82,6 +116,7 @@ class GracefulServer(uvicorn.Server):
     async def _break_off(self) -> None:
         for server in self.servers:
             server.close()
+        await self._stop_accepting()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         tasks = list(self.server_state.tasks)
@@ -94,7 +129,7 @@ class GracefulServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note a signal. Unlike uvicorn's own, it is not raised again at the end: a drain is a success."""
-        if sig == signal.SIGINT and self._deaf_to_interrupt:
+        if sig == signal.SIGINT and self._ahead is not None:
             return
         self.force_exit = self.force_exit or self.should_exit
         self.should_exit = True

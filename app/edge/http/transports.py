@@ -79,10 +79,7 @@ class Lingering(asyncio.Protocol):
     """
 
     def __init__(
-        self,
-        protocol: asyncio.Protocol,
-        transport: asyncio.Transport,
-        max_bytes: int = LINGER_REFUSED_BYTES,
+        self, protocol: asyncio.Protocol, transport: asyncio.Transport, max_bytes: int = LINGER_REFUSED_BYTES
     ) -> None:
         self._protocol = protocol
         self._transport = transport

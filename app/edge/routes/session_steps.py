@@ -54,13 +54,7 @@ def session_steps_router(tasks: Tasks, limits: SessionLimits) -> APIRouter:
     starting = _examples(tasks, lambda name, step: {"task": name, "inputs": step["inputs"]})
     post("/steps", step_state, of_tasks(StatelessRequest, names), starting, StatelessAnswer)
     two = _examples(tasks, lambda name, step: {"steps": [{"id": id, **step} for id in ("a", "b")]})
-    post(
-        "/sessions/steps",
-        step_many_sessions,
-        of_at_most(limits.session_max_batch_calls),
-        two,
-        StepsAnswer,
-    )
+    post("/sessions/steps", step_many_sessions, of_at_most(limits.session_max_batch_calls), two, StepsAnswer)
     steps = {f"{task.name}_{key}": step for task in tasks for key, step in task.step_examples.items()}
     post("/sessions/{id}/steps", step_session, StepRequest, steps, StepAnswer)
     for task in tasks:

@@ -24,13 +24,7 @@ from app.edge.sockets.connection import Connection, deny, refusal
 from app.edge.sockets.session_messages import Marker, SessionInbox, read_message
 from app.edge.sockets.session_watch import SessionWatch
 from app.sessions.schema import SessionInfo
-from app.sessions.socket_schema import (
-    ClosingFrame,
-    ExpiredFrame,
-    HelloFrame,
-    MarkerFrame,
-    SessionErrorFrame,
-)
+from app.sessions.socket_schema import ClosingFrame, ExpiredFrame, HelloFrame, MarkerFrame, SessionErrorFrame
 from app.sessions.steps.calls import StepCall
 
 logger = logging.getLogger(__name__)

@@ -6,11 +6,7 @@ from app.core.problem import Problem
 from app.edge.errors import TYPE_PREFIX, ErrorBody
 from app.protocols.openai.schema import OpenAIError, OpenAIErrorAnswer
 
-_CODES = {
-    "invalid-input": "invalid_value",
-    "unknown-model": "model_not_found",
-    "not-found": "unknown_url",
-}
+_CODES = {"invalid-input": "invalid_value", "unknown-model": "model_not_found", "not-found": "unknown_url"}
 _CODES_BY_STATUS = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 
 

@@ -127,7 +127,5 @@ def _prepared(model: TextModel, requests: Sequence[TextRequest], index: int) -> 
 def _check_sum(what: str, num: int, most: int) -> None:
     if num > most:
         raise InvalidInput(
-            "prompt",
-            f"all choices of a request may have {most} {what}, not {num}",
-            allowed={"max": most},
+            "prompt", f"all choices of a request may have {most} {what}, not {num}", allowed={"max": most}
         )

@@ -23,12 +23,7 @@ from app.protocols.openai.schema import (
     OpenAIModel,
     OpenAIModels,
 )
-from app.protocols.openai.stream import (
-    DONE,
-    CompletionEvents,
-    start_completion,
-    text_tasks,
-)
+from app.protocols.openai.stream import DONE, CompletionEvents, start_completion, text_tasks
 
 OWNER = "rnnserve"
 

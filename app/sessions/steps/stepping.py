@@ -14,13 +14,7 @@ from typing import Any
 import orjson
 
 from app.access.principal import CURRENT, Principal
-from app.core.errors import (
-    InvalidInput,
-    NotFinite,
-    RnnserveError,
-    SequenceConflict,
-    StateQuarantined,
-)
+from app.core.errors import InvalidInput, NotFinite, RnnserveError, SequenceConflict, StateQuarantined
 from app.core.sequence import Source
 from app.service.catalog import Deployment
 from app.sessions.access import SessionAccess, as_json
