@@ -8,7 +8,7 @@ from typing import Any
 
 from app.bundle.manifest import Manifest
 from app.bundle.reader import find_bundles, read_manifest
-from app.core.errors import TrainingError
+from app.core.errors import BundleError, TrainingError
 
 
 def find_start(reference: str, task: str, models: Path) -> tuple[Path, Manifest]:
@@ -21,15 +21,25 @@ def find_start(reference: str, task: str, models: Path) -> tuple[Path, Manifest]
 
     Raises:
         TrainingError: there is no such bundle.
+        BundleError: one of that name cannot be read; what others are does not matter.
     """
     name, _, version = reference.partition("@")
-    found = [(folder, read_manifest(folder)) for folder in find_bundles(models)]
-    fitting = [(folder, manifest) for folder, manifest in found if manifest.task == task]
+    fitting: list[tuple[Path, Manifest]] = []
+    for folder in find_bundles(models) if models.is_dir() else ():
+        try:
+            manifest = read_manifest(folder)
+        except BundleError:
+            if folder.parent.name == name:
+                raise
+            continue
+        if manifest.task == task:
+            fitting.append((folder, manifest))
     for folder, manifest in reversed(fitting):
         if manifest.name == name and version in ("", manifest.version):
             return folder, manifest
     known = ", ".join(manifest.reference for _, manifest in fitting) or "none"
-    raise TrainingError(f"there is no {task} model {reference!r} in {str(models)!r}; there are: {known}")
+    place = f"{str(models)!r}, which --out names"
+    raise TrainingError(f"there is no {task} model {reference!r} in {place}; there are: {known}")
 
 
 def leave_to(reference: str, names: Iterable[str], given: Mapping[str, Any]) -> None:

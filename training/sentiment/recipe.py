@@ -147,9 +147,11 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
         start.give(before)
         net.embedding.load_state_dict(before.embedding.state_dict())
         net.recurrent.load_state_dict(before.recurrent.state_dict())
+        places = {name.casefold(): place for place, name in enumerate(known)}
         for ours, theirs in zip(net.head.parameters(), before.head.parameters(), strict=True):
             for place, name in enumerate(self._labels):
-                ours.data[place] = theirs.data[known.index(name)] if name in known else 0.0
+                known_at = places.get(name.casefold())
+                ours.data[place] = 0.0 if known_at is None else theirs.data[known_at]
         return net
 
     def before(self, net: Classifier) -> Stage | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.bundle.reader import Bundle, read_bundle
-from app.core.errors import TrainingError
+from app.core.errors import InvalidManifest, TrainingError
 from tests.steps import MODELS
 from training.generate.net import LanguageModel
 from training.generate.recipe import GenerateRecipe
@@ -83,6 +83,17 @@ def test_the_newest_version_is_taken_where_none_is_named(tmp_path: Path) -> None
     assert train(tmp_path, SONG, "11", start="song", **STILL).graph == newest.graph
 
 
+def test_a_broken_bundle_matters_where_it_is_the_one_that_is_named(tmp_path: Path) -> None:
+    """Not beside it."""
+    first = train(tmp_path, SONG, hidden=8)
+    broken = tmp_path / "broken" / "1"
+    broken.mkdir(parents=True)
+    (broken / "manifest.json").write_text("{")
+    assert train(tmp_path, SONG, "2", start="song", **STILL).graph == first.graph
+    with pytest.raises(InvalidManifest):
+        train(tmp_path, SONG, "3", start="broken")
+
+
 def test_shipped_language_models_can_be_gone_on_from() -> None:
     """Each answers as its bundle recorded, which giving the weights has checked."""
     for name in ("names", "shakespeare", "ptb"):
@@ -99,6 +110,7 @@ def test_what_cannot_be_gone_on_from_is_refused_in_words(tmp_path: Path) -> None
     refusals: list[tuple[dict[str, Any], str]] = [
         ({"start": "sonnet"}, r"there is no generate model 'sonnet' in .*; there are: song@1"),
         ({"start": "song@2"}, "there are: song@1"),
+        ({"start": "song", "out": tmp_path / "nowhere"}, "nowhere', which --out names; there are: none"),
         ({"start": "song", "hidden": 8}, "--hidden is decided by song@1"),
         ({"start": "song", "vocab_size": 30}, "--vocab-size is decided by song@1"),
     ]
