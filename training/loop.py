@@ -12,7 +12,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -148,9 +148,9 @@ class _Run(Generic[NetT, BatchT]):
         self._blame = blame
         self._loss = loss
         self._config = config
-        self._optimizer = torch.optim.AdamW(
-            _parameter_groups(net, config.weight_decay), lr=config.learning_rate
-        )
+        groups = _parameter_groups(net, config.weight_decay)
+        optimizer = torch.optim.SGD if config.optimizer == "sgd" else torch.optim.AdamW
+        self._optimizer: torch.optim.Optimizer = optimizer(groups, lr=config.learning_rate)
         self._average: _Weights | None = _copy(net) if config.average_decay else None
         self._step = 0
         self.best = _copy(net)
@@ -293,12 +293,13 @@ class _Run(Generic[NetT, BatchT]):
         Raises:
             TrainingError: it belongs to a run with another configuration or network.
         """
-        ours, theirs = asdict(self._config), content["config"]
+        # A setting that an earlier release did not have was at its default.
+        usual = {field.name: field.default for field in fields(LoopConfig)}
+        ours, theirs = asdict(self._config), usual | content["config"]
         for name in sorted(ours.keys() - _FREE_TO_CHANGE):
-            if ours[name] != theirs.get(name):
+            if ours[name] != theirs[name]:
                 raise TrainingError(
-                    f"the checkpoint was trained with {name}={theirs.get(name)}, "
-                    f"this run has {name}={ours[name]}"
+                    f"the checkpoint was trained with {name}={theirs[name]}, this run has {name}={ours[name]}"
                 )
         try:
             self._net.load_state_dict(content["net"])

@@ -18,7 +18,7 @@ class LoopConfig:
 
     Attributes:
         epochs: passes over the data, at most.
-        learning_rate: of AdamW (Loshchilov & Hutter 2019), at its highest.
+        learning_rate: at its highest.
         clip_norm: gradients longer than this are scaled down to it.
         patience: epochs without a better validation score after which training stops.
         weight_decay: of weight matrices; vectors are not decayed.
@@ -28,6 +28,8 @@ class LoopConfig:
         average_decay: above 0, an exponential moving average of the weights with this decay per
             step is what gets validated and kept (Polyak & Juditsky 1992).
         precision: of the forward and backward pass; weights stay float32.
+        optimizer: AdamW (Loshchilov & Hutter 2019), or plain steps along the gradient, which take learning
+            rates of 1 to 30 and, averaged, suit language models of small corpora (Merity et al. 2018).
     """
 
     epochs: int
@@ -40,6 +42,7 @@ class LoopConfig:
     warmup_steps: int = 0
     average_decay: float = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
+    optimizer: Literal["adamw", "sgd"] = "adamw"
 
     def __post_init__(self) -> None:
         """Refuse what cannot train.

@@ -36,6 +36,7 @@ ClipNorm = Annotated[float, typer.Option(help="Longest gradient.")]
 WarmupSteps = Annotated[int, typer.Option(help="Steps of a rising learning rate.")]
 AverageDecay = Annotated[float, typer.Option(help="Of the kept moving average; 0: none.")]
 PrecisionName = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Of the arithmetic in training.")]
+OptimizerName = Annotated[Literal["adamw", "sgd"], typer.Option(help="What takes the steps.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of every generator.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 

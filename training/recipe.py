@@ -19,6 +19,7 @@ from app.core.errors import DataError, InvalidInput
 from app.features.text import TextCodec
 from training.data.download import DataStore
 from training.exportable import ExportableEncoder
+from training.loop_config import FitReport
 from training.stage import Stage
 
 NetT = TypeVar("NetT", bound=nn.Module)
@@ -122,7 +123,7 @@ class Recipe(Protocol[NetT, BatchT]):
     def validate(self, net: NetT) -> float:
         """Lower is better."""
 
-    def after(self, net: NetT) -> NetT:
+    def after(self, net: NetT, report: FitReport) -> NetT:
         """The network to export, with what is settled on held-out data once the weights are chosen."""
         return net
 

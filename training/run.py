@@ -66,7 +66,7 @@ def run(kind: type[Recipe[Any, Any]], given: Mapping[str, Any]) -> Path:
         )
     if recipe.starts_trained:
         print(_gain(report), file=sys.stderr)
-    net = recipe.after(net)
+    net = recipe.after(net, report)
     name = options.name or recipe.bundle_name()
     files = recipe.files(net)
     if recipe.tokenizer is not None:

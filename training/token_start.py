@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from app.bundle.manifest import CARD_FILE
 from app.bundle.reader import read_bundle
 from app.core.errors import TrainingError
 from app.features.text import TextCodec
@@ -20,6 +21,7 @@ from training.cells import CELLS, Cell, set_weights
 from training.start import find_start
 from training.token_net import TokenNet
 
+_ORIGIN = "Training went on from "
 _OPERATORS = {cell.upper(): cell for cell in CELLS.values()}
 # Of the golden outputs; a bundle of ours differs from PyTorch by some 1e-7.
 _TOLERANCE = 1e-3
@@ -47,6 +49,7 @@ class TokenStart:
     def __init__(self, reference: str, task: str, models: Path) -> None:
         folder, manifest = find_start(reference, task, models)
         self.reference, self.bundle = manifest.reference, read_bundle(folder)
+        self._card = (folder / CARD_FILE).read_text(encoding="utf-8")
         if self.bundle.tokenizer is None:
             raise self._another_form()
         self.tokenizer = self.bundle.tokenizer
@@ -82,6 +85,13 @@ class TokenStart:
             "embedding": self._embedding.shape[1],
             "tied": tied,
         }
+
+    @property
+    def origin(self) -> str:
+        """What a card says of it, and of what it went on from itself."""
+        command = self.bundle.manifest.provenance.command
+        before = [line for line in self._card.splitlines() if line.startswith(_ORIGIN)]
+        return "\n\n".join([f"{_ORIGIN}{self.reference}, which this made: `{command}`", *before])
 
     def doubt(self, codec: TextCodec, texts: Iterable[Sequence[int] | NDArray[np.int64]]) -> None:
         """Say how many tokens of texts its tokenizer does not know; raises TrainingError for most of them."""

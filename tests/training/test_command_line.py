@@ -124,6 +124,7 @@ OPTIONS = {
         --patience int
         --batch-size int
         --length int
+        --optimizer adamw|sgd
         {DESCENT}
         --rename-speakers float
         --dynamic/--no-dynamic bool
@@ -201,7 +202,8 @@ RECORDED = {
         rnnserve-train generate --text song.txt --name generate --version 1 --lines --tokenizer
         char --vocab-size 2000 --cell lstm --nonlinearity tanh --layers 1 --hidden 4 --embedding
         64 --dropout 0.2 --embedding-dropout 0.0 --recurrent-dropout 0.0 --no-tied --epochs 1
-        --patience 5 --batch-size 64 --length 128 --learning-rate 0.002 --weight-decay 0.0
+        --patience 5 --batch-size 64 --length 128 --optimizer adamw --learning-rate 0.002
+        --weight-decay 0.0
         --clip-norm 1.0 --warmup-steps 0 --average-decay 0.0 --rename-speakers 0.0 --no-dynamic
         --precision float32 --seed 0 --device cpu
         """,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from app.core.errors import TrainingError
+from training.checkpoint import load_checkpoint, save_checkpoint
 from training.loop import fit, learning_rate_at, seed_everything
 from training.loop_config import FitReport, LoopConfig
 
@@ -112,12 +115,19 @@ def test_training_stops_when_patience_runs_out() -> None:
     assert (report.epochs_run, report.best_epoch, report.best_score) == (5, 1, 4.0)
 
 
-@pytest.mark.parametrize("average_decay", [0.0, 0.9])
+@pytest.mark.parametrize(("optimizer", "average_decay"), [("adamw", 0.0), ("adamw", 0.9), ("sgd", 0.9)])
 def test_resuming_after_an_interrupt_equals_never_having_stopped(
-    tmp_path: Path, average_decay: float
+    tmp_path: Path, optimizer: Literal["adamw", "sgd"], average_decay: float
 ) -> None:
     """Ctrl-C in the middle of the third epoch, then a resumption, give the weights of one run."""
-    config = LoopConfig(epochs=6, learning_rate=0.05, warmup_steps=3, average_decay=average_decay, patience=9)
+    config = LoopConfig(
+        epochs=6,
+        learning_rate=0.05,
+        warmup_steps=3,
+        average_decay=average_decay,
+        patience=9,
+        optimizer=optimizer,
+    )
     whole = line()
     expected = train(whole, config)
 
@@ -169,6 +179,19 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> Non
     train(line(), LoopConfig(epochs=1, learning_rate=0.1), tmp_path / "run.pt")
     with pytest.raises(TrainingError, match=r"learning_rate=0\.1, this run has learning_rate=0\.2"):
         train(line(), LoopConfig(epochs=1, learning_rate=0.2), tmp_path / "run.pt", resume=True)
+
+
+def test_a_checkpoint_of_before_a_setting_was_there_goes_on(tmp_path: Path) -> None:
+    """It was at its default then; another value is another run."""
+    path = tmp_path / "run.pt"
+    config = LoopConfig(epochs=2, learning_rate=0.1)
+    report = train(line(), config, path)
+    content = load_checkpoint(path)
+    del content["config"]["optimizer"]
+    save_checkpoint(path, content)
+    assert train(line(), config, path, resume=True) == report
+    with pytest.raises(TrainingError, match="optimizer=adamw, this run has optimizer=sgd"):
+        train(line(), replace(config, optimizer="sgd"), path, resume=True)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
@@ -293,6 +316,25 @@ def test_clipping_limits_the_step() -> None:
         quiet=True,
     )
     assert norms[0] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_sgd_takes_steps_along_the_gradient() -> None:
+    """Of one batch without dropout, by hand."""
+    net = line()
+    (x, y), *_ = points(0)
+    found = torch.autograd.grad(nn.functional.mse_loss(net(x), y), [*net.parameters()])
+    expected = [old.detach() - 0.2 * slope for old, slope in zip(net.parameters(), found, strict=True)]
+    fit(
+        net,
+        batches=lambda epoch: [(x, y)],
+        batches_per_epoch=1,
+        loss=lambda net, batch: nn.functional.mse_loss(net(batch[0]), batch[1]),
+        validate=distance,
+        config=LoopConfig(epochs=1, learning_rate=0.2, clip_norm=1e6, optimizer="sgd"),
+        quiet=True,
+    )
+    for weight, wanted in zip(net.parameters(), expected, strict=True):
+        torch.testing.assert_close(weight.detach(), wanted)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from training.generate.corpus import IGNORED, TokenBatch
-from training.generate.measure import CarriedLoss, batch_nats, stream_nats, token_nats
+from training.generate.measure import CarriedLoss, batch_nats, token_nats, total_nats
 from training.sentiment.batches import LabelledBatch
 from training.sentiment.data import Labelled
 from training.sentiment.measure import ReadingLoss, Verdicts, label_shares, last_step
@@ -47,7 +47,7 @@ def test_a_stream_is_read_with_its_state_carried_through() -> None:
     """Every token of a text longer than a chunk is predicted, at its own count."""
     ids = np.asarray([1, 0] * 600, np.int64)
     expected = sum(surprise(position + 1, int(token)) for position, token in enumerate(ids))
-    assert stream_nats(Counter(), ids, boundary=0) == pytest.approx(expected, rel=1e-5)
+    assert total_nats(Counter(), [ids], 0, lines=False) == pytest.approx(expected, rel=1e-5)
 
 
 def test_fresh_batches_start_afresh() -> None:

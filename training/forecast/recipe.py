@@ -35,6 +35,7 @@ from training.forecast.user_report import user_report
 from training.forecast.validation import Validation
 from training.forecast.warm import WEIGHTS_FILE, Start, pack_weights
 from training.forecast.windows import WindowBatch, WindowConfig, WindowSampler
+from training.loop_config import FitReport
 from training.options import RunOptions, override, pick
 from training.recipe import Recipe, UserModule
 from training.start import leave_to
@@ -148,7 +149,7 @@ class ForecastRecipe(Recipe[Forecaster, WindowBatch]):
         """Score of the validation parts; when they are trained on, simply prefer the later epoch."""
         return -float(self._epoch) if self._validation is None else self._validation.score(net)
 
-    def after(self, net: Forecaster) -> Forecaster:
+    def after(self, net: Forecaster, report: FitReport) -> Forecaster:
         """With intervals that hold what they promise on the validation parts, where these tell."""
         if self._validation is not None:
             self._validation.calibrate(net)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -51,39 +51,46 @@ class CarriedLoss:
 
 
 @torch.no_grad()
-def batch_nats(net: MeasuredNet, batches: Iterable[TokenBatch]) -> float:
-    """Total nats of batches in order; states are carried as in training."""
-    total, state = 0.0, None
-    device = net.device
+def read(net: MeasuredNet, batches: Iterable[TokenBatch]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits ``[batch, time, vocabulary]`` and targets of batches in order, states carried as in training."""
+    state = None
     for batch in batches:
         if batch.fresh or state is None:
             state = net.start_row().expand(batch.inputs.shape[0], -1)
-        outputs, state = net(batch.inputs.to(device), state)
-        total += float(token_nats(outputs["logits"], batch.targets.to(device)))
-    return total
+        outputs, state = net(batch.inputs.to(net.device), state)
+        yield outputs["logits"], batch.targets.to(net.device)
 
 
-def stream_nats(net: MeasuredNet, ids: NDArray[np.int64], boundary: int, num_parts: int = 1) -> float:
-    """Total nats of one text, read in order from the start row with the state carried through.
+def batch_nats(net: MeasuredNet, batches: Iterable[TokenBatch]) -> float:
+    """Total nats of batches in order."""
+    return sum(float(token_nats(logits, targets)) for logits, targets in read(net, batches))
+
+
+def whole_batches(
+    texts: Sequence[NDArray[np.int64]], boundary: int, lines: bool, num_parts: int = 1
+) -> Iterator[TokenBatch]:
+    """Texts from their beginning to their end: each line with its end, or streams in order.
 
     Args:
-        net: in evaluation mode.
-        ids: int64 ``[tokens]``, every one of which is predicted when ``num_parts`` is 1.
+        texts: int64 ``[tokens]`` each, every one of which is predicted when ``num_parts`` is 1.
         boundary: the token fed before the first.
-        num_parts: cut the text into parts that each start afresh: faster, slightly worse.
+        lines: whether each is a line.
+        num_parts: cut a stream into parts that each start afresh: faster, slightly worse.
     """
-    whole = np.concatenate([[boundary], ids]).astype(np.int64)
-    return batch_nats(net, stream_batches(whole, num_parts, _CHUNK))
+    if lines:
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        yield from line_batches(texts, 256, boundary, order)
+        return
+    for text in texts:
+        whole = np.concatenate([[boundary], text]).astype(np.int64)
+        yield from stream_batches(whole, max(1, min(num_parts, len(text) // 200)), _CHUNK)
 
 
 def total_nats(
     net: MeasuredNet, texts: Sequence[NDArray[np.int64]], boundary: int, lines: bool, num_parts: int = 1
 ) -> float:
-    """Total nats of texts: of each line with its end, or of one stream in order."""
-    if lines:
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        return batch_nats(net, line_batches(texts, 256, boundary, order))
-    return sum(stream_nats(net, text, boundary, max(1, min(num_parts, len(text) // 200))) for text in texts)
+    """Total nats of texts; see :func:`whole_batches`."""
+    return batch_nats(net, whole_batches(texts, boundary, lines, num_parts))
 
 
 def measure(

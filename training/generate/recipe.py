@@ -17,16 +17,25 @@ from app.core.errors import ExportError, TrainingError
 from app.features.text import TextCodec
 from app.tasks.generate.spec import GenerateSpec
 from training.data.download import DataStore
+from training.generate.calibrate import calibrate
 from training.generate.corpus import TokenBatch, Unit, line_batches, num_stream_batches, stream_batches
 from training.generate.data import BUILT_IN, Corpus, load_built_in, load_file
 from training.generate.dynamic import Follower, chosen
-from training.generate.measure import CarriedLoss, count_units, dynamic_figure, measure, total_nats
+from training.generate.measure import (
+    CarriedLoss,
+    count_units,
+    dynamic_figure,
+    measure,
+    total_nats,
+    whole_batches,
+)
 from training.generate.net import LanguageModel
 from training.generate.notes import NOTES, USER_NOTES
 from training.generate.samples import samples_for_card
 from training.generate.settings import PRESETS, GenerateSettings, TextOptions
 from training.generate.speakers import SpeakerRenamer
 from training.graph_net import GraphNet
+from training.loop_config import FitReport
 from training.options import RunOptions, override, pick
 from training.recipe import NO_TEXT, Recipe, UserModule, check_choice, first_tokens
 from training.start import leave_to
@@ -213,14 +222,19 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
     def description(self) -> str:
         return f"Continues text in the manner of {self._corpus.title}, one {self.spec.unit} at a time."
 
-    def after(self, net: LanguageModel) -> LanguageModel:
+    def after(self, net: LanguageModel, report: FitReport) -> LanguageModel:
+        """With one temperature for held-out text; weights that no epoch has bettered stay as they are."""
+        held_out = self._validation, self._boundary, self.settings.lines, _VALIDATION_PARTS
+        if report.best_epoch >= 0:
+            calibrate(net.eval(), lambda: whole_batches(*held_out))
         characters = self.spec.unit == "character"
-        self._samples = samples_for_card(net.eval(), self._codec, self._boundary, characters=characters)
+        self._samples = samples_for_card(net, self._codec, self._boundary, characters=characters)
         return net
 
     @property
     def notes(self) -> str:
-        return "\n\n".join([NOTES.get(self._dataset or "", USER_NOTES), self._samples])
+        origin = [self._start.origin] if self._start else []
+        return "\n\n".join([NOTES.get(self._dataset or "", USER_NOTES), *origin, self._samples])
 
     def golden_steps(self) -> NDArray[np.int64]:
         """The beginning of the test part."""

@@ -45,6 +45,7 @@ class GenerateSettings:
     patience: options.Patience = 5
     batch_size: Annotated[int, Option(min=1, help="Parallel sequences.")] = 64
     length: Annotated[int, Option(min=1, help="Steps of a batch.")] = 128
+    optimizer: options.OptimizerName = "adamw"
     learning_rate: options.LearningRate = 2e-3
     weight_decay: options.WeightDecay = 0.0
     clip_norm: options.ClipNorm = 1.0

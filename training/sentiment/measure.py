@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,10 +21,10 @@ from training.sentiment.data import Corpus, Labelled
 _EVALUATION_TOKENS = 65_536
 _EVALUATION_BATCH = 256
 _BINS = 15
-# Of the logarithm of a temperature, to both sides.
+# Of the logarithm of a temperature, and of a bias, to both sides.
 _WIDEST = 3.0
-# What a temperature of e or 1/e costs, in nats over all held-out texts: a few right ones are no proof.
-_PRIOR_TEXTS = 1
+# What a temperature of e or 1/e, and a bias of 1, cost in nats over all held-out texts: a few are no proof.
+_PRIOR_TEMPERATURE, _PRIOR_BIAS = 1, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +88,35 @@ def logits_of(net: MeasuredNet, sequences: Sequence[Sequence[int]]) -> NDArray[n
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """Logits are divided by a temperature, then biases ``[labels]`` are added.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks"; Alexandari, Kundaje & Shrikumar 2020,
+    "Maximum Likelihood with Bias-Corrected Calibration is Hard-To-Beat at Label Shift Adaptation".
+    """
+
+    temperature: float
+    biases: NDArray[np.float64]
+
+    @classmethod
+    def at(cls, point: NDArray[np.float64]) -> Self:
+        """Of the temperature's logarithm and the biases, ``[1 + labels]``."""
+        return cls(float(np.exp(point[0])), point[1:])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Verdicts:
     """Of texts whose labels are known, among the labels that occur: binary data have no neutral texts.
 
     Attributes:
         logits: ``[texts, labels that occur]``.
         right: which of them is right, ``[texts]``.
+        labels: which of the network's these are.
     """
 
     logits: NDArray[np.float64]
     right: NDArray[np.int64]
+    labels: NDArray[np.intp]
 
     @classmethod
     def of(cls, net: MeasuredNet, texts: Labelled, places: Sequence[int] | None = None) -> Verdicts:
@@ -109,17 +129,18 @@ class Verdicts:
         """
         occurring, right = np.unique(np.asarray(texts.labels), return_inverse=True)
         columns = occurring if places is None else np.asarray(places)[occurring]
-        return cls(logits_of(net, texts.tokens)[:, columns], right)
+        return cls(logits_of(net, texts.tokens)[:, columns], right, columns)
 
     @property
     def accuracy(self) -> float:
         """Share of right labels."""
         return float((self.logits.argmax(axis=1) == self.right).mean())
 
-    def nats(self, temperature: float) -> float:
+    def nats(self, calibration: Calibration) -> float:
         """Mean surprise at the right labels."""
         rows = np.arange(len(self.right))
-        return -float(special.log_softmax(self.logits / temperature, axis=1)[rows, self.right].mean())
+        logits = self.logits / calibration.temperature + calibration.biases[self.labels]
+        return -float(special.log_softmax(logits, axis=1)[rows, self.right].mean())
 
     @property
     def calibration_error(self) -> float:
@@ -131,18 +152,16 @@ class Verdicts:
         return sum(gaps) / len(hit)
 
 
-def temperature(parts: Sequence[Verdicts]) -> float:
-    """What to divide logits by, so that held-out labels surprise least, each part weighing the same.
+def calibration(parts: Sequence[Verdicts], num_labels: int) -> Calibration:
+    """By which held-out labels surprise least, each part weighing the same; few hardly change the logits."""
+    num = sum(len(part.right) for part in parts)
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks". Few texts leave the logits about as they are.
-    """
-    few = _PRIOR_TEXTS / sum(len(part.right) for part in parts)
-    found = optimize.minimize_scalar(
-        lambda log: float(np.mean([part.nats(np.exp(log)) for part in parts])) + few * log**2,
-        bounds=(-_WIDEST, _WIDEST),
-        method="bounded",
-    )
-    return float(np.exp(found.x))
+    def cost(at: NDArray[np.float64]) -> float:
+        nats = float(np.mean([part.nats(Calibration.at(at)) for part in parts]))
+        return nats + float(_PRIOR_TEMPERATURE * at[0] ** 2 + _PRIOR_BIAS * (at[1:] ** 2).sum()) / num
+
+    bounds = [(-_WIDEST, _WIDEST)] * (1 + num_labels)
+    return Calibration.at(optimize.minimize(cost, np.zeros(1 + num_labels), bounds=bounds).x)
 
 
 def measure(

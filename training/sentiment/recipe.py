@@ -26,7 +26,7 @@ from training.sentiment.baselines import BagOfWords, majority_accuracy
 from training.sentiment.batches import LabelledBatch, labelled_batches, num_labelled_batches, shorten
 from training.sentiment.data import BUILT_IN, PATHS, Corpus, encode, load_csv, load_reviews
 from training.sentiment.emoticons import TOKEN
-from training.sentiment.measure import ReadingLoss, Verdicts, measure, temperature
+from training.sentiment.measure import ReadingLoss, Verdicts, calibration, measure
 from training.sentiment.net import Classifier, ClassifierConfig
 from training.sentiment.notes import NOTES, USER_NOTES
 from training.sentiment.pretraining import (
@@ -222,11 +222,12 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
         """Share of wrong labels, each corpus weighing the same."""
         return float(np.mean([1.0 - Verdicts.of(net, part).accuracy for part in self._validation]))
 
-    def after(self, net: Classifier) -> Classifier:
-        """With probabilities calibrated on the held-out texts; no verdict changes."""
-        found = temperature([Verdicts.of(net, part) for part in self._validation])
+    def after(self, net: Classifier, report: FitReport) -> Classifier:
+        """With probabilities calibrated on the held-out texts."""
+        found = calibration([Verdicts.of(net, part) for part in self._validation], len(self._labels))
         for parameter in net.head.parameters():
-            parameter.data /= found
+            parameter.data /= found.temperature
+        net.head.bias.data += torch.from_numpy(found.biases).float()
         return net
 
     def measure(self, net: Classifier) -> list[Quality]:
@@ -268,7 +269,8 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
 
     @property
     def notes(self) -> str:
-        return NOTES.get(self._options.dataset or "", USER_NOTES) + self._first
+        said = NOTES.get(self._options.dataset or "", USER_NOTES) + self._first
+        return f"{said}\n\n{self._start.origin}" if self._start else said
 
     def golden_steps(self) -> NDArray[np.int64]:
         """The beginning of the test part."""

@@ -13,7 +13,7 @@ import torch
 from app.bundle.reader import read_bundle
 from training.generate.corpus import stream_batches
 from training.generate.dynamic import Follower, chosen
-from training.generate.measure import stream_nats
+from training.generate.measure import total_nats
 from training.generate.net import LanguageModel
 from training.generate.recipe import GenerateRecipe
 from training.run import run
@@ -35,17 +35,19 @@ def follower() -> Follower:
 def test_a_text_is_learned_while_it_is_read(follower: Follower) -> None:
     """Each token counts before it is learned; the trained weights stay what they were."""
     before = copy.deepcopy(follower.net.state_dict())
-    static = stream_nats(follower.net, OTHER, 0)
+    static = total_nats(follower.net, [OTHER], 0, lines=False)
     assert follower.nats(OTHER, 0, rate=2e-2, decay=0) < 0.95 * static
     # The first 20 tokens come before anything was learned.
-    assert follower.nats(OTHER[:20], 0, 2e-2, 0) == pytest.approx(stream_nats(follower.net, OTHER[:20], 0))
+    assert follower.nats(OTHER[:20], 0, 2e-2, 0) == pytest.approx(
+        total_nats(follower.net, [OTHER[:20]], 0, lines=False)
+    )
     for name, value in follower.net.state_dict().items():
         assert torch.equal(value, before[name])
 
 
 def test_weights_that_do_not_move_give_the_static_figure(follower: Follower) -> None:
     """Without a step, or brought all the way back after each."""
-    static = stream_nats(follower.net, OTHER, 0)
+    static = total_nats(follower.net, [OTHER], 0, lines=False)
     assert follower.nats(OTHER, 0, rate=0, decay=0) == pytest.approx(static, rel=1e-5)
     assert follower.nats(OTHER, 0, rate=1e-2, decay=1e9) == pytest.approx(static, rel=1e-5)
 

@@ -65,7 +65,7 @@ def test_weights_are_read_from_the_graph_to_the_bit(tmp_path: Path, shape: dict[
 def test_training_goes_on_with_another_text(tmp_path: Path) -> None:
     """It reads that text better than before, and than a network that begins with it; the command names it."""
     shape: dict[str, Any] = {"hidden": 32, "embedding": 8, "learning_rate": 0.02}
-    train(tmp_path, SONG, epochs=8, **shape)
+    first = train(tmp_path, SONG, epochs=8, **shape)
     before = train(tmp_path, OTHER, "2", start="song@1", **STILL)
     after = train(tmp_path, OTHER, "3", start="song@1", learning_rate=0.01)
     anew = train(tmp_path, OTHER, "4", learning_rate=0.01, hidden=32, embedding=8)
@@ -74,6 +74,12 @@ def test_training_goes_on_with_another_text(tmp_path: Path) -> None:
     words = shlex.split(after.manifest.provenance.command)
     assert words[words.index("--from") + 1] == "song@1"
     assert not {"--hidden", "--cell", "--tokenizer", "--lines"} & set(words)
+    made = f"Training went on from song@1, which this made: `{first.manifest.provenance.command}`"
+    assert made in (tmp_path / "song" / "3" / "README.md").read_text()
+    train(tmp_path, SONG, "5", start="song@3", epochs=1)
+    card = (tmp_path / "song" / "5" / "README.md").read_text()
+    told = f"from song@3, which this made: `{after.manifest.provenance.command}`"
+    assert card.index(told) < card.index(made)
 
 
 def test_the_newest_version_is_taken_where_none_is_named(tmp_path: Path) -> None:
