@@ -16,7 +16,8 @@ from training.generate.measure import read
 from training.generate.net import LanguageModel
 from training.graph_net import MeasuredNet
 
-_STEPS, _EXACT = 9, 1e-3
+# Newton's steps; after one as short as that, the next would be shorter than a thousandth.
+_STEPS, _CLOSE = 9, 0.03
 _SHARPEST = 2.0
 # Of the logarithm: a temperature nearer to 1 costs some 1e-4 nats, and the weights may stay as they are.
 _NEAR = 0.02
@@ -28,7 +29,7 @@ def calibrate(net: LanguageModel, held_out: Callable[[], Iterable[TokenBatch]]) 
     Returns:
         The temperature, 1 where the weights stay.
     """
-    found = temperature(net, held_out)
+    found, _ = best_temperature(net, held_out)
     if abs(math.log(found)) < _NEAR:
         return 1.0
     for parameter in net.head.parameters():
@@ -40,15 +41,19 @@ def calibrate(net: LanguageModel, held_out: Callable[[], Iterable[TokenBatch]]) 
 
 
 @torch.no_grad()
-def temperature(net: MeasuredNet, held_out: Callable[[], Iterable[TokenBatch]]) -> float:
-    """By Newton's method: the mean surprise is convex in the temperature's inverse."""
+def best_temperature(net: MeasuredNet, held_out: Callable[[], Iterable[TokenBatch]]) -> tuple[float, float]:
+    """The temperature that suits a text best, and the total nats of the text with it.
+
+    By Newton's method: the surprise is convex in the temperature's inverse.
+    """
     sharpness = 1.0
     for _ in range(_STEPS):
-        slope = curve = 0.0
+        nats = slope = curve = 0.0
         for logits, targets in read(net, held_out()):
             told = targets != IGNORED
             beside = logits[told].float()
             beside -= beside.gather(1, targets[told][:, None])
+            nats += float((sharpness * beside).logsumexp(dim=1).sum())
             shares = (sharpness * beside).softmax(dim=1)
             mean = (shares * beside).sum(dim=1)
             slope += float(mean.sum())
@@ -56,6 +61,7 @@ def temperature(net: MeasuredNet, held_out: Callable[[], Iterable[TokenBatch]]) 
         if curve <= 0.0:
             break
         before, sharpness = sharpness, min(max(sharpness - slope / curve, 1 / _SHARPEST), _SHARPEST)
-        if abs(sharpness - before) < _EXACT:
+        nats += (sharpness - before) * (slope + curve * (sharpness - before) / 2)
+        if abs(sharpness - before) < _CLOSE:
             break
-    return 1 / sharpness
+    return 1 / sharpness, nats

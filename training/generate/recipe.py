@@ -17,7 +17,7 @@ from app.core.errors import ExportError, TrainingError
 from app.features.text import TextCodec
 from app.tasks.generate.spec import GenerateSpec
 from training.data.download import DataStore
-from training.generate.calibrate import calibrate
+from training.generate.calibrate import best_temperature, calibrate
 from training.generate.corpus import TokenBatch, Unit, line_batches, num_stream_batches, stream_batches
 from training.generate.data import BUILT_IN, Corpus, load_built_in, load_file
 from training.generate.dynamic import Follower, chosen
@@ -26,7 +26,6 @@ from training.generate.measure import (
     count_units,
     dynamic_figure,
     measure,
-    total_nats,
     whole_batches,
 )
 from training.generate.net import LanguageModel
@@ -181,10 +180,12 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
         return self._loss(net, batch)
 
     def validate(self, net: LanguageModel) -> float:
-        """Nats per character, or per word, of the validation part."""
-        lines, corpus = self.settings.lines, self._corpus
-        nats = total_nats(net, self._validation, self._boundary, lines, _VALIDATION_PARTS)
-        return nats / count_units(corpus.parts.validation, lines, corpus.unit)
+        """Nats per character, or per word, of the validation part, at the temperature that suits it best."""
+        _, nats = best_temperature(net, self._held_out)
+        return nats / count_units(self._corpus.parts.validation, self.settings.lines, self._corpus.unit)
+
+    def _held_out(self) -> Iterator[TokenBatch]:
+        return whole_batches(self._validation, self._boundary, self.settings.lines, _VALIDATION_PARTS)
 
     def measure(self, net: LanguageModel) -> list[Quality]:
         lines, corpus = self.settings.lines, self._corpus
@@ -224,9 +225,8 @@ class GenerateRecipe(Recipe[LanguageModel, TokenBatch]):
 
     def after(self, net: LanguageModel, report: FitReport) -> LanguageModel:
         """With one temperature for held-out text; weights that no epoch has bettered stay as they are."""
-        held_out = self._validation, self._boundary, self.settings.lines, _VALIDATION_PARTS
         if report.best_epoch >= 0:
-            calibrate(net.eval(), lambda: whole_batches(*held_out))
+            calibrate(net.eval(), self._held_out)
         characters = self.spec.unit == "character"
         self._samples = samples_for_card(net, self._codec, self._boundary, characters=characters)
         return net

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from training.cells import Cell
-from training.generate.calibrate import calibrate, temperature
+from training.generate.calibrate import best_temperature, calibrate
 from training.generate.measure import total_nats, whole_batches
 from training.generate.net import LanguageModel
 from training.token_net import TokenNetConfig
@@ -52,10 +52,12 @@ def test_logits_that_are_too_sure_or_not_sure_enough_are_set_right(
     if tied:
         wrong.recurrent.layers.get_parameter("weight_ih_l0").data /= sharper
     before = total_nats(wrong, [text], BOUNDARY, lines=False)
+    _, promised = best_temperature(wrong, lambda: whole_batches([text], BOUNDARY, lines=False))
     found = calibrate(wrong, lambda: whole_batches([text], BOUNDARY, lines=False))
     assert found == pytest.approx(sharper, rel=0.1)
     after = total_nats(wrong, [text], BOUNDARY, lines=False)
     assert after < before
+    assert after == pytest.approx(promised, rel=1e-4)
     assert after == pytest.approx(total_nats(net, [text], BOUNDARY, lines=False), rel=0.003)
     tokens = torch.from_numpy(text[None])
     states = [each(tokens, each.start_row()[None])[1].detach() for each in (net, wrong)]
@@ -75,7 +77,7 @@ def test_a_text_that_says_nothing_makes_no_network_certain(text: list[int]) -> N
     """Every token foreseen, or a single one: at most twice as sharp, at least half."""
     net = model()
     net.head.bias.data[1] = 40.0
-    found = temperature(net, lambda: whole_batches([np.array(text)], BOUNDARY, lines=False))
+    found, _ = best_temperature(net, lambda: whole_batches([np.array(text)], BOUNDARY, lines=False))
     assert 0.5 <= found <= 2.0
 
 
@@ -83,6 +85,6 @@ def test_lines_are_read_with_their_ends() -> None:
     """Padding behind a short line tells nothing of the temperature."""
     net = model()
     line = drawn(net, 200)
-    alone = temperature(net, lambda: whole_batches([line] * 9, BOUNDARY, lines=True))
-    padded = temperature(net, lambda: whole_batches([line[:0], *[line] * 9], BOUNDARY, lines=True))
+    alone, _ = best_temperature(net, lambda: whole_batches([line] * 9, BOUNDARY, lines=True))
+    padded, _ = best_temperature(net, lambda: whole_batches([line[:0], *[line] * 9], BOUNDARY, lines=True))
     assert padded == pytest.approx(alone, rel=0.01)
