@@ -7,11 +7,13 @@ import contextlib
 import errno
 import logging
 import resource
+import select
 import signal
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -55,6 +57,7 @@ class GracefulServer(uvicorn.Server):
         self._hangup = hangup
         self._ahead = ahead
         self._accepting: list[asyncio.Future[None]] = []
+        self._connecting: set[asyncio.Future[Any]] = set()
         self._drain = drain
         self._announce = announce
 
@@ -73,10 +76,13 @@ class GracefulServer(uvicorn.Server):
             self._announce()
 
     async def _accept(self, listener: socket.socket, ahead: Callable[[int], bool]) -> None:
-        """Give way to a process that has fewer connections: else whoever wakes first soon has them all."""
-        loop, readable = asyncio.get_running_loop(), asyncio.Event()
-        shared = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        """Give way to a process that has fewer connections: else whoever wakes first soon has them all.
+
+        A millisecond is the price of one connection. Where the loop is busy it is more, and buys more.
+        """
+        loop, readable, pending = asyncio.get_running_loop(), asyncio.Event(), select.poll()
         listener.setblocking(False)
+        pending.register(listener, select.POLLIN)
         while True:
             loop.add_reader(listener, readable.set)
             try:
@@ -84,18 +90,30 @@ class GracefulServer(uvicorn.Server):
             finally:
                 loop.remove_reader(listener)
             readable.clear()
-            if ahead(room.num_open):
-                await asyncio.sleep(_GIVE_WAY_S)
-            try:
-                connection, _ = listener.accept()
-                await loop.connect_accepted_socket(partial(HttpConnection, self.config, **shared), connection)
-            except OSError:  # another process took it, the client has gone, or no descriptor is left
-                await asyncio.sleep(_GIVE_WAY_S)
+            bought = 0.0
+            while pending.poll(0):
+                if bought < 1 and ahead(room.num_open + len(self._connecting)):
+                    asked = loop.time()
+                    await asyncio.sleep(_GIVE_WAY_S)
+                    bought = max(1.0, (loop.time() - asked) / _GIVE_WAY_S)
+                try:
+                    self._connect(listener.accept()[0])
+                except OSError:  # another process took it, the client has gone, or no descriptor is left
+                    await asyncio.sleep(_GIVE_WAY_S)
+                    break
+                bought -= 1
+
+    def _connect(self, connection: socket.socket) -> None:
+        shared = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        made = partial(HttpConnection, self.config, **shared)
+        task = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(made, connection))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
 
     async def _stop_accepting(self) -> None:
         for task in self._accepting:
             task.cancel()
-        await asyncio.gather(*self._accepting, return_exceptions=True)
+        await asyncio.gather(*self._accepting, *self._connecting, return_exceptions=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then close every connection; at a second signal without waiting for either."""
