@@ -108,7 +108,12 @@ class GracefulServer(uvicorn.Server):
         made = partial(HttpConnection, self.config, **shared)
         task = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(made, connection))
         self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        task.add_done_callback(self._connected)
+
+    def _connected(self, task: asyncio.Future[Any]) -> None:
+        self._connecting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("a client has gone before it was heard: %r", error)
 
     async def _stop_accepting(self) -> None:
         for task in self._accepting:
