@@ -223,11 +223,12 @@ class SentimentRecipe(Recipe[Classifier, LabelledBatch]):
         return float(np.mean([1.0 - Verdicts.of(net, part).accuracy for part in self._validation]))
 
     def after(self, net: Classifier, report: FitReport) -> Classifier:
-        """With probabilities calibrated on the held-out texts."""
-        found = calibration([Verdicts.of(net, part) for part in self._validation], len(self._labels))
-        for parameter in net.head.parameters():
-            parameter.data /= found.temperature
-        net.head.bias.data += torch.from_numpy(found.biases).float()
+        """With calibrated probabilities; weights that no epoch has bettered stay as they are."""
+        if report.best_epoch >= 0:
+            found = calibration([Verdicts.of(net, part) for part in self._validation], len(self._labels))
+            for parameter in net.head.parameters():
+                parameter.data /= found.temperature
+            net.head.bias.data += torch.from_numpy(found.biases).float()
         return net
 
     def measure(self, net: Classifier) -> list[Quality]:

@@ -118,7 +118,8 @@ class GracefulServer(uvicorn.Server):
     async def _stop_accepting(self) -> None:
         for task in self._accepting:
             task.cancel()
-        await asyncio.gather(*self._accepting, *self._connecting, return_exceptions=True)
+        if waiting := [*self._accepting, *self._connecting]:
+            await asyncio.wait(waiting, timeout=_BREAK_OFF_S)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then close every connection; at a second signal without waiting for either."""

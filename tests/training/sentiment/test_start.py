@@ -53,16 +53,13 @@ def train(models: Path, told: dict[str, list[str]], version: str = "1", **option
 
 @pytest.mark.parametrize("shape", [{"cell": "gru", "layers": 2}, {"cell": "lstm"}], ids=["gru", "lstm"])
 def test_weights_are_read_from_the_graph_to_the_bit(tmp_path: Path, shape: dict[str, Any]) -> None:
-    """A run that learns nothing has the same logits, but for its own calibration, its shape untold."""
+    """A run that learns nothing writes the same graph again, its shape untold."""
     told = {"glad": ["lovely film", "grand"], "sad": ["dreadful film", "bad"]}
     first = train(tmp_path, told, hidden=12, embedding=8, **shape)
     again = train(tmp_path, told, "2", start="moods", **STILL)
     assert (again.tokenizer, again.manifest.spec) == (first.tokenizer, first.manifest.spec)
     assert np.array_equal(again.start, first.start)
-    before, after = (bundle.golden.outputs["logits"].reshape(-1, 2) for bundle in (first, again))
-    before, after = before - before.mean(axis=0), after - after.mean(axis=0)
-    warmth = (before * after).sum() / (before * before).sum()
-    assert after == pytest.approx(warmth * before, rel=1e-3, abs=1e-5)
+    assert again.graph == first.graph
     words = shlex.split(again.manifest.provenance.command)
     assert words[words.index("--from") + 1] == "moods@1"
     assert not {"--hidden", "--cell", "--vocab-size", "--vectors", "--no-vectors"} & set(words)
