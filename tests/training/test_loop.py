@@ -1,71 +1,19 @@
-"""The training loop: best weights, early stopping, exact resumption, and clear failures."""
+"""The training loop: best weights, early stopping, and clear failures."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from app.core.errors import TrainingError
-from training.checkpoint import load_checkpoint, save_checkpoint
-from training.loop import fit, learning_rate_at, seed_everything
+from tests.training.plane import STEPS, distance, line, noisy_error, points, train, weights
+from training.loop import fit, learning_rate_at
 from training.loop_config import FitReport, LoopConfig
-
-STEPS = 4
-
-
-def line() -> nn.Linear:
-    """A network with two weights and dropout-free, seeded start."""
-    torch.manual_seed(3)
-    return nn.Linear(2, 1)
-
-
-def points(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Noisy points of a plane, the same for the same epoch."""
-    random = torch.Generator().manual_seed(epoch)
-    for _ in range(STEPS):
-        x = torch.randn(8, 2, generator=random)
-        yield x, x @ torch.tensor([[1.0], [-2.0]]) + 0.1 * torch.randn(8, 1, generator=random)
-
-
-def noisy_error(net: nn.Linear, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Squared error under dropout, so that the random state matters."""
-    x, y = batch
-    return nn.functional.mse_loss(net(nn.functional.dropout(x, 0.2, net.training)), y)
-
-
-def distance(net: nn.Linear) -> float:
-    """How far the weights are from the plane's."""
-    return float((net.weight.detach() - torch.tensor([[1.0, -2.0]])).norm())
-
-
-def train(
-    net: nn.Linear, config: LoopConfig, checkpoint: Path | None = None, resume: bool = False
-) -> FitReport:
-    """Fit the plane."""
-    return fit(
-        net,
-        batches=points,
-        batches_per_epoch=STEPS,
-        loss=noisy_error,
-        validate=distance,
-        config=config,
-        checkpoint=checkpoint,
-        resume=resume,
-        quiet=True,
-    )
-
-
-def weights(net: nn.Module) -> list[list[float]]:
-    """All weights as plain numbers."""
-    return [parameter.flatten().tolist() for parameter in net.parameters()]
 
 
 def test_training_lowers_the_validation_score() -> None:
@@ -113,106 +61,6 @@ def test_training_stops_when_patience_runs_out() -> None:
         quiet=True,
     )
     assert (report.epochs_run, report.best_epoch, report.best_score) == (5, 1, 4.0)
-
-
-@pytest.mark.parametrize(("optimizer", "average_decay"), [("adamw", 0.0), ("adamw", 0.9), ("sgd", 0.9)])
-def test_resuming_after_an_interrupt_equals_never_having_stopped(
-    tmp_path: Path, optimizer: Literal["adamw", "sgd"], average_decay: float
-) -> None:
-    """Ctrl-C in the middle of the third epoch, then a resumption, give the weights of one run."""
-    config = LoopConfig(
-        epochs=6,
-        learning_rate=0.05,
-        warmup_steps=3,
-        average_decay=average_decay,
-        patience=9,
-        optimizer=optimizer,
-    )
-    whole = line()
-    expected = train(whole, config)
-
-    calls = 0
-
-    def interrupted(net: nn.Linear, batch: tuple[Tensor, Tensor]) -> Tensor:
-        nonlocal calls
-        calls += 1
-        if calls == 2 * STEPS + 3:
-            raise KeyboardInterrupt
-        return noisy_error(net, batch)
-
-    net = line()
-    checkpoint = tmp_path / "run.pt"
-    first = fit(
-        net,
-        batches=points,
-        batches_per_epoch=STEPS,
-        loss=interrupted,
-        validate=distance,
-        config=config,
-        checkpoint=checkpoint,
-        quiet=True,
-    )
-    assert first.interrupted
-    assert first.epochs_run == 2
-
-    seed_everything(99)
-    again = line()
-    second = train(again, config, checkpoint, resume=True)
-    assert weights(again) == weights(whole)
-    assert [record.score for record in second.history] == [record.score for record in expected.history]
-    assert [record.loss for record in second.history] == [record.loss for record in expected.history]
-
-
-def test_resuming_a_finished_run_only_loads_its_best_weights(tmp_path: Path) -> None:
-    """No further training happens, so evaluation and export can be repeated."""
-    config = LoopConfig(epochs=3, learning_rate=0.1)
-    net = line()
-    report = train(net, config, tmp_path / "run.pt")
-    again = line()
-    repeated = train(again, config, tmp_path / "run.pt", resume=True)
-    assert weights(again) == weights(net)
-    assert repeated == report
-
-
-def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
-    """The message names the setting that differs."""
-    train(line(), LoopConfig(epochs=1, learning_rate=0.1), tmp_path / "run.pt")
-    with pytest.raises(TrainingError, match=r"learning_rate=0\.1, this run has learning_rate=0\.2"):
-        train(line(), LoopConfig(epochs=1, learning_rate=0.2), tmp_path / "run.pt", resume=True)
-
-
-def test_a_checkpoint_of_before_a_setting_was_there_goes_on(tmp_path: Path) -> None:
-    """It was at its default then; another value is another run."""
-    path = tmp_path / "run.pt"
-    config = LoopConfig(epochs=2, learning_rate=0.1)
-    report = train(line(), config, path)
-    content = load_checkpoint(path)
-    del content["config"]["optimizer"]
-    save_checkpoint(path, content)
-    assert train(line(), config, path, resume=True) == report
-    with pytest.raises(TrainingError, match="optimizer=adamw, this run has optimizer=sgd"):
-        train(line(), replace(config, optimizer="sgd"), path, resume=True)
-
-
-def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
-    """Weights of another shape do not load silently."""
-    train(line(), LoopConfig(epochs=1, learning_rate=0.1), tmp_path / "run.pt")
-    with pytest.raises(TrainingError, match="another network"):
-        train(nn.Linear(3, 1), LoopConfig(epochs=1, learning_rate=0.1), tmp_path / "run.pt", resume=True)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [(None, "no checkpoint"), (b"not a checkpoint", "cannot be read")]
-)
-def test_a_missing_or_broken_checkpoint_is_an_error(
-    tmp_path: Path, content: bytes | None, message: str
-) -> None:
-    """Resuming from nothing, or from noise, says so."""
-    path = tmp_path / "run.pt"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(TrainingError, match=message):
-        train(line(), LoopConfig(epochs=1, learning_rate=0.1), path, resume=True)
 
 
 def exploding(first: int, last: int = 10**9) -> Callable[[nn.Linear, tuple[Tensor, Tensor]], Tensor]:
