@@ -47,17 +47,19 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 async def test_killed_servers_over_lmdb(models: Path, tmp_path: Path, workers: int) -> None:
     """Two hundred busy sessions; no acknowledged step is missing, none is applied twice."""
     flags = {"port": free_port(), "workers": workers, "sessions": f"lmdb:{tmp_path / 'state'}"}
-    crowd, states, _ = await rounds(lambda: listening(models, **flags), ROUNDS, 200, MODEL, seed=workers)
+    crowd, states, restarts = await rounds(
+        lambda: listening(models, **flags), ROUNDS, 200, MODEL, seed=workers
+    )
     assert compare(models, crowd, states) > 200
-    assert any(client.retried for client in crowd.clients)
+    assert any(client.retried for client in crowd.clients), (crowd.statuses, restarts)
 
 
 async def test_killed_servers_over_redis(models: Path, redis_server: RedisServer) -> None:
     """The same with the sessions in Redis."""
     flags = {"port": free_port(), "sessions": redis_server.url}
-    crowd, states, _ = await rounds(lambda: listening(models, **flags), ROUNDS, 200, MODEL, seed=7)
+    crowd, states, restarts = await rounds(lambda: listening(models, **flags), ROUNDS, 200, MODEL, seed=7)
     assert compare(models, crowd, states) > 200
-    assert any(client.retried for client in crowd.clients)
+    assert any(client.retried for client in crowd.clients), (crowd.statuses, restarts)
 
 
 def start_two(
