@@ -185,7 +185,10 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(f"cannot read {path.name!r}: {error.strerror}") from error
     except InvalidInput as error:
-        raise DataError(f"{path.name!r}, {error.field}: {error.message}") from error
+        allowed = (
+            f"; allowed: {', '.join(map(str, error.allowed))}" if isinstance(error.allowed, list) else ""
+        )
+        raise DataError(f"{path.name!r}, {error.field}: {error.message}{allowed}") from error
 
 
 def file_source(path: Path) -> Source:

@@ -144,6 +144,8 @@ def read_table(data: bytes, max_rows: int | None = None, named: str = "rows") ->
     if not rows:
         raise InvalidInput("body", "the CSV has a header but no rows")
     for row in rows:
+        if header[-1]:  # else its delimiter at the end of a line is one of the header's
+            del row.cells[max(len(header), _used(row.cells)) :]
         if len(row.cells) != len(header):
             raise InvalidInput(
                 "body",

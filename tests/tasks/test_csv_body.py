@@ -147,6 +147,7 @@ def test_columns_are_counted_before_they_are_cut() -> None:
         ("a,b,,\n1,2,3,\n3,4,,\n", ["a", "b", ""], [["1", "2", "3"], ["3", "4", ""]]),
         ("a,,\n1\n2\n", ["a"], [["1"], ["2"]]),
         ("a,\n1,2,\n", ["a", ""], [["1", "2", ""]]),
+        ("a,b\n1,2,\n3,4,,\n", ["a", "b"], [["1", "2"], ["3", "4"]]),
     ],
 )
 def test_empty_columns_at_the_end_are_taken_off(text: str, header: list[str], cells: list[list[str]]) -> None:

@@ -21,13 +21,7 @@ from training.generate.calibrate import best_temperature, calibrate
 from training.generate.corpus import TokenBatch, Unit, line_batches, num_stream_batches, stream_batches
 from training.generate.data import BUILT_IN, Corpus, load_built_in, load_file
 from training.generate.dynamic import Follower, chosen
-from training.generate.measure import (
-    CarriedLoss,
-    count_units,
-    dynamic_figure,
-    measure,
-    whole_batches,
-)
+from training.generate.measure import CarriedLoss, count_units, dynamic_figure, measure, whole_batches
 from training.generate.net import LanguageModel
 from training.generate.notes import NOTES, USER_NOTES
 from training.generate.samples import samples_for_card

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from app.core.errors import DataError
+from app.features.table import read_table
+from training.recipe import reading
 from training.sentiment.reviews import LabelledTexts
 
 MAX_LABELS = 1000
@@ -17,7 +17,7 @@ _PART = 0.1
 
 
 def read_labelled_csv(path: Path, text: str, label: str) -> tuple[tuple[str, ...], LabelledTexts]:
-    """Read the columns ``text`` and ``label`` of a UTF-8 CSV with a header.
+    """Read the columns ``text`` and ``label`` of a CSV with a header.
 
     Rows whose text is blank are left out; labels may be any strings and are sorted.
 
@@ -25,50 +25,25 @@ def read_labelled_csv(path: Path, text: str, label: str) -> tuple[tuple[str, ...
         The label names and the texts.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, a line has more or fewer cells than the
-            header, a label is empty, or there are fewer than two labels.
+        DataError: the file cannot be read, a column is missing, a label is empty, or there are fewer than two
+            labels.
     """
-    csv.field_size_limit(2**31 - 1)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = list(reader.fieldnames or [])
-            for name in (text, label):
-                if name not in columns:
-                    known = ", ".join(columns) or "none"
-                    raise DataError(f"{path.name!r} has no column {name!r}; its columns: {known}")
-            rows: list[tuple[str, str]] = []
-            for row in reader:
-                _check_width(row, columns, f"{path.name!r}, line {reader.line_num}")
-                content, value = (row[text] or "").strip(), (row[label] or "").strip()
-                if content and not value:
-                    raise DataError(f"{path.name!r}, line {reader.line_num}: the label is empty")
-                if content:
-                    rows.append((content, value))
-    except OSError as error:
-        raise DataError(f"cannot read {path.name!r}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path.name!r} is not a UTF-8 CSV: {error}") from error
+    with reading(path):
+        table = read_table(path.read_bytes())
+        places = table.index_of(text, "--text"), table.index_of(label, "--label")
+    rows: list[tuple[str, str]] = []
+    for row in table.rows:
+        content, value = (row.cells[place] for place in places)
+        if content and not value:
+            raise DataError(f"{path.name!r}, line {row.line}: the label is empty")
+        if content:
+            rows.append((content, value))
     names = tuple(sorted({value for _, value in rows}))
     if not 2 <= len(names) <= MAX_LABELS:
         allowed = f"allowed: 2 to {MAX_LABELS}"
         raise DataError(f"column {label!r} of {path.name!r} has {len(names)} labels; {allowed}")
     index = {name: position for position, name in enumerate(names)}
     return names, LabelledTexts([content for content, _ in rows], [index[value] for _, value in rows])
-
-
-def _check_width(row: dict[str | Any, Any], columns: list[str], where: str) -> None:
-    """Raise DataError for a line of another width: what is right of a stray comma would be a label."""
-    beyond = row.get(None) or []
-    # A comma at each line's end is an empty cell more.
-    if any(cell.strip() for cell in beyond):
-        raise DataError(
-            f"{where}: it has {len(columns) + len(beyond)} cells, and the header {len(columns)}; "
-            'put a text that has a comma in it into quotes: "like this, for example"'
-        )
-    missing = [name for name in columns if row[name] is None]
-    if missing and any(row[name] for name in columns):
-        raise DataError(f"{where}: it has no cell for {', '.join(map(repr, missing))}")
 
 
 def split_labelled(

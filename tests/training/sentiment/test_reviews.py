@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import tarfile
@@ -138,14 +139,17 @@ def test_a_csv_may_have_any_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"text,other\na,b\n", "no column 'label'; its columns: text, other"),
+        (b"text,other\na,b\n", "--label: the CSV has no column 'label'; allowed: text, other"),
         (b"text,label\na,x\nb,\n", "line 3: the label is empty"),
-        (b"text,label\na,x\ngood, but long,y\n", "line 3: it has 3 cells, and the header 2; put a text"),
-        (b"label,text\nx,a\ny,good, but long\n", "line 3: it has 3 cells, and the header 2"),
-        (b"text,label\na,x\nb\n", "line 3: it has no cell for 'label'"),
+        (
+            b"text,label\na,x\ngood, but long,y\n",
+            "line 3 has 3 cells, but the header has 2 columns; .* quoted",
+        ),
+        (b"label,text\nx,a\ny,good, but long\n", "line 3 has 3 cells, but the header has 2 columns"),
+        (b"text,label\na,x\nb\n", "line 3 has 1 cells, but the header has 2 columns"),
         (b"text,label\na,x\nb,x\n", "has 1 labels; allowed: 2 to 1000"),
-        (b"text,label\n\xff,x\n", "not a UTF-8 CSV"),
-        (b"", "its columns: none"),
+        (b"text,label\n\xff,x\n", "the CSV is not UTF-8: byte 11 .* iconv -f WINDOWS-1252"),
+        (b"", "the CSV is empty"),
     ],
 )
 def test_a_csv_that_cannot_be_used_says_why(tmp_path: Path, content: bytes, message: str) -> None:
@@ -154,6 +158,25 @@ def test_a_csv_that_cannot_be_used_says_why(tmp_path: Path, content: bytes, mess
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_labelled_csv(path, "text", "label")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_what_spreadsheets_of_other_countries_write_is_read(
+    tmp_path: Path, delimiter: str, encoding: str
+) -> None:
+    """Another delimiter, whatever punctuation the texts have."""
+    path = tmp_path / "urteile.csv"
+    rows = [
+        ("text", "urteil"),
+        ("Schön, sehr gut; gern wieder!", "gut"),
+        ('"Naja" | geht so\tnicht', "schlecht"),
+    ]
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    names, data = read_labelled_csv(path, "text", "urteil")
+    assert names == ("gut", "schlecht")
+    assert data.texts == [text for text, _ in rows[1:]]
 
 
 def test_empty_cells_and_lines_at_the_end_are_nothing(tmp_path: Path) -> None:
